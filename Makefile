@@ -1,0 +1,51 @@
+# Everything a fresh machine needs: `make run` to try Relay, `make test` to test it.
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
+
+.PHONY: run install test check format lock clean
+
+run: install
+	$(VENV)/bin/python run.py
+
+install: $(VENV)/installed
+
+test: $(VENV)/installed-dev
+	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest tests/browser
+
+# What CI checks besides the tests: format, lint, types.
+check: $(VENV)/installed-dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+format: $(VENV)/installed-dev
+	$(VENV)/bin/ruff check --fix --select I .
+	$(VENV)/bin/ruff format .
+
+# Needs uv. The lock files carry hashes and no download address.
+lock:
+	uv pip compile --generate-hashes --no-emit-index-url --no-header --universal \
+		--python-version 3.11 --upgrade --quiet requirements.in -o requirements.txt
+	uv pip compile --generate-hashes --no-emit-index-url --no-header --universal \
+		--python-version 3.11 --upgrade --quiet requirements-dev.in -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Relay needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+
+# plugins/requirements.txt: what this installation's own plugins import, if anything.
+PLUGIN_REQUIREMENTS := $(wildcard plugins/requirements.txt)
+
+$(VENV)/installed: requirements.txt $(PLUGIN_REQUIREMENTS) | $(VENV)/bin/python
+	$(PIP) install --require-hashes -r requirements.txt
+	$(if $(PLUGIN_REQUIREMENTS),$(PIP) install -r $(PLUGIN_REQUIREMENTS))
+	touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(PIP) install --require-hashes -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,22 @@
+"""A field that people do not see: whoever fills it in is a robot."""
+
+from collections.abc import Mapping
+
+from marshmallow import fields
+
+from relay import Decoy, Server, Submission, hookimpl
+
+
+@hookimpl
+def settings() -> Mapping[str, fields.Field]:
+    """`honeypot`: the name of the hidden field."""
+    return {"honeypot": fields.String(load_default="contact")}
+
+
+@hookimpl
+def screen(submission: Submission, server: Server) -> Decoy | None:
+    """Catch a submission whose hidden field is filled in; one that lacks the field passes."""
+    value = submission.fields.get(server.options["honeypot"])
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    return Decoy("honeypot")

@@ -1,0 +1,136 @@
+"""Delivery through Postmark: POST /email and POST /email/withTemplate."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from marshmallow import fields, validate
+
+from relay import (
+    DeliveryDeferred,
+    DeliveryError,
+    DeliveryFailed,
+    DeliveryInDoubt,
+    Message,
+    Receipt,
+    SecretReference,
+    Server,
+    hookimpl,
+    post_json,
+    thaw,
+)
+
+# Postmark's error numbers that speak of the account, the server or its token: an operator mends
+# them, no caller can. The message waits.
+OPERATOR_CODES = {10, 400, 401, 405, 412, 413, 422, 1235, 1236, 1480}
+MAINTENANCE = 100
+
+
+@hookimpl
+def settings() -> Mapping[str, fields.Field]:
+    """The provider's account."""
+    return {
+        "postmark_token": SecretReference(required=True),
+        "postmark_url": fields.URL(
+            load_default="https://api.postmarkapp.com",
+            schemes={"http", "https"},
+            require_tld=False,
+        ),
+        "message_stream": fields.String(
+            load_default="outbound", validate=validate.Length(min=1, max=100)
+        ),
+    }
+
+
+@hookimpl
+def deliver(messages: Sequence[Message], server: Server) -> list[Receipt | DeliveryError]:
+    """Send one call a message; what is wrong with one is its own outcome."""
+    return [_send(message, server) for message in messages]
+
+
+def _send(message: Message, server: Server) -> Receipt | DeliveryError:
+    path = "/email" if message.template is None else "/email/withTemplate"
+    url = server.options["postmark_url"].rstrip("/") + path
+    token = server.options["postmark_token"].reveal()
+    content = json.dumps(payload(message, server)).encode()
+    try:
+        status, answer = post_json(
+            url, content, {"X-Postmark-Server-Token": token}, server.deadline
+        )
+    except DeliveryError as error:
+        return error
+    return classify(status, answer)
+
+
+def payload(message: Message, server: Server) -> dict[str, Any]:
+    """Give the request's JSON in Postmark's names; what is empty is left out."""
+    lists = {
+        "To": message.to,
+        "Cc": message.cc,
+        "Bcc": message.bcc,
+        "ReplyTo": message.reply_to,
+    }
+    values: dict[str, Any] = {
+        "From": str(message.sender),
+        **{name: ", ".join(map(str, addresses)) for name, addresses in lists.items()},
+        "Tag": message.tag,
+        "Headers": [{"Name": name, "Value": value} for name, value in message.headers],
+        "Metadata": dict(message.metadata),
+        "MessageStream": server.options["message_stream"],
+    }
+    if message.template is None:
+        values |= {
+            "Subject": message.subject,
+            "TextBody": message.text,
+            "HtmlBody": message.html,
+        }
+    values = {name: value for name, value in values.items() if value}
+    if message.template is not None:
+        kind = "TemplateId" if isinstance(message.template, int) else "TemplateAlias"
+        values |= {kind: message.template, "TemplateModel": thaw(message.model or {})}
+    return values
+
+
+def classify(status: int, answer: bytes) -> Receipt | DeliveryError:
+    """Tell what Postmark's answer means for the message.
+
+    Never by ErrorCode alone: 401, 413, 422, 429 and 500 are both error numbers and statuses.
+    """
+    body = _object(answer)
+    number = body.get("ErrorCode", 0)
+    said = str(body.get("Message", ""))[:300]
+    words = f"Postmark answered {status}: {said or 'no text'}" + (
+        f" (ErrorCode {number})" if number else ""
+    )
+    code = f"{status}/{number}"
+    if status == 200 and number == 0 and isinstance(body.get("MessageID"), str):
+        return Receipt(body["MessageID"], dropped=_dropped(said), words=said)
+    if status == 429:
+        return DeliveryDeferred(words, code=code, opens_breaker=True)
+    if status == 503 or number == MAINTENANCE:
+        return DeliveryDeferred(words, code=code, opens_breaker=True)
+    if status == 401 or (status == 422 and number in OPERATOR_CODES):
+        return DeliveryDeferred(words, code=code, counted=False, opens_breaker=True)
+    if status in (413, 422) or (400 <= status < 500 and number):
+        return DeliveryFailed(words, code=code)
+    if 300 <= status < 500:
+        # No answer of Postmark's own: a wrong URL or a proxy in between. Nothing was taken.
+        return DeliveryDeferred(words, code=code, counted=False, opens_breaker=True)
+    return DeliveryInDoubt(words, code=code)
+
+
+def _object(answer: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(answer.decode("utf-8"))
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _dropped(said: str) -> tuple[str, ...]:
+    """Read the addresses that Postmark took the message without, lower-cased in its text."""
+    _, found, rest = said.partition("will not deliver to these inactive addresses: ")
+    if not found:
+        return ()
+    listed, _, _ = rest.partition(". Inactive")
+    return tuple(address.strip() for address in listed.split(","))

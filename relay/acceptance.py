@@ -1,0 +1,226 @@
+"""From a submission to a stored message: authenticate, check, screen, validate, compose, store.
+
+Each refusal is an error of its own, in this order: unknown server, authentication, token, fields.
+What a robot sent is stored too, apart, and answered as if it were a message.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+from marshmallow import ValidationError
+
+from relay.addresses import Address
+from relay.chain import Chain
+from relay.errors import (
+    AuthenticationFailed,
+    InvalidSubmission,
+    SubmissionError,
+    TokenRefused,
+    Unavailable,
+    UnknownServer,
+)
+from relay.forms import Form
+from relay.ids import message_id, timestamp
+from relay.logs import fingerprint
+from relay.message import Identity, Message, Server, Submission
+from relay.policy import check_policy
+from relay.secret import Secret, keyed_digest
+from relay.store import documents, outbox, tokens
+from relay.store.database import Store
+
+FULL_RETRY_AFTER_SECONDS = 120
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What was stored: a message, or None for a robot's submission, which nobody will deliver."""
+
+    id: str
+    message: Message | None
+
+
+class Acceptance:
+    """Judges submissions and stores what they make.
+
+    chains: every server's chain, by name. secret: what tokens are hashed with. metadata_key: the
+    name under which a message carries its own id to the provider. waiting: how many messages are
+    stored and not settled; above `max_waiting` nothing more is taken (0: no limit).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        chains: Mapping[str, Chain],
+        *,
+        secret: Secret,
+        metadata_key: str,
+        unknown_server: str = "",
+        max_waiting: int = 0,
+        waiting: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._store = store
+        self._chains = chains
+        self._secret = secret
+        self._metadata_key = metadata_key
+        self._unknown_server = unknown_server.lower()
+        self._max_waiting = max_waiting
+        self._waiting = waiting
+
+    def chain(self, name: str) -> Chain:
+        """Find the chain that takes posts to a name; raise UnknownServer."""
+        chain = self._chains.get(name.lower()) or self._chains.get(self._unknown_server)
+        if chain is None or not chain.takes_forms:
+            raise UnknownServer
+        return chain
+
+    async def accept(
+        self, submission: Submission, before_commit: Callable[[str], None] = lambda id: None
+    ) -> Accepted:
+        """Store what a submission makes, in one commit with the token it spends.
+
+        before_commit is called with the message's id, so that nothing of its delivery is missed.
+        Raise SubmissionError, and then nothing was stored.
+        """
+        chain = self.chain(submission.server)
+        try:
+            return await self._accept(chain, submission, before_commit)
+        except SubmissionError as error:
+            chain.observe("refused", submission=submission, error=error)
+            raise
+
+    async def _accept(
+        self, chain: Chain, submission: Submission, before_commit: Callable[[str], None]
+    ) -> Accepted:
+        if self._max_waiting and self._waiting() >= self._max_waiting:
+            raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
+        identity = _identify(chain, submission)
+        token = await self._token(chain, submission, identity)
+        decoy = chain.screen(submission)
+        if decoy is not None:
+            id = await self._keep_back(submission, chain.server, identity, token, decoy.reason)
+            chain.observe("screened", submission=submission, decoy=decoy)
+            return Accepted(id, None)
+        message = compose(chain, submission)
+        check_policy(message, chain.server)
+        id = message_id()
+        message = replace(message, id=id, metadata={**message.metadata, self._metadata_key: id})
+        before_commit(id)
+        await self._store.write(
+            outbox.add,
+            outbox.NewMessage(
+                id=id,
+                server=chain.server.name,
+                state="queued",
+                created_at=timestamp(id),
+                key=identity.key,
+                recipients=" ".join(address.email.lower() for address in message.recipients),
+                subject=_shown_subject(message),
+                document=documents.dump(message),
+                token=token,
+            ),
+        )
+        log.info(
+            "message.accepted",
+            id=id,
+            server=chain.server.name,
+            key=identity.key,
+            to=[self._shown(address) for address in message.recipients],
+        )
+        chain.observe("accepted", message=message)
+        return Accepted(id, message)
+
+    async def _token(
+        self, chain: Chain, submission: Submission, identity: Identity
+    ) -> bytes | None:
+        """Look up the claimed session token; give its digest, to be spent by the commit."""
+        claim = chain.check_token(submission, identity)
+        if claim is None:
+            if submission.session:
+                raise TokenRefused(reason="token_missing")
+            return None
+        digest = token_digest(self._secret, claim.token)
+        await self._store.read(tokens.check, digest, submission.received_at)
+        return digest
+
+    async def _keep_back(
+        self,
+        submission: Submission,
+        server: Server,
+        identity: Identity,
+        token: bytes | None,
+        reason: str,
+    ) -> str:
+        id = message_id()
+        await self._store.write(
+            outbox.add,
+            outbox.NewMessage(
+                id=id,
+                server=server.name,
+                state="screened",
+                created_at=timestamp(id),
+                key=identity.key,
+                recipients="",
+                subject="",
+                document=documents.dump_submission(submission),
+                token=token,
+                words=reason,
+            ),
+        )
+        log.info("submission.screened", id=id, server=server.name, reason=reason)
+        return id
+
+    def _shown(self, address: Address) -> str:
+        return f"{fingerprint(self._secret, address)}@{address.domain}"
+
+
+def token_digest(secret: Secret, token: int) -> bytes:
+    """Give the form in which a session token is stored."""
+    return keyed_digest(secret, f"token {token}")
+
+
+def _identify(chain: Chain, submission: Submission) -> Identity:
+    identity = chain.authenticate(submission)
+    if identity is None:
+        given = submission.headers.get("authorization") or submission.fields.get("key")
+        raise AuthenticationFailed(reason="unknown_key" if given else "no_header")
+    return identity
+
+
+def compose(chain: Chain, submission: Submission) -> Message:
+    """Validate a submission's fields and make its message; raise InvalidSubmission."""
+    if submission.files:
+        words = ["files are not taken here"]
+        raise InvalidSubmission(dict.fromkeys(submission.files, words), reason="attachments")
+    message = chain.compose(validate(chain, submission.fields))
+    if not isinstance(message, Message):
+        raise TypeError(f"compose of server {chain.server.name} gave no Message")
+    return message
+
+
+def validate(chain: Chain, submitted: Mapping[str, object]) -> Mapping[str, object]:
+    """Load fields by the chain's schema; raise InvalidSubmission."""
+    if chain.schema is None:
+        raise UnknownServer
+    try:
+        form = chain.schema.load(submitted)
+    except ValidationError as error:
+        messages = error.normalized_messages()  # type: ignore[no-untyped-call]
+        raise InvalidSubmission({name: _words(value) for name, value in messages.items()}) from None
+    return form if isinstance(form, Mapping) else Form(form, submitted)
+
+
+def _words(messages: object) -> list[str]:
+    """Flatten what a nested field's errors say."""
+    if isinstance(messages, Mapping):
+        return [word for value in messages.values() for word in _words(value)]
+    return [str(message) for message in messages] if isinstance(messages, list) else [str(messages)]
+
+
+def _shown_subject(message: Message) -> str:
+    if message.subject is not None:
+        return message.subject
+    given = (message.model or {}).get("subject", "")
+    return given if isinstance(given, str) else ""

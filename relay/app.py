@@ -1,0 +1,140 @@
+"""Puts the parts together: a site is one installation, an app is its web side. Starts nothing."""
+
+import secrets
+import time
+
+import structlog
+from tornado.web import Application
+
+from relay import keys, plugins
+from relay.acceptance import Acceptance
+from relay.chain import Chain
+from relay.delivery.dispatcher import Dispatcher
+from relay.errors import ConfigurationError
+from relay.keys import MadeKey, hashing_secret
+from relay.message import Key
+from relay.settings import Settings
+from relay.store import listing, outbox, remembered, tokens
+from relay.store.database import Store
+from relay.web import forms, health
+from relay.web import tokens as token_routes
+from relay.web.callers import Limiter, Running
+from relay.web.cors import origin_of
+from relay.web.handler import NotFoundHandler
+
+# What a running daemon cannot change: the rest is read again on SIGHUP.
+FIXED = ("host", "port", "pages", "data", "database", "secret", "log")
+
+log = structlog.get_logger()
+
+
+class Site:
+    """One installation: its settings, chains, store and delivery.
+
+    `open` takes the store and must be called, once, before any request. `reload` puts new
+    settings in the place of the old ones, all of them or none.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        self.made_keys: dict[str, MadeKey] = {}
+        if not settings.keys:
+            self.made_keys = keys.made(settings.data, make=True)
+        self.secret = hashing_secret(settings.data, settings.secret)
+        self.store = Store(settings.database, settings.data)
+        self.stopping = False
+        self.requests = Running()
+        self.listening: tuple[str, int] = (settings.host, settings.port)
+        self.pages: tuple[str, int] | None = settings.pages
+        self._adopt(settings, self._chains(settings))
+        self.dispatcher = Dispatcher(self.store, self.chains)
+
+    def open(self) -> None:
+        """Take the store; what an earlier daemon was sending is in doubt from now on."""
+        self.store.open()
+        [installation] = self.store.write_now(
+            remembered.remember, [("installation", secrets.token_hex(4))]
+        )
+        [interrupted] = self.store.write_now(
+            outbox.doubt_interrupted, ["the daemon stopped while it was being sent"]
+        )
+        if interrupted:
+            log.warning("messages.in_doubt", count=interrupted)
+        unsent = self.store.read_now(listing.count_unsent)
+        self.dispatcher.waiting = unsent.get("queued", 0)
+        self.metadata_key = f"relay-{installation}"
+        self._accept_with(self.settings)
+
+    def close(self) -> None:
+        """Give the store back."""
+        self.store.close()
+
+    def reload(self, settings: Settings) -> None:
+        """Use new settings from here on; raise ConfigurationError and keep the old ones."""
+        for name in FIXED:
+            if getattr(settings, name) != getattr(self.settings, name):
+                words = "cannot change while the daemon runs; restart it"
+                raise ConfigurationError(f"{settings.path.name} [relay] {name}: {words}")
+        chains = self._chains(settings)
+        self._adopt(settings, chains)
+        self.dispatcher.chains = chains
+        self._accept_with(settings)
+        self.dispatcher.wake()
+
+    async def forget_tokens(self) -> None:
+        """Drop session tokens that expired long ago."""
+        await self.store.write(tokens.forget, time.time())
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Every key that is valid here."""
+        return self.settings.keys or tuple(made.key for made in self.made_keys.values())
+
+    @property
+    def own_origins(self) -> set[str]:
+        """The relay's own origins: its public one, and where it and its pages listen."""
+        origins = {origin_of(self.settings.public_url)} if self.settings.public_url else set()
+        for host, port in filter(None, (self.listening, self.pages)):
+            local = ("localhost", "127.0.0.1") if host in ("127.0.0.1", "::1", "localhost") else ()
+            origins |= {f"http://{name}:{port}" for name in (*local, host)}
+        return origins
+
+    def _chains(self, settings: Settings) -> dict[str, Chain]:
+        made = tuple(made.key for made in self.made_keys.values())
+        return plugins.build(settings, settings.keys or made)
+
+    def _adopt(self, settings: Settings, chains: dict[str, Chain]) -> None:
+        self.settings = settings
+        self.chains = chains
+        self.token_origins = frozenset(
+            origin for chain in chains.values() for origin in chain.server.origins
+        )
+        self.post_limiter = Limiter(settings.limits.posts_per_minute)
+        self.token_limiter = Limiter(settings.limits.tokens_per_minute)
+
+    def _accept_with(self, settings: Settings) -> None:
+        self.acceptance = Acceptance(
+            self.store,
+            self.chains,
+            secret=self.secret,
+            metadata_key=self.metadata_key,
+            unknown_server=settings.unknown_server,
+            max_waiting=settings.limits.max_waiting,
+            waiting=lambda: self.dispatcher.waiting,
+        )
+
+
+def make_site(settings: Settings) -> Site:
+    """Build a site; raise ConfigurationError. It neither listens nor delivers yet."""
+    return Site(settings)
+
+
+def make_app(site: Site) -> Application:
+    """Build the API's web application for an open site."""
+    return Application(
+        [*forms.ROUTES, *token_routes.ROUTES, *health.ROUTES],
+        site=site,
+        default_handler_class=NotFoundHandler,
+        # Refusals and failures have lines of their own; a proxy in front logs requests.
+        log_function=lambda handler: None,
+    )

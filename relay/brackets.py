@@ -1,0 +1,58 @@
+"""Field names with brackets, as PHP reads them: `email[headers][0][Name]=...`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+MAX_DEPTH = 8
+
+
+def nest(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Build nested dicts from names with brackets; `a[]` counts up from 0.
+
+    A name that stands twice with the same value counts once. Two different values for one name,
+    or a name that is a value here and a group there, raise ValueError with the name's first part
+    as its text. Dicts keyed 0, 1, 2, ... come out as lists.
+    """
+    tree: dict[str, Any] = {}
+    for name, value in pairs:
+        first, *rest = _path(name)
+        _place(tree, [first, *rest], value, first)
+    return {key: _lists(value) for key, value in tree.items()}
+
+
+def _path(name: str) -> list[str]:
+    """Split `a[b][]` into its parts; brackets that do not close are part of the name."""
+    first, bracket, rest = name.partition("[")
+    if not bracket or not first or not rest.endswith("]"):
+        return [name]
+    parts = [first, *rest[:-1].split("][")]
+    if any("[" in part or "]" in part for part in parts):
+        return [name]
+    if len(parts) > MAX_DEPTH:
+        raise ValueError(first)
+    return parts
+
+
+class _Group(dict[str, Any]):
+    """Made of brackets; a dict that is somebody's value is left as it is."""
+
+
+def _place(tree: dict[str, Any], path: list[str], value: Any, first: str) -> None:
+    *groups, last = path
+    for group in groups:
+        tree = tree.setdefault(group or str(len(tree)), _Group())
+        if not isinstance(tree, _Group):
+            raise ValueError(first)  # noqa: TRY004 - the name clashes, no caller erred
+    last = last or str(len(tree))
+    if last in tree and tree[last] != value:
+        raise ValueError(first)
+    tree[last] = value
+
+
+def _lists(value: Any) -> Any:
+    if not isinstance(value, _Group):
+        return value
+    members = [_lists(member) for member in value.values()]
+    if list(value) == [str(index) for index in range(len(value))]:
+        return members
+    return dict(zip(value, members, strict=True))

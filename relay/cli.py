@@ -1,0 +1,54 @@
+"""The command line: what each command is called and takes. What it does stands in commands/."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from relay.commands import check, keys, mailbox, plugins, queue, reload, serve, status, try_form
+from relay.errors import RelayError
+
+OWN_SETTINGS = Path(__file__).parent.parent / "settings.toml"
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--settings",
+    type=click.Path(path_type=Path),
+    help="The settings file; else RELAY_SETTINGS, else settings.toml beside run.py.",
+)
+@click.pass_context
+def relay(context: click.Context, settings: Path | None) -> None:
+    """Stand between web forms and the mail provider. Without a command: serve."""
+    context.obj = settings or Path(os.environ.get("RELAY_SETTINGS") or OWN_SETTINGS)
+    if context.invoked_subcommand is None:
+        context.invoke(serve.serve)
+
+
+for command in (
+    serve.serve,
+    check.check,
+    plugins.plugins,
+    try_form.try_form,
+    keys.keys,
+    mailbox.mailbox,
+    queue.queue,
+    status.status,
+    reload.reload,
+):
+    relay.add_command(command)
+
+
+def main() -> None:
+    """Run a command; a mistake in the settings is one line and exit code 2."""
+    try:
+        relay.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except RelayError as error:
+        click.echo(f"relay: {error}", err=True)
+        sys.exit(2)

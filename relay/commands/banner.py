@@ -1,0 +1,43 @@
+"""What the daemon prints when it starts: where to look, and lines to paste."""
+
+import shlex
+from urllib.parse import urlencode
+
+from relay.app import Site
+
+SAMPLE = {
+    "email[to_address]": "desk@example.gov",
+    "email[from_address]": "resident@example.com",
+    "email[name]": "A Resident",
+    "email[subject]": "I have a great idea",
+    "email[message]": "Make the roads green.",
+}
+
+
+def banner(site: Site) -> str:
+    """Give addresses and, where the keys were made here, curl lines that work as they are."""
+    host, port = site.listening
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - shown, not bound
+    url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    lines = [f"Relay listens on {url}"]
+    if site.pages:
+        pages = "http://{}:{}".format(*site.pages)
+        lines += [f"  Try a form:  {pages}/try", f"  Mailbox:     {pages}/"]
+    if site.made_keys and "contactform" in site.chains:
+        lines += ["", "Post a form from a shell:", *curl_lines(site, url)]
+    return "\n".join(lines) + "\n"
+
+
+def curl_lines(site: Site, url: str) -> list[str]:
+    """Give a post with the application's key, and the two calls of a web page."""
+    application, page = (site.made_keys[id].secret.reveal() for id in ("application", "page"))
+    body = shlex.quote(urlencode(SAMPLE, safe="[]@"))
+    brought = '"email[token_session]=$TOKEN"'
+    session = f"{url}/rest/email_session/contactform"
+    create = f"curl -s -X POST {url}/rest/email_token/create"
+    return [
+        f"  curl -H 'authorization: token {application}' {url}/rest/email/contactform -d {body}",
+        "",
+        f"  TOKEN=$({create} | tr -dc 0-9)",
+        f"  curl -H 'authorization: token {page}' {session} -d {body} -d {brought}",
+    ]

@@ -1,0 +1,90 @@
+"""`check`: what serve would say of the settings, and what stands between them and production."""
+
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+import click
+
+from relay import keys as made_keys
+from relay import plugins, settings
+from relay.chain import Chain
+from relay.settings import Settings
+from relay.store.database import SAFE_SQLITE
+
+# Below these, Python's email and http modules have published holes.
+SAFE_PYTHON = {(3, 11): 15, (3, 12): 13, (3, 13): 12, (3, 14): 3}
+
+
+@click.command()
+@click.option("--strict", is_flag=True, help="Exit with 1 where something stands in the way.")
+@click.pass_obj
+def check(path: Path, *, strict: bool) -> None:
+    """Check the settings without starting; list what production still needs."""
+    read = settings.load(path)
+    made = tuple(one.key for one in made_keys.made(read.data, make=False).values())
+    chains = plugins.build(read, read.keys or made)
+    click.echo(f"{read.path}: {len(chains)} servers, {len(read.keys)} keys, in order")
+    notes = [*_installation(read), *_servers(chains), *_machine()]
+    for note in notes:
+        click.echo(f"before production: {note}")
+    if strict and notes:
+        sys.exit(1)
+
+
+def _installation(read: Settings) -> Iterator[str]:
+    if not read.keys:
+        yield "no [keys]: name who may call; the keys that the daemon made are for trying"
+    if not read.public_url:
+        yield "[relay] public_url is empty: say how callers reach this relay, with https"
+    elif read.public_url.startswith("http:"):
+        yield "[relay] public_url is plain http: put TLS in front"
+    if not _loopback(read.host) and not read.trusted_proxies:
+        yield f"[relay] host {read.host} takes plain http: put a proxy with TLS in front"
+    if read.pages and not _loopback(read.pages[0]):
+        yield f"[relay] pages {read.pages[0]} shows mail to whoever reaches it: use loopback"
+    if _loopback(read.host) and read.public_url and not read.trusted_proxies:
+        yield "[relay] trusted_proxies is empty: all callers look like the proxy, without limits"
+    if not read.token_key_required:
+        yield '[tokens] key is "none": anybody may make session tokens, up to the limit'
+
+
+def _servers(chains: Mapping[str, Chain]) -> Iterator[str]:
+    for name, chain in chains.items():
+        server, group = chain.server, chains[chain.server.group]
+        if "mailbox" in group.deliver_plugins:
+            yield f"[servers.{name}] delivers to the embedded mailbox: nothing leaves this machine"
+        if not chain.takes_forms:
+            continue
+        if server.recipients is None:
+            yield f"[servers.{name}] recipients is not set: a secret key may write to anybody"
+        elif "*" in server.recipients:
+            yield f'[servers.{name}] recipients is "*": anybody with a key may write to anybody'
+        if server.sender and server.sender.domain.split(".")[-2:][0] == "example":
+            yield f"[servers.{name}] sender {server.sender.domain} is an example"
+        if any(key.kind == "publishable" and key.opens(name) for key in server.keys) and (
+            not server.origins
+        ):
+            yield f"[servers.{name}] origins is empty: no page of another origin may post"
+
+
+def _machine() -> Iterator[str]:
+    floor = SAFE_PYTHON.get(sys.version_info[:2], 0)
+    if sys.version_info[2] < floor:
+        version = ".".join(map(str, sys.version_info[:3]))
+        yield f"Python {version} has published holes: take the newest {version.rpartition('.')[0]}"
+    if sqlite3.sqlite_version_info < SAFE_SQLITE:
+        safe = ".".join(map(str, SAFE_SQLITE))
+        yield (
+            f"SQLite {sqlite3.sqlite_version} is older than {safe}: "
+            "let no other program write to the database while the daemon runs"
+        )
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,33 @@
+"""How a command reaches the daemon: HTTP over its unix socket."""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+SECONDS = 30.0
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(SECONDS)
+        self.sock.connect(str(self._path))
+
+
+def ask(data: Path, method: str, path: str, argument: Any = None) -> dict[str, Any] | None:
+    """Call the daemon that serves a data folder; None if there is none."""
+    connection = _Connection(data / "relay.sock")
+    try:
+        connection.request(method, path, json.dumps(argument))
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    finally:
+        connection.close()
+    return answer

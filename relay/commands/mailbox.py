@@ -1,0 +1,40 @@
+"""`mailbox`: what the embedded mailbox took."""
+
+from pathlib import Path
+
+import click
+
+from relay.commands.opened import reading
+from relay.ids import timestamp
+from relay.mime import as_bytes
+from relay.store import documents, listing
+from relay.times import shown
+
+
+@click.group(invoke_without_command=True)
+@click.option("--search", default="", help="Only with this in a recipient or the subject.")
+@click.option("--limit", default=20, show_default=True)
+@click.option("--below", help="Only what is older than this id: the next page.")
+@click.pass_context
+def mailbox(context: click.Context, search: str, limit: int, below: str | None) -> None:
+    """List the messages that the mailbox took, newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    with reading(context.obj) as (_, store):
+        page = store.read_now(listing.mailbox, below, limit, search)
+    for row in page.rows:
+        click.echo(f"{row.id}  {shown(timestamp(row.id))}  {row.recipients}  {row.subject}")
+    if page.below:
+        click.echo(f"more: --below {page.below}", err=True)
+
+
+@mailbox.command()
+@click.argument("id")
+@click.pass_obj
+def show(path: Path, id: str) -> None:
+    """Print one message as it would be mailed."""
+    with reading(path) as (_, store):
+        found = store.read_now(listing.documents, [id])
+    if id not in found:
+        raise click.ClickException(f"no message {id}")
+    click.echo(as_bytes(documents.load(id, found[id])))

@@ -1,0 +1,140 @@
+"""`serve`: the daemon."""
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+from pathlib import Path
+
+import click
+import structlog
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets, bind_unix_socket
+from tornado.web import Application
+
+from relay import logs, settings
+from relay.app import Site, make_app, make_site
+from relay.commands.banner import banner
+from relay.errors import ConfigurationError
+from relay.web.control import make_control
+from relay.web.handler import DRAIN_BYTES
+from relay.web.pages import make_pages
+
+# Stopping: how long running requests and running attempts may take to finish.
+REQUEST_SECONDS = 10
+ATTEMPT_SECONDS = 25
+HOUSEKEEPING_SECONDS = 600
+
+log = structlog.get_logger()
+
+
+@click.command()
+@click.pass_obj
+def serve(path: Path) -> None:
+    """Run the daemon until SIGTERM or SIGINT; SIGHUP reads the settings again."""
+    read = settings.load(path)
+    logs.configure(read.log)
+    site = make_site(read)
+    site.open()
+    try:
+        stopped_whole = asyncio.run(_serve(site))
+    finally:
+        site.close()
+    log.info("daemon.stopped", whole=stopped_whole)
+
+
+async def _serve(site: Site) -> bool:
+    servers = _listen(site)
+    click.echo(banner(site))
+    log.info(
+        "daemon.started", address="{}:{}".format(*site.listening), sqlite=sqlite3.sqlite_version
+    )
+    stop = _signals(site)
+    tasks = {
+        asyncio.create_task(site.dispatcher.run()),
+        asyncio.create_task(_housekeeping(site)),
+    }
+    await stop.wait()
+    site.stopping = True
+    log.info("daemon.stopping")
+    for server in servers:
+        server.stop()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(REQUEST_SECONDS):
+            await site.requests.none_running()
+    whole = await site.dispatcher.stop(ATTEMPT_SECONDS)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for server in servers:
+        await server.close_all_connections()
+    return whole
+
+
+def _listen(site: Site) -> list[HTTPServer]:
+    """Listen for the API, the pages and the commands; take note of the ports."""
+    read = site.settings
+    servers = []
+    api, site.listening = _server(make_app(site), read.host, read.port)
+    servers.append(api)
+    if read.pages:
+        pages, site.pages = _server(make_pages(site), *read.pages)
+        servers.append(pages)
+    control = HTTPServer(make_control(site, read_again))
+    socket = read.data / "relay.sock"
+    try:
+        control.add_socket(bind_unix_socket(str(socket), mode=0o600))
+    except OSError as error:
+        raise ConfigurationError(f"{socket}: {error}") from None
+    return [*servers, control]
+
+
+def _server(app: Application, host: str, port: int) -> tuple[HTTPServer, tuple[str, int]]:
+    server = HTTPServer(
+        app,
+        # Above every limit of a handler's own, so that the handler answers, with a body.
+        max_body_size=4 * DRAIN_BYTES,
+        max_header_size=16 * 1024,
+        idle_connection_timeout=10,
+        body_timeout=30,
+    )
+    try:
+        sockets = bind_sockets(port, host)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    server.add_sockets(sockets)
+    return server, (host, sockets[0].getsockname()[1])
+
+
+def _signals(site: Site) -> asyncio.Event:
+    """Stop at the first SIGTERM or SIGINT, at once at the second; read settings at SIGHUP."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop_or_exit(number: signal.Signals) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop_or_exit, number)
+    loop.add_signal_handler(signal.SIGHUP, read_again, site)
+    return stop
+
+
+def read_again(site: Site) -> str | None:
+    """Read the settings again, all or nothing; give what is wrong with them, if anything."""
+    try:
+        site.reload(settings.load(site.settings.path))
+    except ConfigurationError as error:
+        log.error("settings.refused", problem=str(error))
+        return str(error)
+    log.info("settings.read", servers=sorted(site.chains))
+    return None
+
+
+async def _housekeeping(site: Site) -> None:
+    while True:
+        with contextlib.suppress(Exception):
+            await site.forget_tokens()
+        await asyncio.sleep(HOUSEKEEPING_SECONDS)

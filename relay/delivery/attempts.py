@@ -1,0 +1,148 @@
+"""One attempt: find the message, hand it to the deliver hook in a thread, store what came of it."""
+
+import asyncio
+import contextvars
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+
+from relay.chain import Chain
+from relay.delivery import outcomes
+from relay.delivery.outcomes import Result
+from relay.delivery.watches import Outcome, Watches
+from relay.errors import DeliveryDeferred, DeliveryError, DeliveryFailed, Unavailable
+from relay.logs import trace
+from relay.message import Message, Receipt
+from relay.store import documents, listing, outbox
+from relay.store.database import Store
+from relay.store.outbox import Claimed, Settlement
+
+# Beyond its deadline an attempt gets this long to say so itself, then it is in doubt.
+GRACE_SECONDS = 5.0
+# A settlement that the store refuses is tried again for this long; then the row stays `sending`
+# and is in doubt at the next start.
+SETTLE_SECONDS = 60.0
+# Messages kept in memory between acceptance and their first attempt.
+MAX_FRESH = 2000
+
+log = structlog.get_logger()
+
+
+class Attempts:
+    """Makes attempts with a pool of `senders` threads, and tells who waits for them."""
+
+    def __init__(self, store: Store, watches: Watches, senders: int) -> None:
+        self._store = store
+        self._watches = watches
+        self._pool = ThreadPoolExecutor(senders, "sender")
+        self._fresh: dict[str, Message] = {}
+        self._stopping = False
+
+    def keep(self, message: Message) -> None:
+        """Keep a message that was just stored, so that its attempt need not read it again."""
+        if len(self._fresh) < MAX_FRESH:
+            self._fresh[message.id] = message
+
+    def stop(self) -> None:
+        """Start no thread any more, and give up on a store that refuses."""
+        self._stopping = True
+        self._pool.shutdown(wait=False)
+
+    async def make(self, claimed: Claimed, chain: Chain, group: Chain) -> Settlement | None:
+        """Attempt a claimed message through its group's chain; give what was stored of it."""
+        started_at = time.time()
+        message = await self._message(claimed)
+        result: Result
+        if isinstance(message, Message):
+            [result] = await self._deliver(group, [message])
+        else:
+            result = message
+        settlement = outcomes.settlement(
+            claimed,
+            result,
+            chain.server,
+            group.deliver_plugins[0],
+            started_at=started_at,
+            now=time.time(),
+            random=random.random(),  # noqa: S311 - spreads retries, guards nothing
+            watched=self._watches.settle(claimed.id),
+        )
+        stored = await self._settle(settlement)
+        self._tell(settlement, result)
+        if stored and isinstance(message, Message):
+            _observe(chain, settlement.state, message, result)
+        return settlement if stored else None
+
+    async def _message(self, claimed: Claimed) -> Message | DeliveryError:
+        """Find the claimed message: in memory if it has just come in, else in the store."""
+        message = self._fresh.pop(claimed.id, None)
+        if message is not None:
+            return message
+        try:
+            found = await self._store.read(listing.documents, [claimed.id])
+            return documents.load(claimed.id, found[claimed.id])
+        except (KeyError, TypeError, ValueError) as error:
+            log.error("message.unreadable", id=claimed.id, **trace(error))
+            return DeliveryFailed("the stored message cannot be read")
+        except Exception as error:  # noqa: BLE001 - the store: nothing was sent, try again
+            log.error("message.unread", id=claimed.id, **trace(error))
+            return DeliveryDeferred("the store could not be read", counted=False)
+
+    async def _deliver(self, group: Chain, messages: Sequence[Message]) -> list[Result]:
+        """Call the deliver hook in a thread; give one result for each message."""
+        call: Callable[..., Any] = contextvars.copy_context().run
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._pool, call, group.deliver, messages)
+        answer: Any
+        try:
+            answer = await asyncio.wait_for(future, group.server.deadline + GRACE_SECONDS)
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, or its time-out
+            answer = error
+        if isinstance(answer, Exception) and not isinstance(answer, DeliveryError):
+            plugin = group.deliver_plugins[0]
+            log.error("delivery.broken", plugin=plugin, server=group.server.name, **trace(answer))
+        return outcomes.per_message(answer, len(messages))
+
+    async def _settle(self, settlement: Settlement) -> bool:
+        """Store an outcome; if the store refuses for long, leave it to the next start."""
+        ends = time.monotonic() + SETTLE_SECONDS
+        while True:
+            try:
+                return await self._store.write(outbox.settle, settlement)
+            except Unavailable:
+                log.error("outcome.unstored", id=settlement.claimed.id, state=settlement.state)
+                if time.monotonic() > ends or self._stopping:
+                    return False
+                await asyncio.sleep(1)
+
+    def _tell(self, settlement: Settlement, result: Result) -> None:
+        """Tell the waiting caller and the log what came of a message."""
+        id, state = settlement.claimed.id, settlement.state
+        outcome = Outcome("queued")
+        if state == "sent":
+            outcome = Outcome("sent")
+        elif state == "failed":
+            outcome = Outcome("failed", str(result))
+        self._watches.tell(id, outcome)
+        write = log.info if state == "sent" else log.warning
+        write(
+            f"message.{settlement.outcome}",
+            id=id,
+            server=settlement.claimed.server,
+            delivery=settlement.delivery,
+            attempt=settlement.claimed.tries + 1,
+            seconds=round(settlement.ended_at - settlement.started_at, 3),
+            **({"code": result.code} if isinstance(result, DeliveryError) else {}),
+        )
+
+
+def _observe(chain: Chain, state: str, message: Message, result: Result) -> None:
+    if isinstance(result, Receipt):
+        chain.observe("sent", message=message, receipt=result)
+    elif state != "in_doubt":
+        hook = "deferred" if state == "queued" else state
+        chain.observe(hook, message=message, error=result)

@@ -1,0 +1,169 @@
+"""The loop around delivery: claim what is due, start its attempts, look again when more is due."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from relay.chain import Chain
+from relay.delivery.attempts import Attempts
+from relay.delivery.watches import Watches
+from relay.logs import trace
+from relay.message import Message
+from relay.store import listing, outbox
+from relay.store.database import Store
+from relay.store.outbox import Claimed, ClaimOrder
+
+# How often the outbox is looked at when nothing is known to be due.
+LOOK_SECONDS = 30.0
+
+log = structlog.get_logger()
+
+
+class Dispatcher:
+    """Delivers the outbox of one installation, `senders` messages at a time.
+
+    `deliver_waiting` is one pass, `run` the endless loop around it; `stored` makes a pass of its
+    own. Nothing starts before one of them is called. `chains` may be replaced at any time.
+    """
+
+    def __init__(self, store: Store, chains: Mapping[str, Chain], senders: int = 16) -> None:
+        self.chains = chains
+        self.watches = Watches()
+        self.waiting = 0
+        self._store = store
+        self._senders = senders
+        self._attempts = Attempts(store, self.watches, senders)
+        self._running: set[asyncio.Task[None]] = set()
+        self._failing: set[str] = set()
+        self._pump: asyncio.Task[None] | None = None
+        self._again = False
+        self._more = False
+        self._stopping = False
+        self._alarm = asyncio.Event()
+
+    def stored(self, message: Message) -> None:
+        """Take note of a message that was just stored, and deliver it."""
+        self.waiting += 1
+        self._attempts.keep(message)
+        self.wake()
+
+    def revived(self) -> None:
+        """Take note of a message that an operator queued again, and deliver it."""
+        self.waiting += 1
+        self.wake()
+
+    def healthy(self, server: str) -> bool:
+        """Tell whether a message of this server stored now would most likely be sent at once."""
+        return self.delivers(server) and self._group(server) not in self._failing
+
+    def delivers(self, server: str) -> bool:
+        """Tell whether mail of this server may be sent at all."""
+        return server in self._open_servers()
+
+    def wake(self) -> None:
+        """Claim what is due, soon; several calls before that are one."""
+        self._again = True
+        if self._pump is None and not self._stopping:
+            self._pump = asyncio.create_task(self._claim_waiting())
+
+    async def deliver_waiting(self, now: float | None = None) -> int:
+        """Attempt everything that is due at `now`, once; give the number of attempts."""
+        now = time.time() if now is None else now
+        count = 0
+        while started := await self._claim(now):
+            count += len(started)
+            await asyncio.wait(started)
+        return count
+
+    async def run(self) -> None:
+        """Deliver for ever: at once what is due, later what becomes due."""
+        while not self._stopping:
+            self._alarm.clear()
+            self.wake()
+            try:
+                due = await self._store.read(listing.next_due, self._open_servers())
+            except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
+                log.error("outbox.unreadable", **trace(error))
+                due = None
+            delay = LOOK_SECONDS if due is None else min(max(due - time.time(), 1), LOOK_SECONDS)
+            try:
+                await asyncio.wait_for(self._alarm.wait(), delay)
+            except TimeoutError:
+                continue
+
+    async def stop(self, seconds: float) -> bool:
+        """Claim nothing more and wait for the attempts that run; tell whether all ended."""
+        self._stopping = True
+        self._alarm.set()
+        if self._pump is not None:
+            await asyncio.wait({self._pump})
+        pending = self._running
+        if pending:
+            _, pending = await asyncio.wait(pending, timeout=seconds)
+        self._attempts.stop()
+        return not pending
+
+    async def _claim_waiting(self) -> None:
+        try:
+            while self._again and not self._stopping:
+                self._again = False
+                await self._claim(time.time())
+        except Exception as error:  # noqa: BLE001 - run() looks again
+            log.error("outbox.unclaimable", **trace(error))
+        finally:
+            self._pump = None
+
+    async def _claim(self, now: float) -> set[asyncio.Task[None]]:
+        """Claim as much as there are free senders, and start the attempts."""
+        free = self._senders - len(self._running)
+        if free <= 0 or self._stopping:
+            self._more = True
+            return set()
+        chains = self.chains  # the same ones for claim and attempt, whatever is read meanwhile
+        servers = self._open_servers()
+        first_only = [name for name in servers if not self._retries(name)]
+        order = ClaimOrder(now, free, servers, first_only)
+        claimed = await self._store.write(outbox.claim, order)
+        self._more = len(claimed) == free
+        return {self._start(one, chains) for one in claimed}
+
+    def _start(self, claimed: Claimed, chains: Mapping[str, Chain]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._attempt(claimed, chains))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def _attempt(self, claimed: Claimed, chains: Mapping[str, Chain]) -> None:
+        chain = chains[claimed.server]
+        group = chains[chain.server.group]
+        settlement = await self._attempts.make(claimed, chain, group)
+        if settlement is None:
+            return
+        if settlement.state == "queued":
+            self._failing.add(group.server.name)
+            self._alarm.set()
+        else:
+            self.waiting -= 1
+        if settlement.state == "sent":
+            self._failing.discard(group.server.name)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("attempt.broken", **trace(error))
+        if self._more:
+            self.wake()
+
+    def _group(self, server: str) -> str:
+        return self.chains[server].server.group
+
+    def _open_servers(self) -> list[str]:
+        """Name the servers whose mail may be sent: they and their group are enabled."""
+        enabled = {name for name, chain in self.chains.items() if chain.server.enabled}
+        return [name for name in enabled if self._group(name) in enabled]
+
+    def _retries(self, server: str) -> bool:
+        chain, group = self.chains[server], self.chains[self._group(server)]
+        return chain.server.queue_enabled and group.server.queue_enabled

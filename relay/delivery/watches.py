@@ -1,0 +1,62 @@
+"""Callers that wait for the first attempt on the message they brought."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+Result = Literal["sent", "queued", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a caller is told: sent, queued (it will be tried again), or failed and why."""
+
+    result: Result
+    words: str = ""
+
+
+class _Watch:
+    __slots__ = ("future", "settling")
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.settling = False
+
+
+class Watches:
+    """Who waits for which message. A caller that gave up is told nothing and changes nothing."""
+
+    def __init__(self) -> None:
+        self._watches: dict[str, _Watch] = {}
+
+    def open(self, id: str) -> None:
+        """Begin to watch a message, before it is stored: its outcome may come at once."""
+        self._watches[id] = _Watch()
+
+    def close(self, id: str) -> None:
+        """Stop watching a message."""
+        self._watches.pop(id, None)
+
+    async def wait(self, id: str, seconds: float) -> Outcome:
+        """Give the outcome of the first attempt, or `queued` when it takes longer than this."""
+        watch = self._watches[id]
+        await asyncio.wait({watch.future}, timeout=seconds)
+        if watch.settling:
+            # The outcome is being stored as one that this caller learns: that takes milliseconds.
+            await asyncio.wait({watch.future})
+        self.close(id)
+        return watch.future.result() if watch.future.done() else Outcome("queued")
+
+    def settle(self, id: str) -> bool:
+        """Tell whether somebody waits; from here on they wait until `tell`."""
+        watch = self._watches.get(id)
+        if watch is None:
+            return False
+        watch.settling = True
+        return True
+
+    def tell(self, id: str, outcome: Outcome) -> None:
+        """Give the outcome to whoever waits for it."""
+        watch = self._watches.get(id)
+        if watch is not None and not watch.future.done():
+            watch.future.set_result(outcome)

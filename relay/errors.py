@@ -1,0 +1,206 @@
+"""Every error of Relay. Nothing here knows HTTP: web.replies maps errors to statuses.
+
+    RelayError
+    ├── ConfigurationError          startup only: one line, exit code 2
+    │   ├── PluginNotFound
+    │   └── PluginConflict
+    ├── SubmissionError             the client's fault, or ours at the door; answered over HTTP
+    │   ├── AuthenticationFailed    no key, an unknown key, a key for something else
+    │   ├── TokenRefused            session token missing, unknown, expired or already used
+    │   ├── OriginRefused           a browser page of an origin that is not listed
+    │   ├── UnknownServer           no server of that name takes forms
+    │   ├── UnknownPath             no such path
+    │   ├── WrongMethod             the path exists, the method does not
+    │   ├── InvalidSubmission       what is wrong, by field
+    │   ├── MalformedBody           it does not parse: there are no fields to name
+    │   ├── MessageRefused          the provider refused this message for good
+    │   ├── BodyTooLarge
+    │   ├── UnsupportedMedia
+    │   ├── TooManyRequests         .retry_after, in seconds
+    │   └── Unavailable             cannot be stored now; .retry_after, in seconds
+    └── DeliveryError               a provider's answer: for the outbox, never HTTP by itself
+        ├── DeliveryDeferred        certainly not sent: try again
+        ├── DeliveryFailed          refused for good
+        └── DeliveryInDoubt         the answer was lost: sent or not, nobody knows
+
+`reason` is the word that a refusal's log line carries; the README says what to do about each.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+
+class RelayError(Exception):
+    """The root: everything Relay raises on purpose."""
+
+
+class ConfigurationError(RelayError):
+    """The settings cannot be used; the message is one line that names the place."""
+
+
+class PluginNotFound(ConfigurationError):
+    """A plugin named in the settings exists nowhere."""
+
+
+class PluginConflict(ConfigurationError):
+    """A plugin's name is taken twice."""
+
+
+class SubmissionError(RelayError):
+    """A submission that is not accepted; nothing of it was stored."""
+
+    words: ClassVar[str] = "refused"
+    reason: str = "refused"
+
+    def __init__(self, words: str | None = None, *, reason: str | None = None) -> None:
+        super().__init__(words or self.words)
+        if reason is not None:
+            self.reason = reason
+
+
+class AuthenticationFailed(SubmissionError):
+    """Nobody may call so: no_header, unknown_key, wrong_server, key_kind."""
+
+    words = "could not authenticate"
+    reason = "unknown_key"
+
+
+class TokenRefused(SubmissionError):
+    """The session token: token_missing, token_unknown, token_expired, token_used."""
+
+    words = "invalid token"
+    reason = "token_unknown"
+
+
+class OriginRefused(SubmissionError):
+    """The page's origin is not among the server's `origins`."""
+
+    words = "origin not allowed"
+    reason = "origin"
+
+
+class UnknownServer(SubmissionError):
+    """No server of this name takes forms."""
+
+    words = "unknown server"
+    reason = "unknown_server"
+
+
+class UnknownPath(SubmissionError):
+    """There is nothing at this path."""
+
+    words = "not found"
+    reason = "unknown_path"
+
+
+class WrongMethod(SubmissionError):
+    """The path exists and takes other methods."""
+
+    words = "method not allowed"
+    reason = "method"
+
+
+class InvalidSubmission(SubmissionError):
+    """Fields that cannot be used.
+
+    `fields` maps each field's name to what is wrong with it; the error's text names them all.
+    """
+
+    reason = "invalid"
+
+    def __init__(self, fields: Mapping[str, Sequence[str]], *, reason: str | None = None) -> None:
+        words = "; ".join(f"{name}: {' '.join(messages)}" for name, messages in fields.items())
+        super().__init__(words, reason=reason)
+        self.fields = {name: list(messages) for name, messages in fields.items()}
+
+
+class MalformedBody(SubmissionError):
+    """The body does not parse, so there are no fields to name."""
+
+    words = "malformed body"
+    reason = "malformed"
+
+
+class MessageRefused(SubmissionError):
+    """The provider refused the message for good while the caller waited."""
+
+    reason = "refused"
+
+
+class BodyTooLarge(SubmissionError):
+    """The body is over the limit."""
+
+    words = "body too large"
+    reason = "too_large"
+
+
+class UnsupportedMedia(SubmissionError):
+    """The media type or content encoding is not one that is read here."""
+
+    words = "unsupported media type"
+    reason = "media_type"
+
+
+class _Later(SubmissionError):
+    """A refusal that ends by itself, after `retry_after` whole seconds."""
+
+    def __init__(self, retry_after: int, words: str | None = None, *, reason: str | None = None):
+        super().__init__(words, reason=reason)
+        self.retry_after = retry_after
+
+
+class TooManyRequests(_Later):
+    """The caller's address is over its limit."""
+
+    words = "too many requests"
+    reason = "limit"
+
+
+class Unavailable(_Later):
+    """Nothing can be stored right now; the same submission may be repeated unchanged."""
+
+    words = "cannot be stored now"
+    reason = "unavailable"
+
+
+class DeliveryError(RelayError):
+    """What a provider answered.
+
+    The words are for the message's history and may repeat what the provider said; `code` is for
+    log lines: a status, an error number, the name of an exception.
+    """
+
+    def __init__(self, words: str, *, code: str = "") -> None:
+        super().__init__(words)
+        self.code = code
+
+
+class DeliveryDeferred(DeliveryError):
+    """Certainly not sent.
+
+    retry_after: seconds that the provider asked for, or None for the ladder's own time.
+    counted: whether this was an attempt at all, i.e. whether the provider got anything to judge.
+    opens_breaker: whether the fault is the provider's or the account's, not this message's.
+    """
+
+    def __init__(
+        self,
+        words: str,
+        *,
+        code: str = "",
+        retry_after: float | None = None,
+        counted: bool = True,
+        opens_breaker: bool = False,
+    ) -> None:
+        super().__init__(words, code=code)
+        self.retry_after = retry_after
+        self.counted = counted
+        self.opens_breaker = opens_breaker
+
+
+class DeliveryFailed(DeliveryError):
+    """Refused for good; the words say what to mend."""
+
+
+class DeliveryInDoubt(DeliveryError):
+    """The provider may have taken the message: its answer was lost."""

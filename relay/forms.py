@@ -1,0 +1,197 @@
+"""The fields that all forms share, and the message they make when a plugin adds nothing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from marshmallow import INCLUDE, Schema, ValidationError, post_load, pre_load, validates_schema
+from marshmallow import fields as marshmallow_fields
+
+from relay import text
+from relay.addresses import Address, listed
+from relay.fields import (
+    Headers,
+    Html,
+    Line,
+    MailAddress,
+    MailAddresses,
+    NotOffered,
+    TemplateReference,
+    Text,
+)
+from relay.message import Message, Server
+
+ALIASES: Mapping[str, str] = {
+    "to": "to_address",
+    "recipient": "to_address",
+    "body": "message",
+    "TemplateID": "template_id",
+    "template_alias": "template_id",
+}
+
+# What steers Relay and is no business of a template's.
+CONTROL_FIELDS = frozenset(
+    {"token_session", "useHtml", "template_id", "key", "return_to", "senddatetime"}
+    | {alias for alias, name in ALIASES.items() if name == "template_id"}
+)
+
+
+class Form(Mapping[str, Any]):
+    """A form's validated fields. `submitted` is what came in, under the names it came under.
+
+    `used` collects the names that were read, so that the author of a plugin sees what was not.
+    """
+
+    def __init__(self, values: Mapping[str, Any], submitted: Mapping[str, Any]) -> None:
+        self._values = values
+        self.submitted = submitted
+        self.used: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.used.add(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Form({sorted(self._values)})"  # names only: values are the writer's
+
+
+class EmailForm(Schema):
+    """What every form takes; a plugin's schema inherits from it and adds its own fields.
+
+    A field that was not given, or given blank, is None. Fields that no schema declares are kept
+    as they came, for templates.
+    """
+
+    class Meta:
+        unknown = INCLUDE
+
+    # Whether a message must be given: a plugin whose own body stands without one says False.
+    message_required: ClassVar[bool] = True
+
+    token_session = marshmallow_fields.Raw(load_default=None)
+    to_address = MailAddresses(required=True)
+    from_address = MailAddress(required=True, max=255)
+    sender = Line(load_default=None, max=200)
+    reply_to = MailAddresses(load_default=None)
+    subject = Line(load_default=None, max=2000)
+    message = Text(load_default=None)
+    TextBody = Text(load_default=None)
+    HtmlBody = Html(load_default=None)
+    useHtml = marshmallow_fields.Boolean(load_default=None)
+    template_id = TemplateReference(load_default=None)
+    cc = MailAddresses(load_default=())
+    bcc = MailAddresses(load_default=())
+    tag = Line(load_default=None, max=1000)
+    headers = Headers(load_default=())
+    attachments = NotOffered("attachments are not taken here", load_default=None)
+    senddatetime = NotOffered("messages cannot be scheduled here", load_default=None)
+
+    @pre_load
+    def _one_name_each(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Resolve aliases and drop what is blank: browsers send every field they show."""
+        return _given(data)
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _says_something(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
+        """Without a template there must be a subject and, unless the plugin says no, a body."""
+        given = _given(original).keys()
+        missing = {}
+        if not given & {"template_id", "subject"}:
+            missing["subject"] = ["Missing data for required field."]
+        bodies = {"template_id", "message", "TextBody", "HtmlBody"}
+        if self.message_required and not given & bodies:
+            missing["message"] = ["Missing data for required field."]
+        if missing:
+            raise ValidationError(missing)
+
+    @post_load(pass_original=True)
+    def _form(self, data: dict[str, Any], original: Mapping[str, Any], **kwargs: Any) -> Form:
+        return Form(data, original)
+
+
+def _given(data: Mapping[str, Any]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name, value in data.items():
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue
+        canonical = ALIASES.get(name, name)
+        if given.setdefault(canonical, value) != value:
+            raise ValidationError("given twice with different values", canonical)
+    return given
+
+
+def base_message(form: Mapping[str, Any], server: Server) -> Message:
+    """Map every field that all forms share; a plugin replaces what it means differently.
+
+    From is `from_address` only where the server's `senders` lists it. With a template, the model
+    holds the submitted fields and the parts, and the message has no subject or parts itself.
+    """
+    return templated(plain_message(form, server), form, server)
+
+
+def plain_message(form: Mapping[str, Any], server: Server) -> Message:
+    """Map the shared fields as if no template had been named."""
+    plain, markup = _parts(form)
+    return Message(
+        sender=_sender(form, server),
+        to=form["to_address"],
+        cc=form["cc"],
+        bcc=form["bcc"],
+        reply_to=form["reply_to"] or server.reply_to or (form["from_address"],),
+        subject=form["subject"],
+        text=plain,
+        html=markup,
+        tag=form["tag"],
+        headers=form["headers"],
+    )
+
+
+def templated(message: Message, form: Mapping[str, Any], server: Server) -> Message:
+    """Where the form names a template, turn subject and parts into its model.
+
+    The model holds every submitted field that is not a control field, under the name it came
+    under, and `subject`, `TextBody`, `HtmlBody` and `ReplyTo` as the message has them.
+    """
+    if not form["template_id"]:
+        return message
+    control = CONTROL_FIELDS | {server.options.get("honeypot")}
+    submitted = form.submitted if isinstance(form, Form) else form
+    if isinstance(form, Form):
+        form.used.update(submitted)
+    # HtmlBody as it was submitted was not cleaned.
+    kept = [name for name in submitted if name not in control and name != "HtmlBody"]
+    model = {name: submitted[name] for name in kept}
+    parts = {"subject": message.subject, "TextBody": message.text, "HtmlBody": message.html}
+    model |= {name: value for name, value in parts.items() if value is not None}
+    model["ReplyTo"] = ", ".join(map(str, message.reply_to))
+    return replace(
+        message, subject=None, text=None, html=None, template=form["template_id"], model=model
+    )
+
+
+def _sender(form: Mapping[str, Any], server: Server) -> Address:
+    writer: Address = form["from_address"]
+    if listed(writer, server.senders):
+        return Address(writer.email, form["sender"] or writer.name)
+    if server.sender is None:  # refused when settings are read: servers with forms have one
+        raise ValueError(f"server {server.name} has no sender")
+    return Address(server.sender.email, form["sender"] or server.sender.name)
+
+
+def _parts(form: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Choose the text and the HTML part; `message` fills the one that was not given outright."""
+    markup = form["HtmlBody"]
+    plain = form["TextBody"] or form["message"]
+    if form["useHtml"] and not markup and plain:
+        markup = text.as_html(form["message"] or plain)
+    if markup and not plain:
+        plain = text.as_text(markup)
+    if form["useHtml"] is False and plain:
+        markup = None
+    return plain, markup

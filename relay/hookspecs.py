@@ -1,0 +1,116 @@
+"""Every hook, in the order in which they are called, and nothing else.
+
+Imperative verbs decide: the first plugin of the server's list that returns anything but None wins.
+Past participles observe: all plugins are called, what they return is dropped, and one that raises
+is logged. A deciding hook that raises stops the submission. *startup*: once, when the settings are
+read. *loop*: on the event loop, from memory only; it must not block. *thread*: in the delivery
+pool; it may block until the server's deadline. No hook is `async`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pluggy
+from marshmallow import Schema
+from marshmallow.fields import Field
+
+from relay.errors import DeliveryError, SubmissionError
+from relay.message import Claim, Decoy, Identity, Message, Receipt, Server, Submission
+
+hookspec = pluggy.HookspecMarker("relay")
+hookimpl = pluggy.HookimplMarker("relay")
+
+
+@hookspec
+def settings() -> Mapping[str, Field[Any]]:  # type: ignore[empty-body]
+    """Name the fields this plugin reads from its server's table.
+
+    Startup. All plugins' fields are merged; a key that none of them names is an error.
+    """
+
+
+@hookspec(firstresult=True)
+def schema(server: Server) -> Schema | None:
+    """Give the schema that a form of this server is validated by, best a subclass of EmailForm.
+
+    Startup. The first plugin that has one wins.
+    """
+
+
+@hookspec(firstresult=True)
+def authenticate(submission: Submission, server: Server) -> Identity | None:
+    """Say who is calling.
+
+    Loop. The first identity wins; if every plugin says None, the submission is refused (401).
+    """
+
+
+@hookspec(firstresult=True)
+def check_token(submission: Submission, identity: Identity, server: Server) -> Claim | None:
+    """Name the session token that this submission brings.
+
+    Loop. The host looks the claim up and spends it when it stores the message. If every plugin
+    says None, a session post is refused (403); other posts pass.
+    """
+
+
+@hookspec(firstresult=True)
+def screen(submission: Submission, server: Server) -> Decoy | None:
+    """Tell a robot from a writer.
+
+    Loop. A decoy is answered like a message that was sent, and kept for review.
+    """
+
+
+@hookspec(firstresult=True)
+def compose(form: Mapping[str, Any], server: Server) -> Message | None:
+    """Make the message out of a validated form.
+
+    Loop. The first message wins; a wrapper may change it. None from all is an internal error.
+    """
+
+
+@hookspec(firstresult=True)
+def deliver(
+    messages: Sequence[Message], server: Server
+) -> Sequence[Receipt | DeliveryError] | None:
+    """Hand messages to a provider; give one outcome for each, in order.
+
+    Thread. The first plugin of the list that has this hook delivers. A DeliveryError that is
+    raised holds for all messages; any other exception leaves all of them in doubt.
+    """
+
+
+@hookspec
+def accepted(message: Message, server: Server) -> None:
+    """Observe that a message was stored. Loop."""
+
+
+@hookspec
+def screened(submission: Submission, decoy: Decoy, server: Server) -> None:
+    """Observe that a robot's submission was kept back. Loop."""
+
+
+@hookspec
+def refused(submission: Submission, error: SubmissionError, server: Server) -> None:
+    """Observe that a submission was refused; `error.reason` says why. Loop."""
+
+
+@hookspec
+def sent(message: Message, receipt: Receipt, server: Server) -> None:
+    """Observe that the provider took a message. Loop."""
+
+
+@hookspec
+def deferred(message: Message, error: DeliveryError, server: Server) -> None:
+    """Observe that an attempt did not send a message; it will be tried again. Loop."""
+
+
+@hookspec
+def failed(message: Message, error: DeliveryError, server: Server) -> None:
+    """Observe that a message was refused for good. Loop."""
+
+
+@hookspec
+def expired(message: Message, error: DeliveryError, server: Server) -> None:
+    """Observe that a message grew too old without being sent. Loop."""

@@ -1,0 +1,154 @@
+"""The values that travel through Relay. All are frozen: a plugin gets them and returns new ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from relay.addresses import Address
+
+KeyKind = Literal["secret", "publishable", "account"]
+
+
+def freeze(value: Any) -> Any:
+    """Make nested dicts and lists read-only: mappings and tuples of the same content."""
+    if isinstance(value, dict):
+        return MappingProxyType({name: freeze(member) for name, member in value.items()})
+    if isinstance(value, list):
+        return tuple(freeze(member) for member in value)
+    return value
+
+
+def thaw(value: Any) -> Any:
+    """Make plain dicts and lists of frozen values, for JSON."""
+    if isinstance(value, Mapping):
+        return {name: thaw(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [thaw(member) for member in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Who may call. `digests` are SHA-256, several while an old and a new secret live together."""
+
+    id: str
+    kind: KeyKind
+    servers: frozenset[str]
+    digests: tuple[bytes, ...] = field(repr=False)
+
+    def opens(self, server: str) -> bool:
+        """Tell whether this key is good for a server; `*` is good for all."""
+        return server in self.servers or "*" in self.servers
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A named table of the settings: everything that a plugin may know about its server.
+
+    `recipients` None means any; `options` holds what the plugins' own `settings` hooks read;
+    `templates` are the folders with template files, first match wins. Times are in seconds.
+    """
+
+    name: str
+    plugins: tuple[str, ...]
+    group: str = ""
+    sender: Address | None = None
+    senders: frozenset[str] = frozenset()
+    reply_to: tuple[Address, ...] = ()
+    recipients: frozenset[str] | None = None
+    origins: frozenset[str] = frozenset()
+    session_key: Literal["required", "optional"] = "required"
+    return_to: Mapping[str, str] = field(default_factory=dict)
+    headers: frozenset[str] = frozenset()
+    enabled: bool = True
+    queue_enabled: bool = True
+    retry: tuple[float, ...] = ()
+    deadline: float = 25.0
+    max_age: float = 72 * 3600.0
+    keys: tuple[Key, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    templates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What came in, before anybody judged it.
+
+    `fields` are the body's, with brackets resolved and the `email` wrapper taken off. `files` are
+    the names of the fields that carried a file. `session` tells a post that must bring a session
+    token. `address` is the client's, as believed through the trusted proxies.
+    """
+
+    server: str
+    fields: Mapping[str, Any]
+    session: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: tuple[str, ...] = ()
+    address: str = ""
+    request_id: str = ""
+    received_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is calling: the key's id and kind, or `anonymous` where a session needs no key."""
+
+    key: str
+    kind: Literal["secret", "publishable", "anonymous"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A session token that the host is to look up, and to spend when it stores the message."""
+
+    token: int = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoy:
+    """A robot was here: it is told that all went well, and the submission is kept for review."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An email. `template` is a provider's template (number or alias) instead of subject and parts.
+
+    `id` and `metadata` are the host's: a plugin leaves them empty in `compose` and may read them
+    in `deliver`.
+    """
+
+    sender: Address
+    to: tuple[Address, ...]
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    tag: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    template: int | str | None = None
+    model: Mapping[str, Any] | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+
+    @property
+    def recipients(self) -> tuple[Address, ...]:
+        """Everybody who gets it: to, cc and bcc."""
+        return (*self.to, *self.cc, *self.bcc)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The provider took the message, under its own id.
+
+    `dropped` names recipients that it took the message without. `words` are the provider's, for
+    the message's history, without addresses.
+    """
+
+    provider_id: str
+    dropped: tuple[str, ...] = ()
+    words: str = ""

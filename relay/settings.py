@@ -1,0 +1,189 @@
+"""settings.toml, checked whole and frozen; every mistake is one line that names the place."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from relay.checking import check, nearest, no_others, resolved, table_of
+from relay.errors import ConfigurationError
+from relay.message import Key, Server
+from relay.secret import Secret, digest
+from relay.tables import (
+    KeyTable,
+    LimitsTable,
+    RelayTable,
+    ServerTable,
+    TokensTable,
+)
+
+MIN_KEY_CHARACTERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`[relay.limits]`: bytes of a form, calls per minute and address, messages waiting."""
+
+    form_bytes: int
+    posts_per_minute: int
+    tokens_per_minute: int
+    max_waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """A server as the settings have it, and the keys of its table that only its plugins know."""
+
+    server: Server
+    extra: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything settings.toml says. Paths are absolute, times in seconds."""
+
+    path: Path
+    host: str
+    port: int
+    pages: tuple[str, int] | None
+    data: Path
+    database: str
+    legacy_server: str
+    unknown_server: str
+    wait: float
+    public_url: str | None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    secret: Secret | None
+    log: str
+    limits: Limits
+    token_seconds: float
+    token_key_required: bool
+    keys: tuple[Key, ...]
+    servers: Mapping[str, ServerSettings]
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read and check a settings file; raise ConfigurationError."""
+    environment = os.environ if environment is None else environment
+    path = path.resolve()
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path.name}: {error}") from None
+    no_others(path.name, content, ("relay", "tokens", "keys", "servers"))
+    content = resolved(content, environment, path)
+    relay = dict(table_of(content, "relay", path.name))
+    relay |= _overrides(environment)
+    values = check(RelayTable(), relay, f"{path.name} [relay]")
+    limits = check(LimitsTable(), values["limits"], f"{path.name} [relay.limits]")
+    tokens = check(TokensTable(), content.get("tokens", {}), f"{path.name} [tokens]")
+    switches = {name: values.pop(name) for name in ("enabled", "queue_enabled")}
+    servers = _servers(table_of(content, "servers", path.name), switches, path)
+    keys = _keys(table_of(content, "keys", path.name), servers, path)
+    _existing(relay, servers, path)
+    data = (path.parent / values["data"]).resolve()
+    values |= {
+        "path": path,
+        "data": data,
+        "database": _database(values["database"], data, path),
+        "trusted_proxies": tuple(values["trusted_proxies"]),
+        "limits": Limits(**limits),
+        "token_seconds": tokens["minutes"] * 60,
+        "token_key_required": tokens["key"] == "required",
+        "keys": keys,
+        "servers": MappingProxyType(servers),
+    }
+    return Settings(**values)
+
+
+def _overrides(environment: Mapping[str, str]) -> dict[str, str]:
+    """RELAY_PORT overrides `port` of [relay], and so on."""
+    names = RelayTable().fields.keys() - {"limits", "secret"}
+    return {
+        name: environment[variable]
+        for name in names
+        if (variable := f"RELAY_{name.upper()}") in environment
+    }
+
+
+def _servers(
+    tables: Mapping[str, Any], switches: Mapping[str, bool], path: Path
+) -> dict[str, ServerSettings]:
+    servers = {}
+    for name, table in tables.items():
+        place = f"{path.name} [servers.{name}]"
+        if not name.isascii() or not name.replace("_", "").replace("-", "").isalnum():
+            raise ConfigurationError(f"{place}: a server's name has letters, digits, - and _ only")
+        values = check(ServerTable(), table, place)
+        known = {key: values.pop(key) for key in ServerTable().fields}
+        known.pop("attachments")
+        known["max_age"] = known.pop("max_age_hours") * 3600
+        for key, value in switches.items():
+            known[key] = known[key] and value
+        for key in ("senders", "recipients", "origins"):
+            known[key] = None if known[key] is None else frozenset(known[key])
+        known["headers"] = frozenset(header.lower() for header in known["headers"])
+        known["return_to"] = MappingProxyType(known["return_to"])
+        known["plugins"], known["retry"] = tuple(known["plugins"]), tuple(known["retry"])
+        known["group"] = known["group"] or name
+        folders = (path.parent / "templates", Path(__file__).parent.parent / "plugins/templates")
+        server = Server(name=name.lower(), templates=tuple(map(str, folders)), **known)
+        if server.name in servers:
+            raise ConfigurationError(f"{place}: the same name as another server's but for case")
+        servers[server.name] = ServerSettings(server, MappingProxyType(values))
+    for settings in servers.values():
+        if settings.server.group not in servers:
+            close = nearest(settings.server.group, servers)
+            place = f"{path.name} [servers.{settings.server.name}]"
+            raise ConfigurationError(f"{place} group: no such server{close}")
+    return servers
+
+
+def _keys(
+    tables: Mapping[str, Any], servers: Mapping[str, ServerSettings], path: Path
+) -> tuple[Key, ...]:
+    keys: list[Key] = []
+    for name, table in tables.items():
+        place = f"{path.name} [keys.{name}]"
+        values = check(KeyTable(), table, place)
+        secrets = [*values["secrets"], *([values["secret"]] if values["secret"] else [])]
+        if not secrets:
+            raise ConfigurationError(f"{place} secret: Missing data for required field.")
+        if any(len(secret.reveal()) < MIN_KEY_CHARACTERS for secret in secrets):
+            raise ConfigurationError(
+                f"{place} secret: has fewer than {MIN_KEY_CHARACTERS} characters"
+            )
+        names = frozenset(server.lower() for server in values["servers"])
+        for server in sorted(names - {"*"} - servers.keys()):
+            close = nearest(server, servers)
+            raise ConfigurationError(f"{place} servers: no server {server}{close}")
+        digests = tuple(digest(secret.reveal().encode()) for secret in secrets)
+        for other in keys:
+            if set(digests) & set(other.digests):
+                raise ConfigurationError(f"{place} secret: the same as that of keys.{other.id}")
+        keys.append(Key(name, values["kind"], names, digests))
+    return tuple(keys)
+
+
+def _existing(relay: Mapping[str, Any], servers: Mapping[str, ServerSettings], path: Path) -> None:
+    for name in ("legacy_server", "unknown_server"):
+        if relay.get(name) and str(relay[name]).lower() not in servers:
+            close = nearest(str(relay[name]), servers)
+            raise ConfigurationError(f"{path.name} [relay] {name}: no such server{close}")
+
+
+def _database(url: str, data: Path, path: Path) -> str:
+    """Give the database's URL with an absolute path; SQLite is the only engine so far."""
+    if not url:
+        return f"sqlite:///{data / 'relay.db'}"
+    scheme, _, file = url.partition(":///")
+    if scheme != "sqlite" or not file:
+        raise ConfigurationError(f'{path.name} [relay] database: write "sqlite:///path"')
+    return f"sqlite:///{(path.parent / file).resolve()}"

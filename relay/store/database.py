@@ -1,0 +1,141 @@
+"""Opening the database: its lock, its migrations, its connections."""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Any, Concatenate, ParamSpec, TypeVar
+
+import structlog
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from relay.errors import ConfigurationError
+from relay.store.writer import Writer
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+
+# SQLite before this can corrupt its log when two connections write or checkpoint at once. Here
+# one connection does both, and readers do neither.
+SAFE_SQLITE = (3, 51, 3)
+
+log = structlog.get_logger()
+
+
+class Store:
+    """The database of one installation.
+
+    `open` takes the lock and migrates; `write` and `read` are for the event loop, `read_now` for
+    commands. Readers cannot write: their connections refuse it.
+    """
+
+    def __init__(self, url: str, data: Path) -> None:
+        self.path = Path(url.removeprefix("sqlite:///"))
+        self._data = data
+        self._lock: IO[str] | None = None
+        self._writing = _engine(url, "BEGIN IMMEDIATE", ("journal_mode=WAL", "synchronous=FULL"))
+        self._reading = _engine(url, "BEGIN", ("query_only=ON", "wal_autocheckpoint=0"))
+        self._writer = Writer(self._writing)
+        self._readers = ThreadPoolExecutor(2, "reader")
+
+    def open(self) -> None:
+        """Take the lock, bring the schema up to date, start writing.
+
+        Raise ConfigurationError if another daemon has the lock or the schema is a newer one.
+        """
+        self._take_lock()
+        try:
+            from relay.store.migrate import migrate  # its library takes long to import
+
+            migrate(self._writing, self.path)
+        except DBAPIError as error:
+            raise ConfigurationError(f"{self.path}: {error.orig}") from None
+        if sqlite3.sqlite_version_info < SAFE_SQLITE:
+            log.info("sqlite.old", version=sqlite3.sqlite_version, safe="one writing connection")
+        self._writer.start()
+
+    def close(self) -> None:
+        """Write what waits, empty the log into the database, give the lock back."""
+        self._writer.stop()
+        self._readers.shutdown()
+        self._reading.dispose()
+        # Not through a Connection: that would begin a transaction, in which nothing is emptied.
+        with closing(self._writing.raw_connection()) as connection:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._writing.dispose()
+        if self._lock is not None:
+            self._lock.close()
+
+    async def write(
+        self,
+        operation: Callable[[Connection, Sequence[Argument]], Sequence[Result | Exception]],
+        argument: Argument,
+    ) -> Result:
+        """Run an operation on one argument, in one commit with whatever else waits."""
+        result: Result = await self._writer.submit(operation, argument)
+        return result
+
+    def write_now(
+        self,
+        operation: Callable[[Connection, Sequence[Argument]], Sequence[Result]],
+        batch: Sequence[Argument],
+    ) -> Sequence[Result]:
+        """Run an operation in this thread: at start, and for commands while no daemon runs."""
+        with self._writing.connect() as connection, connection.begin():
+            return operation(connection, batch)
+
+    async def read(
+        self,
+        query: Callable[Concatenate[Connection, Arguments], Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """Run a query in a reader's thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._readers, lambda: self.read_now(query, *args, **kwargs)
+        )
+
+    def read_now(
+        self,
+        query: Callable[Concatenate[Connection, Arguments], Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """Run a query in this thread."""
+        with self._reading.connect() as connection:
+            return query(connection, *args, **kwargs)
+
+    def _take_lock(self) -> None:
+        lock = (self._data / "relay.lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise ConfigurationError(f"{self._data}: another daemon uses this folder") from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+
+
+def _engine(url: str, begin: str, pragmas: tuple[str, ...]) -> Engine:
+    engine = create_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        for pragma in ("busy_timeout=5000", "foreign_keys=ON", *pragmas):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

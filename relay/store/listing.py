@@ -1,0 +1,95 @@
+"""Reading the outbox: for delivery, for commands, for the pages. Nothing here writes.
+
+Lists are paged by key, newest first: a page starts below an id, never after a number of rows.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy.engine import Row
+
+from relay.store.schema import IN_MAILBOX, IS_QUEUED, IS_UNSENT, attempts, contents, messages
+
+# How many messages one search looks through before it gives the page it has.
+SEARCH_SPAN = 20_000
+
+
+class Page(NamedTuple):
+    """Rows, newest first, and the id below which the next page starts; None at the end."""
+
+    rows: Sequence[Row[Any]]
+    below: str | None
+
+
+def mailbox(connection: Connection, below: str | None, limit: int, words: str = "") -> Page:
+    """List what the embedded mailbox took, or of that what has `words` in recipient or subject.
+
+    A search looks through SEARCH_SPAN messages at most; its page may be short, even empty, and
+    still have a next one.
+    """
+    listed = (
+        select(messages.c.id, messages.c.server, contents.c.recipients, contents.c.subject)
+        .join(contents, contents.c.id == messages.c.id)
+        .where(IN_MAILBOX)
+        .order_by(messages.c.id.desc())
+    )
+    if not words:
+        return _page(connection, listed, below, limit)
+    end = _below(select(messages.c.id).where(IN_MAILBOX), below)
+    end = end.order_by(messages.c.id.desc()).offset(SEARCH_SPAN).limit(1)
+    oldest = connection.execute(end).scalar()
+    if oldest is not None:
+        listed = listed.where(messages.c.id >= oldest)
+    matches = [
+        column.icontains(words, autoescape=True)
+        for column in (contents.c.recipients, contents.c.subject)
+    ]
+    page = _page(connection, listed.where(or_(*matches)), below, limit)
+    return page if page.below is not None else Page(page.rows, oldest)
+
+
+def unsent(connection: Connection, below: str | None, limit: int, state: str | None = None) -> Page:
+    """List what was not sent: queued, sending, in doubt, failed, expired."""
+    listed = select(messages).where(IS_UNSENT).order_by(messages.c.id.desc())
+    if state is not None:
+        listed = listed.where(messages.c.state == state)
+    return _page(connection, listed, below, limit)
+
+
+def _below(query: Select[Any], below: str | None) -> Select[Any]:
+    return query if below is None else query.where(messages.c.id < below)
+
+
+def _page(connection: Connection, query: Select[Any], below: str | None, limit: int) -> Page:
+    rows = connection.execute(_below(query, below).limit(limit + 1)).all()
+    more = len(rows) > limit
+    return Page(rows[:limit], rows[limit - 1].id if more else None)
+
+
+def documents(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Give the stored documents of messages, by id."""
+    query = select(contents.c.id, contents.c.document).where(contents.c.id.in_(ids))
+    return {row.id: row.document for row in connection.execute(query)}
+
+
+def next_due(connection: Connection, servers: Collection[str]) -> float | None:
+    """Give the time at which the next queued message of these servers is due."""
+    query = select(func.min(messages.c.due_at)).where(IS_QUEUED, messages.c.server.in_(servers))
+    return connection.execute(query).scalar()
+
+
+def count_unsent(connection: Connection) -> dict[str, int]:
+    """Count the messages that were not sent, by state: at start only, it reads them all."""
+    query = select(messages.c.state, func.count()).where(IS_UNSENT).group_by(messages.c.state)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def find(connection: Connection, id: str) -> tuple[Row[Any], Row[Any], Sequence[Row[Any]]] | None:
+    """Give a message's row, its contents and its attempts in order."""
+    row = connection.execute(select(messages).where(messages.c.id == id)).first()
+    content = connection.execute(select(contents).where(contents.c.id == id)).first()
+    if row is None or content is None:
+        return None
+    query = select(attempts).where(attempts.c.message == id).order_by(attempts.c.number)
+    return row, content, connection.execute(query).all()

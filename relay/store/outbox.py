@@ -1,0 +1,208 @@
+"""The outbox: where acceptance ends and delivery begins."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
+
+from relay.errors import TokenRefused
+from relay.store import tokens
+from relay.store.schema import IS_QUEUED, attempts, contents, messages
+
+REVIVABLE_STATES = ("failed", "in_doubt", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message (or, `screened`, a submission) to be stored, and the token it spends."""
+
+    id: str
+    server: str
+    state: str
+    created_at: float
+    key: str
+    recipients: str
+    subject: str
+    document: str
+    token: bytes | None = None
+    words: str | None = None
+
+
+class ClaimOrder(NamedTuple):
+    """How many due messages to claim, of which servers; of some, first attempts only."""
+
+    now: float
+    limit: int
+    servers: Collection[str]
+    first_only: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message that is being sent, under the fence of this claim."""
+
+    id: str
+    server: str
+    fence: int
+    since: float
+    attempts: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What came of a claimed message; `attempts` and `tries` are the new counts."""
+
+    claimed: Claimed
+    state: str
+    due_at: float
+    counted: bool
+    delivery: str
+    outcome: str
+    words: str
+    started_at: float
+    ended_at: float
+    provider_id: str | None = None
+    give_token_back: bool = False
+
+
+def add(connection: Connection, batch: Sequence[NewMessage]) -> Sequence[TokenRefused | None]:
+    """Store messages, each in one commit with the token it spends.
+
+    A message whose token is gone is not stored: its result is the refusal.
+    """
+    spending = [
+        tokens.Spending(message.token, message.id, message.created_at)
+        for message in batch
+        if message.token is not None
+    ]
+    verdicts = iter(tokens.spend(connection, spending))
+    results = [next(verdicts) if message.token is not None else None for message in batch]
+    stored = [message for message, refusal in zip(batch, results, strict=True) if refusal is None]
+    if stored:
+        connection.execute(insert(messages), [_row(message) for message in stored])
+        connection.execute(
+            insert(contents),
+            [
+                {
+                    "id": message.id,
+                    "recipients": message.recipients,
+                    "subject": message.subject,
+                    "document": message.document,
+                }
+                for message in stored
+            ],
+        )
+    return results
+
+
+def _row(message: NewMessage) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "server": message.server,
+        "state": message.state,
+        "created_at": message.created_at,
+        "due_at": message.created_at,
+        "since": message.created_at,
+        "key": message.key,
+        "words": message.words,
+    }
+
+
+def claim(connection: Connection, batch: Sequence[ClaimOrder]) -> list[list[Claimed]]:
+    """Claim due messages, oldest due first: from now on they are `sending`."""
+    return [_claim(connection, order) for order in batch]
+
+
+def _claim(connection: Connection, order: ClaimOrder) -> list[Claimed]:
+    query = (
+        select(messages)
+        .where(IS_QUEUED, messages.c.due_at <= order.now)
+        .where(messages.c.server.in_(order.servers))
+        .order_by(messages.c.due_at)
+        .limit(order.limit)
+        .with_for_update(skip_locked=True)
+    )
+    if order.first_only:
+        query = query.where(or_(messages.c.tries == 0, messages.c.server.not_in(order.first_only)))
+    rows = connection.execute(query).all()
+    if rows:
+        chosen = messages.c.id.in_([row.id for row in rows])
+        values = {"state": "sending", "fence": messages.c.fence + 1}
+        connection.execute(update(messages).where(chosen).values(values))
+    return [
+        Claimed(row.id, row.server, row.fence + 1, row.since, row.attempts, row.tries)
+        for row in rows
+    ]
+
+
+def settle(connection: Connection, batch: Sequence[Settlement]) -> list[bool]:
+    """Record outcomes; one whose claim is no longer the message's own changes nothing."""
+    ids = [settlement.claimed.id for settlement in batch]
+    query = select(messages.c.id, messages.c.fence).where(
+        messages.c.id.in_(ids), messages.c.state == "sending"
+    )
+    fences = {row.id: row.fence for row in connection.execute(query)}
+    results = [
+        fences.get(settlement.claimed.id) == settlement.claimed.fence for settlement in batch
+    ]
+    current = [settlement for settlement, good in zip(batch, results, strict=True) if good]
+    if current:
+        columns = ("state", "due_at", "attempts", "tries", "delivery", "provider_id", "words")
+        statement = update(messages).where(messages.c.id == bindparam("message"))
+        statement = statement.values({name: bindparam(f"new_{name}") for name in columns})
+        connection.execute(statement, [_change(settlement) for settlement in current])
+        connection.execute(insert(attempts), [_attempt(settlement) for settlement in current])
+        tokens.give_back(connection, [s.claimed.id for s in current if s.give_token_back])
+    return results
+
+
+def _change(settlement: Settlement) -> dict[str, Any]:
+    return {
+        "message": settlement.claimed.id,
+        "new_state": settlement.state,
+        "new_due_at": settlement.due_at,
+        "new_attempts": settlement.claimed.attempts + settlement.counted,
+        "new_tries": settlement.claimed.tries + 1,
+        "new_delivery": settlement.delivery,
+        "new_provider_id": settlement.provider_id,
+        "new_words": settlement.words[:500],
+    }
+
+
+def _attempt(settlement: Settlement) -> dict[str, Any]:
+    return {
+        "message": settlement.claimed.id,
+        "number": settlement.claimed.tries + 1,
+        "started_at": settlement.started_at,
+        "ended_at": settlement.ended_at,
+        "delivery": settlement.delivery,
+        "outcome": settlement.outcome,
+        "words": settlement.words[:500],
+    }
+
+
+def doubt_interrupted(connection: Connection, batch: Sequence[str]) -> list[int]:
+    """Put in doubt whatever a stopped daemon left `sending`, for these reasons; count it."""
+    return [
+        connection.execute(
+            update(messages)
+            .where(messages.c.state == "sending")
+            .values(state="in_doubt", words=words)
+        ).rowcount
+        for words in batch
+    ]
+
+
+def revive(connection: Connection, batch: Sequence[tuple[str, float]]) -> list[bool]:
+    """Queue messages again that failed, expired or are in doubt; tell which ones did."""
+    return [
+        connection.execute(
+            update(messages)
+            .where(messages.c.id == id, messages.c.state.in_(REVIVABLE_STATES))
+            .values(state="queued", due_at=now, since=now)
+        ).rowcount
+        == 1
+        for id, now in batch
+    ]

@@ -1,0 +1,94 @@
+"""The tables. Times are epoch seconds, ids are UUIDv7 in lower case.
+
+What a message says stands in `contents`, apart from its state, so that claiming and settling
+rewrite a narrow row.
+"""
+
+from sqlalchemy import (
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+# The conditions of the partial indexes. A query that means one must use the same text: SQLite
+# takes a partial index only for a condition that it can recognise.
+IS_QUEUED = text("messages.state = 'queued'")
+IS_UNSENT = text("messages.state NOT IN ('sent', 'screened')")
+IN_MAILBOX = text("messages.delivery = 'mailbox' AND messages.state = 'sent'")
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("server", String(100), nullable=False),
+    # queued, sending, in_doubt, sent, failed, expired, screened
+    Column("state", String(12), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("due_at", Float, nullable=False),
+    # Since when its age counts: when it came in, or when an operator revived it.
+    Column("since", Float, nullable=False),
+    # How often the message was claimed: an outcome counts only for the claim it belongs to.
+    Column("fence", Integer, nullable=False, default=0),
+    # Attempts in which the provider got something to judge, and all that were made.
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("tries", Integer, nullable=False, default=0),
+    # The key that posted it, the plugin that delivered it, and the provider's own id.
+    Column("key", String(100), nullable=False, default=""),
+    Column("delivery", String(100)),
+    Column("provider_id", String(200)),
+    # What the provider said last, or why the submission was screened.
+    Column("words", String(500)),
+    Index("messages_queued", "due_at", sqlite_where=text("state = 'queued'")),
+    Index("messages_unsent", "id", sqlite_where=text("state NOT IN ('sent', 'screened')")),
+    Index("messages_mailbox", "id", sqlite_where=text("delivery = 'mailbox' AND state = 'sent'")),
+)
+
+contents = Table(
+    "contents",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    # All recipients' addresses in lower case, separated by spaces; and the subject: for searches.
+    Column("recipients", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    # The message as JSON; of a screened submission, its fields.
+    Column("document", Text, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("message", String(36), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float, nullable=False),
+    Column("delivery", String(100), nullable=False),
+    Column("outcome", String(12), nullable=False),
+    Column("words", String(500), nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("expires_at", Float, nullable=False),
+    # The message (or screened submission) it was spent on; NULL while it may still be used.
+    Column("message", String(36)),
+    Index("tokens_expires", "expires_at"),
+    Index("tokens_message", "message"),
+)
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", String(50), primary_key=True),
+    Column("value", Text, nullable=False),
+)

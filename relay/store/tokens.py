@@ -1,0 +1,98 @@
+"""Session tokens: made, looked up, spent with the message they bring in, given back, forgotten."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from relay.errors import TokenRefused
+from relay.store.schema import tokens
+
+# How long a spent or expired token is remembered, so that a refusal can say which it was.
+REMEMBERED_SECONDS = 24 * 3600.0
+
+
+class NewToken(NamedTuple):
+    """A token to be kept, by its digest, until a time."""
+
+    digest: bytes
+    expires_at: float
+
+
+class Spending(NamedTuple):
+    """A token that a message is to be stored against."""
+
+    digest: bytes
+    message: str
+    now: float
+
+
+def create(connection: Connection, batch: Sequence[NewToken]) -> Sequence[None]:
+    """Keep new tokens."""
+    connection.execute(insert(tokens), [token._asdict() for token in batch])
+    return [None] * len(batch)
+
+
+def check(connection: Connection, digest: bytes, now: float) -> None:
+    """Raise TokenRefused unless the token may still be used."""
+    row = connection.execute(select(tokens).where(tokens.c.digest == digest)).first()
+    if row is None:
+        raise TokenRefused(reason="token_unknown")
+    if row.message is not None:
+        raise TokenRefused(reason="token_used")
+    if row.expires_at <= now:
+        raise TokenRefused(reason="token_expired")
+
+
+def spend(connection: Connection, batch: Sequence[Spending]) -> list[TokenRefused | None]:
+    """Spend tokens; of several that want the same one, the first gets it."""
+    if not batch:
+        return []
+    digests = [spending.digest for spending in batch]
+    query = select(tokens.c.digest, tokens.c.expires_at).where(
+        tokens.c.digest.in_(digests), tokens.c.message.is_(None)
+    )
+    usable = {row.digest: row.expires_at for row in connection.execute(query.with_for_update())}
+    won: list[dict[str, object]] = []
+    results: list[TokenRefused | None] = []
+    for spending in batch:
+        if usable.pop(spending.digest, 0.0) > spending.now:
+            won.append({"spent": spending.digest, "by": spending.message})
+            results.append(None)
+        else:
+            results.append(TokenRefused(reason="token_used"))
+    if won:
+        statement = update(tokens).where(tokens.c.digest == bindparam("spent"))
+        connection.execute(statement.values(message=bindparam("by")), won)
+    return results
+
+
+def give_back(connection: Connection, messages: Sequence[str]) -> None:
+    """Make the tokens usable again that were spent on these messages."""
+    if messages:
+        statement = update(tokens).where(tokens.c.message.in_(messages))
+        connection.execute(statement.values(message=None))
+
+
+def remove(
+    connection: Connection, batch: Sequence[tuple[bytes, float]]
+) -> list[Literal["removed", "not found"]]:
+    """Make unspent tokens unusable; a spent, expired or unknown one is "not found"."""
+    results: list[Literal["removed", "not found"]] = []
+    for digest, now in batch:
+        statement = delete(tokens).where(
+            tokens.c.digest == digest, tokens.c.message.is_(None), tokens.c.expires_at > now
+        )
+        removed = connection.execute(statement).rowcount
+        results.append("removed" if removed else "not found")
+    return results
+
+
+def forget(connection: Connection, batch: Sequence[float]) -> list[int]:
+    """Drop the tokens that expired long before each of these times; count them."""
+    return [
+        connection.execute(
+            delete(tokens).where(tokens.c.expires_at < now - REMEMBERED_SECONDS)
+        ).rowcount
+        for now in batch
+    ]

@@ -1,0 +1,172 @@
+"""The tables of settings.toml as schemas: every key, its type, its default, its limits."""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields, validate
+
+from relay import addresses
+from relay.secret import Secret
+
+_COUNT = validate.Range(min=0)
+
+
+class Parsed(fields.String):
+    """A string that a function reads; its ValueError is what the operator is told."""
+
+    def __init__(self, read: Callable[[str], Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.read = read
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return self.read(super()._deserialize(value, attr, data, **kwargs))
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class Names(fields.List[Any]):
+    """A list of strings; from an environment variable, separated by commas."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class SecretReference(fields.Field[Secret]):
+    """A secret: `{ env = "NAME" }` or `{ file = "path" }`, never the value itself."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:
+        if not isinstance(value, Secret):  # references are resolved before the schema runs
+            raise ValidationError(
+                'a secret stands elsewhere: write { env = "NAME" } or { file = "path" }'
+            )
+        return value
+
+
+def origin(value: str) -> str:
+    """Check an origin as browsers send it: scheme, host, port if it is not the scheme's own."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or value != value.lower():
+        raise ValueError('an origin looks like "https://www.example.gov"')
+    if value != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
+        raise ValueError("an origin has no path: only scheme, host and port")
+    return value
+
+
+def url(value: str) -> str:
+    """Check an absolute http or https URL; give it without a trailing slash of its path."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError('a URL looks like "https://relay.example.gov/base"')
+    return value.rstrip("/")
+
+
+def optional(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Let an empty string stand for "none"."""
+    return lambda value: read(value) if value else None
+
+
+def listen_address(value: str) -> tuple[str, int]:
+    """Read `host:port`; an IPv6 host stands in brackets."""
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError('an address to listen on looks like "127.0.0.1:8026"')
+    return host.strip("[]"), int(port)
+
+
+class RelayTable(Schema):
+    """`[relay]`"""
+
+    class Meta:
+        unknown = RAISE
+
+    host = fields.String(load_default="127.0.0.1")
+    port = fields.Integer(load_default=8025, validate=validate.Range(min=0, max=65535))
+    pages = Parsed(optional(listen_address), load_default=("127.0.0.1", 8026))
+    data = fields.String(load_default="var", validate=validate.Length(min=1))
+    database = fields.String(load_default="")
+    legacy_server = fields.String(load_default="contactform")
+    unknown_server = fields.String(load_default="")
+    wait = fields.Float(load_default=3.0, validate=validate.Range(min=0, max=60))
+    public_url = Parsed(optional(url), load_default=None)
+    trusted_proxies = Names(Parsed(ipaddress.ip_network), load_default=list)
+    enabled = fields.Boolean(load_default=True)
+    queue_enabled = fields.Boolean(load_default=True)
+    secret = SecretReference(load_default=None)
+    log = fields.String(load_default="auto", validate=validate.OneOf(["auto", "json", "console"]))
+    limits = fields.Dict(load_default=dict)
+
+
+class LimitsTable(Schema):
+    """`[relay.limits]`; 0 is no limit."""
+
+    class Meta:
+        unknown = RAISE
+
+    form_bytes = fields.Integer(load_default=262_144, validate=validate.Range(1024, 16 * 2**20))
+    posts_per_minute = fields.Integer(load_default=60, validate=_COUNT)
+    tokens_per_minute = fields.Integer(load_default=60, validate=_COUNT)
+    max_waiting = fields.Integer(load_default=2_000_000, validate=_COUNT)
+
+
+class TokensTable(Schema):
+    """`[tokens]`"""
+
+    class Meta:
+        unknown = RAISE
+
+    minutes = fields.Float(load_default=60.0, validate=validate.Range(min=1, max=7 * 24 * 60))
+    key = fields.String(load_default="none", validate=validate.OneOf(["none", "required"]))
+
+
+class KeyTable(Schema):
+    """`[keys.NAME]`"""
+
+    class Meta:
+        unknown = RAISE
+
+    secret = SecretReference(load_default=None)
+    secrets = fields.List(SecretReference(), load_default=list, validate=validate.Length(max=2))
+    kind = fields.String(
+        load_default="secret", validate=validate.OneOf(["secret", "publishable", "account"])
+    )
+    servers = fields.List(fields.String(), load_default=list)
+
+
+class ServerTable(Schema):
+    """`[servers.NAME]`: what every server may have. Other keys are its plugins' business."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    plugins = fields.List(fields.String(), required=True, validate=validate.Length(min=1))
+    group = fields.String(load_default="")
+    sender = Parsed(addresses.parse, load_default=None)
+    senders = fields.List(Parsed(addresses.pattern), load_default=list)
+    reply_to = Parsed(addresses.parse_list, load_default=())
+    recipients = fields.List(Parsed(addresses.pattern), load_default=None)
+    origins = fields.List(Parsed(origin), load_default=list)
+    session_key = fields.String(
+        load_default="required", validate=validate.OneOf(["required", "optional"])
+    )
+    return_to = fields.Dict(fields.String(), Parsed(url), load_default=dict)
+    headers = fields.List(
+        fields.String(validate=validate.Regexp(r"[A-Za-z0-9-]+\Z")), load_default=list
+    )
+    attachments = fields.Boolean(
+        load_default=False,
+        validate=validate.Equal(False, error="forms take no attachments; leave it false"),
+    )
+    enabled = fields.Boolean(load_default=True)
+    queue_enabled = fields.Boolean(load_default=True)
+    retry = fields.List(
+        fields.Float(validate=validate.Range(min=1, max=7 * 86400)),
+        load_default=lambda: [15, 60, 300, 900, 1800, 3600, 7200, 14400],
+        validate=validate.Length(min=1),
+    )
+    deadline = fields.Float(load_default=25.0, validate=validate.Range(min=1, max=300))
+    max_age_hours = fields.Float(load_default=72.0, validate=validate.Range(min=0.01, max=720))

@@ -1,0 +1,74 @@
+"""What may stand in a line or a body of text, and how text becomes HTML."""
+
+import html
+import re
+
+import nh3
+
+# C0 without tab, newline and return; DEL is a control too. Surrogates cannot be stored anywhere.
+_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+# What ends or hides a line: C0, DEL, C1 and the two Unicode separators.
+_NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Direction overrides and zero-width characters: they make a line look like another one.
+_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+
+_ADDRESS = re.compile(r"[^\s'\"<>(),;:]{1,64}@[^\s'\"<>(),;:]{1,255}")
+
+_TAGS = {
+    *("a", "abbr", "b", "blockquote", "br", "code", "dd", "div", "dl", "dt", "em", "h1", "h2"),
+    *("h3", "h4", "h5", "h6", "hr", "i", "li", "ol", "p", "pre", "small", "span", "strong"),
+    *("sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul"),
+}
+_SPAN = {"colspan", "rowspan"}
+_USERINFO = re.compile(r"^[a-z]+:[\\/]*[^\\/?#]*@", re.IGNORECASE)
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    """Drop a web link that carries a user name: `https://example.gov@evil.example` misleads."""
+    if (tag, name) == ("a", "href") and not value.lower().startswith(("mailto:", "tel:")):
+        # Browsers drop tabs and newlines inside a URL before they read it.
+        return None if _USERINFO.match(re.sub(r"[\t\r\n]", "", value).strip()) else value
+    return value
+
+
+_CLEANER = nh3.Cleaner(
+    tags=_TAGS,
+    attributes={"a": {"href", "title"}, "td": _SPAN, "th": _SPAN},
+    url_schemes={"http", "https", "mailto", "tel"},
+    url_relative="deny",
+    attribute_filter=_attribute,
+)
+
+
+def storable(text: str) -> bool:
+    """Tell whether every store and every mail can carry the text."""
+    return not _UNSTORABLE.search(text)
+
+
+def line(text: str) -> str:
+    """Give a single line without invisible characters; raise ValueError if it is not one line."""
+    if _NOT_IN_A_LINE.search(text):
+        raise ValueError("must be a single line without control characters")
+    return _INVISIBLE.sub("", text).strip()
+
+
+def as_html(text: str) -> str:
+    """Escape text for HTML; its newlines become `<br>`."""
+    escaped = html.escape(text.replace("\r\n", "\n").replace("\r", "\n"))
+    return escaped.replace("\n", "<br>\n")
+
+
+def clean_html(markup: str) -> str:
+    """Keep the harmless part of HTML: no scripts, styles, images, or links that mislead."""
+    return _CLEANER.clean(markup)
+
+
+def without_addresses(words: str) -> str:
+    """Take mail addresses out of words that somebody else wrote."""
+    return _ADDRESS.sub("(address)", words)
+
+
+def as_text(markup: str) -> str:
+    """Give the words of HTML, for a text part that nobody supplied."""
+    spaced = re.sub(r"(?i)<br\s*/?>|</(?:p|div|tr|li|h[1-6])\s*>", "\n", markup)
+    return html.unescape(nh3.clean(spaced, tags=set())).strip()

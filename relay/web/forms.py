@@ -1,0 +1,144 @@
+"""Forms: /rest/email_session/{server}, /rest/email/{server} and the old /emails."""
+
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from relay.acceptance import Accepted
+from relay.delivery.watches import Outcome
+from relay.errors import InvalidSubmission, MessageRefused, UnknownServer
+from relay.message import Submission, freeze
+from relay.text import without_addresses
+from relay.web import replies
+from relay.web.bodies import Body
+from relay.web.handler import RelayHandler
+
+# 2021-01-01, when the original's documentation declared /emails deprecated; RFC 9745.
+DEPRECATED_SINCE = "@1609459200"
+
+
+class FormHandler(RelayHandler):
+    """Takes a form with a key; answers what became of it within the wait."""
+
+    session = False
+
+    def initialize(self) -> None:
+        super().initialize()
+        self.return_url: str | None = None
+
+    @property
+    def server_name(self) -> str:
+        """The name of the server, as the path has it."""
+        return self.path_args[0]
+
+    def origins(self) -> Collection[str]:
+        return self.site.acceptance.chain(self.server_name).server.origins
+
+    def limit(self) -> None:
+        self.take(self.site.post_limiter)
+
+    async def post(self, *args: str) -> None:
+        body = self.body()
+        self.return_url = self._return_url(body)
+        accepted = await self._accept(body)
+        self.set_header("X-Relay-Message-Id", accepted.id)
+        outcome = await self._outcome(accepted)
+        if outcome.result == "failed":
+            raise MessageRefused(without_addresses(outcome.words))
+        if self.return_url:
+            self.redirect(_with_result(self.return_url, outcome.result), status=303)
+        else:
+            self.write(replies.success(outcome.result))
+
+    async def _accept(self, body: Body) -> Accepted:
+        watches = self.site.dispatcher.watches
+        opened: list[str] = []
+
+        def watch(id: str) -> None:
+            watches.open(id)
+            opened.append(id)
+
+        try:
+            accepted = await self.site.acceptance.accept(self._submission(body), watch)
+        except BaseException:
+            for id in opened:
+                watches.close(id)
+            raise
+        if accepted.message is not None:
+            self.site.dispatcher.stored(accepted.message)
+        return accepted
+
+    def _submission(self, body: Body) -> Submission:
+        return Submission(
+            server=self.server_name,
+            fields=freeze(body.fields),
+            session=self.session,
+            headers=self.request.headers,
+            files=body.files,
+            address=self.caller.address,
+            request_id=self.request_id,
+            received_at=self.started_at,
+        )
+
+    async def _outcome(self, accepted: Accepted) -> Outcome:
+        """Wait for the first attempt; a robot is told what a clean post would be told now."""
+        server = self.site.acceptance.chain(self.server_name).server.name
+        enabled = self.site.dispatcher.delivers(server)
+        if accepted.message is None:
+            return Outcome("sent" if self.site.dispatcher.healthy(server) else "queued")
+        wait = self.site.settings.wait if enabled else 0
+        return await self.site.dispatcher.watches.wait(accepted.id, wait)
+
+    def _return_url(self, body: Body) -> str | None:
+        """Find the page that a form without JavaScript comes back to, by its name."""
+        name = body.fields.pop("return_to", None) if body.is_form else None
+        if not name:
+            return None
+        pages = self.site.acceptance.chain(self.server_name).server.return_to
+        if not isinstance(name, str) or name not in pages:
+            raise InvalidSubmission({"return_to": ["no page of that name"]})
+        return pages[name]
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if self.return_url is None:
+            super().write_error(status_code, **kwargs)
+            return
+        self.decorate()
+        self.redirect(_with_result(self.return_url, "error"), status=303)
+
+
+class SessionFormHandler(FormHandler):
+    """Takes a form with a session token, and a key where the server asks for one."""
+
+    session = True
+
+
+class LegacyFormHandler(FormHandler):
+    """The old path: one server, named by the settings, and a hint to its successor."""
+
+    @property
+    def server_name(self) -> str:
+        name = self.site.settings.legacy_server
+        if not name:
+            raise UnknownServer
+        return name
+
+    def decorate(self) -> None:
+        super().decorate()
+        base = self.site.settings.public_url or ""
+        successor = f"{base}/rest/email/{self.site.settings.legacy_server}"
+        self.set_header("Deprecation", DEPRECATED_SINCE)
+        self.set_header("Link", f'<{successor}>; rel="successor-version"')
+
+
+def _with_result(url: str, result: str) -> str:
+    parts = urlsplit(url)
+    query = [*parse_qsl(parts.query, keep_blank_values=True), ("relay", result)]
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+ROUTES = [
+    (r"/rest/email_session/([^/]+)/?", SessionFormHandler),
+    (r"/rest/email/([^/]+)/?", FormHandler),
+    (r"/emails/?", LegacyFormHandler),
+]

@@ -1,0 +1,183 @@
+"""What every handler of the API shares: limits, CORS, request ids, replies, refusals."""
+
+import secrets
+import time
+from collections.abc import Collection
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import structlog
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from relay.errors import (
+    BodyTooLarge,
+    InvalidSubmission,
+    SubmissionError,
+    Unavailable,
+    UnknownPath,
+    UnsupportedMedia,
+    WrongMethod,
+)
+from relay.logs import trace
+from relay.web import bodies, cors, replies
+from relay.web.callers import Caller, Limiter, caller
+
+if TYPE_CHECKING:
+    from relay.app import Site
+
+# A body over the limit is read to its end up to this size, so that its sender can read the 413;
+# beyond it the connection is closed.
+DRAIN_BYTES = 16 * 2**20
+STOPPING_RETRY_AFTER_SECONDS = 30
+
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+log = structlog.get_logger()
+
+
+@stream_request_body
+class RelayHandler(RequestHandler):
+    """Reads a bounded body, answers JSON, turns every error into the contract's reply.
+
+    `site` is all that a handler knows of the rest of the program.
+    """
+
+    site: "Site"
+    methods: ClassVar[tuple[str, ...]] = ("POST", "OPTIONS")
+
+    def initialize(self) -> None:
+        self.request_id = secrets.token_hex(8)
+        self.started_at = time.time()
+        self.page: str | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._counted = False
+
+    def set_default_headers(self) -> None:
+        self.site = self.application.settings["site"]
+        self.clear_header("Server")
+        for name, value in SECURITY_HEADERS.items():
+            self.set_header(name, value)
+
+    def prepare(self) -> None:
+        """Refuse what can be refused before the body is read."""
+        self.enter()
+        self.page = cors.allowed_origin(self.request.headers, self._all_origins())
+        self.decorate()
+        if self.request.method not in self.methods:
+            raise WrongMethod
+        if self.request.method == "OPTIONS":
+            return
+        if self.site.stopping:
+            raise Unavailable(STOPPING_RETRY_AFTER_SECONDS, reason="stopping")
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise UnsupportedMedia("content encoding is not read here")
+        self.limit()
+        if self._declared_size() > DRAIN_BYTES:
+            raise BodyTooLarge
+
+    def enter(self) -> None:
+        """Count the request as running, and name it in its log lines."""
+        structlog.contextvars.bind_contextvars(request=self.request_id)
+        self.site.requests.begin()
+        self._counted = True
+
+    def origins(self) -> Collection[str]:
+        """Give the origins whose pages may call this handler; may raise UnknownServer."""
+        return ()
+
+    def limit(self) -> None:
+        """Raise TooManyRequests for a caller that is over its limit."""
+
+    def decorate(self) -> None:
+        """Set the headers that errors carry too."""
+        self.set_header("X-Request-Id", self.request_id)
+        self.set_header("Vary", "Origin")
+        if self.page is not None:
+            for name, value in cors.reply_headers(self.page).items():
+                self.set_header(name, value)
+
+    @cached_property
+    def caller(self) -> Caller:
+        """The client, as the trusted proxies tell it."""
+        return caller(self.request, self.site.settings.trusted_proxies)
+
+    def _all_origins(self) -> set[str]:
+        own = {self.caller.origin} if self.caller.origin else set()
+        return {*self.origins(), *self.site.own_origins, *own}
+
+    def _declared_size(self) -> int:
+        length = self.request.headers.get("Content-Length", "0")
+        return int(length) if length.isascii() and length.isdecimal() else 0
+
+    def data_received(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size <= self.site.settings.limits.form_bytes:
+            self._chunks.append(chunk)
+        elif self._size > DRAIN_BYTES and not self._finished:
+            self.send_error(413, exc_info=(BodyTooLarge, BodyTooLarge(), None))
+
+    def body(self) -> bodies.Body:
+        """Parse the request's body; raise BodyTooLarge or what bodies.parse raises."""
+        if self._size > self.site.settings.limits.form_bytes:
+            raise BodyTooLarge
+        content_type = self.request.headers.get("Content-Type", "")
+        return bodies.parse(content_type, b"".join(self._chunks))
+
+    def options(self, *args: str) -> None:
+        """Answer a browser's question whether a page may post."""
+        self.set_status(204)
+        for name, value in cors.preflight_headers().items():
+            self.set_header(name, value)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        self.set_status(replies.status(error) if error else status_code)
+        self.decorate()
+        if self.get_status() == 405:
+            self.set_header("Allow", ", ".join(self.methods))
+        if (retry_after := getattr(error, "retry_after", None)) is not None:
+            self.set_header("Retry-After", str(retry_after))
+        self.finish(replies.failure(error or HTTPError(status_code)))
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Log a refusal as one line, anything unexpected by its type and place."""
+        if value is None:
+            return
+        known = {"path": self.request.path[:100], "status": replies.status(value)}
+        if isinstance(value, InvalidSubmission):
+            known["fields"] = [name[:50] for name in value.fields][:10]
+        if isinstance(value, SubmissionError):
+            client = self.caller.address
+            log.info("submission.refused", reason=value.reason, client=client, **known)
+        elif isinstance(value, HTTPError):
+            log.info("request.refused", **known)
+        else:
+            log.error("request.failed", **known, **trace(value))
+
+    def on_finish(self) -> None:
+        if self._counted:
+            self.site.requests.end()
+
+    def take(self, limiter: Limiter) -> None:
+        """Count this call against a limit."""
+        limiter.take(self.caller)
+
+
+class NotFoundHandler(RelayHandler):
+    """Every path that is no other handler's."""
+
+    def prepare(self) -> None:
+        self.enter()
+        raise UnknownPath

@@ -1,0 +1,63 @@
+"""Session tokens: /rest/email_token/create and /remove, and their aliases."""
+
+import secrets
+from collections.abc import Collection
+
+from relay.acceptance import token_digest
+from relay.errors import AuthenticationFailed
+from relay.keys import find_key, token_of
+from relay.message import Key
+from relay.store import tokens
+from relay.web.handler import RelayHandler
+
+
+class TokenHandler(RelayHandler):
+    """What making and removing tokens share: who may, and how often."""
+
+    def origins(self) -> Collection[str]:
+        return self.site.token_origins
+
+    def limit(self) -> None:
+        key = self._key()
+        if self.site.settings.token_key_required and key is None:
+            given = "Authorization" in self.request.headers
+            raise AuthenticationFailed(reason="unknown_key" if given else "no_header")
+        if key is None or key.kind != "secret":
+            self.take(self.site.token_limiter)
+
+    def _key(self) -> Key | None:
+        token = token_of(self.request.headers.get("Authorization", ""))
+        return find_key(self.site.keys, token) if token else None
+
+
+class CreateTokenHandler(TokenHandler):
+    """Makes a token: 52 random bits in an integer that survives a JavaScript double."""
+
+    async def post(self) -> None:
+        self.body()
+        token = secrets.randbelow(2**52) + 2**52
+        digest = token_digest(self.site.secret, token)
+        expires_at = self.started_at + self.site.settings.token_seconds
+        await self.site.store.write(tokens.create, tokens.NewToken(digest, expires_at))
+        self.write({"token_session": token})
+
+
+class RemoveTokenHandler(TokenHandler):
+    """Makes a token unusable; tells whether there was one."""
+
+    async def post(self) -> None:
+        fields = self.body().fields
+        given = fields.get("token_session", fields.get("data"))
+        digits = str(given) if isinstance(given, int | str) else ""
+        if not (digits.isascii() and digits.isdecimal() and len(digits) == 16):
+            self.write({"token_session": "not found"})
+            return
+        digest = token_digest(self.site.secret, int(digits))
+        result = await self.site.store.write(tokens.remove, (digest, self.started_at))
+        self.write({"token_session": result})
+
+
+ROUTES = [
+    (r"/rest/(?:email_)?token/create/?", CreateTokenHandler),
+    (r"/rest/(?:email_)?token/remove/?", RemoveTokenHandler),
+]

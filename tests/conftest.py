@@ -1,0 +1,255 @@
+"""What the tests share: a site in a temporary folder, its API on a free port, a real provider."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import structlog
+from sqlalchemy import text
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.testing import bind_unused_port
+from tornado.web import Application
+
+from relay import settings as relay_settings
+from relay.app import Site, make_app, make_site
+from relay.settings import Settings
+from tests.fake_postmark import FakePostmark
+
+APPLICATION_KEY = "application-key-application-key-0"
+PAGE_KEY = "page-key-page-key-page-key-page-key"
+OTHER_KEY = "other-key-other-key-other-key-other"
+ACCOUNT_KEY = "account-key-account-key-account-ke"
+
+SETTINGS = """
+[keys.application]
+secret = { env = "APPLICATION_KEY" }
+servers = ["contactform", "default"]
+
+[keys.page]
+secret = { env = "PAGE_KEY" }
+kind = "publishable"
+servers = ["contactform"]
+
+[keys.other]
+secret = { env = "OTHER_KEY" }
+servers = ["default"]
+
+[keys.account]
+secret = { env = "ACCOUNT_KEY" }
+kind = "account"
+servers = ["contactform"]
+
+[servers.contactform]
+plugins = ["bearer_token", "session_token", "honeypot", "contactform", "mailbox"]
+sender = "Contact form <contactform@example.gov>"
+recipients = ["@example.gov", "desk@example.org"]
+origins = ["https://www.example.gov"]
+return_to = { thanks = "https://www.example.gov/thanks?lang=en" }
+headers = ["X-Form"]
+
+[servers.default]
+plugins = ["bearer_token", "session_token", "default", "mailbox"]
+sender = "Relay <relay@example.gov>"
+senders = ["@example.gov"]
+recipients = ["*"]
+"""
+
+POSTMARK_SETTINGS = """
+[servers.registry]
+plugins = ["bearer_token", "session_token", "honeypot", "default", "postmark"]
+sender = "Registry <registry@example.gov>"
+recipients = ["@example.gov", "@example.com"]
+postmark_token = { env = "POSTMARK_TOKEN" }
+postmark_url = "{postmark_url}"
+deadline = 2
+"""
+
+FORM = {
+    "to_address": "desk@example.gov",
+    "from_address": "resident@example.com",
+    "name": "A Resident",
+    "subject": "I have a great idea",
+    "message": "Make the roads green.",
+}
+
+Post = Callable[..., Awaitable["Reply"]]
+
+
+class Reply:
+    """An HTTP answer: `status`, `headers`, and the JSON body's `json`."""
+
+    def __init__(self, response: HTTPResponse) -> None:
+        self.status = response.code
+        self.headers = response.headers
+        self.body = response.body or b""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def words(self) -> str:
+        """What the reply says under `response`."""
+        return self.json["response"]
+
+
+@pytest.fixture
+def settings_toml() -> str:
+    """The settings under test; a module overrides this fixture with its own."""
+    return SETTINGS
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    return {
+        "APPLICATION_KEY": APPLICATION_KEY,
+        "PAGE_KEY": PAGE_KEY,
+        "OTHER_KEY": OTHER_KEY,
+        "ACCOUNT_KEY": ACCOUNT_KEY,
+        "POSTMARK_TOKEN": "postmark-server-token",
+    }
+
+
+@pytest.fixture
+def load(tmp_path: Path, environment: dict[str, str]) -> Callable[[str], Settings]:
+    """Write settings to the test's folder and read them."""
+
+    def load_settings(toml: str) -> Settings:
+        path = tmp_path / "settings.toml"
+        path.write_text(toml, encoding="utf-8")
+        return relay_settings.load(path, environment)
+
+    return load_settings
+
+
+@pytest.fixture
+def settings(load: Callable[[str], Settings], settings_toml: str) -> Settings:
+    return load(settings_toml)
+
+
+@pytest.fixture
+def site(settings: Settings, io_loop: IOLoop) -> Iterator[Site]:
+    """An open site that delivers what is posted, and nothing by a loop of its own."""
+    site = make_site(settings)
+    site.open()
+    yield site
+    io_loop.run_sync(lambda: site.dispatcher.stop(5))
+    site.close()
+
+
+@pytest.fixture
+def app(site: Site) -> Application:
+    return make_app(site)
+
+
+@pytest.fixture
+def post(http_client: AsyncHTTPClient, base_url: str, http_server: HTTPServer) -> Post:
+    """Post to a path: `form` urlencoded, `content` as JSON, or a raw `body` with its `media`."""
+
+    async def post_to(
+        path: str,
+        form: dict[str, Any] | None = None,
+        *,
+        content: Any = None,
+        body: bytes | None = None,
+        media: str | None = None,
+        key: str | None = APPLICATION_KEY,
+        headers: dict[str, str] | None = None,
+        method: str = "POST",
+    ) -> Reply:
+        sent = dict(headers or {})
+        if key is not None:
+            sent.setdefault("Authorization", f"token {key}")
+        if form is not None:
+            body, media = urlencode(form).encode(), "application/x-www-form-urlencoded"
+        elif content is not None:
+            body, media = json.dumps(content).encode(), "application/json"
+        if media is not None:
+            sent["Content-Type"] = media
+        if body is None and method in ("POST", "PUT", "PATCH"):
+            body = b""
+        response = await http_client.fetch(
+            base_url + path,
+            method=method,
+            body=body,
+            headers=sent,
+            follow_redirects=False,
+            raise_error=False,
+            allow_nonstandard_methods=True,
+        )
+        return Reply(response)
+
+    return post_to
+
+
+@pytest.fixture
+def new_token(post: Post) -> Callable[[], Awaitable[int]]:
+    """Make a session token over HTTP."""
+
+    async def make() -> int:
+        reply = await post("/rest/email_token/create", key=None)
+        assert reply.status == 200
+        return reply.json["token_session"]
+
+    return make
+
+
+class Outbox:
+    """What the store holds, as a test sees it."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every message with its contents, oldest first; the document parsed."""
+        query = text("SELECT * FROM messages JOIN contents USING (id) ORDER BY id")
+        rows = self._site.store.read_now(lambda connection: connection.execute(query).all())
+        return [dict(row._mapping) | {"document": json.loads(row.document)} for row in rows]
+
+    def last(self) -> dict[str, Any]:
+        return self.rows()[-1]
+
+    def states(self) -> list[str]:
+        return [row["state"] for row in self.rows()]
+
+    def attempts(self) -> list[dict[str, Any]]:
+        query = text("SELECT * FROM attempts ORDER BY message, number")
+        rows = self._site.store.read_now(lambda connection: connection.execute(query).all())
+        return [dict(row._mapping) for row in rows]
+
+    def unspent_tokens(self) -> int:
+        query = text("SELECT count(*) FROM tokens WHERE message IS NULL")
+        return self._site.store.read_now(lambda connection: connection.execute(query).scalar_one())
+
+
+@pytest.fixture
+def outbox(site: Site) -> Outbox:
+    return Outbox(site)
+
+
+@pytest.fixture
+def postmark(io_loop: IOLoop) -> Iterator[FakePostmark]:
+    """A provider on the same loop, that can be told to fail."""
+    fake = FakePostmark()
+    server = HTTPServer(fake.app)
+    socket, port = bind_unused_port()
+    server.add_socket(socket)
+    fake.url = f"http://127.0.0.1:{port}"
+    yield fake
+    fake.release()
+    server.stop()
+    io_loop.run_sync(server.close_all_connections)
+
+
+@pytest.fixture
+def events() -> Iterator[list[dict[str, Any]]]:
+    """The log events of a test, in order."""
+    with structlog.testing.capture_logs(
+        processors=[structlog.contextvars.merge_contextvars]
+    ) as captured:
+        yield captured
