@@ -5,6 +5,8 @@ from urllib.parse import urlencode
 
 from relay.app import Site
 
+LAST_LINE = "Ctrl+C stops it."
+
 SAMPLE = {
     "email[to_address]": "desk@example.gov",
     "email[from_address]": "resident@example.com",
@@ -25,7 +27,7 @@ def banner(site: Site) -> str:
         lines += [f"  Try a form:  {pages}/try", f"  Mailbox:     {pages}/"]
     if site.made_keys and "contactform" in site.chains:
         lines += ["", "Post a form from a shell:", *curl_lines(site, url)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", LAST_LINE])
 
 
 def curl_lines(site: Site, url: str) -> list[str]:
