@@ -36,17 +36,20 @@ def _first(messages: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
+    """Suggest the nearest of the names, as the end of a sentence; empty if none is near."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def no_others(place: str, table: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Refuse tables that nothing reads."""
     for name in table:
         if name not in names:
             raise ConfigurationError(f"{place} [{name}]: no such table{nearest(name, names)}")
 
 
 def table_of(content: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
+    """Give the table of a name; an empty one if it is not there."""
     table = content.get(name, {})
     if not isinstance(table, Mapping):
         raise ConfigurationError(f"{place} [{name}] must be a table")

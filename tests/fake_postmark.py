@@ -20,7 +20,7 @@ class FakePostmark:
         self.url = ""
         self.answers: list[tuple[int, Any] | str] = []
         self.calls: list[dict[str, Any]] = []
-        self.hanging = asyncio.Event()
+        self.hung = asyncio.Semaphore(0)
         self.released = asyncio.Event()
         self.app = Application(
             [(r"/(email|email/withTemplate)", _Send, {"fake": self})],
@@ -31,6 +31,11 @@ class FakePostmark:
     def messages(self) -> list[dict[str, Any]]:
         """The bodies of all calls, in order."""
         return [call["body"] for call in self.calls]
+
+    async def hanging(self, count: int = 1) -> None:
+        """Wait until this many more calls hang."""
+        for _ in range(count):
+            await self.hung.acquire()
 
     def release(self) -> None:
         self.released.set()
@@ -58,7 +63,7 @@ class _Send(RequestHandler):
         self.request.connection.stream.close()
 
     async def _hang(self) -> None:
-        self.fake.hanging.set()
+        self.fake.hung.release()
         await self.fake.released.wait()
         self.request.connection.stream.close()
 

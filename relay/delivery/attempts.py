@@ -52,9 +52,14 @@ class Attempts:
         self._stopping = True
         self._pool.shutdown(wait=False)
 
-    async def make(self, claimed: Claimed, chain: Chain, group: Chain) -> Settlement | None:
-        """Attempt a claimed message through its group's chain; give what was stored of it."""
-        started_at = time.time()
+    async def make(
+        self, claimed: Claimed, chain: Chain, group: Chain, ahead: float
+    ) -> Settlement | None:
+        """Attempt a claimed message through its group's chain; give what was stored of it.
+
+        ahead: seconds by which the attempt's clock runs ahead of this machine's.
+        """
+        started_at = time.time() + ahead
         message = await self._message(claimed)
         result: Result
         if isinstance(message, Message):
@@ -67,7 +72,7 @@ class Attempts:
             chain.server,
             group.deliver_plugins[0],
             started_at=started_at,
-            now=time.time(),
+            now=time.time() + ahead,
             random=random.random(),  # noqa: S311 - spreads retries, guards nothing
             watched=self._watches.settle(claimed.id),
         )
@@ -130,7 +135,7 @@ class Attempts:
         self._watches.tell(id, outcome)
         write = log.info if state == "sent" else log.warning
         write(
-            f"message.{settlement.outcome}",
+            f"message.{'deferred' if state == 'queued' else state}",
             id=id,
             server=settlement.claimed.server,
             delivery=settlement.delivery,

@@ -69,7 +69,10 @@ class Dispatcher:
             self._pump = asyncio.create_task(self._claim_waiting())
 
     async def deliver_waiting(self, now: float | None = None) -> int:
-        """Attempt everything that is due at `now`, once; give the number of attempts."""
+        """Attempt everything that is due at `now`, once; give the number of attempts.
+
+        Outcomes count from `now` too, so that a test can live through days in an instant.
+        """
         now = time.time() if now is None else now
         count = 0
         while started := await self._claim(now):
@@ -127,18 +130,21 @@ class Dispatcher:
         order = ClaimOrder(now, free, servers, first_only)
         claimed = await self._store.write(outbox.claim, order)
         self._more = len(claimed) == free
-        return {self._start(one, chains) for one in claimed}
+        ahead = now - time.time()
+        return {self._start(one, chains, ahead) for one in claimed}
 
-    def _start(self, claimed: Claimed, chains: Mapping[str, Chain]) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._attempt(claimed, chains))
+    def _start(
+        self, claimed: Claimed, chains: Mapping[str, Chain], ahead: float
+    ) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._attempt(claimed, chains, ahead))
         self._running.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    async def _attempt(self, claimed: Claimed, chains: Mapping[str, Chain]) -> None:
+    async def _attempt(self, claimed: Claimed, chains: Mapping[str, Chain], ahead: float) -> None:
         chain = chains[claimed.server]
         group = chains[chain.server.group]
-        settlement = await self._attempts.make(claimed, chain, group)
+        settlement = await self._attempts.make(claimed, chain, group, ahead)
         if settlement is None:
             return
         if settlement.state == "queued":

@@ -55,7 +55,11 @@ class Store:
 
             migrate(self._writing, self.path)
         except DBAPIError as error:
+            self._give_up()
             raise ConfigurationError(f"{self.path}: {error.orig}") from None
+        except ConfigurationError:
+            self._give_up()
+            raise
         if sqlite3.sqlite_version_info < SAFE_SQLITE:
             log.info("sqlite.old", version=sqlite3.sqlite_version, safe="one writing connection")
         self._writer.start()
@@ -68,6 +72,9 @@ class Store:
         # Not through a Connection: that would begin a transaction, in which nothing is emptied.
         with closing(self._writing.raw_connection()) as connection:
             connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._give_up()
+
+    def _give_up(self) -> None:
         self._writing.dispose()
         if self._lock is not None:
             self._lock.close()

@@ -1,10 +1,24 @@
-"""The mailbox's and operator's pages: a listener of their own."""
+"""The mailbox's pages and a form to try: a listener of their own, apart from the API's."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tornado.web import Application
 
-from relay.app import Site
+from relay.web.pages import mailbox, message, static, trial
+from relay.web.pages.handler import NotFoundHandler
+
+if TYPE_CHECKING:
+    from relay.app import Site
 
 
-def make_pages(site: Site) -> Application:
+def make_pages(site: "Site") -> Application:
     """Build the pages' web application."""
-    return Application([], site=site)
+    return Application(
+        [*mailbox.ROUTES, *message.ROUTES, *trial.ROUTES, *static.ROUTES],
+        site=site,
+        template_path=str(Path(__file__).parent / "templates"),
+        default_handler_class=NotFoundHandler,
+        # Tornado's own line prints the whole address, and with it what was searched for.
+        log_function=lambda handler: None,
+    )

@@ -1,0 +1,116 @@
+// Sends the contact form in place: fetches a session token, posts the form with it, says what
+// became of it. The relay's address and the publishable key stand in the form itself.
+"use strict";
+
+const form = document.getElementById("contact-form");
+const notice = document.getElementById("notice");
+const button = form.querySelector("button");
+
+let token = form.elements["email[token_session]"].value; // a server may have put one there
+let unanswered = false; // an earlier post whose answer was lost may have arrived
+
+class Refusal extends Error {
+  constructor(reply, words) {
+    super(words);
+    this.status = reply.status;
+    this.retryAfter = reply.headers.get("Retry-After");
+  }
+}
+
+async function post(path, body) {
+  const reply = await fetch(new URL(path, form.action), {
+    method: "POST",
+    headers: { Authorization: `token ${form.elements.key.value}` },
+    body,
+    signal: AbortSignal.timeout(20_000),
+  });
+  const answer = await reply.json();
+  if (!reply.ok) throw new Refusal(reply, answer.response);
+  return answer;
+}
+
+async function newToken() {
+  return (await post("../email_token/create")).token_session;
+}
+
+async function submit() {
+  const fields = new URLSearchParams(new FormData(form));
+  fields.delete("key"); // it goes into the header
+  fields.delete("return_to"); // the outcome is shown here
+  fields.set("email[token_session]", token);
+  fields.set("email[url]", location.href);
+  try {
+    return await post("", fields);
+  } catch (error) {
+    if (!(error instanceof Refusal)) unanswered = true;
+    throw error;
+  }
+}
+
+async function send() {
+  token ||= await newToken();
+  try {
+    return await submit();
+  } catch (error) {
+    // After a lost answer the token may be spent because the message arrived: see explain().
+    if (error.message !== "invalid token" || unanswered) throw error;
+    token = await newToken(); // the old one expired while the page stood open
+    return await submit();
+  }
+}
+
+function explain(error) {
+  if (!(error instanceof Refusal)) {
+    return "We could not reach our mail service. Please check your connection and try again.";
+  }
+  if (error.status === 400) return `Please check your message. ${labelled(error.message)}`;
+  if (error.status === 429 || error.status === 503) {
+    return `We cannot take your message right now. Please try again in ${error.retryAfter} seconds.`;
+  }
+  if (error.message === "invalid token" && unanswered) {
+    token = "";
+    unanswered = false;
+    return "Your earlier attempt has probably arrived. To be sure, press Send once more.";
+  }
+  return `Your message could not be sent: ${error.message}.`;
+}
+
+// The relay names fields; people know them by their labels.
+function labelled(words) {
+  for (const field of form.querySelectorAll("[id]")) {
+    const name = `${field.name.slice("email[".length, -1)}: `;
+    field.setAttribute("aria-invalid", words.includes(name));
+    words = words.replace(name, `${field.labels[0].firstChild.data.trim()}: `);
+  }
+  return words;
+}
+
+function show(kind, words) {
+  notice.className = `notice ${kind}`;
+  notice.textContent = words;
+  notice.hidden = false;
+  notice.focus();
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  button.disabled = true;
+  button.textContent = "Sending …";
+  labelled("");
+  try {
+    const { response } = await send();
+    token = "";
+    unanswered = false;
+    form.reset();
+    const sent = response === "Message sent";
+    show("success", `Thank you. Your message ${sent ? "was sent" : "will be sent soon"}.`);
+  } catch (error) {
+    show("error", explain(error));
+  } finally {
+    button.textContent = "Send";
+    button.disabled = false;
+  }
+});
+
+document.getElementById("no-script")?.remove();
+button.disabled = false;

@@ -1,0 +1,126 @@
+"""A form to try: one click posts it through the relay's own API, as a web page would."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tornado.web import stream_request_body
+
+from relay.errors import BodyTooLarge
+from relay.message import Server
+from relay.web import bodies, replies
+from relay.web.pages import guards, visitor
+from relay.web.pages.handler import PageHandler
+from relay.web.pages.visitor import Answer
+
+if TYPE_CHECKING:
+    from relay.app import Site
+
+# The one server that the key made for web pages is good for.
+SERVER = "contactform"
+DESK = "desk@example.gov"
+
+PREFILLED = {
+    "to_address": DESK,
+    "name": "A Resident",
+    "from_address": "resident@example.com",
+    "subject": "I have a great idea",
+    "message": "Make the roads green.\n\nThey would be <b>so</b> much nicer to look at.",
+    "useHtml": "1",
+}
+
+
+@stream_request_body
+class TrialHandler(PageHandler):
+    """GET /try: the form, or how to post without it; POST /try: post it."""
+
+    methods = ("GET", "POST")
+
+    def initialize(self) -> None:
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def prepare(self) -> None:
+        super().prepare()
+        posting = self.request.method == "POST" and not self._finished
+        if posting and guards.cross_site(self.request):
+            self.refuse("cross_site")
+
+    def data_received(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size <= self.site.settings.limits.form_bytes:
+            self._chunks.append(chunk)
+
+    def get(self) -> None:
+        self._show(prefilled(self.site))
+
+    async def post(self) -> None:
+        typed = self._typed()
+        if obstacle(self.site):
+            self._show(typed)
+            return
+        answer = await self._posted(typed)
+        if answer.words == replies.SUCCESS_WORDS["sent"]:
+            self.redirect(f"/messages/{answer.id}", status=303)
+        else:
+            self.set_status(answer.status)
+            self._show(typed, answer)
+
+    def _typed(self) -> dict[str, str]:
+        """Read the form; a box that is not ticked is not in it."""
+        if self._size > self.site.settings.limits.form_bytes:
+            raise BodyTooLarge
+        content_type = self.request.headers.get("Content-Type", "")
+        fields = bodies.parse(content_type, b"".join(self._chunks)).fields
+        typed = {name: fields.get(name, "") for name in PREFILLED}
+        return {name: value if isinstance(value, str) else "" for name, value in typed.items()}
+
+    async def _posted(self, typed: Mapping[str, str]) -> Answer:
+        fields = {**typed, "useHtml": typed["useHtml"] or "0"}
+        fields["url"] = f"{self.request.protocol}://{self.request.host}/try"
+        key = self.site.made_keys["page"].secret
+        api = visitor.api_url(*self.site.listening)
+        return await visitor.post_form(api, SERVER, key, fields, self.site.settings.wait)
+
+    def _show(self, typed: Mapping[str, str], answer: Answer | None = None) -> None:
+        why = obstacle(self.site)
+        if why is None:
+            self.render("try.html", typed=typed, answer=answer)
+            return
+        api = self.site.settings.public_url or visitor.api_url(*self.site.listening)
+        servers = taking_forms(self.site)
+        self.render("posting.html", why=why, api=api, servers=servers, recipient=recipient)
+
+
+def obstacle(site: "Site") -> str | None:
+    """Name what keeps the form from being posted here: `keys`, `server`, `mailed`; or None."""
+    chain = site.chains.get(SERVER)
+    if site.settings.keys or "page" not in site.made_keys:
+        return "keys"
+    if chain is None or not chain.takes_forms:
+        return "server"
+    if site.chains[chain.server.group].deliver_plugins[:1] != ("mailbox",):
+        return "mailed"  # one click must not mail a stranger
+    return None
+
+
+def taking_forms(site: "Site") -> list[Server]:
+    """Give the servers that take forms, the contact form's first."""
+    servers = [chain.server for chain in site.chains.values() if chain.takes_forms]
+    return sorted(servers, key=lambda server: (server.name != SERVER, server.name))
+
+
+def prefilled(site: "Site") -> dict[str, str]:
+    """Give what the form holds at first: it can be sent as it is."""
+    chain = site.chains.get(SERVER)
+    return {**PREFILLED, "to_address": recipient(chain.server)} if chain else dict(PREFILLED)
+
+
+def recipient(server: Server) -> str:
+    """Choose an address that a server's `recipients` allow."""
+    allowed = sorted(server.recipients or {"*"})
+    if "*" in allowed or "@example.gov" in allowed or DESK in allowed:
+        return DESK
+    return f"desk{allowed[0]}" if allowed[0].startswith("@") else allowed[0]
+
+
+ROUTES = [(r"/try", TrialHandler)]

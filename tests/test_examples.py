@@ -1,0 +1,272 @@
+"""The examples as they stand, against a real daemon; and the files of deploy/."""
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.contact_page import (
+    APPLICATION_KEY,
+    ENVIRONMENT,
+    EXAMPLES,
+    PHP,
+    SETTINGS,
+    copy_page,
+    needs_php,
+    php_server,
+    serving,
+)
+from tests.daemon import ROOT, Daemon
+
+PYTHON_CALLER = (
+    *(sys.executable, str(EXAMPLES / "send.py"), "--name", "A Resident"),
+    *("--to", "desk@example.gov", "--from", "resident@example.com"),
+    *("--subject", "I have a great idea", "Make the roads green."),
+)
+PHP_CALLER = (str(PHP), str(EXAMPLES / "send.php"))
+
+each_caller = pytest.mark.parametrize(
+    "caller", [PYTHON_CALLER, pytest.param(PHP_CALLER, marks=needs_php)], ids=["python", "php"]
+)
+
+
+def call(
+    caller: tuple[str, ...], url: str, key: str = APPLICATION_KEY
+) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        caller,
+        env={**os.environ, "RELAY_URL": url, "RELAY_KEY": key},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def states(daemon: Daemon) -> list[str]:
+    """The states of everything that the daemon stored."""
+    with closing(sqlite3.connect(daemon.folder / "var" / "relay.db")) as connection:
+        return [state for (state,) in connection.execute("SELECT state FROM messages")]
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    settings = SETTINGS.format(origin="http://127.0.0.1")
+    with Daemon(tmp_path, settings, ENVIRONMENT) as daemon:
+        yield daemon
+
+
+@each_caller
+def test_an_application_sends_a_mail(daemon: Daemon, caller: tuple[str, ...]) -> None:
+    done = call(caller, daemon.url)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Message sent\n", "")
+    [line] = daemon.command("mailbox").stdout.splitlines()
+    assert "desk@example.gov  I have a great idea" in line
+    mail = daemon.command("mailbox", "show", line.split()[0]).stdout
+    assert "Make the roads green." in mail
+    assert "A Resident <resident@example.com>" in mail
+
+
+@each_caller
+def test_an_application_with_a_wrong_key_is_refused(
+    daemon: Daemon, caller: tuple[str, ...]
+) -> None:
+    done = call(caller, daemon.url, "wrong-key-wrong-key-wrong-key-wrong")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "refused with 401: could not authenticate\n"
+    assert states(daemon) == []
+
+
+@each_caller
+def test_an_application_says_when_no_relay_answers(daemon: Daemon, caller: tuple[str, ...]) -> None:
+    daemon.stop()
+
+    done = call(caller, daemon.url)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("no answer from the relay")
+
+
+class Busy(BaseHTTPRequestHandler):
+    """A relay that is too busy for the first `refusals` posts."""
+
+    refusals: int
+    posts: list[bytes]
+
+    def do_POST(self) -> None:
+        self.posts.append(self.rfile.read(int(self.headers["Content-Length"])))
+        busy = len(self.posts) <= self.refusals
+        words = "too many requests" if busy else "Message sent"
+        answer = json.dumps({"status": "error" if busy else "success", "response": words}).encode()
+        self.send_response(429 if busy else 200)
+        self.send_header("Retry-After", "0")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(("refusals", "posts", "code"), [(2, 3, 0), (9, 4, 1)])
+def test_the_python_caller_comes_back_to_a_busy_relay_a_few_times(
+    refusals: int, posts: int, code: int
+) -> None:
+    busy = type("", (Busy,), {"refusals": refusals, "posts": []})
+    with serving(HTTPServer(("127.0.0.1", 0), busy)) as url:
+        done = call(PYTHON_CALLER, url)
+
+    assert done.returncode == code
+    assert len(busy.posts) == posts
+    assert len(set(busy.posts)) == 1
+
+
+def test_the_python_caller_does_not_wait_for_a_relay_that_is_full(tmp_path: Path) -> None:
+    full = "[relay]\nenabled = false\nlimits = { max_waiting = 1 }\n"
+    with Daemon(tmp_path, full + SETTINGS.format(origin="http://127.0.0.1"), ENVIRONMENT) as daemon:
+        assert call(PYTHON_CALLER, daemon.url).stdout == "Message queued\n"
+
+        done = call(PYTHON_CALLER, daemon.url)
+
+        assert done.returncode == 1
+        assert done.stderr == "refused with 503: cannot be stored now\n"
+        assert states(daemon) == ["queued"]
+
+
+class Form(HTMLParser):
+    """The form of a page: where it posts to, and its fields with their values."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.action = ""
+        self.fields: dict[str, str] = {}
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = dict(attributes)
+        if tag == "form":
+            self.action = values["action"] or ""
+        elif values.get("name", "") not in ("", "viewport"):
+            self.fields[values["name"]] = values.get("value") or ""
+
+
+WRITTEN = {
+    "email[name]": "A Resident",
+    "email[from_address]": "resident@example.com",
+    "email[subject]": "I have a great idea",
+    "email[message]": "Make the roads green.",
+}
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[tuple[str, Daemon]]:
+    """The address of the page that PHP renders, and the relay that it posts to."""
+    folder = tmp_path / "www"
+    folder.mkdir()
+    with (
+        php_server(folder) as origin,
+        Daemon(tmp_path, SETTINGS.format(origin=origin), ENVIRONMENT) as daemon,
+    ):
+        copy_page(folder, daemon.url)
+        yield f"{origin}/contact-form.php", daemon
+
+
+@needs_php
+def test_the_rendered_page_posts_without_javascript(page: tuple[str, Daemon]) -> None:
+    url, daemon = page
+    shown = requests.get(url, timeout=10)
+    form = Form(shown.text)
+
+    assert shown.headers["Cache-Control"] == "private, no-cache"
+    assert re.fullmatch(r"[1-9][0-9]{15}", form.fields["email[token_session]"])
+    back = post(form, WRITTEN, url)
+
+    assert back.status_code == 303
+    assert back.headers["Location"] == f"{url}?relay=sent"
+    assert "Your message was sent." in requests.get(back.headers["Location"], timeout=10).text
+    assert "I have a great idea" in daemon.command("mailbox").stdout
+
+
+@needs_php
+def test_the_rendered_page_says_that_a_post_was_refused(page: tuple[str, Daemon]) -> None:
+    url, daemon = page
+    form = Form(requests.get(url, timeout=10).text)
+
+    back = post(form, WRITTEN | {"email[from_address]": "nobody"}, url)
+
+    assert back.headers["Location"] == f"{url}?relay=error"
+    assert "Your message was not sent." in requests.get(back.headers["Location"], timeout=10).text
+    assert states(daemon) == []
+    # A refusal leaves the token usable: going back and mending the address is enough.
+    assert post(form, WRITTEN, url).headers["Location"] == f"{url}?relay=sent"
+
+
+@needs_php
+def test_the_rendered_page_without_a_relay_names_another_way(page: tuple[str, Daemon]) -> None:
+    url, daemon = page
+    daemon.stop()
+
+    shown = requests.get(url, timeout=10)
+
+    assert shown.status_code == 503
+    assert "write to desk@example.gov" in shown.text
+    assert "<form" not in shown.text
+
+
+def post(form: Form, written: dict[str, str], url: str) -> requests.Response:
+    """Post a form as a browser does that shows the page at this URL."""
+    return requests.post(
+        form.action,
+        data=form.fields | written,
+        headers={"Origin": url.removesuffix("/contact-form.php")},
+        allow_redirects=False,
+        timeout=10,
+    )
+
+
+PRODUCTION = {
+    "RELAY_KEY_WEBSITE": "website-key-website-key-website-key",
+    "RELAY_KEY_APPLICATIONS": "applications-key-applications-key-0",
+    "POSTMARK_TOKEN": "postmark-server-token",
+}
+
+
+def check(environment: dict[str, str]) -> subprocess.CompletedProcess:
+    settings = str(ROOT / "deploy" / "settings.example.toml")
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), "--settings", settings, "check"],
+        env={name: os.environ[name] for name in os.environ if name not in PRODUCTION} | environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_the_production_settings_are_in_order() -> None:
+    done = check(PRODUCTION)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    notes = [line for line in done.stdout.splitlines() if line.startswith("before production:")]
+    # What is left to say is the reader's own: the example's name, and the machine's versions.
+    assert [note for note in notes if "is an example" not in note and "[" in note] == []
+
+
+@pytest.mark.parametrize("name", PRODUCTION)
+def test_the_production_settings_need_every_secret(name: str) -> None:
+    done = check({other: value for other, value in PRODUCTION.items() if other != name})
+
+    assert done.returncode == 2
+    assert f"{name} is not set" in done.stderr

@@ -1,0 +1,274 @@
+"""The store: group commits, isolation of units, migrations, the lock, the queries' plans."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from relay.errors import ConfigurationError, Unavailable
+from relay.ids import message_id
+from relay.store import listing, outbox, tokens
+from relay.store.database import Store
+from relay.store.outbox import ClaimOrder, NewMessage
+from relay.store.schema import metadata
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(f"sqlite:///{tmp_path}/relay.db", tmp_path)
+    store.open()
+    yield store
+    store.close()
+
+
+def new(id: str | None = None, **changes: Any) -> NewMessage:
+    values: dict[str, Any] = {
+        "id": id or message_id(),
+        "server": "a",
+        "state": "queued",
+        "created_at": 1000.0,
+        "key": "",
+        "recipients": "desk@example.gov",
+        "subject": "Hello",
+        "document": "{}",
+    }
+    return NewMessage(**(values | changes))
+
+
+def count(store: Store, table: str = "messages") -> int:
+    query = text(f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of this test's own
+    return store.read_now(lambda connection: connection.execute(query).scalar_one())
+
+
+@pytest.mark.gen_test
+async def test_what_waits_together_is_committed_together(store: Store) -> None:
+    batches: list[int] = []
+    go = threading.Event()
+
+    def hold(connection: Connection, batch: Sequence[None]) -> Sequence[None]:
+        go.wait(10)
+        return batch
+
+    def note(connection: Connection, batch: Sequence[int]) -> Sequence[int]:
+        batches.append(len(batch))
+        return [value * 2 for value in batch]
+
+    held = asyncio.ensure_future(store.write(hold, None))
+    results = [asyncio.ensure_future(store.write(note, number)) for number in range(200)]
+    await asyncio.sleep(0)
+    go.set()
+    assert await asyncio.gather(*results) == [number * 2 for number in range(200)]
+    await held
+    # However the first ones fell, nearly all of the two hundred shared one transaction.
+    assert len(batches) <= 3
+
+
+@pytest.mark.gen_test
+async def test_a_unit_that_fails_rejects_only_itself_and_leaves_nothing(store: Store) -> None:
+    twin = message_id()
+
+    def half(connection: Connection, batch: Sequence[NewMessage]) -> Sequence[None]:
+        outbox.add(connection, batch)
+        raise RuntimeError("after a write")
+
+    results = await asyncio.gather(
+        store.write(outbox.add, new()),
+        store.write(outbox.add, new(twin)),
+        store.write(outbox.add, new(twin)),
+        store.write(half, new()),
+        store.write(outbox.add, new()),
+        return_exceptions=True,
+    )
+    kinds = [type(result).__name__ for result in results]
+    assert kinds == ["NoneType", "NoneType", "IntegrityError", "RuntimeError", "NoneType"]
+    assert count(store) == 3
+
+
+@pytest.mark.gen_test
+async def test_a_message_and_its_token_go_in_one_commit_or_not_at_all(store: Store) -> None:
+    await store.write(tokens.create, tokens.NewToken(b"t", 2000.0))
+    race = [store.write(outbox.add, new(token=b"t")) for _ in range(5)]
+    results = await asyncio.gather(*race, return_exceptions=True)
+    assert sum(result is None for result in results) == 1
+    assert {getattr(result, "reason", "won") for result in results} == {"won", "token_used"}
+    assert (count(store), count(store, "contents")) == (1, 1)
+
+
+@pytest.mark.gen_test
+async def test_a_full_disk_is_unavailable_and_passes(store: Store) -> None:
+    await store.write(outbox.add, new())
+
+    def pages(connection: Connection, batch: Sequence[int]) -> Sequence[None]:
+        for limit in batch:
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {limit}")
+        return [None] * len(batch)
+
+    await store.write(pages, 1)
+    with pytest.raises(Unavailable) as caught:
+        await store.write(outbox.add, new(document="x" * 100_000))
+    assert (caught.value.retry_after, caught.value.reason) == (5, "store")
+    assert count(store) == 1
+    await store.write(pages, 1_000_000)
+    await store.write(outbox.add, new(document="x" * 100_000))
+    assert count(store) == 2
+
+
+def test_readers_cannot_write(store: Store) -> None:
+    with pytest.raises(Exception, match="readonly"):
+        store.read_now(lambda connection: connection.exec_driver_sql("DELETE FROM messages"))
+
+
+def test_commits_are_synchronous_and_the_log_is_write_ahead(store: Store) -> None:
+    with store._writing.connect() as connection:
+        pragma = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert pragma == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 5000,
+    }
+
+
+def test_a_second_daemon_on_the_same_folder_is_refused(store: Store, tmp_path: Path) -> None:
+    second = Store(f"sqlite:///{tmp_path}/relay.db", tmp_path)
+    with pytest.raises(ConfigurationError, match="another daemon uses this folder"):
+        second.open()
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_schema(store: Store) -> None:
+    def difference(connection: Connection) -> Any:
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert store.read_now(difference) == []
+
+
+def test_an_older_schema_is_copied_and_migrated_and_a_newer_one_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/relay.db"
+    store = Store(url, tmp_path)
+    store.open()
+    store.close()
+    with sqlite3.connect(tmp_path / "relay.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    newer = Store(url, tmp_path)
+    with pytest.raises(ConfigurationError) as caught:
+        newer.open()
+    assert "its schema (9999) is newer than this program" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.gen_test
+async def test_claims_take_what_is_due_of_the_named_servers_oldest_first(store: Store) -> None:
+    for created, server in ((3.0, "a"), (1.0, "a"), (2.0, "b"), (4.0, "c"), (9.0, "a")):
+        await store.write(outbox.add, new(server=server, created_at=created))
+    claimed = await store.write(outbox.claim, ClaimOrder(5.0, 10, ["a", "b"]))
+    assert [one.since for one in claimed] == [1.0, 2.0, 3.0]
+    assert {one.fence for one in claimed} == {1}
+    assert await store.write(outbox.claim, ClaimOrder(5.0, 10, ["a", "b"])) == []
+
+
+@pytest.mark.gen_test
+async def test_an_outcome_counts_only_for_the_claim_it_belongs_to(store: Store) -> None:
+    await store.write(outbox.add, new())
+    [first] = await store.write(outbox.claim, ClaimOrder(5000.0, 1, ["a"]))
+    await store.write(outbox.doubt_interrupted, "stopped")
+    assert await store.write(outbox.revive, (first.id, 5000.0))
+    [second] = await store.write(outbox.claim, ClaimOrder(5000.0, 1, ["a"]))
+    assert second.fence == first.fence + 1
+
+    def settled(claimed: outbox.Claimed, state: str) -> outbox.Settlement:
+        return outbox.Settlement(claimed, state, 0, True, "mailbox", state, "", 1, 2)
+
+    assert not await store.write(outbox.settle, settled(first, "failed"))
+    assert await store.write(outbox.settle, settled(second, "sent"))
+    assert not await store.write(outbox.settle, settled(second, "failed"))
+    row, _, attempts = store.read_now(listing.find, first.id)
+    assert (row.state, [attempt.outcome for attempt in attempts]) == ("sent", ["sent"])
+
+
+@pytest.mark.gen_test
+async def test_only_what_was_not_sent_can_be_revived(store: Store) -> None:
+    for state in ("queued", "sent", "screened", "failed", "in_doubt", "expired"):
+        await store.write(outbox.add, new(state=state, key=state))
+    rows = store.read_now(lambda c: c.execute(text("SELECT id, state FROM messages")).all())
+    revived = {row.state: await store.write(outbox.revive, (row.id, 7.0)) for row in rows}
+    assert {state for state, done in revived.items() if done} == {"failed", "in_doubt", "expired"}
+
+
+PLANS = {
+    "messages_queued": lambda c: outbox.claim(c, [ClaimOrder(1.0, 5, ["a"])]),
+    "messages_unsent": lambda c: listing.unsent(c, "z", 5),
+    "messages_mailbox": lambda c: listing.mailbox(c, "z", 5),
+}
+
+
+@pytest.mark.parametrize("index", PLANS)
+def test_the_hot_queries_read_an_index_and_sort_nothing(store: Store, index: str) -> None:
+    statements: list[tuple[str, Any]] = []
+    with store._writing.connect() as connection, connection.begin():
+        from sqlalchemy import event
+
+        @event.listens_for(connection, "before_cursor_execute")
+        def keep(c: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
+            if statement.startswith("SELECT"):
+                statements.append((statement, parameters))
+
+        PLANS[index](connection)
+        [(statement, parameters)] = list(statements)
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    words = " ".join(row[3] for row in plan)
+    assert f"INDEX {index}" in words
+    assert "TEMP B-TREE" not in words
+
+
+@pytest.mark.gen_test
+async def test_the_mailbox_is_paged_by_key_and_searched(store: Store) -> None:
+    ids = []
+    for number in range(25):
+        message = new(state="sent", subject=f"Idea {number}", recipients=f"r{number}@example.gov")
+        ids.append(message.id)
+        await store.write(outbox.add, message)
+
+    def deliver(connection: Connection, batch: Sequence[None]) -> Sequence[None]:
+        connection.exec_driver_sql("UPDATE messages SET delivery = 'mailbox'")
+        return batch
+
+    await store.write(deliver, None)
+    first = store.read_now(listing.mailbox, None, 10)
+    second = store.read_now(listing.mailbox, first.below, 10)
+    third = store.read_now(listing.mailbox, second.below, 10)
+    listed = [row.id for page in (first, second, third) for row in page.rows]
+    assert listed == ids[::-1]
+    assert third.below is None
+    for words, found in (("idea 7", [7]), ("R12@", [12]), ("%", []), ("_", []), ("IDEA 2", None)):
+        page = store.read_now(listing.mailbox, None, 10, words)
+        numbers = [int(row.subject.split()[1]) for row in page.rows]
+        assert numbers == ([24, 23, 22, 21, 20, 2] if found is None else found)
+
+
+def test_a_search_looks_through_a_span_and_says_where_it_stopped(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "SEARCH_SPAN", 10)
+    batch = [new(state="sent", subject=f"Idea {number}") for number in range(25)]
+    store.write_now(outbox.add, batch)
+    with store._writing.connect() as connection, connection.begin():
+        connection.exec_driver_sql("UPDATE messages SET delivery = 'mailbox'")
+    pages, below = [], None
+    while True:
+        page = store.read_now(listing.mailbox, below, 5, "idea 3")
+        pages.append([row.subject for row in page.rows])
+        below = page.below
+        if below is None:
+            break
+    assert pages == [[], ["Idea 3"], []]
