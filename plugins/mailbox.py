@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from relay import Message, Receipt, Server, hookimpl
 
+max_batch = 500
+
 
 @hookimpl
 def deliver(messages: Sequence[Message], server: Server) -> list[Receipt]:

@@ -77,11 +77,13 @@ class Acceptance:
         return chain
 
     async def accept(
-        self, submission: Submission, before_commit: Callable[[str], None] = lambda id: None
+        self,
+        submission: Submission,
+        before_commit: Callable[[Message], None] = lambda message: None,
     ) -> Accepted:
         """Store what a submission makes, in one commit with the token it spends.
 
-        before_commit is called with the message's id, so that nothing of its delivery is missed.
+        before_commit is called with the message, so that nothing of its delivery is missed.
         Raise SubmissionError, and then nothing was stored.
         """
         chain = self.chain(submission.server)
@@ -92,7 +94,7 @@ class Acceptance:
             raise
 
     async def _accept(
-        self, chain: Chain, submission: Submission, before_commit: Callable[[str], None]
+        self, chain: Chain, submission: Submission, before_commit: Callable[[Message], None]
     ) -> Accepted:
         if self._max_waiting and self._waiting() >= self._max_waiting:
             raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
@@ -107,7 +109,7 @@ class Acceptance:
         check_policy(message, chain.server)
         id = message_id()
         message = replace(message, id=id, metadata={**message.metadata, self._metadata_key: id})
-        before_commit(id)
+        before_commit(message)
         await self._store.write(
             outbox.add,
             outbox.NewMessage(

@@ -18,7 +18,11 @@ log = structlog.get_logger()
 
 
 class Chain:
-    """A server and its plugins in call order; each deciding hook is a method."""
+    """A server and its plugins in call order; each deciding hook is a method.
+
+    `max_batch` is how many messages its delivery takes in one call: what the plugin's own
+    `max_batch` says, or one.
+    """
 
     def __init__(self, server: Server, manager: pluggy.PluginManager) -> None:
         self.server = server
@@ -29,6 +33,8 @@ class Chain:
         behind = [manager.get_plugin(name) for name in delivering[1:]]
         self._deliver = manager.subset_hook_caller("deliver", behind)
         self.deliver_plugins = tuple(delivering)
+        first = manager.get_plugin(delivering[0]) if delivering else None
+        self.max_batch: int = getattr(first, "max_batch", 1)
 
     @property
     def takes_forms(self) -> bool:

@@ -16,8 +16,10 @@ from relay.errors import ConfigurationError, Unavailable
 from relay.ids import message_id
 from relay.store import listing, outbox, tokens
 from relay.store.database import Store
-from relay.store.outbox import ClaimOrder, NewMessage
+from relay.store.outbox import ClaimOrder, Lane, NewMessage
 from relay.store.schema import metadata
+
+LANES = {"a": Lane("a", 1), "b": Lane("b", 1)}
 
 
 @pytest.fixture
@@ -171,27 +173,44 @@ def test_an_older_schema_is_copied_and_migrated_and_a_newer_one_refused(tmp_path
 async def test_claims_take_what_is_due_of_the_named_servers_oldest_first(store: Store) -> None:
     for created, server in ((3.0, "a"), (1.0, "a"), (2.0, "b"), (4.0, "c"), (9.0, "a")):
         await store.write(outbox.add, new(server=server, created_at=created))
-    claimed = await store.write(outbox.claim, ClaimOrder(5.0, 10, ["a", "b"]))
-    assert [one.since for one in claimed] == [1.0, 2.0, 3.0]
-    assert {one.fence for one in claimed} == {1}
-    assert await store.write(outbox.claim, ClaimOrder(5.0, 10, ["a", "b"])) == []
+    calls = await store.write(outbox.claim, ClaimOrder(5.0, 10, LANES))
+    assert [[one.since for one in call] for call in calls] == [[1.0], [2.0], [3.0]]
+    assert {one.fence for call in calls for one in call} == {1}
+    assert await store.write(outbox.claim, ClaimOrder(5.0, 10, LANES)) == []
+
+
+@pytest.mark.gen_test
+async def test_a_call_takes_messages_of_one_lane_up_to_its_limit(store: Store) -> None:
+    for number, server in enumerate("aaabcccccc"):
+        await store.write(outbox.add, new(server=server, created_at=float(number)))
+    lanes = {"a": Lane("x", 2), "b": Lane("x", 2), "c": Lane("y", 100)}
+    calls = await store.write(outbox.claim, ClaimOrder(99.0, 2, lanes))
+    servers = ["".join(claimed.server for claimed in call) for call in calls]
+    # Both calls are taken by the first lane; the second one's mail waits for the next claim.
+    assert servers == ["aa", "ab"]
+    [call] = await store.write(outbox.claim, ClaimOrder(99.0, 2, lanes))
+    assert [claimed.since for claimed in call] == [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
 
 
 @pytest.mark.gen_test
 async def test_an_outcome_counts_only_for_the_claim_it_belongs_to(store: Store) -> None:
     await store.write(outbox.add, new())
-    [first] = await store.write(outbox.claim, ClaimOrder(5000.0, 1, ["a"]))
+    [[first]] = await store.write(outbox.claim, ClaimOrder(5000.0, 1, LANES))
     await store.write(outbox.doubt_interrupted, "stopped")
     assert await store.write(outbox.revive, (first.id, 5000.0))
-    [second] = await store.write(outbox.claim, ClaimOrder(5000.0, 1, ["a"]))
+    [[second]] = await store.write(outbox.claim, ClaimOrder(5000.0, 1, LANES))
     assert second.fence == first.fence + 1
 
     def settled(claimed: outbox.Claimed, state: str) -> outbox.Settlement:
         return outbox.Settlement(claimed, state, 0, True, "mailbox", state, "", 1, 2)
 
-    assert not await store.write(outbox.settle, settled(first, "failed"))
-    assert await store.write(outbox.settle, settled(second, "sent"))
-    assert not await store.write(outbox.settle, settled(second, "failed"))
+    async def settle(settlement: outbox.Settlement) -> bool:
+        [done] = await store.write(outbox.settle, [settlement])
+        return done
+
+    assert not await settle(settled(first, "failed"))
+    assert await settle(settled(second, "sent"))
+    assert not await settle(settled(second, "failed"))
     row, _, attempts = store.read_now(listing.find, first.id)
     assert (row.state, [attempt.outcome for attempt in attempts]) == ("sent", ["sent"])
 
@@ -206,7 +225,7 @@ async def test_only_what_was_not_sent_can_be_revived(store: Store) -> None:
 
 
 PLANS = {
-    "messages_queued": lambda c: outbox.claim(c, [ClaimOrder(1.0, 5, ["a"])]),
+    "messages_queued": lambda c: outbox.claim(c, [ClaimOrder(1.0, 5, LANES)]),
     "messages_unsent": lambda c: listing.unsent(c, "z", 5),
     "messages_mailbox": lambda c: listing.mailbox(c, "z", 5),
 }

@@ -96,7 +96,6 @@ def _server(app: Application, host: str, port: int) -> tuple[HTTPServer, tuple[s
         max_body_size=4 * DRAIN_BYTES,
         max_header_size=16 * 1024,
         idle_connection_timeout=10,
-        body_timeout=30,
     )
     try:
         sockets = bind_sockets(port, host)

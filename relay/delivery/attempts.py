@@ -1,10 +1,10 @@
-"""One attempt: find the message, hand it to the deliver hook in a thread, store what came of it."""
+"""One attempt: find the messages, hand them to the deliver hook in a thread, store the outcome."""
 
 import asyncio
 import contextvars
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,9 +43,13 @@ class Attempts:
         self._stopping = False
 
     def keep(self, message: Message) -> None:
-        """Keep a message that was just stored, so that its attempt need not read it again."""
+        """Keep a message that is being stored, so that its attempt need not read it again."""
         if len(self._fresh) < MAX_FRESH:
             self._fresh[message.id] = message
+
+    def drop(self, message: Message) -> None:
+        """Forget a message that was kept."""
+        self._fresh.pop(message.id, None)
 
     def stop(self) -> None:
         """Start no thread any more, and give up on a store that refuses."""
@@ -53,49 +57,50 @@ class Attempts:
         self._pool.shutdown(wait=False)
 
     async def make(
-        self, claimed: Claimed, chain: Chain, group: Chain, ahead: float
-    ) -> Settlement | None:
-        """Attempt a claimed message through its group's chain; give what was stored of it.
+        self, claimed: Sequence[Claimed], chains: Mapping[str, Chain], group: Chain, ahead: float
+    ) -> Sequence[Settlement]:
+        """Attempt claimed messages in one call through their group; give what was stored of them.
 
         ahead: seconds by which the attempt's clock runs ahead of this machine's.
         """
         started_at = time.time() + ahead
-        message = await self._message(claimed)
-        result: Result
-        if isinstance(message, Message):
-            [result] = await self._deliver(group, [message])
-        else:
-            result = message
-        settlement = outcomes.settlement(
-            claimed,
-            result,
-            chain.server,
-            group.deliver_plugins[0],
-            started_at=started_at,
-            now=time.time() + ahead,
-            random=random.random(),  # noqa: S311 - spreads retries, guards nothing
-            watched=self._watches.settle(claimed.id),
-        )
-        stored = await self._settle(settlement)
-        self._tell(settlement, result)
-        if stored and isinstance(message, Message):
-            _observe(chain, settlement.state, message, result)
-        return settlement if stored else None
+        found = await self._messages(claimed)
+        messages = [message for message in found if isinstance(message, Message)]
+        results = iter(await self._deliver(group, messages) if messages else [])
+        outcome = [next(results) if isinstance(one, Message) else one for one in found]
+        settlements = [
+            outcomes.settlement(
+                one,
+                result,
+                chains[one.server].server,
+                group.deliver_plugins[0],
+                started_at=started_at,
+                now=time.time() + ahead,
+                random=random.random(),  # noqa: S311 - spreads retries, guards nothing
+                watched=self._watches.settle(one.id),
+            )
+            for one, result in zip(claimed, outcome, strict=True)
+        ]
+        stored = await self._settle(settlements)
+        for settlement, message, result in zip(settlements, found, outcome, strict=True):
+            self._tell(settlement, result)
+            if isinstance(message, Message):
+                _observe(chains[settlement.claimed.server], settlement.state, message, result)
+        return [one for one, done in zip(settlements, stored, strict=True) if done]
 
-    async def _message(self, claimed: Claimed) -> Message | DeliveryError:
-        """Find the claimed message: in memory if it has just come in, else in the store."""
-        message = self._fresh.pop(claimed.id, None)
-        if message is not None:
-            return message
-        try:
-            found = await self._store.read(listing.documents, [claimed.id])
-            return documents.load(claimed.id, found[claimed.id])
-        except (KeyError, TypeError, ValueError) as error:
-            log.error("message.unreadable", id=claimed.id, **trace(error))
-            return DeliveryFailed("the stored message cannot be read")
-        except Exception as error:  # noqa: BLE001 - the store: nothing was sent, try again
-            log.error("message.unread", id=claimed.id, **trace(error))
-            return DeliveryDeferred("the store could not be read", counted=False)
+    async def _messages(self, claimed: Sequence[Claimed]) -> list[Message | DeliveryError]:
+        """Find claimed messages: in memory if they have just come in, else in the store."""
+        fresh = {one.id: self._fresh.pop(one.id, None) for one in claimed}
+        stored: Mapping[str, str] = {}
+        missing = [id for id, message in fresh.items() if message is None]
+        if missing:
+            try:
+                stored = await self._store.read(listing.documents, missing)
+            except Exception as error:  # noqa: BLE001 - the store: nothing was sent, try again
+                log.error("messages.unread", count=len(missing), **trace(error))
+                unread = DeliveryDeferred("the store could not be read", counted=False)
+                return [fresh[one.id] or unread for one in claimed]
+        return [fresh[one.id] or _loaded(one.id, stored) for one in claimed]
 
     async def _deliver(self, group: Chain, messages: Sequence[Message]) -> list[Result]:
         """Call the deliver hook in a thread; give one result for each message."""
@@ -112,16 +117,16 @@ class Attempts:
             log.error("delivery.broken", plugin=plugin, server=group.server.name, **trace(answer))
         return outcomes.per_message(answer, len(messages))
 
-    async def _settle(self, settlement: Settlement) -> bool:
-        """Store an outcome; if the store refuses for long, leave it to the next start."""
+    async def _settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
+        """Store outcomes; if the store refuses for long, leave them to the next start."""
         ends = time.monotonic() + SETTLE_SECONDS
         while True:
             try:
-                return await self._store.write(outbox.settle, settlement)
+                return await self._store.write(outbox.settle, settlements)
             except Unavailable:
-                log.error("outcome.unstored", id=settlement.claimed.id, state=settlement.state)
+                log.error("outcomes.unstored", ids=[one.claimed.id for one in settlements])
                 if time.monotonic() > ends or self._stopping:
-                    return False
+                    return [False] * len(settlements)
                 await asyncio.sleep(1)
 
     def _tell(self, settlement: Settlement, result: Result) -> None:
@@ -143,6 +148,14 @@ class Attempts:
             seconds=round(settlement.ended_at - settlement.started_at, 3),
             **({"code": result.code} if isinstance(result, DeliveryError) else {}),
         )
+
+
+def _loaded(id: str, stored: Mapping[str, str]) -> Message | DeliveryError:
+    try:
+        return documents.load(id, stored[id])
+    except (KeyError, TypeError, ValueError) as error:
+        log.error("message.unreadable", id=id, **trace(error))
+        return DeliveryFailed("the stored message cannot be read")
 
 
 def _observe(chain: Chain, state: str, message: Message, result: Result) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -13,7 +13,7 @@ from relay.logs import trace
 from relay.message import Message
 from relay.store import listing, outbox
 from relay.store.database import Store
-from relay.store.outbox import Claimed, ClaimOrder
+from relay.store.outbox import Claimed, ClaimOrder, Lane
 
 # How often the outbox is looked at when nothing is known to be due.
 LOOK_SECONDS = 30.0
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class Dispatcher:
-    """Delivers the outbox of one installation, `senders` messages at a time.
+    """Delivers the outbox of one installation, with `senders` calls at a time.
 
     `deliver_waiting` is one pass, `run` the endless loop around it; `stored` makes a pass of its
     own. Nothing starts before one of them is called. `chains` may be replaced at any time.
@@ -35,7 +35,7 @@ class Dispatcher:
         self._store = store
         self._senders = senders
         self._attempts = Attempts(store, self.watches, senders)
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[int]] = set()
         self._failing: set[str] = set()
         self._pump: asyncio.Task[None] | None = None
         self._again = False
@@ -43,10 +43,19 @@ class Dispatcher:
         self._stopping = False
         self._alarm = asyncio.Event()
 
-    def stored(self, message: Message) -> None:
-        """Take note of a message that was just stored, and deliver it."""
-        self.waiting += 1
+    def expect(self, message: Message) -> None:
+        """Keep a message that is about to be stored, and watch it: its outcome may come at once."""
+        self.watches.open(message.id)
         self._attempts.keep(message)
+
+    def forget(self, message: Message) -> None:
+        """Drop a message that was expected and could not be stored."""
+        self.watches.close(message.id)
+        self._attempts.drop(message)
+
+    def stored(self) -> None:
+        """Take note that an expected message was stored, and deliver it."""
+        self.waiting += 1
         self.wake()
 
     def revived(self) -> None:
@@ -76,8 +85,7 @@ class Dispatcher:
         now = time.time() if now is None else now
         count = 0
         while started := await self._claim(now):
-            count += len(started)
-            await asyncio.wait(started)
+            count += sum(await asyncio.gather(*started))
         return count
 
     async def run(self) -> None:
@@ -118,7 +126,7 @@ class Dispatcher:
         finally:
             self._pump = None
 
-    async def _claim(self, now: float) -> set[asyncio.Task[None]]:
+    async def _claim(self, now: float) -> set[asyncio.Task[int]]:
         """Claim as much as there are free senders, and start the attempts."""
         free = self._senders - len(self._running)
         if free <= 0 or self._stopping:
@@ -126,36 +134,40 @@ class Dispatcher:
             return set()
         chains = self.chains  # the same ones for claim and attempt, whatever is read meanwhile
         servers = self._open_servers()
-        first_only = [name for name in servers if not self._retries(name)]
-        order = ClaimOrder(now, free, servers, first_only)
-        claimed = await self._store.write(outbox.claim, order)
-        self._more = len(claimed) == free
+        order = ClaimOrder(
+            now,
+            free,
+            {name: self._lane(name) for name in servers},
+            [name for name in servers if not self._retries(name)],
+        )
+        calls = await self._store.write(outbox.claim, order)
+        self._more = len(calls) == free
         ahead = now - time.time()
-        return {self._start(one, chains, ahead) for one in claimed}
+        return {self._start(call, chains, ahead) for call in calls}
 
     def _start(
-        self, claimed: Claimed, chains: Mapping[str, Chain], ahead: float
-    ) -> asyncio.Task[None]:
+        self, claimed: Sequence[Claimed], chains: Mapping[str, Chain], ahead: float
+    ) -> asyncio.Task[int]:
         task = asyncio.create_task(self._attempt(claimed, chains, ahead))
         self._running.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    async def _attempt(self, claimed: Claimed, chains: Mapping[str, Chain], ahead: float) -> None:
-        chain = chains[claimed.server]
-        group = chains[chain.server.group]
-        settlement = await self._attempts.make(claimed, chain, group, ahead)
-        if settlement is None:
-            return
-        if settlement.state == "queued":
-            self._failing.add(group.server.name)
-            self._alarm.set()
-        else:
-            self.waiting -= 1
-        if settlement.state == "sent":
-            self._failing.discard(group.server.name)
+    async def _attempt(
+        self, claimed: Sequence[Claimed], chains: Mapping[str, Chain], ahead: float
+    ) -> int:
+        group = chains[chains[claimed[0].server].server.group]
+        for settlement in await self._attempts.make(claimed, chains, group, ahead):
+            if settlement.state == "queued":
+                self._failing.add(group.server.name)
+                self._alarm.set()
+            else:
+                self.waiting -= 1
+            if settlement.state == "sent":
+                self._failing.discard(group.server.name)
+        return len(claimed)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[int]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("attempt.broken", **trace(error))
@@ -169,6 +181,10 @@ class Dispatcher:
         """Name the servers whose mail may be sent: they and their group are enabled."""
         enabled = {name for name, chain in self.chains.items() if chain.server.enabled}
         return [name for name in enabled if self._group(name) in enabled]
+
+    def _lane(self, server: str) -> Lane:
+        group = self._group(server)
+        return Lane(group, self.chains[group].max_batch)
 
     def _retries(self, server: str) -> bool:
         chain, group = self.chains[server], self.chains[self._group(server)]

@@ -7,6 +7,7 @@ from typing import Any
 from relay.addresses import Address
 from relay.message import Message, Submission, thaw
 
+_NESTED = ("model", "metadata")
 _ADDRESSES = ("to", "cc", "bcc", "reply_to")
 
 
@@ -18,7 +19,7 @@ def dump(message: Message) -> str:
         if name in _ADDRESSES:
             value = [[address.email, address.name] for address in value]
         if value or value == "":
-            document[name] = thaw(value)
+            document[name] = thaw(value) if name in _NESTED else value
     return json.dumps(document, separators=(",", ":"))
 
 

@@ -1,14 +1,18 @@
 """The outbox: where acceptance ends and delivery begins."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy.engine import Row
 
 from relay.errors import TokenRefused
 from relay.store import tokens
 from relay.store.schema import IS_QUEUED, attempts, contents, messages
+
+# The most messages that one claim takes.
+MAX_CLAIM = 1000
 
 REVIVABLE_STATES = ("failed", "in_doubt", "expired")
 
@@ -29,12 +33,22 @@ class NewMessage:
     words: str | None = None
 
 
+class Lane(NamedTuple):
+    """Messages that can share one call to a provider, and how many of them it takes."""
+
+    name: str
+    max_batch: int
+
+
 class ClaimOrder(NamedTuple):
-    """How many due messages to claim, of which servers; of some, first attempts only."""
+    """Which due messages to claim: of these servers, by lane, for so many calls.
+
+    Of the servers in `first_only` nothing that was tried before.
+    """
 
     now: float
-    limit: int
-    servers: Collection[str]
+    calls: int
+    lanes: Mapping[str, Lane]
     first_only: Collection[str] = ()
 
 
@@ -110,44 +124,56 @@ def _row(message: NewMessage) -> dict[str, Any]:
     }
 
 
-def claim(connection: Connection, batch: Sequence[ClaimOrder]) -> list[list[Claimed]]:
-    """Claim due messages, oldest due first: from now on they are `sending`."""
+def claim(connection: Connection, batch: Sequence[ClaimOrder]) -> list[list[list[Claimed]]]:
+    """Claim due messages as `sending`, oldest due first: a list of them for each call."""
     return [_claim(connection, order) for order in batch]
 
 
-def _claim(connection: Connection, order: ClaimOrder) -> list[Claimed]:
+def _claim(connection: Connection, order: ClaimOrder) -> list[list[Claimed]]:
+    largest = max((lane.max_batch for lane in order.lanes.values()), default=0)
     query = (
         select(messages)
         .where(IS_QUEUED, messages.c.due_at <= order.now)
-        .where(messages.c.server.in_(order.servers))
+        .where(messages.c.server.in_(order.lanes))
         .order_by(messages.c.due_at)
-        .limit(order.limit)
+        .limit(min(order.calls * largest, MAX_CLAIM))
         .with_for_update(skip_locked=True)
     )
     if order.first_only:
         query = query.where(or_(messages.c.tries == 0, messages.c.server.not_in(order.first_only)))
-    rows = connection.execute(query).all()
-    if rows:
-        chosen = messages.c.id.in_([row.id for row in rows])
+    calls = _by_call(connection.execute(query), order)
+    if calls:
+        ids = [claimed.id for call in calls for claimed in call]
         values = {"state": "sending", "fence": messages.c.fence + 1}
-        connection.execute(update(messages).where(chosen).values(values))
-    return [
-        Claimed(row.id, row.server, row.fence + 1, row.since, row.attempts, row.tries)
-        for row in rows
-    ]
+        connection.execute(update(messages).where(messages.c.id.in_(ids)).values(values))
+    return calls
 
 
-def settle(connection: Connection, batch: Sequence[Settlement]) -> list[bool]:
-    """Record outcomes; one whose claim is no longer the message's own changes nothing."""
-    ids = [settlement.claimed.id for settlement in batch]
+def _by_call(rows: Iterable[Row[Any]], order: ClaimOrder) -> list[list[Claimed]]:
+    """Share out rows: a call takes messages of one lane, as many as the lane allows."""
+    calls: list[list[Claimed]] = []
+    filling: dict[str, list[Claimed]] = {}
+    for row in rows:
+        lane = order.lanes[row.server]
+        call = filling.get(lane.name)
+        if call is None or len(call) == lane.max_batch:
+            if len(calls) == order.calls:
+                continue
+            call = filling[lane.name] = []
+            calls.append(call)
+        call.append(Claimed(row.id, row.server, row.fence + 1, row.since, row.attempts, row.tries))
+    return calls
+
+
+def settle(connection: Connection, batch: Sequence[Sequence[Settlement]]) -> list[list[bool]]:
+    """Record the outcomes of calls; one whose claim is no longer its message's changes nothing."""
+    flat = [settlement for settlements in batch for settlement in settlements]
     query = select(messages.c.id, messages.c.fence).where(
-        messages.c.id.in_(ids), messages.c.state == "sending"
+        messages.c.id.in_([settlement.claimed.id for settlement in flat]),
+        messages.c.state == "sending",
     )
     fences = {row.id: row.fence for row in connection.execute(query)}
-    results = [
-        fences.get(settlement.claimed.id) == settlement.claimed.fence for settlement in batch
-    ]
-    current = [settlement for settlement, good in zip(batch, results, strict=True) if good]
+    current = [one for one in flat if fences.get(one.claimed.id) == one.claimed.fence]
     if current:
         columns = ("state", "due_at", "attempts", "tries", "delivery", "provider_id", "words")
         statement = update(messages).where(messages.c.id == bindparam("message"))
@@ -155,7 +181,7 @@ def settle(connection: Connection, batch: Sequence[Settlement]) -> list[bool]:
         connection.execute(statement, [_change(settlement) for settlement in current])
         connection.execute(insert(attempts), [_attempt(settlement) for settlement in current])
         tokens.give_back(connection, [s.claimed.id for s in current if s.give_token_back])
-    return results
+    return [[fences.get(s.claimed.id) == s.claimed.fence for s in settled] for settled in batch]
 
 
 def _change(settlement: Settlement) -> dict[str, Any]:

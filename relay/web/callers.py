@@ -5,6 +5,7 @@ import ipaddress
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tornado.httputil import HTTPServerRequest
 
@@ -49,6 +50,7 @@ def caller(request: HTTPServerRequest, trusted: Sequence[Network]) -> Caller:
     return Caller(str(client), local=False, origin=f"{scheme}://{request.host}".lower())
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(text)

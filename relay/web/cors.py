@@ -1,6 +1,6 @@
 """Which web pages may call: exact origins, per server; the relay's own always may."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPHeaders
@@ -12,11 +12,13 @@ EXPOSE_HEADERS = "Retry-After, X-Relay-Message-Id, X-Request-Id"
 PREFLIGHT_SECONDS = 600
 
 
-def allowed_origin(headers: HTTPHeaders, origins: Collection[str]) -> str | None:
+def allowed_origin(
+    headers: HTTPHeaders, origins: Collection[str], own_origins: Callable[[], Collection[str]]
+) -> str | None:
     """Give the page's origin if it may call, None if no page calls; raise OriginRefused."""
     origin = headers.get("Origin")
     if origin is not None:
-        if origin.lower() not in origins:
+        if origin.lower() not in origins and origin.lower() not in own_origins():
             raise OriginRefused
         return origin
     # A page without an Origin header still says where it stands.

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from relay.acceptance import Accepted
 from relay.delivery.watches import Outcome
 from relay.errors import InvalidSubmission, MessageRefused, UnknownServer
-from relay.message import Submission, freeze
+from relay.message import Message, Submission, freeze
 from relay.text import without_addresses
 from relay.web import replies
 from relay.web.bodies import Body
@@ -51,21 +51,21 @@ class FormHandler(RelayHandler):
             self.write(replies.success(outcome.result))
 
     async def _accept(self, body: Body) -> Accepted:
-        watches = self.site.dispatcher.watches
-        opened: list[str] = []
+        dispatcher = self.site.dispatcher
+        expected: list[Message] = []
 
-        def watch(id: str) -> None:
-            watches.open(id)
-            opened.append(id)
+        def expect(message: Message) -> None:
+            dispatcher.expect(message)
+            expected.append(message)
 
         try:
-            accepted = await self.site.acceptance.accept(self._submission(body), watch)
+            accepted = await self.site.acceptance.accept(self._submission(body), expect)
         except BaseException:
-            for id in opened:
-                watches.close(id)
+            for message in expected:
+                dispatcher.forget(message)
             raise
         if accepted.message is not None:
-            self.site.dispatcher.stored(accepted.message)
+            dispatcher.stored()
         return accepted
 
     def _submission(self, body: Body) -> Submission:

@@ -1,6 +1,6 @@
 """What every handler of the API shares: limits, CORS, request ids, replies, refusals."""
 
-import secrets
+import asyncio
 import time
 from collections.abc import Collection
 from functools import cached_property
@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import structlog
+from tornado.http1connection import HTTP1Connection
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from relay.errors import (
@@ -19,6 +20,7 @@ from relay.errors import (
     UnsupportedMedia,
     WrongMethod,
 )
+from relay.ids import request_id
 from relay.logs import trace
 from relay.web import bodies, cors, replies
 from relay.web.callers import Caller, Limiter, caller
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 # A body over the limit is read to its end up to this size, so that its sender can read the 413;
 # beyond it the connection is closed.
 DRAIN_BYTES = 16 * 2**20
+# How long a body may take to arrive. The server's own body_timeout costs a tenth of a request.
+BODY_SECONDS = 30
 STOPPING_RETRY_AFTER_SECONDS = 30
 
 SECURITY_HEADERS = {
@@ -52,12 +56,13 @@ class RelayHandler(RequestHandler):
     methods: ClassVar[tuple[str, ...]] = ("POST", "OPTIONS")
 
     def initialize(self) -> None:
-        self.request_id = secrets.token_hex(8)
+        self.request_id = request_id()
         self.started_at = time.time()
         self.page: str | None = None
         self._chunks: list[bytes] = []
         self._size = 0
         self._counted = False
+        self._slow: asyncio.TimerHandle | None = None
 
     def set_default_headers(self) -> None:
         self.site = self.application.settings["site"]
@@ -68,7 +73,7 @@ class RelayHandler(RequestHandler):
     def prepare(self) -> None:
         """Refuse what can be refused before the body is read."""
         self.enter()
-        self.page = cors.allowed_origin(self.request.headers, self._all_origins())
+        self.page = cors.allowed_origin(self.request.headers, self.origins(), self._own_origins)
         self.decorate()
         if self.request.method not in self.methods:
             raise WrongMethod
@@ -81,6 +86,7 @@ class RelayHandler(RequestHandler):
         self.limit()
         if self._declared_size() > DRAIN_BYTES:
             raise BodyTooLarge
+        self._slow = asyncio.get_running_loop().call_later(BODY_SECONDS, self._give_up)
 
     def enter(self) -> None:
         """Count the request as running, and name it in its log lines."""
@@ -108,9 +114,8 @@ class RelayHandler(RequestHandler):
         """The client, as the trusted proxies tell it."""
         return caller(self.request, self.site.settings.trusted_proxies)
 
-    def _all_origins(self) -> set[str]:
-        own = {self.caller.origin} if self.caller.origin else set()
-        return {*self.origins(), *self.site.own_origins, *own}
+    def _own_origins(self) -> set[str]:
+        return self.site.own_origins | ({self.caller.origin} if self.caller.origin else set())
 
     def _declared_size(self) -> int:
         length = self.request.headers.get("Content-Length", "0")
@@ -123,8 +128,15 @@ class RelayHandler(RequestHandler):
         elif self._size > DRAIN_BYTES and not self._finished:
             self.send_error(413, exc_info=(BodyTooLarge, BodyTooLarge(), None))
 
+    def _give_up(self) -> None:
+        """Close a connection whose body does not come to its end."""
+        if isinstance(self.request.connection, HTTP1Connection):
+            self.request.connection.stream.close()
+
     def body(self) -> bodies.Body:
         """Parse the request's body; raise BodyTooLarge or what bodies.parse raises."""
+        if self._slow is not None:
+            self._slow.cancel()
         if self._size > self.site.settings.limits.form_bytes:
             raise BodyTooLarge
         content_type = self.request.headers.get("Content-Type", "")
@@ -167,6 +179,8 @@ class RelayHandler(RequestHandler):
             log.error("request.failed", **known, **trace(value))
 
     def on_finish(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
         if self._counted:
             self.site.requests.end()
 

@@ -1,0 +1,63 @@
+"""A load of a fixed number of callers, each with one connection and one request at a time."""
+
+import asyncio
+import time
+from collections import Counter
+
+
+class _Caller(asyncio.Protocol):
+    """Sends the same request again as soon as it is answered, until the time is up."""
+
+    def __init__(self, request: bytes, ends: float, answers: Counter[bytes]) -> None:
+        self._request = request
+        self._ends = ends
+        self._answers = answers
+        self._received = b""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        if len(body) < length:
+            return
+        self._answers[body] += 1
+        self._received = b""
+        if time.monotonic() < self._ends:
+            self._transport.write(self._request)
+        else:
+            self._transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+async def load(port: int, request: bytes, callers: int, seconds: float) -> tuple[float, Counter]:
+    """Give the answers per second, and how often each body was the answer."""
+    loop = asyncio.get_running_loop()
+    answers: Counter[bytes] = Counter()
+    started = time.monotonic()
+    protocols = [
+        (
+            await loop.create_connection(
+                lambda: _Caller(request, started + seconds, answers), "127.0.0.1", port
+            )
+        )[1]
+        for _ in range(callers)
+    ]
+    await asyncio.wait_for(asyncio.gather(*(one.done for one in protocols)), seconds + 30)
+    return sum(answers.values()) / (time.monotonic() - started), answers
+
+
+def post(path: str, body: bytes, **headers: str) -> bytes:
+    """Give the bytes of a JSON post."""
+    lines = [f"POST {path} HTTP/1.1", "Host: relay", "Content-Type: application/json"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
