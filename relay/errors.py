@@ -160,7 +160,7 @@ class Unavailable(_Later):
     """Nothing can be stored right now; the same submission may be repeated unchanged."""
 
     words = "cannot be stored now"
-    reason = "unavailable"
+    reason = "store"
 
 
 class DeliveryError(RelayError):

@@ -12,7 +12,7 @@ from relay import plugins, settings
 from relay.acceptance import validate
 from relay.chain import Chain
 from relay.errors import ConfigurationError, RelayError, SubmissionError
-from relay.forms import CONTROL_FIELDS, Form
+from relay.forms import ALIASES, CONTROL_FIELDS, Form
 from relay.message import Message, Submission, freeze
 from relay.policy import check_policy
 from relay.web import bodies
@@ -76,7 +76,8 @@ def _run(chain: Chain, submission: Submission) -> Iterator[str]:
 def _unused(form: Mapping[str, Any], submitted: Mapping[str, Any]) -> list[str]:
     """Name the submitted fields that neither the mapping nor the chain before it read."""
     used = form.used if isinstance(form, Form) else set(form)
-    return sorted(set(submitted) - used - CONTROL_FIELDS)
+    unread = [name for name in submitted if ALIASES.get(name, name) not in used]
+    return sorted(set(unread) - used - CONTROL_FIELDS)
 
 
 def _shown(message: Message) -> Iterator[str]:

@@ -1,0 +1,95 @@
+"""What the README shows is run: its plugin, its table, its commands."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from relay.cli import relay
+from tests.daemon import ROOT, Daemon
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
+
+
+def block(language: str, first_line: str) -> str:
+    """A code block of the README, by its language and the start of its first line."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    [found] = [text for text in blocks if text.startswith(first_line)]
+    return found
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Daemon:
+    """The README's form server, put where it says."""
+    (tmp_path / "plugins").mkdir()
+    plugin = block("python", "# plugins/permits.py")
+    (tmp_path / "plugins" / "permits.py").write_text(plugin, encoding="utf-8")
+    return Daemon(tmp_path, SHIPPED + block("toml", "# settings.toml"))
+
+
+def test_a_form_server_takes_fewer_than_25_lines() -> None:
+    lines = block("python", "# plugins/permits.py").splitlines()[1:]
+    assert len([line for line in lines if line.strip()]) < 25
+
+
+def test_the_readmes_form_server_sends(daemon: Daemon) -> None:
+    with daemon:
+        form = {
+            "to": "desk@example.gov",
+            "from_address": "a@example.com",
+            "subject": "Fair",
+            "message": "Once a year.",
+            "street": "Elm Street",
+            "visitors": "120",
+        }
+        key = daemon.made_keys()["application"]
+        assert (
+            daemon.post("/rest/email/permits", key, data=form).json()["response"] == "Message sent"
+        )
+        listed = daemon.command("mailbox").stdout
+        shown = daemon.command("mailbox", "show", listed[:36]).stdout
+        for words in ("Permit: Elm Street", "Once a year.", "Visitors: 120", "permits@example.gov"):
+            assert words in shown
+        missing = daemon.post("/rest/email/permits", key, data={**form, "street": ""})
+        assert (missing.status_code, "street: " in missing.json()["response"]) == (400, True)
+
+
+def test_the_readmes_try_line_shows_the_message(daemon: Daemon) -> None:
+    line = block("sh", "echo '{").replace(
+        ".venv/bin/python run.py",
+        f"{ROOT}/.venv/bin/python {ROOT}/run.py --settings {daemon.settings}",
+    )
+    if not (ROOT / ".venv/bin/python").exists():
+        pytest.skip("NOT RUN: the README's commands need the virtual environment of `make install`")
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert "Subject: Permit: Elm Street" in ran.stdout
+    assert "unused fields none" in ran.stdout
+
+
+def test_the_readmes_curl_line_sends(daemon: Daemon) -> None:
+    with daemon:
+        line = block("sh", "curl -H").replace("http://127.0.0.1:8025", daemon.url)
+        key = daemon.made_keys()["application"]
+        ran = subprocess.run(
+            ["bash", "-c", f"KEY={key}\n{line}"], capture_output=True, text=True, check=True
+        )
+    assert ran.stdout.strip() == block("json", '{"status').strip()
+
+
+def test_every_command_is_in_the_readme() -> None:
+    for name in relay.commands:
+        assert f"`run.py {name}" in README, name
+
+
+def test_every_reason_and_event_is_in_the_readme() -> None:
+    sources = [*(ROOT / "relay").rglob("*.py"), *(ROOT / "plugins").glob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    for reason in set(re.findall(r'reason(?:: str)? ?= ?"(\w+)"', text)):
+        assert f"`{reason}`" in README, reason
+
+
+def test_files_that_the_readme_names_exist() -> None:
+    for path in re.findall(r"\]\(([^)#]+)\)", README):
+        assert path.startswith("http") or (ROOT / path).exists(), path
