@@ -21,6 +21,7 @@ from relay.web import tokens as token_routes
 from relay.web.callers import Limiter, Running
 from relay.web.cors import origin_of
 from relay.web.handler import NotFoundHandler
+from relay.web.urls import local_origins
 
 # What a running daemon cannot change: the rest is read again on SIGHUP.
 FIXED = ("host", "port", "pages", "data", "database", "secret", "log")
@@ -94,9 +95,8 @@ class Site:
     def own_origins(self) -> set[str]:
         """The relay's own origins: its public one, and where it and its pages listen."""
         origins = {origin_of(self.settings.public_url)} if self.settings.public_url else set()
-        for host, port in filter(None, (self.listening, self.pages)):
-            local = ("localhost", "127.0.0.1") if host in ("127.0.0.1", "::1", "localhost") else ()
-            origins |= {f"http://{name}:{port}" for name in (*local, host)}
+        for listening in filter(None, (self.listening, self.pages)):
+            origins |= local_origins(*listening)
         return origins
 
     def _chains(self, settings: Settings) -> dict[str, Chain]:

@@ -1,17 +1,22 @@
 """Field names with brackets, as PHP reads them: `email[headers][0][Name]=...`."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 MAX_DEPTH = 8
+TWICE = "given twice with different values"
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 
 
 def nest(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Build nested dicts from names with brackets; `a[]` counts up from 0.
+    """Build nested dicts from names with brackets; `a[]` counts on from the highest number.
 
-    A name that stands twice with the same value counts once. Two different values for one name,
-    or a name that is a value here and a group there, raise ValueError with the name's first part
-    as its text. Dicts keyed 0, 1, 2, ... come out as lists.
+    A name that stands twice with the same value counts once. Two different values for one name, a
+    name that is a value here and a group there, or one with too many brackets raise ValueError
+    with the name's first part and what is wrong with it as its arguments. Dicts keyed 0, 1, 2, ...
+    come out as lists.
     """
     tree: dict[str, Any] = {}
     for name, value in pairs:
@@ -29,7 +34,7 @@ def _path(name: str) -> list[str]:
     if any("[" in part or "]" in part for part in parts):
         return [name]
     if len(parts) > MAX_DEPTH:
-        raise ValueError(first)
+        raise ValueError(first, f"has brackets deeper than {MAX_DEPTH}")
     return parts
 
 
@@ -40,13 +45,18 @@ class _Group(dict[str, Any]):
 def _place(tree: dict[str, Any], path: list[str], value: Any, first: str) -> None:
     *groups, last = path
     for group in groups:
-        tree = tree.setdefault(group or str(len(tree)), _Group())
+        tree = tree.setdefault(group or _next(tree), _Group())
         if not isinstance(tree, _Group):
-            raise ValueError(first)  # noqa: TRY004 - the name clashes, no caller erred
-    last = last or str(len(tree))
+            raise ValueError(first, TWICE)  # noqa: TRY004 - the name clashes, no caller erred
+    last = last or _next(tree)
     if last in tree and tree[last] != value:
-        raise ValueError(first)
+        raise ValueError(first, TWICE)
     tree[last] = value
+
+
+def _next(group: Iterable[str]) -> str:
+    numbers = (int(name) for name in group if _NUMBER.fullmatch(name))
+    return str(max(numbers, default=-1) + 1)
 
 
 def _lists(value: Any) -> Any:

@@ -4,6 +4,7 @@ Built with the older classes of `email` on purpose: their Header encodes a value
 where the newer ones decode `=?...?=` inside it and so let it break out, on Pythons still in use.
 """
 
+from dataclasses import replace
 from email import message_from_bytes
 from email.charset import QP, Charset
 from email.header import Header
@@ -24,8 +25,10 @@ def as_bytes(message: Message, domain: str = "relay") -> bytes:
     """Serialise a message; raise ValueError if it does not read back as the headers it was given.
 
     The Message-ID is made of the message's id, so that every attempt has the same one. Bcc is left
-    out, as it is in what recipients get. A message with a template and no parts has its model's.
+    out, as it is in what recipients get. A message with a template has its model's subject and
+    parts: what the template would be given.
     """
+    message = _with_parts(message)
     root = _body(message)
     headers = [
         ("Message-ID", f"<{message.id}@{domain}>"),
@@ -46,6 +49,14 @@ def as_bytes(message: Message, domain: str = "relay") -> bytes:
     if message_from_bytes(content).keys() != expected:
         raise ValueError("the headers do not read back as they were written")
     return content
+
+
+def _with_parts(message: Message) -> Message:
+    if message.template is None:
+        return message
+    model = {name: value for name, value in (message.model or {}).items() if isinstance(value, str)}
+    subject, plain, markup = map(model.get, ("subject", "TextBody", "HtmlBody"))
+    return replace(message, subject=subject, text=plain, html=markup)
 
 
 def _structure(message: Message) -> list[str]:

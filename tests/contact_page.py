@@ -3,17 +3,18 @@
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from tests.daemon import ROOT
+from tests.daemon import ROOT, Daemon
 
 EXAMPLES = ROOT / "examples"
 PHP = shutil.which("php")
@@ -86,7 +87,7 @@ def php_server(folder: Path, environment: dict[str, str] | None = None) -> Itera
     command = [str(PHP), "-S", "127.0.0.1:0", "-t", str(folder)]
     with subprocess.Popen(
         command,
-        env={**os.environ, **(environment or {})},
+        env=os.environ | (environment or {}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -98,3 +99,9 @@ def php_server(folder: Path, environment: dict[str, str] | None = None) -> Itera
             yield started[1]
         finally:
             process.terminate()
+
+
+def states(daemon: Daemon) -> list[str]:
+    """The states of everything that the daemon stored."""
+    with closing(sqlite3.connect(daemon.folder / "var" / "relay.db")) as connection:
+        return [state for (state,) in connection.execute("SELECT state FROM messages")]

@@ -23,7 +23,7 @@ LAYERS = [
     "relay.store",
     "relay.acceptance",
     "relay.delivery",
-    "relay.web.replies relay.web.bodies relay.web.callers relay.web.cors",
+    "relay.web.replies relay.web.bodies relay.web.callers relay.web.cors relay.web.urls",
     "relay.web.handler",
     "relay.web.forms relay.web.tokens relay.web.health",
     "relay.app",

@@ -3,11 +3,11 @@
 import json
 import os
 import re
-import sqlite3
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -25,6 +25,7 @@ from tests.contact_page import (
     needs_php,
     php_server,
     serving,
+    states,
 )
 from tests.daemon import ROOT, Daemon
 
@@ -51,12 +52,6 @@ def call(
         timeout=30,
         check=False,
     )
-
-
-def states(daemon: Daemon) -> list[str]:
-    """The states of everything that the daemon stored."""
-    with closing(sqlite3.connect(daemon.folder / "var" / "relay.db")) as connection:
-        return [state for (state,) in connection.execute("SELECT state FROM messages")]
 
 
 @pytest.fixture
@@ -176,7 +171,7 @@ def page(tmp_path: Path) -> Iterator[tuple[str, Daemon]]:
     folder = tmp_path / "www"
     folder.mkdir()
     with (
-        php_server(folder) as origin,
+        php_server(folder, {"RELAY_KEY": APPLICATION_KEY}) as origin,
         Daemon(tmp_path, SETTINGS.format(origin=origin), ENVIRONMENT) as daemon,
     ):
         copy_page(folder, daemon.url)
@@ -191,6 +186,7 @@ def test_the_rendered_page_posts_without_javascript(page: tuple[str, Daemon]) ->
 
     assert shown.headers["Cache-Control"] == "private, no-cache"
     assert re.fullmatch(r"[1-9][0-9]{15}", form.fields["email[token_session]"])
+    assert APPLICATION_KEY not in shown.text
     back = post(form, WRITTEN, url)
 
     assert back.status_code == 303
@@ -270,3 +266,57 @@ def test_the_production_settings_need_every_secret(name: str) -> None:
 
     assert done.returncode == 2
     assert f"{name} is not set" in done.stderr
+
+
+def instructions(name: str) -> list[str]:
+    """What stands behind one of the Dockerfile's instructions, line by line."""
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    return [line.removeprefix(f"{name} ") for line in lines if line.startswith(f"{name} ")]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A folder with the files that the Dockerfile copies, and no others."""
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    folder = tmp_path / "image"
+    folder.mkdir()
+    for copied in instructions("COPY"):
+        *sources, target = copied.split()
+        for source in sources:
+            assert f"!{source.rstrip('/')}" in ignored
+            if source.endswith("/"):
+                leave = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / source, folder / target, ignore=leave)
+            else:
+                shutil.copy(ROOT / source, folder / target)
+    return folder
+
+
+def test_the_container_starts_is_healthy_and_writes_to_its_volume_alone(
+    image: Path, tmp_path: Path
+) -> None:
+    [variables] = instructions("ENV")
+    environment = dict(word.split("=", 1) for word in shlex.split(variables))
+    here = {"RELAY_HOST": "127.0.0.1", "RELAY_PORT": "0", "RELAY_DATA": str(tmp_path / "volume")}
+    before = {file: file.read_bytes() for file in image.rglob("*") if file.is_file()}
+    [command] = [json.loads(command) for command in instructions("CMD")]
+    [health] = [json.loads(line.partition("CMD ")[2]) for line in instructions("HEALTHCHECK")]
+
+    with subprocess.Popen(
+        [sys.executable, *command[1:]],
+        cwd=image,
+        env=environment | here,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        [url] = re.findall(r"listens on http://(\S+)", process.stdout.readline())
+        probe = [sys.executable, *(part.replace("127.0.0.1:8025", url) for part in health[1:])]
+        well = subprocess.run(probe, timeout=30, check=False).returncode
+        process.terminate()
+        ended = process.wait(timeout=50)
+
+    assert (well, ended) == (0, 0)
+    assert subprocess.run(probe, stderr=subprocess.DEVNULL, timeout=30, check=False).returncode != 0
+    assert {file: file.read_bytes() for file in image.rglob("*") if file.is_file()} == before
+    assert (tmp_path / "volume" / "relay.db").exists()

@@ -10,6 +10,7 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
 from tornado.tcpclient import TCPClient
 
+from relay.app import Site
 from tests.conftest import APPLICATION_KEY, FORM, PAGE_KEY, Outbox, Post
 
 JSON = "application/json"
@@ -208,4 +209,18 @@ async def test_a_smuggled_request_gets_nowhere(
 ) -> None:
     answer = await asyncio.wait_for(_raw(http_server, HEAD + header + b"\r\n\r\nhello"), 10)
     assert answer.startswith(b"HTTP/1.1 400 ") or answer == b""
+    assert outbox.rows() == []
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_leaves_during_its_upload_holds_nothing_up(
+    site: Site, post: Post, http_server: HTTPServer, outbox: Outbox
+) -> None:
+    port = next(iter(http_server._sockets.values())).getsockname()[1]
+    stream = await TCPClient().connect("127.0.0.1", port)
+    await stream.write(HEAD + b"Expect: 100-continue\r\nContent-Length: 100\r\n\r\n")
+    await stream.read_until(b"100 (Continue)")
+    await stream.write(b"to_address")
+    stream.close()
+    await asyncio.wait_for(site.requests.none_running(), 5)
     assert outbox.rows() == []

@@ -19,7 +19,7 @@ from relay.store import listing
 from relay.web.pages import make_pages
 from relay.web.pages.guards import own_hosts
 from relay.web.pages.trial import PREFILLED
-from relay.web.pages.visitor import api_url
+from relay.web.urls import http_url
 from tests.conftest import FORM, POSTMARK_SETTINGS, SETTINGS, Outbox, Post, Reply
 from tests.fake_postmark import FakePostmark
 
@@ -496,6 +496,16 @@ async def test_with_keys_of_its_own_the_page_explains_how_to_post(
 
 
 @pytest.mark.gen_test
+async def test_keys_that_are_given_later_end_the_form(
+    pages: Pages, load: Callable[..., Any], site: Site, outbox: Outbox
+) -> None:
+    site.reload(load(SETTINGS))
+    assert "keys of its own" in (await pages.get("/try")).text
+    assert (await pages.post("/try", PREFILLED)).status == 200
+    assert outbox.rows() == []
+
+
+@pytest.mark.gen_test
 @pytest.mark.parametrize("settings_toml", [SHIPPED.replace("servers.contactform", "servers.a")])
 async def test_without_a_contact_form_the_page_explains_how_to_post(pages: Pages) -> None:
     page = await pages.get("/try")
@@ -531,9 +541,9 @@ async def test_the_form_is_prefilled_with_a_recipient_that_the_server_allows(
 
 
 def test_the_api_is_reached_wherever_it_listens() -> None:
-    assert api_url("0.0.0.0", 8025) == "http://127.0.0.1:8025"
-    assert api_url("::", 8025) == "http://[::1]:8025"
-    assert api_url("192.0.2.7", 8025) == "http://192.0.2.7:8025"
+    assert http_url("0.0.0.0", 8025) == "http://127.0.0.1:8025"
+    assert http_url("::", 8025) == "http://[::1]:8025"
+    assert http_url("192.0.2.7", 8025) == "http://192.0.2.7:8025"
 
 
 @pytest.mark.gen_test

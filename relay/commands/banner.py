@@ -4,6 +4,7 @@ import shlex
 from urllib.parse import urlencode
 
 from relay.app import Site
+from relay.web.urls import http_url
 
 LAST_LINE = "Ctrl+C stops it."
 
@@ -18,12 +19,10 @@ SAMPLE = {
 
 def banner(site: Site) -> str:
     """Give addresses and, where the keys were made here, curl lines that work as they are."""
-    host, port = site.listening
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - shown, not bound
-    url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    url = http_url(*site.listening)
     lines = [f"Relay listens on {url}"]
     if site.pages:
-        pages = "http://{}:{}".format(*site.pages)
+        pages = http_url(*site.pages)
         lines += [f"  Try a form:  {pages}/try", f"  Mailbox:     {pages}/"]
     if site.made_keys and "contactform" in site.chains:
         lines += ["", "Post a form from a shell:", *curl_lines(site, url)]

@@ -34,7 +34,7 @@ def mailbox(context: click.Context, search: str, limit: int, below: str | None) 
 def show(path: Path, id: str) -> None:
     """Print one message as it would be mailed."""
     with reading(path) as (_, store):
-        found = store.read_now(listing.documents, [id])
-    if id not in found:
-        raise click.ClickException(f"no message {id}")
-    click.echo(as_bytes(documents.load(id, found[id])))
+        document = store.read_now(listing.in_mailbox, id)
+    if document is None:
+        raise click.ClickException(f"the mailbox has no message {id}")
+    click.echo(as_bytes(documents.load(id, document)))

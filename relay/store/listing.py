@@ -49,6 +49,16 @@ def mailbox(connection: Connection, below: str | None, limit: int, words: str = 
     return page if page.below is not None else Page(page.rows, oldest)
 
 
+def in_mailbox(connection: Connection, id: str) -> str | None:
+    """Give the document of a message that the embedded mailbox took, None for every other."""
+    query = (
+        select(contents.c.document)
+        .join(messages, messages.c.id == contents.c.id)
+        .where(IN_MAILBOX, messages.c.id == id)
+    )
+    return connection.execute(query).scalar()
+
+
 def unsent(connection: Connection, below: str | None, limit: int, state: str | None = None) -> Page:
     """List what was not sent: queued, sending, in doubt, failed, expired."""
     listed = select(messages).where(IS_UNSENT).order_by(messages.c.id.desc())

@@ -128,6 +128,11 @@ class RelayHandler(RequestHandler):
         elif self._size > DRAIN_BYTES and not self._finished:
             self.send_error(413, exc_info=(BodyTooLarge, BodyTooLarge(), None))
 
+    def _body_ended(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+
     def _give_up(self) -> None:
         """Close a connection whose body does not come to its end."""
         if isinstance(self.request.connection, HTTP1Connection):
@@ -135,8 +140,7 @@ class RelayHandler(RequestHandler):
 
     def body(self) -> bodies.Body:
         """Parse the request's body; raise BodyTooLarge or what bodies.parse raises."""
-        if self._slow is not None:
-            self._slow.cancel()
+        self._body_ended()
         if self._size > self.site.settings.limits.form_bytes:
             raise BodyTooLarge
         content_type = self.request.headers.get("Content-Type", "")
@@ -179,9 +183,17 @@ class RelayHandler(RequestHandler):
             log.error("request.failed", **known, **trace(value))
 
     def on_finish(self) -> None:
+        self._leave()
+
+    def on_connection_close(self) -> None:
+        """Count a request as ended whose client left before its body had come: nothing runs."""
         if self._slow is not None:
-            self._slow.cancel()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._body_ended()
         if self._counted:
+            self._counted = False
             self.site.requests.end()
 
     def take(self, limiter: Limiter) -> None:

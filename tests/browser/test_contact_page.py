@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.contact_page import (
     ENVIRONMENT,
@@ -15,6 +15,7 @@ from tests.contact_page import (
     copy_page,
     needs_php,
     php_server,
+    states,
     static_server,
 )
 from tests.daemon import Daemon
@@ -53,6 +54,10 @@ def daemon(tmp_path: Path, origin: str) -> Iterator[Daemon]:
 def fill(page: Page, url: str, address: str = "resident@example.com") -> None:
     """Open the page and fill in its form."""
     page.goto(url)
+    write(page, address)
+
+
+def write(page: Page, address: str = "resident@example.com") -> None:
     page.get_by_label("Your name").fill("A Resident")
     page.get_by_label("Your email address").fill(address)
     page.get_by_label("Subject").fill(SUBJECT)
@@ -98,12 +103,14 @@ def test_a_visitor_writes_and_the_mail_arrives(page: Page, daemon: Daemon, origi
 
 
 def test_a_visitor_writes_twice(page: Page, daemon: Daemon, origin: str) -> None:
+    page.goto(f"{origin}/contact-form.html")
     for _ in range(2):
-        fill(page, f"{origin}/contact-form.html")
+        write(page)
         send(page)
-        expect(page.locator("#notice")).to_have_class("notice success")
+        expect(page.get_by_label("Your message")).to_have_value("")
 
     assert len(mails(daemon)) == 2
+    assert reasons(daemon) == []
 
 
 def test_two_clicks_are_one_mail(page: Page, daemon: Daemon, origin: str) -> None:
@@ -121,9 +128,7 @@ def test_two_clicks_are_one_mail(page: Page, daemon: Daemon, origin: str) -> Non
     assert reasons(daemon) == []
 
 
-def test_a_message_that_waits_is_called_so(
-    page: Page, www: Path, tmp_path: Path, origin: str
-) -> None:
+def test_a_message_that_waits_is_called_so(page: Page, tmp_path: Path, origin: str) -> None:
     with relay(tmp_path, origin, "[relay]\nenabled = false\n"):
         fill(page, f"{origin}/contact-form.html")
         send(page)
@@ -142,7 +147,7 @@ def test_a_refused_address_is_shown_in_the_relays_words(
     expect(page.get_by_label("Your email address")).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_label("Your message")).to_have_value(re.compile("Make the roads green"))
     take_picture(page, "refused")
-    assert mails(daemon) == []
+    assert states(daemon) == []
 
     page.get_by_label("Your email address").fill("resident@example.com")
     send(page)
@@ -163,7 +168,7 @@ def test_a_token_that_became_invalid_is_replaced_once(
 
 
 def test_after_a_lost_answer_the_visitor_decides(page: Page, daemon: Daemon, origin: str) -> None:
-    def lose_the_answer(route):
+    def lose_the_answer(route: Route) -> None:
         route.fetch()
         route.abort()
 
@@ -181,9 +186,7 @@ def test_after_a_lost_answer_the_visitor_decides(page: Page, daemon: Daemon, ori
     assert len(mails(daemon)) == 2
 
 
-def test_a_full_relay_says_when_to_come_back(
-    page: Page, www: Path, tmp_path: Path, origin: str
-) -> None:
+def test_a_full_relay_says_when_to_come_back(page: Page, tmp_path: Path, origin: str) -> None:
     full = "[relay]\nenabled = false\nlimits = { max_waiting = 1 }\n"
     with relay(tmp_path, origin, full) as daemon:
         for _ in range(2):
@@ -196,17 +199,14 @@ def test_a_full_relay_says_when_to_come_back(
         assert reasons(daemon) == ["outbox_full"]
 
 
-def test_a_page_of_another_origin_is_refused(
-    page: Page, www: Path, tmp_path: Path, origin: str
-) -> None:
+def test_a_page_of_another_origin_is_refused(page: Page, tmp_path: Path, origin: str) -> None:
     with relay(tmp_path, "https://www.example.gov") as daemon:
         fill(page, f"{origin}/contact-form.html")
         send(page)
 
         expect(page.locator("#notice")).to_have_class("notice error")
         assert set(reasons(daemon)) == {"origin"}
-        assert daemon.command("queue").stdout == ""
-        assert mails(daemon) == []
+        assert states(daemon) == []
 
 
 def test_a_robot_is_told_that_all_went_well(page: Page, daemon: Daemon, origin: str) -> None:
@@ -216,6 +216,7 @@ def test_a_robot_is_told_that_all_went_well(page: Page, daemon: Daemon, origin: 
 
     expect(page.locator("#notice")).to_have_text("Thank you. Your message was sent.")
     assert mails(daemon) == []
+    assert states(daemon) == ["screened"]
 
 
 def test_the_robots_field_is_out_of_reach_for_people(
@@ -275,4 +276,12 @@ def test_the_rendered_page_works_with_and_without_javascript(
         expect(page.get_by_text(wrong)).to_be_visible()
         take_picture(page, f"rendered-refused-{javascript}")
         assert len(mails(daemon)) == 1
+
+        if not javascript:
+            page.go_back()
+        expect(page.get_by_label("Your message")).to_have_value(re.compile("Make the roads green"))
+        page.get_by_label("Your email address").fill("resident@example.com")
+        send(page)
+        expect(page.get_by_text("Thank you. Your message was sent.")).to_be_visible()
+        assert len(mails(daemon)) == 2
     context.close()

@@ -11,6 +11,7 @@ from relay.web import bodies, replies
 from relay.web.pages import guards, visitor
 from relay.web.pages.handler import PageHandler
 from relay.web.pages.visitor import Answer
+from relay.web.urls import http_url
 
 if TYPE_CHECKING:
     from relay.app import Site
@@ -78,7 +79,7 @@ class TrialHandler(PageHandler):
         fields = {**typed, "useHtml": typed["useHtml"] or "0"}
         fields["url"] = f"{self.request.protocol}://{self.request.host}/try"
         key = self.site.made_keys["page"].secret
-        api = visitor.api_url(*self.site.listening)
+        api = http_url(*self.site.listening)
         return await visitor.post_form(api, SERVER, key, fields, self.site.settings.wait)
 
     def _show(self, typed: Mapping[str, str], answer: Answer | None = None) -> None:
@@ -86,7 +87,7 @@ class TrialHandler(PageHandler):
         if why is None:
             self.render("try.html", typed=typed, answer=answer)
             return
-        api = self.site.settings.public_url or visitor.api_url(*self.site.listening)
+        api = self.site.settings.public_url or http_url(*self.site.listening)
         servers = taking_forms(self.site)
         self.render("posting.html", why=why, api=api, servers=servers, recipient=recipient)
 

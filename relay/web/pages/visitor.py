@@ -9,8 +9,6 @@ from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPResponse
 
 from relay.secret import Secret
 
-# Hosts that mean every address of the machine, and the one of them that is reached from here.
-ANY_HOST = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound here
 # An answer takes no longer than the relay waits for a first attempt, and this.
 MARGIN_SECONDS = 20
 
@@ -21,12 +19,6 @@ class Answer(NamedTuple):
     status: int
     words: str
     id: str | None = None
-
-
-def api_url(host: str, port: int) -> str:
-    """Give the address at which this machine reaches the API that listens on a host and port."""
-    host = ANY_HOST.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def post_form(
