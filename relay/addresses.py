@@ -12,8 +12,15 @@ from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
 
+from relay.text import line
+
+# An address of 254 characters beside a name of a thousand, all of them escaped.
+MAX_LENGTH = 2_300
+# Postmark's limit for one message; each costs more than all the rest of a form.
+MAX_ADDRESSES = 50
+
 # What Postmark takes before the @ (its help article 1180): ASCII, and no quoted form.
-_LOCAL = re.compile(r"[a-z0-9.!#$%&'`*+\-/=^_{}|~?]+", re.IGNORECASE | re.ASCII)
+_LOCAL = re.compile(r"[a-z0-9.!#$%&'`*+\-/=^_{}|~]+", re.IGNORECASE | re.ASCII)
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~ \u00a0-\U0010ffff]+")
 _QUOTED_NAME = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
@@ -43,6 +50,8 @@ class Address:
 
 def parse(text: str) -> Address:
     """Read one `a@b.c`, `Name <a@b.c>` or `"Name, with comma" <a@b.c>`; raise ValueError."""
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"an address and its name have {MAX_LENGTH} characters at most")
     text = text.strip()
     if not text.endswith(">"):
         return Address(_validate(text))
@@ -53,8 +62,11 @@ def parse(text: str) -> Address:
 
 
 def parse_list(text: str) -> tuple[Address, ...]:
-    """Read addresses separated by commas; a comma in quotes does not separate."""
-    return tuple(parse(part) for part in _split(text) if part.strip())
+    """Read up to 50 addresses separated by commas; a comma in quotes does not separate."""
+    parts = [part for part in _split(text) if part.strip()]
+    if len(parts) > MAX_ADDRESSES:
+        raise ValueError(f"names more than {MAX_ADDRESSES} addresses")
+    return tuple(map(parse, parts))
 
 
 def _split(text: str) -> Iterable[str]:
@@ -77,10 +89,10 @@ def _split(text: str) -> Iterable[str]:
 def _name(text: str) -> str:
     quoted = _QUOTED_NAME.fullmatch(text)
     if quoted:
-        return re.sub(r"\\(.)", r"\1", quoted[1])
+        return line(re.sub(r"\\(.)", r"\1", quoted[1]))
     if any(character in text for character in '"<>@,;:\\[]'):
         raise ValueError("a display name with special characters stands in quotes")
-    return text
+    return line(text)
 
 
 # Validating costs more than a whole field load; forms write to the same few addresses.

@@ -37,11 +37,15 @@ class Site:
     """
 
     def __init__(self, settings: Settings) -> None:
-        settings.data.mkdir(parents=True, exist_ok=True)
         self.made_keys: dict[str, MadeKey] = {}
-        if not settings.keys:
-            self.made_keys = keys.made(settings.data, make=True)
-        self.secret = hashing_secret(settings.data, settings.secret)
+        try:
+            settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not settings.keys:
+                self.made_keys = keys.made(settings.data, make=True)
+            self.secret = hashing_secret(settings.data, settings.secret)
+        except OSError as error:
+            words = f"cannot be written: {error.strerror}"
+            raise ConfigurationError(f"[relay] data {settings.data} {words}") from None
         self.store = Store(settings.database, settings.data)
         self.stopping = False
         self.requests = Running()

@@ -14,7 +14,7 @@ from relay import addresses, text
 from relay.addresses import Address
 
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*", re.ASCII)
-_DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
+_DIGITS = re.compile(r"(?=0*[1-9])[0-9]{1,18}", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,76}", re.ASCII)
 
 
@@ -39,7 +39,10 @@ class Html(fields.String):
     """HTML from outside: scripts, styles, images and misleading links are taken out."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return text.clean_html(super()._deserialize(value, attr, data, **kwargs))
+        try:
+            return text.clean_html(super()._deserialize(value, attr, data, **kwargs))
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
 
 class MailAddress(Line):
@@ -64,6 +67,7 @@ class MailAddresses(Line):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         line = super()._deserialize(value, attr, data, **kwargs)
+        super()._validate(line)
         try:
             parsed = addresses.parse_list(line)
         except ValueError as error:
@@ -73,8 +77,7 @@ class MailAddresses(Line):
         return parsed
 
     def _validate(self, value: tuple[Address, ...]) -> None:
-        if len(value) > 50:
-            raise ValidationError("names more than 50 addresses")
+        """Leave the parsed addresses alone: the line was validated before."""
 
 
 class TemplateReference(fields.Field[int | str]):

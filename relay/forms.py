@@ -1,6 +1,6 @@
 """The fields that all forms share, and the message they make when a plugin adds nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -100,7 +100,8 @@ class EmailForm(Schema):
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _says_something(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
         """Without a template there must be a subject and, unless the plugin says no, a body."""
-        given = _given(original).keys()
+        # What was given and cleaned away, such as a subject of zero-width blanks, says nothing.
+        given = {name for name in _given(original) if data.get(name) != ""}
         missing = {}
         if not given & {"template_id", "subject"}:
             missing["subject"] = ["Missing data for required field."]
@@ -118,12 +119,18 @@ class EmailForm(Schema):
 def _given(data: Mapping[str, Any]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for name, value in data.items():
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if _blank(value):
             continue
         canonical = ALIASES.get(name, name)
         if given.setdefault(canonical, value) != value:
             raise ValidationError("given twice with different values", canonical)
     return given
+
+
+def _blank(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, Sized) and not value)
 
 
 def base_message(form: Mapping[str, Any], server: Server) -> Message:
@@ -156,7 +163,8 @@ def templated(message: Message, form: Mapping[str, Any], server: Server) -> Mess
     """Where the form names a template, turn subject and parts into its model.
 
     The model holds every submitted field that is not a control field, under the name it came
-    under, and `subject`, `TextBody`, `HtmlBody` and `ReplyTo` as the message has them.
+    under and, where the schema knows it as text, as the schema left it; and `subject`, `TextBody`,
+    `HtmlBody` and `ReplyTo` as the message has them.
     """
     if not form["template_id"]:
         return message
@@ -164,15 +172,20 @@ def templated(message: Message, form: Mapping[str, Any], server: Server) -> Mess
     submitted = form.submitted if isinstance(form, Form) else form
     if isinstance(form, Form):
         form.used.update(submitted)
-    # HtmlBody as it was submitted was not cleaned.
     kept = [name for name in submitted if name not in control and name != "HtmlBody"]
-    model = {name: submitted[name] for name in kept}
+    model = {name: _cleaned(form, name, submitted[name]) for name in kept}
     parts = {"subject": message.subject, "TextBody": message.text, "HtmlBody": message.html}
     model |= {name: value for name, value in parts.items() if value is not None}
     model["ReplyTo"] = ", ".join(map(str, message.reply_to))
     return replace(
         message, subject=None, text=None, html=None, template=form["template_id"], model=model
     )
+
+
+def _cleaned(form: Mapping[str, Any], name: str, value: Any) -> Any:
+    """Give a text as the schema left it: HTML as it was submitted was not cleaned."""
+    loaded = form.get(ALIASES.get(name, name))
+    return loaded if isinstance(value, str) and isinstance(loaded, str) else value
 
 
 def _sender(form: Mapping[str, Any], server: Server) -> Address:

@@ -70,6 +70,8 @@ def made(data: Path, *, make: bool) -> dict[str, MadeKey]:
 
 
 def _key(id: str, value: str) -> MadeKey:
+    if not value:
+        raise ValueError(id)
     kind, servers = _WANTED[id]
     return MadeKey(Key(id, kind, frozenset(servers), (digest(value.encode()),)), Secret(value))
 
@@ -81,4 +83,10 @@ def hashing_secret(data: Path, given: Secret | None) -> Secret:
     path = data / "secret"
     if not path.exists():
         private_file(path, secrets.token_urlsafe(32) + "\n")
-    return Secret(path.read_text(encoding="utf-8").strip())
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read ({type(error).__name__})") from None
+    if not value:
+        raise ConfigurationError(f"{path}: is empty; remove it to have a new one made")
+    return Secret(value)

@@ -53,7 +53,11 @@ def resolve(reference: Any, environment: Mapping[str, str], folder: Path) -> Sec
 def _from_environment(name: str, environment: Mapping[str, str]) -> str:
     if name not in environment:
         raise ValueError(f"the environment variable {name} is not set")
-    return environment[name].strip()
+    value = environment[name].strip()
+    # What is not UTF-8 in the environment arrives as lone surrogates.
+    if not value.isprintable():
+        raise ValueError(f"the environment variable {name} is not a line of UTF-8 text")
+    return value
 
 
 def _from_file(path: Path) -> str:

@@ -11,6 +11,7 @@ from tornado.iostream import StreamClosedError
 from tornado.tcpclient import TCPClient
 
 from relay.app import Site
+from relay.web import handler
 from tests.conftest import APPLICATION_KEY, FORM, PAGE_KEY, Outbox, Post
 
 JSON = "application/json"
@@ -223,4 +224,14 @@ async def test_a_client_that_leaves_during_its_upload_holds_nothing_up(
     await stream.write(b"to_address")
     stream.close()
     await asyncio.wait_for(site.requests.none_running(), 5)
+    assert outbox.rows() == []
+
+
+@pytest.mark.gen_test
+async def test_a_body_that_never_ends_is_cut_off(
+    post: Post, http_server: HTTPServer, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "BODY_SECONDS", 0.1)
+    answer = await asyncio.wait_for(_raw(http_server, HEAD + b"Content-Length: 9\r\n\r\nab"), 5)
+    assert answer == b""
     assert outbox.rows() == []

@@ -235,6 +235,20 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert ran.stderr.count("\n") == 1
 
 
+def test_a_folder_that_cannot_be_written_is_one_line(daemon: Daemon) -> None:
+    (daemon.folder / "var").write_text("a file is in the way")
+    ran = daemon.command("serve")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "cannot be written" in ran.stderr
+
+
+def test_what_the_daemon_writes_is_its_owners_alone(daemon: Daemon) -> None:
+    with daemon:
+        daemon.post("/emails", daemon.made_keys()["application"], data=FORM)
+        var = daemon.folder / "var"
+        assert [path.name for path in (var, *var.iterdir()) if path.stat().st_mode & 0o077] == []
+
+
 def test_a_taken_port_and_a_second_daemon_are_one_line(daemon: Daemon) -> None:
     with daemon:
         second = daemon.command("serve")

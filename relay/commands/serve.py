@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sqlite3
 from pathlib import Path
@@ -32,15 +33,18 @@ log = structlog.get_logger()
 @click.pass_obj
 def serve(path: Path) -> None:
     """Run the daemon until SIGTERM or SIGINT; SIGHUP reads the settings again."""
+    os.umask(0o077)  # what it writes is people's mail, and secrets
     read = settings.load(path)
     logs.configure(read.log)
     site = make_site(read)
     site.open()
     try:
-        stopped_whole = asyncio.run(_serve(site))
+        whole = asyncio.run(_serve(site))
     finally:
         site.close()
-    log.info("daemon.stopped", whole=stopped_whole)
+    log.info("daemon.stopped", whole=whole)
+    if not whole:
+        os._exit(0)  # not to wait for a provider any longer: what it was sending is in doubt
 
 
 async def _serve(site: Site) -> bool:

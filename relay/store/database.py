@@ -120,7 +120,10 @@ class Store:
             return query(connection, *args, **kwargs)
 
     def _take_lock(self) -> None:
-        lock = (self._data / "relay.lock").open("a+")
+        try:
+            lock = (self._data / "relay.lock").open("a+")
+        except OSError as error:
+            raise ConfigurationError(f"{self._data} cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

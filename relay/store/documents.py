@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from relay.addresses import Address
-from relay.message import Message, Submission, thaw
+from relay.message import Message, Submission, freeze, thaw
 
 _NESTED = ("model", "metadata")
 _ADDRESSES = ("to", "cc", "bcc", "reply_to")
@@ -18,7 +18,7 @@ def dump(message: Message) -> str:
         value = getattr(message, name)
         if name in _ADDRESSES:
             value = [[address.email, address.name] for address in value]
-        if value or value == "":
+        if value or value in ("", {}):
             document[name] = thaw(value) if name in _NESTED else value
     return json.dumps(document, separators=(",", ":"))
 
@@ -30,6 +30,7 @@ def load(id: str, document: str) -> Message:
         values[name] = tuple(Address(*pair) for pair in values.get(name, ()))
     values["sender"] = Address(*values["sender"])
     values["headers"] = tuple((name, value) for name, value in values.get("headers", ()))
+    values["model"] = freeze(values.get("model"))
     return Message(**values, id=id)
 
 

@@ -3,14 +3,14 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from tornado.escape import parse_qs_bytes
 from tornado.httputil import HTTPFile, HTTPInputError, parse_body_arguments
 
-from relay.brackets import nest
+from relay.brackets import TWICE, nest
 from relay.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
 from relay.text import storable
 
@@ -48,12 +48,14 @@ def parse(content_type: str, body: bytes) -> Body:
     if _charset(parameters) not in _CHARSETS:
         raise UnsupportedMedia("charset must be utf-8")
     if media == "application/json":
-        return Body(_merged(_members(_json(body))))
+        return Body(_object_fields(_json(body)))
     if media == URLENCODED:
-        return Body(_merged(_pairs(_urlencoded(body))), is_form=True)
+        return Body(_merged(_values(_urlencoded(body))), is_form=True)
     if media == MULTIPART:
         arguments, files = _multipart(parameters, body)
-        return Body(_merged(_pairs(arguments)), tuple(map(_text, files)), is_form=True)
+        for name in files:
+            _check_name(name)
+        return Body(_merged(_values(arguments)), tuple(files), is_form=True)
     raise UnsupportedMedia
 
 
@@ -67,9 +69,11 @@ def _charset(parameters: str) -> str:
 
 def _urlencoded(body: bytes) -> Mapping[str, list[bytes]]:
     try:
-        return parse_qs_bytes(body, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        arguments = parse_qs_bytes(body, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
-        raise MalformedBody(f"more than {MAX_FIELDS} fields") from None
+        raise _too_many() from None
+    # Tornado gives a name's bytes as Latin-1, but those of a multipart body as what they say.
+    return {_utf8(name.encode("latin-1")): values for name, values in arguments.items()}
 
 
 def _multipart(
@@ -84,15 +88,8 @@ def _multipart(
     return arguments, files
 
 
-def _pairs(arguments: Mapping[str, Iterable[bytes]]) -> Iterable[tuple[str, str]]:
-    for name, values in arguments.items():
-        for value in values:
-            yield _text(name), _utf8(value)
-
-
-def _text(name: str) -> str:
-    """Read a field's name as UTF-8: Tornado gives its bytes as Latin-1."""
-    return _utf8(name.encode("latin-1"))
+def _values(arguments: Mapping[str, Iterable[bytes]]) -> list[tuple[str, str]]:
+    return [(name, _utf8(value)) for name, values in arguments.items() for value in values]
 
 
 def _utf8(value: bytes) -> str:
@@ -150,35 +147,40 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _members(value: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    """Resolve brackets in the names of an object, and of its `email` object."""
-    for name, member in value.items():
-        if name == "email" and isinstance(member, dict):
-            yield from ((f"email[{inner}", deep) for inner, deep in _inner(member))
-        else:
-            yield name, member
+def _object_fields(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the fields of an object, and those of its `email` object beside them."""
+    wrapped = value.get("email")
+    if not isinstance(wrapped, dict):
+        return _merged(value.items())
+    bare = {name: member for name, member in value.items() if name != "email"}
+    return _merged(bare.items(), wrapped.items())
 
 
-def _inner(members: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    for name, member in members.items():
-        first, bracket, rest = name.partition("[")
-        yield f"{first}]{bracket}{rest}", member
-
-
-def _merged(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _merged(
+    pairs: Collection[tuple[str, Any]], wrapped: Collection[tuple[str, Any]] = ()
+) -> dict[str, Any]:
     """Nest bracketed names, then put the `email` group's fields beside the bare ones."""
-    try:
-        fields = nest(pairs)
-    except ValueError as error:
-        raise _twice(str(error)) from None
-    email = fields.get("email")
-    if isinstance(email, dict):
-        del fields["email"]
-        for name, value in email.items():
+    if len(pairs) + len(wrapped) > MAX_FIELDS:
+        raise _too_many()
+    fields, groups = _nested(pairs), [_nested(wrapped)]
+    if isinstance(fields.get("email"), dict):
+        groups.append(fields.pop("email"))
+    for group in groups:
+        for name, value in group.items():
             if not _same(fields.setdefault(name, value), value):
-                raise _twice(name)
-    _check(fields)
+                raise _unusable(name, TWICE)
+    for name, value in fields.items():
+        _check_name(name)
+        if not _storable(value):
+            raise _unusable(name, "has a control character or broken Unicode")
     return fields
+
+
+def _nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    try:
+        return nest(pairs)
+    except ValueError as error:
+        raise _unusable(*error.args) from None
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -186,18 +188,18 @@ def _same(one: Any, other: Any) -> bool:
     return one == other or (scalars and str(one) == str(other))
 
 
-def _twice(name: str) -> InvalidSubmission:
-    return InvalidSubmission({name[:MAX_NAME]: ["given twice with different values"]})
+def _unusable(name: str, words: str) -> InvalidSubmission:
+    _check_name(name)
+    return InvalidSubmission({name: [words]})
 
 
-def _check(fields: Mapping[str, Any]) -> None:
-    if len(fields) > MAX_FIELDS:
-        raise MalformedBody(f"more than {MAX_FIELDS} fields")
-    for name, value in fields.items():
-        if len(name) > MAX_NAME or not storable(name):
-            raise MalformedBody(f"a field's name is unusable or over {MAX_NAME} characters")
-        if not _storable(value):
-            raise InvalidSubmission({name: ["has a control character or broken Unicode"]})
+def _too_many() -> MalformedBody:
+    return MalformedBody(f"more than {MAX_FIELDS} fields")
+
+
+def _check_name(name: str) -> None:
+    if len(name) > MAX_NAME or not storable(name):
+        raise MalformedBody(f"a field's name is unusable or over {MAX_NAME} characters")
 
 
 def _storable(value: Any) -> bool:

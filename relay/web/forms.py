@@ -1,6 +1,7 @@
 """Forms: /rest/email_session/{server}, /rest/email/{server} and the old /emails."""
 
 from collections.abc import Collection
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -73,7 +74,7 @@ class FormHandler(RelayHandler):
             server=self.server_name,
             fields=freeze(body.fields),
             session=self.session,
-            headers=self.request.headers,
+            headers=MappingProxyType(self.request.headers),
             files=body.files,
             address=self.caller.address,
             request_id=self.request_id,
