@@ -32,8 +32,10 @@ $token = session_token();
 [$kind, $words] = match ($_GET['relay'] ?? null) {
     'sent' => ['success', 'Thank you. Your message was sent.'],
     'queued' => ['success', 'Thank you. Your message will be sent soon.'],
-    'error' => ['error', 'Your message was not sent. Please go back and check your email address, '
-        . 'or fill in the form below once more.'],
+    // Also where Send was pressed twice: the second post finds its token spent by the first.
+    'error' => ['error', 'Your message was not taken. If you sent it twice, the first may have '
+        . 'arrived. Otherwise please go back and check your email address, or fill in the form '
+        . 'below once more.'],
     default => ['', ''],
 };
 if (!$token && !$words) {

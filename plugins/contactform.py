@@ -9,6 +9,7 @@ from marshmallow import fields, validate
 
 from relay import (
     Address,
+    ConfigurationError,
     EmailForm,
     Line,
     Message,
@@ -50,7 +51,11 @@ def schema(server: Server) -> ContactForm:
     """Take the contact form's fields; find the template files now rather than at the first form."""
     nothing = _words({}, server)
     for file in ("contactform.txt", "contactform.html"):
-        template_file(server, file).substitute(nothing, **_LINES)
+        try:
+            template_file(server, file).substitute(nothing, **_LINES)
+        except KeyError as error:
+            words = f"template file {file}: there is no ${error.args[0]}"
+            raise ConfigurationError(words) from None
     return ContactForm()
 
 
@@ -64,7 +69,9 @@ def compose(form: Mapping[str, Any], server: Server) -> Message:
     message = replace(
         message,
         sender=Address(server.sender.email, form["sender"] or server.sender.name),
-        reply_to=form["reply_to"] or (Address(writer.email, form["name"] or writer.name),),
+        reply_to=form["reply_to"]
+        or server.reply_to
+        or (Address(writer.email, form["name"] or writer.name),),
         tag=form["tag"] or server.options["tag"],
         text=plain.substitute(words, message=message.text or "", logo=""),
         html=_html(message, words, server) if form["useHtml"] else None,

@@ -17,6 +17,5 @@ def settings() -> Mapping[str, fields.Field]:
 def screen(submission: Submission, server: Server) -> Decoy | None:
     """Catch a submission whose hidden field is filled in; one that lacks the field passes."""
     value = submission.fields.get(server.options["honeypot"])
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    return Decoy("honeypot")
+    filled = value.strip() if isinstance(value, str) else value
+    return Decoy("honeypot") if filled else None

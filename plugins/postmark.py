@@ -24,6 +24,9 @@ from relay import (
 # them, no caller can. The message waits.
 OPERATOR_CODES = {10, 400, 401, 405, 412, 413, 422, 1235, 1236, 1480}
 MAINTENANCE = 100
+NOT_A_NUMBER = -1
+# What stands between Postmark's words and the addresses that it took the message without.
+INACTIVE = " to these inactive addresses: "
 
 
 @hookimpl
@@ -97,14 +100,18 @@ def classify(status: int, answer: bytes) -> Receipt | DeliveryError:
     Never by ErrorCode alone: 401, 413, 422, 429 and 500 are both error numbers and statuses.
     """
     body = _object(answer)
-    number = body.get("ErrorCode", 0)
-    said = str(body.get("Message", ""))[:300]
+    number = body.get("ErrorCode") or 0
+    number = number if isinstance(number, int) else NOT_A_NUMBER
+    text = str(body.get("Message", ""))
+    said = text[:300]
     words = f"Postmark answered {status}: {said or 'no text'}" + (
         f" (ErrorCode {number})" if number else ""
     )
     code = f"{status}/{number}"
-    if status == 200 and number == 0 and isinstance(body.get("MessageID"), str):
-        return Receipt(body["MessageID"], dropped=_dropped(said), words=said)
+    id = body.get("MessageID")
+    if status == 200 and number == 0 and isinstance(id, str) and id:
+        kept, _, inactive = text.partition(INACTIVE)
+        return Receipt(id, dropped=_addresses(inactive), words=kept[:300])
     if status == 429:
         return DeliveryDeferred(words, code=code, opens_breaker=True)
     if status == 503 or number == MAINTENANCE:
@@ -122,15 +129,12 @@ def classify(status: int, answer: bytes) -> Receipt | DeliveryError:
 def _object(answer: bytes) -> dict[str, Any]:
     try:
         body = json.loads(answer.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
 
-def _dropped(said: str) -> tuple[str, ...]:
+def _addresses(inactive: str) -> tuple[str, ...]:
     """Read the addresses that Postmark took the message without, lower-cased in its text."""
-    _, found, rest = said.partition("will not deliver to these inactive addresses: ")
-    if not found:
-        return ()
-    listed, _, _ = rest.partition(". Inactive")
-    return tuple(address.strip() for address in listed.split(","))
+    listed, _, _ = inactive.partition(". Inactive")
+    return tuple(address.strip() for address in listed.split(",") if address.strip())

@@ -18,6 +18,6 @@ def check_token(submission: Submission, identity: Identity, server: Server) -> C
         return None
     if isinstance(token, bool) or not isinstance(token, int | str):
         raise TokenRefused(reason="token_unknown")
-    if not _TOKEN.fullmatch(str(token).strip(" ")):
+    if not _TOKEN.fullmatch(str(token)):
         raise TokenRefused(reason="token_unknown")
     return Claim(int(token))

@@ -40,6 +40,7 @@ class Site:
         self.made_keys: dict[str, MadeKey] = {}
         try:
             settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.first_start = not (settings.data / "secret").exists()
             if not settings.keys:
                 self.made_keys = keys.made(settings.data, make=True)
             self.secret = hashing_secret(settings.data, settings.secret)

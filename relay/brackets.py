@@ -48,7 +48,8 @@ def _place(tree: dict[str, Any], path: list[str], value: Any, first: str) -> Non
         tree = tree.setdefault(group or _next(tree), _Group())
         if not isinstance(tree, _Group):
             raise ValueError(first, TWICE)  # noqa: TRY004 - the name clashes, no caller erred
-    last = last or _next(tree)
+    if groups and not last:
+        last = _next(tree)
     if last in tree and tree[last] != value:
         raise ValueError(first, TWICE)
     tree[last] = value

@@ -54,9 +54,10 @@ def _from_environment(name: str, environment: Mapping[str, str]) -> str:
     if name not in environment:
         raise ValueError(f"the environment variable {name} is not set")
     value = environment[name].strip()
-    # What is not UTF-8 in the environment arrives as lone surrogates.
-    if not value.isprintable():
-        raise ValueError(f"the environment variable {name} is not a line of UTF-8 text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the environment variable {name} is not UTF-8") from None
     return value
 
 

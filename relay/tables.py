@@ -58,11 +58,16 @@ def origin(value: str) -> str:
 
 
 def url(value: str) -> str:
-    """Check an absolute http or https URL; give it without a trailing slash of its path."""
+    """Check an absolute http or https URL."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ValueError('a URL looks like "https://relay.example.gov/base"')
-    return value.rstrip("/")
+    return value
+
+
+def base_url(value: str) -> str:
+    """Check a URL that paths are added to: it ends without a slash."""
+    return url(value).rstrip("/")
 
 
 def optional(read: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -92,7 +97,7 @@ class RelayTable(Schema):
     legacy_server = fields.String(load_default="contactform")
     unknown_server = fields.String(load_default="")
     wait = fields.Float(load_default=3.0, validate=validate.Range(min=0, max=60))
-    public_url = Parsed(optional(url), load_default=None)
+    public_url = Parsed(optional(base_url), load_default=None)
     trusted_proxies = Names(Parsed(ipaddress.ip_network), load_default=list)
     enabled = fields.Boolean(load_default=True)
     queue_enabled = fields.Boolean(load_default=True)

@@ -87,11 +87,27 @@ async def test_the_relays_own_origin_passes(site: Site, post: Post) -> None:
     for origin in ("https://relay.example.gov", f"http://{host}:{port}"):
         reply = await post("/rest/email/contactform", FORM, headers={"Origin": origin})
         assert reply.status == 200
+    # With a public address in the settings, what a request says of itself does not count.
     behind = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     own = {"Origin": "https://forms.example.gov", "Host": "forms.example.gov", **behind}
-    assert (await post("/rest/email/contactform", FORM, headers=own)).status == 200
-    foreign = {"Origin": "https://forms.example.gov", "Host": "forms.example.gov"}
-    assert (await post("/rest/email/contactform", FORM, headers=foreign)).status == 403
+    assert (await post("/rest/email/contactform", FORM, headers=own)).status == 403
+
+
+class TestWithoutPublicUrl:
+    """Where the settings name no public address, a trusted proxy tells it."""
+
+    @pytest.fixture
+    def settings_toml(self) -> str:
+        return '[relay]\ntrusted_proxies = ["127.0.0.1", "::1"]\n' + SETTINGS
+
+    @pytest.mark.gen_test
+    async def test_the_origin_that_a_trusted_proxy_tells_is_the_relays_own(
+        self, post: Post
+    ) -> None:
+        behind = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+        page = {"Origin": "https://forms.example.gov", "Host": "forms.example.gov"}
+        assert (await post("/emails", FORM, headers=page | behind)).status == 200
+        assert (await post("/emails", FORM, headers=page)).status == 403
 
 
 @pytest.mark.gen_test

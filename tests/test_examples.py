@@ -203,7 +203,7 @@ def test_the_rendered_page_says_that_a_post_was_refused(page: tuple[str, Daemon]
     back = post(form, WRITTEN | {"email[from_address]": "nobody"}, url)
 
     assert back.headers["Location"] == f"{url}?relay=error"
-    assert "Your message was not sent." in requests.get(back.headers["Location"], timeout=10).text
+    assert "Your message was not taken." in requests.get(back.headers["Location"], timeout=10).text
     assert states(daemon) == []
     # A refusal leaves the token usable: going back and mending the address is enough.
     assert post(form, WRITTEN, url).headers["Location"] == f"{url}?relay=sent"

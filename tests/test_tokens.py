@@ -173,6 +173,15 @@ class TestLimits:
         assert len(outbox.rows()) == 2
 
     @pytest.mark.gen_test
+    async def test_a_visitor_without_javascript_comes_back_from_a_limit_too(
+        self, post: Post
+    ) -> None:
+        form = {**FORM, "return_to": "thanks"}
+        replies = [await post("/emails", form, headers=FROM_OUTSIDE) for _ in "123"]
+        assert [reply.status for reply in replies] == [303, 303, 303]
+        assert replies[-1].headers["Location"].endswith("relay=error")
+
+    @pytest.mark.gen_test
     async def test_an_unproxied_caller_on_this_machine_is_exempt(self, post: Post) -> None:
         replies = [await post("/rest/email_token/create", key=None) for _ in range(6)]
         assert {reply.status for reply in replies} == {200}

@@ -1,6 +1,7 @@
 """What the daemon prints when it starts: where to look, and lines to paste."""
 
 import shlex
+import sys
 from urllib.parse import urlencode
 
 from relay.app import Site
@@ -18,13 +19,18 @@ SAMPLE = {
 
 
 def banner(site: Site) -> str:
-    """Give addresses and, where the keys were made here, curl lines that work as they are."""
+    """Give addresses and, where the keys were made here, curl lines that work as they are.
+
+    The keys stand in the lines, so where nobody looks on they are printed at the first start only.
+    """
     url = http_url(*site.listening)
     lines = [f"Relay listens on {url}"]
     if site.pages:
         pages = http_url(*site.pages)
         lines += [f"  Try a form:  {pages}/try", f"  Mailbox:     {pages}/"]
-    if site.made_keys and "contactform" in site.chains:
+    if site.made_keys and not (site.first_start or sys.stdout.isatty()):
+        lines += ["", "run.py keys show: the keys that were made at the first start"]
+    elif site.made_keys and "contactform" in site.chains:
         lines += ["", "Post a form from a shell:", *curl_lines(site, url)]
     return "\n".join([*lines, "", LAST_LINE])
 

@@ -35,12 +35,11 @@ class FormHandler(RelayHandler):
     def origins(self) -> Collection[str]:
         return self.site.acceptance.chain(self.server_name).server.origins
 
-    def limit(self) -> None:
-        self.take(self.site.post_limiter)
-
     async def post(self, *args: str) -> None:
         body = self.body()
         self.return_url = self._return_url(body)
+        # Only now, so that a visitor without JavaScript comes back to the page with it.
+        self.take(self.site.post_limiter)
         accepted = await self._accept(body)
         self.set_header("X-Relay-Message-Id", accepted.id)
         outcome = await self._outcome(accepted)

@@ -115,7 +115,8 @@ class RelayHandler(RequestHandler):
         return caller(self.request, self.site.settings.trusted_proxies)
 
     def _own_origins(self) -> set[str]:
-        return self.site.own_origins | ({self.caller.origin} if self.caller.origin else set())
+        seen = None if self.site.settings.public_url else self.caller.origin
+        return self.site.own_origins | ({seen} if seen else set())
 
     def _declared_size(self) -> int:
         length = self.request.headers.get("Content-Length", "0")

@@ -272,7 +272,7 @@ def test_the_rendered_page_works_with_and_without_javascript(
 
         fill(page, address, address="resident@localhost")
         send(page)
-        wrong = "Please check your message." if javascript else "Your message was not sent."
+        wrong = "Please check your message." if javascript else "Your message was not taken."
         expect(page.get_by_text(wrong)).to_be_visible()
         take_picture(page, f"rendered-refused-{javascript}")
         assert len(mails(daemon)) == 1
