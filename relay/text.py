@@ -50,7 +50,7 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
 
 _CLEANER = nh3.Cleaner(
     tags=_TAGS,
-    attributes={"a": {"href", "title"}, "td": _SPAN, "th": _SPAN},
+    attributes={"*": set(), "a": {"href", "title"}, "td": _SPAN, "th": _SPAN},
     url_schemes={"http", "https", "mailto", "tel"},
     url_relative="deny",
     attribute_filter=_attribute,
@@ -95,5 +95,6 @@ def without_addresses(words: str) -> str:
 
 def as_text(markup: str) -> str:
     """Give the words of HTML, for a text part that nobody supplied."""
-    spaced = re.sub(r"(?i)<br\s*/?>|</(?:p|div|tr|li|h[1-6])\s*>", "\n", markup)
+    spaced = re.sub(r"(?i)</t[dh]\s*>(?!\s*</tr)", " ", markup)
+    spaced = re.sub(r"(?i)<br\s*/?>|</(?:p|div|tr|li|d[dt]|pre|h[1-6])\s*>", "\n", spaced)
     return html.unescape(nh3.clean(spaced, tags=set())).strip()

@@ -80,7 +80,6 @@ def test_a_field_reads_the_same_however_it_is_spelled(fields: dict[str, str]) ->
     [
         (URLENCODED, "email[headers][0][Name]=X-Form&email[headers][0][Value]=a"),
         (URLENCODED, "headers[0][Name]=X-Form&headers[0][Value]=a"),
-        (URLENCODED, "email[headers][0][Name]=X-Form&headers[0][Name]=X-Form&headers[0][Value]=a"),
         (JSON, '{"email[headers][0][Name]": "X-Form", "email[headers][0][Value]": "a"}'),
         (JSON, '{"email": {"headers[0][Name]": "X-Form", "headers[0][Value]": "a"}}'),
         (JSON, '{"email": {"headers": [{"Name": "X-Form", "Value": "a"}]}}'),
@@ -89,10 +88,6 @@ def test_a_field_reads_the_same_however_it_is_spelled(fields: dict[str, str]) ->
     ],
 )
 def test_nested_fields_agree_too(media: str, body: str) -> None:
-    if body.count("headers][0][Name]") and body.count("&headers[0][Name]"):
-        with pytest.raises(InvalidSubmission):  # the two groups differ: one lacks its Value
-            parse(media, body.encode())
-        return
     expected = {"headers": [{"Name": "X-Form", "Value": "a"}]}
     assert parse(media, body.encode()).fields == expected
 
@@ -103,17 +98,21 @@ def test_nested_fields_agree_too(media: str, body: str) -> None:
         {"units": [{"unit_count": 2}, {"unit_count": "3"}]},
         {"current_units": {"0": {"relist_unit": True}}},
         {"deep": {"a[b]": [[], {}, None, 1.5, -1, False]}},
-        {"email": "resident@example.com"},
-        {"email": ["a", "b"]},
-        {"email": None},
         {"list": [], "object": {}, "null": None, "zero": 0, "empty": ""},
         {"text": 'x<y \\ " \n \r\n \t é 😀'},
     ],
 )
 def test_what_json_holds_comes_through_unchanged(value: dict[str, Any]) -> None:
     assert parse(JSON, json.dumps(value).encode()).fields == value
-    if not isinstance(value.get("email"), str | list) and "email" not in value:
-        assert parse(JSON, json.dumps({"email": value}).encode()).fields == value
+    assert parse(JSON, json.dumps({"email": value}).encode()).fields == value
+
+
+@pytest.mark.parametrize("value", ["resident@example.com", ["a", "b"], [], 1, None, False])
+def test_an_email_field_of_json_that_is_no_object_is_an_ordinary_field(value: Any) -> None:
+    assert parse(JSON, json.dumps({"email": value, "a": 1}).encode()).fields == {
+        "email": value,
+        "a": 1,
+    }
 
 
 @pytest.mark.parametrize("media", [URLENCODED, MULTIPART_TYPE, JSON])
@@ -154,6 +153,7 @@ def test_the_fields_of_an_email_object_are_fields(
         (URLENCODED, "a=1&a[b]=1", "a"),
         (URLENCODED, "email=x&email[a]=1", "email"),
         (URLENCODED, "a=&a=1", "a"),
+        (URLENCODED, "email[a][0]=1&a[0]=1&a[1]=2", "a"),
         (JSON, '{"a": "1", "email[a]": "2"}', "a"),
         (JSON, '{"a": "1", "email": {"a": "2"}}', "a"),
         (JSON, '{"email": {"a": "1"}, "email[a]": "2"}', "a"),
@@ -188,7 +188,6 @@ def test_the_same_value_twice_is_no_contradiction(media: str, body: str) -> None
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("", None),
         (" ", "malformed JSON"),
         ("{", "malformed JSON"),
         ('{"a": 1} x', "malformed JSON"),
@@ -215,10 +214,7 @@ def test_the_same_value_twice_is_no_contradiction(media: str, body: str) -> None
         ("null", "the JSON must be an object"),
     ],
 )
-def test_json_that_is_not_one_plain_object_is_malformed(body: str, words: str | None) -> None:
-    if words is None:
-        assert parse(JSON, body.encode()) == Body({})
-        return
+def test_json_that_is_not_one_plain_object_is_malformed(body: str, words: str) -> None:
     with pytest.raises(MalformedBody) as raised:
         parse(JSON, body.encode())
     assert str(raised.value) == words

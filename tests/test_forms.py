@@ -14,6 +14,7 @@ from tests.conftest import (
     FORM,
     OTHER_KEY,
     PAGE_KEY,
+    SETTINGS,
     Outbox,
     Post,
 )
@@ -438,3 +439,43 @@ async def test_a_full_outbox_is_503_before_anything_is_stored(
     assert (reply.status, reply.headers["Retry-After"]) == (503, "120")
     assert reply.json["status"] == "error"
     assert outbox.rows() == []
+
+
+class TestOpenDoor:
+    """A server whose session posts need no key, and one that takes posts to unknown names."""
+
+    @pytest.fixture
+    def settings_toml(self) -> str:
+        relay = '[relay]\nunknown_server = "default"\nlegacy_server = "default"\n'
+        optional = 'origins = ["https://www.example.gov"]\nsession_key = "optional"'
+        return relay + SETTINGS.replace('origins = ["https://www.example.gov"]', optional)
+
+    @pytest.mark.gen_test
+    async def test_a_session_post_without_a_key_needs_its_token_still(
+        self, post: Post, outbox: Outbox, new_token: NewToken
+    ) -> None:
+        path = "/rest/email_session/contactform"
+        without = await post(path, FORM, key=None)
+        assert (without.status, without.words) == (403, "invalid token")
+        form = {**FORM, "token_session": await new_token()}
+        assert (await post(path, form, key="x" * 40)).status == 401
+        assert (await post("/rest/email/contactform", form, key=None)).status == 401
+        assert outbox.rows() == []
+        assert (await post(path, form, key=None)).json == SENT
+        assert outbox.last()["key"] == ""
+
+    @pytest.mark.gen_test
+    async def test_posts_to_unknown_names_go_to_the_server_that_takes_them(
+        self, post: Post, outbox: Outbox
+    ) -> None:
+        assert (await post("/rest/email/nowhere", FORM)).json == SENT
+        assert outbox.last()["server"] == "default"
+        assert (await post("/rest/email/nowhere", FORM, key="x" * 40)).status == 401
+
+    @pytest.mark.gen_test
+    async def test_the_old_path_posts_to_the_server_of_the_settings(
+        self, post: Post, outbox: Outbox
+    ) -> None:
+        reply = await post("/emails", FORM)
+        assert outbox.last()["server"] == "default"
+        assert "/rest/email/default" in reply.headers["Link"]
