@@ -8,7 +8,7 @@ import structlog
 
 from relay.chain import Chain
 from relay.delivery.attempts import Attempts
-from relay.delivery.watches import Watches
+from relay.delivery.watches import Outcome, Watches
 from relay.logs import trace
 from relay.message import Message
 from relay.store import listing, outbox
@@ -157,7 +157,13 @@ class Dispatcher:
         self, claimed: Sequence[Claimed], chains: Mapping[str, Chain], ahead: float
     ) -> int:
         group = chains[chains[claimed[0].server].server.group]
-        for settlement in await self._attempts.make(claimed, chains, group, ahead):
+        try:
+            settlements = await self._attempts.make(claimed, chains, group, ahead)
+        except Exception:
+            for one in claimed:
+                self.watches.tell(one.id, Outcome("queued"))
+            raise
+        for settlement in settlements:
             if settlement.state == "queued":
                 self._failing.add(group.server.name)
                 self._alarm.set()

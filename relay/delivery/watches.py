@@ -22,6 +22,11 @@ class _Watch:
         self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.settling = False
 
+    def give_up(self) -> None:
+        # An outcome that is being stored is told in a moment, and stored as one that was told.
+        if not self.settling and not self.future.done():
+            self.future.set_result(Outcome("queued"))
+
 
 class Watches:
     """Who waits for which message. A caller that gave up is told nothing and changes nothing."""
@@ -40,12 +45,12 @@ class Watches:
     async def wait(self, id: str, seconds: float) -> Outcome:
         """Give the outcome of the first attempt, or `queued` when it takes longer than this."""
         watch = self._watches[id]
-        await asyncio.wait({watch.future}, timeout=seconds)
-        if watch.settling:
-            # The outcome is being stored as one that this caller learns: that takes milliseconds.
-            await asyncio.wait({watch.future})
-        self.close(id)
-        return watch.future.result() if watch.future.done() else Outcome("queued")
+        timer = asyncio.get_running_loop().call_later(seconds, watch.give_up)
+        try:
+            return await watch.future
+        finally:
+            timer.cancel()
+            self.close(id)
 
     def settle(self, id: str) -> bool:
         """Tell whether somebody waits; from here on they wait until `tell`."""
