@@ -4,9 +4,11 @@ Built with the older classes of `email` on purpose: their Header encodes a value
 where the newer ones decode `=?...?=` inside it and so let it break out, on Pythons still in use.
 """
 
+import re
 from dataclasses import replace
 from email import message_from_bytes
 from email.charset import QP, Charset
+from email.errors import MessageError
 from email.header import Header
 from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
@@ -20,6 +22,9 @@ from relay.times import utc
 _UTF8 = Charset("utf-8")
 _UTF8.body_encoding = QP
 
+# A line has 998 characters at most, and plain text is folded only where it has blanks.
+_UNFOLDABLE = re.compile(r"[^ ]{900}")
+
 
 def as_bytes(message: Message, domain: str = "relay") -> bytes:
     """Serialise a message; raise ValueError if it does not read back as the headers it was given.
@@ -30,7 +35,21 @@ def as_bytes(message: Message, domain: str = "relay") -> bytes:
     """
     message = _with_parts(message)
     root = _body(message)
-    headers = [
+    try:
+        given = [(name, value) for name, value in _headers(message, domain) if value]
+        for name, value in given:
+            root[name] = value
+        content = root.as_bytes()
+    except MessageError:
+        raise ValueError("a header would break into several") from None
+    expected = [*_structure(message), *(name for name, _ in given)]
+    if message_from_bytes(content).keys() != expected:
+        raise ValueError("the headers do not read back as they were written")
+    return content
+
+
+def _headers(message: Message, domain: str) -> list[tuple[str, str]]:
+    return [
         ("Message-ID", f"<{message.id}@{domain}>"),
         ("Date", format_datetime(utc(timestamp(message.id)))),
         ("From", _addresses([message.sender])),
@@ -41,14 +60,6 @@ def as_bytes(message: Message, domain: str = "relay") -> bytes:
         ("X-Relay-Message-Id", message.id),
         *((name, _encoded(value)) for name, value in message.headers),
     ]
-    given = [(name, value) for name, value in headers if value]
-    for name, value in given:
-        root[name] = value
-    content = root.as_bytes()
-    expected = [*_structure(message), *(name for name, _ in given)]
-    if message_from_bytes(content).keys() != expected:
-        raise ValueError("the headers do not read back as they were written")
-    return content
 
 
 def _with_parts(message: Message) -> Message:
@@ -83,7 +94,7 @@ def _part(kind: str, content: str) -> MIMENonMultipart:
 
 def _encoded(value: str) -> str:
     """Encode a value as literal text: ASCII without encoded words stays readable."""
-    plain = value.isascii() and "=?" not in value
+    plain = value.isascii() and "=?" not in value and not _UNFOLDABLE.search(value)
     return Header(value, "us-ascii" if plain else "utf-8", maxlinelen=76).encode()
 
 

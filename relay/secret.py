@@ -77,6 +77,7 @@ def private_file(path: Path, content: str) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, 0o600)  # one that a crash left behind keeps its mode
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -28,6 +28,7 @@ _AROUND_URLS = "".join(map(chr, range(33)))
 MAX_HTML = 100_000
 MAX_TAGS = 2_500
 MAX_ENTITIES = 10_000
+MAX_ROUNDS = 3
 # What is still open when a block ends is opened again in the next one: of elements with different
 # attributes all of them, without attributes (which would be dropped anyway) three of a kind.
 _CARRIED_OVER = re.compile(
@@ -85,7 +86,13 @@ def clean_html(markup: str) -> str:
         raise ValueError(f"has more than {MAX_HTML} characters of HTML")
     if markup.count("<") > MAX_TAGS or markup.count("&") > MAX_ENTITIES:
         raise ValueError(f"has more than {MAX_TAGS} tags or {MAX_ENTITIES} entities")
-    return _CLEANER.clean(_CARRIED_OVER.sub(r"<\1>", markup))
+    cleaned = _CLEANER.clean(_CARRIED_OVER.sub(r"<\1>", markup))
+    # What is left may nest otherwise when it is read again: a link in a table in a link.
+    for _ in range(MAX_ROUNDS):
+        before, cleaned = cleaned, _CLEANER.clean(cleaned)
+        if cleaned == before:
+            break
+    return cleaned
 
 
 def without_addresses(words: str) -> str:

@@ -183,6 +183,7 @@ def test_a_list_has_fifty_addresses_at_most(count: int) -> None:
         ("a@ｅｘａｍｐｌｅ.gov", True),
         ("desk+tag@example.org", False),
         ("other@example.org", False),
+        ("frontdesk@example.org", False),
         ("a@evil-example.gov", False),
         ("a@evilexample.gov", False),
         ("a@example.gov.evil.com", False),

@@ -81,13 +81,14 @@ def test_the_same_value_twice_counts_once() -> None:
         ([("a", "1"), ("a", "2")], "a"),
         ([("a", "1"), ("a[b]", "1")], "a"),
         ([("a[b]", "1"), ("a", "1")], "a"),
+        ([("a", {"b": "1"}), ("a[c]", "2")], "a"),
         ([("x[b]", "1"), ("x[b]", "2")], "x"),
         ([("x[b]", "1"), ("x[b][c]", "1")], "x"),
         ([("x[b][c]", "1"), ("x[b]", "1")], "x"),
     ],
 )
 def test_two_values_for_one_name_are_refused_with_its_first_part(
-    pairs: list[tuple[str, str]], name: str
+    pairs: list[tuple[str, Any]], name: str
 ) -> None:
     with pytest.raises(ValueError) as raised:
         nest(pairs)

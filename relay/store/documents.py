@@ -24,8 +24,8 @@ def dump(message: Message) -> str:
 
 
 def load(id: str, document: str) -> Message:
-    """Read a message again, as it was accepted."""
-    values = json.loads(document)
+    """Read a message again, as it was accepted; raise KeyError, TypeError or ValueError."""
+    values = dict(json.loads(document))
     for name in _ADDRESSES:
         values[name] = tuple(Address(*pair) for pair in values.get(name, ()))
     values["sender"] = Address(*values["sender"])

@@ -31,8 +31,8 @@ def caller(request: HTTPServerRequest, trusted: Sequence[Network]) -> Caller:
     peer = _address(request.remote_ip or "")
     forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
     forwarded = [part for part in forwarded if part]
-    if peer is None:
-        return Caller("", local=True)  # a unix socket
+    if peer is None or peer.is_unspecified:  # a unix socket: Tornado says 0.0.0.0
+        return Caller("", local=not forwarded)
     if not _within(peer, trusted):
         return Caller(str(peer), local=peer.is_loopback and not forwarded)
     if not forwarded:

@@ -1,0 +1,22 @@
+"""The embedded mailbox: takes every message, and nothing leaves."""
+
+from collections.abc import Callable
+
+from relay.addresses import Address
+from relay.chain import Chain
+from relay.ids import message_id
+from relay.message import Message, Receipt
+
+
+def test_every_message_is_taken_under_its_own_id_and_in_order(
+    chain: Callable[..., Chain],
+) -> None:
+    desk = Address("desk@example.gov")
+    messages = [Message(desk, (desk,), subject=f"{n}", id=message_id()) for n in range(3)]
+    receipts = chain().deliver(messages)
+    assert receipts is not None
+    assert [type(receipt) for receipt in receipts] == [Receipt] * 3
+    assert [receipt.provider_id for receipt in receipts if isinstance(receipt, Receipt)] == [
+        message.id for message in messages
+    ]
+    assert chain().deliver([]) == []

@@ -1,0 +1,156 @@
+"""What a deliver hook's answer means: a table of answers, states and times."""
+
+from typing import Any
+
+import pytest
+
+from relay.delivery.outcomes import Result, per_message, settlement
+from relay.errors import (
+    DeliveryDeferred,
+    DeliveryError,
+    DeliveryFailed,
+    DeliveryInDoubt,
+)
+from relay.message import Receipt, Server
+from relay.store.outbox import Claimed, Settlement
+
+SERVER = Server(name="registry", plugins=(), retry=(10, 100), max_age=1000)
+SENT = Receipt("provider-id", words="OK")
+DEFERRED = DeliveryDeferred("busy", code="503/100")
+UNCOUNTED = DeliveryDeferred("no connection", counted=False)
+FAILED = DeliveryFailed("bad address")
+IN_DOUBT = DeliveryInDoubt("no answer")
+
+
+def settled(
+    result: Result, *, since: float = 0, tries: int = 0, now: float = 500, watched: bool = False
+) -> Settlement:
+    claimed = Claimed("id", "registry", fence=3, since=since, attempts=tries, tries=tries)
+    return settlement(
+        claimed,
+        result,
+        SERVER,
+        "postmark",
+        started_at=now - 1,
+        now=now,
+        random=0.5,
+        watched=watched,
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "kinds"),
+    [
+        ([SENT, FAILED], [Receipt, DeliveryFailed]),
+        ((SENT, DEFERRED), [Receipt, DeliveryDeferred]),
+        (DEFERRED, [DeliveryDeferred, DeliveryDeferred]),
+        (FAILED, [DeliveryFailed, DeliveryFailed]),
+        (None, [DeliveryDeferred, DeliveryDeferred]),
+        (TimeoutError(), [DeliveryInDoubt, DeliveryInDoubt]),
+        (KeyboardInterrupt(), [DeliveryInDoubt, DeliveryInDoubt]),
+        ([], [DeliveryInDoubt, DeliveryInDoubt]),
+        ([SENT], [DeliveryInDoubt, DeliveryInDoubt]),
+        ([SENT, SENT, SENT], [DeliveryInDoubt, DeliveryInDoubt]),
+        ([SENT, None], [DeliveryInDoubt, DeliveryInDoubt]),
+        ([SENT, ValueError("x")], [DeliveryInDoubt, DeliveryInDoubt]),
+        ([True, True], [DeliveryInDoubt, DeliveryInDoubt]),
+        ({0: SENT, 1: SENT}, [DeliveryInDoubt, DeliveryInDoubt]),
+        ({SENT}, [DeliveryInDoubt, DeliveryInDoubt]),
+        (iter([SENT, SENT]), [DeliveryInDoubt, DeliveryInDoubt]),
+        (SENT, [DeliveryInDoubt, DeliveryInDoubt]),
+        ("ok", [DeliveryInDoubt, DeliveryInDoubt]),
+        (b"ok", [DeliveryInDoubt, DeliveryInDoubt]),
+        (True, [DeliveryInDoubt, DeliveryInDoubt]),
+        (0, [DeliveryInDoubt, DeliveryInDoubt]),
+    ],
+)
+def test_an_answer_is_one_result_a_message_or_leaves_all_in_doubt(
+    answer: Any, kinds: list[type]
+) -> None:
+    assert [type(result) for result in per_message(answer, 2)] == kinds
+
+
+def test_what_a_plugin_raised_is_told_by_its_type_alone() -> None:
+    [result] = per_message(ValueError("secret"), 1)
+    assert str(result) == "the plugin raised ValueError"
+
+
+def test_what_no_plugin_took_was_no_attempt() -> None:
+    [result] = per_message(None, 1)
+    assert isinstance(result, DeliveryDeferred)
+    assert not result.counted
+
+
+@pytest.mark.parametrize(
+    ("result", "state", "outcome", "due_at", "counted"),
+    [
+        (SENT, "sent", "sent", 500, True),
+        (FAILED, "failed", "failed", 500, True),
+        (IN_DOUBT, "in_doubt", "in_doubt", 500, True),
+        (DeliveryError("unknown"), "in_doubt", "in_doubt", 500, True),
+        (DEFERRED, "queued", "deferred", 510, True),
+        (UNCOUNTED, "queued", "deferred", 510, False),
+        (DeliveryDeferred("slow down", retry_after=77), "queued", "deferred", 577, True),
+        (DeliveryDeferred("slow down", retry_after=1), "queued", "deferred", 510, True),
+    ],
+)
+def test_every_result_has_its_state_and_time(
+    result: Result, state: str, outcome: str, due_at: float, counted: bool
+) -> None:
+    settled_as = settled(result)
+    assert settled_as.state == state
+    assert settled_as.outcome == outcome
+    assert settled_as.due_at == due_at
+    assert settled_as.counted is counted
+    assert (settled_as.started_at, settled_as.ended_at) == (499, 500)
+    assert settled_as.delivery == "postmark"
+    assert settled_as.claimed.fence == 3
+
+
+@pytest.mark.parametrize(("tries", "due_at"), [(0, 510), (1, 600), (2, 600), (50, 600)])
+def test_each_try_takes_the_next_step_of_the_servers_ladder(tries: int, due_at: float) -> None:
+    assert settled(DEFERRED, tries=tries).due_at == due_at
+
+
+@pytest.mark.parametrize(
+    ("result", "since", "state"),
+    [
+        (DEFERRED, -500, "queued"),
+        (DEFERRED, -501, "expired"),
+        (UNCOUNTED, -501, "expired"),
+        (SENT, -9999, "sent"),
+        (FAILED, -9999, "failed"),
+        (IN_DOUBT, -9999, "in_doubt"),
+    ],
+)
+def test_only_what_was_not_sent_grows_too_old(result: Result, since: float, state: str) -> None:
+    assert settled(result, since=since).state == state
+
+
+def test_what_grew_too_old_is_told_as_the_attempt_that_it_was() -> None:
+    expired = settled(DEFERRED, since=-501)
+    assert (expired.state, expired.outcome, expired.words) == ("expired", "deferred", "busy")
+
+
+@pytest.mark.parametrize(
+    ("result", "words", "provider_id"),
+    [
+        (SENT, "OK", "provider-id"),
+        (DEFERRED, "busy", None),
+        (FAILED, "bad address", None),
+        (IN_DOUBT, "no answer", None),
+    ],
+)
+def test_the_history_has_the_providers_words_and_id(
+    result: Result, words: str, provider_id: str | None
+) -> None:
+    settled_as = settled(result)
+    assert (settled_as.words, settled_as.provider_id) == (words, provider_id)
+
+
+@pytest.mark.parametrize("watched", [True, False])
+@pytest.mark.parametrize("result", [SENT, FAILED, DEFERRED, IN_DOUBT])
+def test_a_token_is_given_back_to_a_caller_who_learns_of_the_refusal(
+    result: Result, watched: bool
+) -> None:
+    assert settled(result, watched=watched).give_token_back is (watched and result is FAILED)
