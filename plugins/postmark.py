@@ -57,12 +57,10 @@ def _send(message: Message, server: Server) -> Receipt | DeliveryError:
     token = server.options["postmark_token"].reveal()
     content = json.dumps(payload(message, server)).encode()
     try:
-        status, answer = post_json(
-            url, content, {"X-Postmark-Server-Token": token}, server.deadline
-        )
+        answer = post_json(url, content, {"X-Postmark-Server-Token": token}, server.deadline)
     except DeliveryError as error:
         return error
-    return classify(status, answer)
+    return classify(answer.status, answer.body, answer.retry_after)
 
 
 def payload(message: Message, server: Server) -> dict[str, Any]:
@@ -94,7 +92,9 @@ def payload(message: Message, server: Server) -> dict[str, Any]:
     return values
 
 
-def classify(status: int, answer: bytes) -> Receipt | DeliveryError:
+def classify(
+    status: int, answer: bytes, retry_after: float | None = None
+) -> Receipt | DeliveryError:
     """Tell what Postmark's answer means for the message.
 
     Never by ErrorCode alone: 401, 413, 422, 429 and 500 are both error numbers and statuses.
@@ -112,10 +112,8 @@ def classify(status: int, answer: bytes) -> Receipt | DeliveryError:
     if status == 200 and number == 0 and isinstance(id, str) and id:
         kept, _, inactive = text.partition(INACTIVE)
         return Receipt(id, dropped=_addresses(inactive), words=kept[:300])
-    if status == 429:
-        return DeliveryDeferred(words, code=code, opens_breaker=True)
-    if status == 503 or number == MAINTENANCE:
-        return DeliveryDeferred(words, code=code, opens_breaker=True)
+    if status in (429, 503) or number == MAINTENANCE:
+        return DeliveryDeferred(words, code=code, retry_after=retry_after, opens_breaker=True)
     if status == 401 or (status == 422 and number in OPERATOR_CODES):
         return DeliveryDeferred(words, code=code, counted=False, opens_breaker=True)
     if status in (413, 422) or (400 <= status < 500 and number):

@@ -7,10 +7,11 @@ an answer is read.
 """
 
 import io
+import socket
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -24,6 +25,20 @@ from relay.errors import DeliveryDeferred, DeliveryInDoubt
 # answer; a new one costs a handshake.
 IDLE_SECONDS = 5.0
 MAX_ANSWER_BYTES = 16 * 2**20
+
+
+class Answer(NamedTuple):
+    """A provider's answer; `headers` are found without regard to case."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds that the provider asks to be left alone, if it says so in seconds."""
+        seconds = self.headers.get("Retry-After", "").strip()
+        return float(seconds) if seconds.isascii() and seconds.isdecimal() else None
 
 
 class _Clock(threading.local):
@@ -44,19 +59,16 @@ class _Clock(threading.local):
 _clock = _Clock()
 
 
-class _Reader(io.RawIOBase):
+class _Reader(socket.SocketIO):
     """Reads from a socket within the time that is left."""
 
     def __init__(self, sock: Any) -> None:
-        self._sock = sock
+        super().__init__(sock, "rb")
+        self._timed = sock
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(_clock.left())
-        received: int = self._sock.recv_into(buffer)
-        return received
+    def readinto(self, buffer: Any) -> int | None:
+        self._timed.settimeout(_clock.left())
+        return super().readinto(buffer)
 
 
 class _TimedSocket:
@@ -77,6 +89,9 @@ class _TimedSocket:
         self._sock.sendall(data)
 
     def makefile(self, mode: str = "rb", *args: Any, **kwargs: Any) -> io.BufferedReader:
+        # As socket.makefile does: where the provider ends the connection, the socket is closed
+        # before its answer was read, and lives on until the reader is closed too.
+        self._sock._io_refs += 1
         return io.BufferedReader(_Reader(self._sock))
 
 
@@ -118,10 +133,8 @@ def _session() -> requests.Session:
     return _clock.session
 
 
-def post_json(
-    url: str, content: bytes, headers: Mapping[str, str], deadline: float
-) -> tuple[int, bytes]:
-    """POST a JSON body within `deadline` seconds; give the status and the body of the answer.
+def post_json(url: str, content: bytes, headers: Mapping[str, str], deadline: float) -> Answer:
+    """POST a JSON body within `deadline` seconds; give the answer, whatever its status.
 
     Raise DeliveryDeferred when certainly nothing was sent, because no byte of the request was
     written (no name, no connection, no TLS), and DeliveryInDoubt when the answer was lost after
@@ -139,8 +152,8 @@ def post_json(
             allow_redirects=False,
             stream=True,
         ) as response:
-            answer = response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
-            return response.status_code, answer
+            body = response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
+            return Answer(response.status_code, body, response.headers)
     except (requests.RequestException, OSError, ValueError, _UrllibError) as error:
         session.close()
         name = type(_innermost(error)).__name__

@@ -18,6 +18,9 @@
     │   ├── UnsupportedMedia
     │   ├── TooManyRequests         .retry_after, in seconds
     │   └── Unavailable             cannot be stored now; .retry_after, in seconds
+    ├── TemplateError               a template's author's, or its model's
+    │   ├── TemplateSyntaxError     .errors: what is wrong, with line and character
+    │   └── TemplateRenderError     .path: what the model has in its place does not fit
     └── DeliveryError               a provider's answer: for the outbox, never HTTP by itself
         ├── DeliveryDeferred        certainly not sent: try again
         ├── DeliveryFailed          refused for good
@@ -26,8 +29,8 @@
 `reason` is the word that a refusal's log line carries; the README says what to do about each.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 
 class RelayError(Exception):
@@ -161,6 +164,39 @@ class Unavailable(_Later):
 
     words = "cannot be stored now"
     reason = "store"
+
+
+class TemplateFault(NamedTuple):
+    """One thing wrong in a template: `line` and `character` count from 1.
+
+    Characters are UTF-16 units, as Postmark counts them, and a line ends at a line feed.
+    """
+
+    message: str
+    line: int
+    character: int
+
+
+class TemplateError(RelayError):
+    """A template that cannot be used, with this model or with any."""
+
+
+class TemplateSyntaxError(TemplateError):
+    """A template that does not parse; `errors` are sorted by line, then by character."""
+
+    def __init__(self, errors: Iterable[TemplateFault]) -> None:
+        self.errors = sorted(errors, key=lambda fault: (fault.line, fault.character))
+        first = self.errors[0]
+        more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
+        super().__init__(f"line {first.line}, character {first.character}: {first.message}{more}")
+
+
+class TemplateRenderError(TemplateError):
+    """A model that does not fit its template; `path` is the template's own words, "" for none."""
+
+    def __init__(self, words: str, *, path: str = "") -> None:
+        super().__init__(words)
+        self.path = path
 
 
 class DeliveryError(RelayError):

@@ -11,14 +11,15 @@ from tornado.web import Application, RequestHandler
 class FakePostmark:
     """Takes messages; `answers` are what the next calls get, in order, then all succeed.
 
-    An answer is a pair of a status and a body (a dict or bytes), or a word: "reset" closes the
+    An answer is a pair of a status and a body (a dict or bytes), with a dict of headers behind them
+    where they matter, or a word: "reset" closes the
     connection after the request was read, "hang" answers nothing until `release`, "drip" sends an
-    answer byte by byte.
+    answer byte by byte, "close" sends it in two packets and ends the connection.
     """
 
     def __init__(self) -> None:
         self.url = ""
-        self.answers: list[tuple[int, Any] | str] = []
+        self.answers: list[tuple[Any, ...] | str] = []
         self.calls: list[dict[str, Any]] = []
         self.hung = asyncio.Semaphore(0)
         self.released = asyncio.Event()
@@ -52,8 +53,10 @@ class _Send(RequestHandler):
         if isinstance(answer, str):
             await getattr(self, f"_{answer}")()
             return
-        status, content = answer
+        status, content, *headers = answer
         self.set_status(status)
+        for name, value in headers[0].items() if headers else ():
+            self.set_header(name, value)
         if isinstance(content, dict):
             self.set_header("Content-Type", "application/json; charset=utf-8")
             content = json.dumps(content)
@@ -66,6 +69,14 @@ class _Send(RequestHandler):
         self.fake.hung.release()
         await self.fake.released.wait()
         self.request.connection.stream.close()
+
+    async def _close(self) -> None:
+        stream = self.request.connection.detach()
+        await stream.write(b"HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n")
+        # The body in a packet of its own, after the client has read the headers.
+        await asyncio.sleep(0.05)
+        await stream.write(b'{"ErrorCode": 0, "MessageID": "late", "Message": "OK"}')
+        stream.close()
 
     async def _drip(self) -> None:
         stream = self.request.connection.detach()

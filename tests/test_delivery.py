@@ -280,6 +280,38 @@ async def test_a_success_that_lacks_its_error_code_is_a_success(
 
 
 @pytest.mark.gen_test
+async def test_recipients_that_the_provider_dropped_stand_in_the_history_and_not_in_the_log(
+    post: Post, postmark: FakePostmark, outbox: Outbox, events: list[dict[str, Any]]
+) -> None:
+    words = "Message OK, but will not deliver to these inactive addresses: a@example.gov. Inactive"
+    postmark.answers = [(200, {"ErrorCode": 0, "MessageID": "1", "Message": words})]
+    reply = await post(PATH, {**FORM, "cc": "a@example.gov"})
+    assert reply.json == SENT
+    assert "taken without a@example.gov" in outbox.last()["words"]
+    assert (events[-1]["event"], events[-1]["dropped"]) == ("message.sent", 1)
+    assert events[-1]["log_level"] == "warning"
+
+
+@pytest.mark.gen_test
+async def test_the_provider_is_left_alone_for_as_long_as_it_asks(
+    post: Post, postmark: FakePostmark, outbox: Outbox
+) -> None:
+    postmark.answers = [(429, b"", {"Retry-After": "500"})]
+    before = time.time()
+    assert (await post(PATH, FORM)).json == QUEUED
+    assert 499 < outbox.last()["due_at"] - before < 510
+
+
+@pytest.mark.gen_test
+async def test_an_answer_that_ends_its_connection_is_read_whole(
+    post: Post, postmark: FakePostmark, outbox: Outbox
+) -> None:
+    postmark.answers = ["close"]
+    assert (await post(PATH, FORM)).json == SENT
+    assert outbox.last()["provider_id"] == "late"
+
+
+@pytest.mark.gen_test
 async def test_a_provider_that_is_not_there_got_nothing_and_no_attempt_is_counted(
     site: Site, post: Post, postmark: FakePostmark, outbox: Outbox, load: Callable[[str], Settings]
 ) -> None:

@@ -48,12 +48,12 @@ def serve(path: Path) -> None:
 
 
 async def _serve(site: Site) -> bool:
+    stop = _signals(site)
     servers = _listen(site)
     click.echo(banner(site))
     log.info(
         "daemon.started", address="{}:{}".format(*site.listening), sqlite=sqlite3.sqlite_version
     )
-    stop = _signals(site)
     tasks = {
         asyncio.create_task(site.dispatcher.run()),
         asyncio.create_task(_housekeeping(site)),

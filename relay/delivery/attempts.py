@@ -138,7 +138,7 @@ class Attempts:
         elif state == "failed":
             outcome = Outcome("failed", str(result))
         self._watches.tell(id, outcome)
-        write = log.info if state == "sent" else log.warning
+        write = log.info if state == "sent" and not _dropped(result) else log.warning
         write(
             f"message.{'deferred' if state == 'queued' else state}",
             id=id,
@@ -147,7 +147,12 @@ class Attempts:
             attempt=settlement.claimed.tries + 1,
             seconds=round(settlement.ended_at - settlement.started_at, 3),
             **({"code": result.code} if isinstance(result, DeliveryError) else {}),
+            **({"dropped": len(result.dropped)} if isinstance(result, Receipt) else {}),
         )
+
+
+def _dropped(result: Result) -> bool:
+    return isinstance(result, Receipt) and bool(result.dropped)
 
 
 def _loaded(id: str, stored: Mapping[str, str]) -> Message | DeliveryError:

@@ -58,12 +58,19 @@ def settlement(
         counted=not isinstance(result, DeliveryDeferred) or result.counted,
         delivery=delivery,
         outcome="deferred" if isinstance(result, DeliveryDeferred) else state,
-        words=result.words if isinstance(result, Receipt) else str(result),
+        words=_words(result),
         started_at=started_at,
         ended_at=now,
         provider_id=result.provider_id if isinstance(result, Receipt) else None,
         give_token_back=watched and state == "failed",
     )
+
+
+def _words(result: Result) -> str:
+    if not isinstance(result, Receipt):
+        return str(result)
+    without = f"; taken without {', '.join(result.dropped)}" if result.dropped else ""
+    return result.words + without
 
 
 def _state(
