@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from html import escape
 from typing import Any
 
 from marshmallow import fields, validate
 
 from relay import (
     Address,
-    ConfigurationError,
     EmailForm,
     Line,
     Message,
@@ -20,6 +18,8 @@ from relay import (
     template_file,
     templated,
 )
+
+TEXT, HTML = "contactform.txt", "contactform.html"
 
 
 class ContactForm(EmailForm):
@@ -48,14 +48,9 @@ def settings() -> Mapping[str, fields.Field]:
 
 @hookimpl
 def schema(server: Server) -> ContactForm:
-    """Take the contact form's fields; find the template files now rather than at the first form."""
-    nothing = _words({}, server)
-    for file in ("contactform.txt", "contactform.html"):
-        try:
-            template_file(server, file).substitute(nothing, **_LINES)
-        except KeyError as error:
-            words = f"template file {file}: there is no ${error.args[0]}"
-            raise ConfigurationError(words) from None
+    """Take the contact form's fields; read the template files now rather than at the first form."""
+    for file in (TEXT, HTML):
+        template_file(server, file)
     return ContactForm()
 
 
@@ -64,40 +59,35 @@ def compose(form: Mapping[str, Any], server: Server) -> Message:
     """Write the mail to the office; the writer is in Reply-To, never in From."""
     message = plain_message(form, server)
     writer = form["from_address"]
-    words = _words(form, server)
-    plain = template_file(server, "contactform.txt")
+    named = (Address(writer.email, form["name"] or writer.name),)
     message = replace(
         message,
         sender=Address(server.sender.email, form["sender"] or server.sender.name),
-        reply_to=form["reply_to"]
-        or server.reply_to
-        or (Address(writer.email, form["name"] or writer.name),),
+        reply_to=form["reply_to"] or server.reply_to or named,
         tag=form["tag"] or server.options["tag"],
-        text=plain.substitute(words, message=message.text or "", logo=""),
-        html=_html(message, words, server) if form["useHtml"] else None,
+        text=_text(message, form, server),
+        html=_html(message, form, server) if form["useHtml"] else None,
     )
     return templated(message, form, server)
 
 
-_LINES = {"message": "", "logo": ""}
+def _text(message: Message, form: Mapping[str, Any], server: Server) -> str:
+    words = {**_words(form, server), "message": message.text or ""}
+    return template_file(server, TEXT).render(words, escape=False)
 
 
-def _words(form: Mapping[str, Any], server: Server) -> dict[str, str]:
-    """Name everything that the template files may use; what was not given is a dash."""
-    given = {name: form.get(name) or "-" for name in ("name", "phone", "url", "browser")}
-    writer = form.get("from_address")
+def _html(message: Message, form: Mapping[str, Any], server: Server) -> str:
+    words = _words(form, server)
+    words["message"] = message.html or as_html(message.text or "")
+    words["footer"] = as_html(words["footer"])
+    return template_file(server, HTML).render(words)
+
+
+def _words(form: Mapping[str, Any], server: Server) -> dict[str, Any]:
+    """Name everything that the template files may use beside the message."""
     return {
-        **given,
-        "from_address": writer.email if writer else "-",
+        **{name: form[name] for name in ("name", "phone", "url", "browser")},
+        "from_address": form["from_address"].email,
         "form": server.options["form_name"],
-        "reply_line": server.options["reply_line"],
-        "footer": server.options["footer"],
+        **{name: server.options[name] for name in ("reply_line", "footer", "logo_url")},
     }
-
-
-def _html(message: Message, words: Mapping[str, str], server: Server) -> str:
-    logo_url = server.options["logo_url"]
-    logo = f'<p><img src="{escape(logo_url)}" alt="" height="48"></p>' if logo_url else ""
-    body = message.html or as_html(message.text or "")
-    escaped = {name: as_html(value) for name, value in words.items()}
-    return template_file(server, "contactform.html").substitute(escaped, message=body, logo=logo)

@@ -1,0 +1,103 @@
+"""Tags: what is between double braces, told apart by how it begins."""
+
+import re
+from enum import IntEnum, auto
+from typing import NamedTuple
+
+from relay.mustachio.paths import Path, parse_path
+
+# With one group `split` gives text, tag, text, ..., text. No brace may stand inside a tag, so the
+# possessive repeat ends at the next brace and every character is looked at twice at most.
+TAG = re.compile(r"(\{\{[^{}]++\}\}|\{\{\{[^{}]++\}\}\})")
+
+_PLACEHOLDER = re.compile(r"\{\{\{\s*@content\s*\}\}\}")
+
+# What .NET trims; Python's own list has the four separators U+001C to U+001F too.
+_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+
+_BAD_PATH = "The path '{}' is not valid. Please see documentation for examples of valid paths."
+_EACH_WITHOUT_PATH = (
+    "The 'each' block being opened requires a model path to be specified in the form"
+    " '{#each <name>}'."
+)
+_EACH_CLOSED_BADLY = "The syntax to close the 'each' block should be: '{/each}'."
+
+
+class Kind(IntEnum):
+    """What a tag does. Integers, because other members of enumerations are slow to look up."""
+
+    VALUE = auto()
+    VERBATIM = auto()
+    SECTION = auto()
+    INVERTED = auto()
+    CLOSE = auto()
+    EACH = auto()
+    EACH_CLOSE = auto()
+    COMMENT = auto()
+    PLACEHOLDER = auto()
+
+
+class Tag(NamedTuple):
+    """One tag, read alone.
+
+    name: the path as written, trimmed; of an `each` that was not understood, the whole tag.
+    levels: how many levels of the model it goes down, an item of a list being one.
+    weight: how much work it is, for the limit of a layout.
+    fault: what is wrong with it, or None.
+    """
+
+    kind: Kind
+    name: str
+    path: Path
+    levels: int
+    weight: int
+    fault: str | None
+
+
+def read_tag(source: str, placeholders: bool) -> Tag:
+    """Tell what a tag is; `placeholders`: whether `{{{ @content }}}` is one, not a bad path."""
+    kind, sigil = _KINDS.get(source[2], _VALUE)
+    if kind in _BLOCKS and source.startswith("each", 3):
+        return _each(source) if kind is Kind.SECTION else _each_close(source)
+    if placeholders and kind is Kind.VERBATIM and _PLACEHOLDER.fullmatch(source):
+        return _tag(Kind.PLACEHOLDER, "")
+    if kind is Kind.COMMENT:
+        return _tag(Kind.COMMENT, "")
+    return _tag(kind, source.strip("{}").lstrip(sigil).strip(_SPACE))
+
+
+_VALUE = (Kind.VALUE, "")
+_KINDS = {
+    "#": (Kind.SECTION, "#"),
+    "^": (Kind.INVERTED, "^"),
+    "/": (Kind.CLOSE, "/"),
+    "&": (Kind.VERBATIM, "&"),
+    "{": (Kind.VERBATIM, "&"),
+    "!": (Kind.COMMENT, "!"),
+}
+_BLOCKS = (Kind.SECTION, Kind.CLOSE)
+
+
+def _each(source: str) -> Tag:
+    name = source.strip("{}").lstrip("#").strip(_SPACE).removeprefix("each")
+    if name.startswith(" "):
+        return _tag(Kind.EACH, name.strip(_SPACE))
+    return _tag(Kind.EACH, "", _EACH_WITHOUT_PATH)
+
+
+def _each_close(source: str) -> Tag:
+    fault = None if source == "{{/each}}" else _EACH_CLOSED_BADLY
+    return _tag(Kind.EACH_CLOSE, "", fault)
+
+
+_NOWHERE = Path((), 0, ())
+
+
+def _tag(kind: Kind, name: str, fault: str | None = None) -> Tag:
+    path = parse_path(name)
+    if path is None:
+        return Tag(kind, name, _NOWHERE, 0, 1, _BAD_PATH.format(name))
+    levels = len(path.keys) + 1 if kind is Kind.EACH else len(path.keys)
+    return Tag(kind, name, path, levels, 1 + len(path.elements), fault)

@@ -1,0 +1,52 @@
+"""Templates: parsed once, rendered with many models."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from relay.errors import TemplateSyntaxError
+from relay.mustachio.compiling import Program, compile_tokens
+from relay.mustachio.program import Output
+from relay.mustachio.suggestion import suggest_model
+from relay.mustachio.syntax import Token, outline
+
+
+class Template:
+    """A template that parsed. It holds no state of a rendering: threads may share it."""
+
+    def __init__(self, tokens: Sequence[Token], program: Program) -> None:
+        self._tokens = tokens
+        self._program = program
+
+    def render(self, model: object, escape: bool = True) -> str:
+        """Fill a model in.
+
+        model: mappings, sequences, strings, numbers, booleans and None, usually a mapping; anything
+        else in it counts as None. escape: whether `{{value}}` is escaped for HTML.
+
+        Raise TemplateRenderError when `each` meets something that is not a list, or when the result
+        or the work would go beyond the limits.
+        """
+        output = Output(model, self._program.slots, escape)
+        for node in self._program.nodes:
+            node(output)
+        return "".join(output.parts)
+
+    @property
+    def suggested_model(self) -> Any:
+        """Make a model that has every path of the template: a mapping, unless the root is used.
+
+        Values are "<name>_Value", lists have one element with its keys or three strings, and what
+        is only a condition is {}.
+        """
+        return suggest_model(self._tokens)
+
+
+def parse(source: str, content: str | None = None) -> Template:
+    """Parse a template; `content` is the body to put into a layout's `{{{ @content }}}`.
+
+    Raise TemplateSyntaxError with everything that is wrong with it, and with its content.
+    """
+    found = outline(source, content)
+    if found.faults:
+        raise TemplateSyntaxError(found.faults)
+    return Template(found.tokens, compile_tokens(found.tokens))
