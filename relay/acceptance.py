@@ -8,19 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
-from marshmallow import ValidationError
 
 from relay.addresses import Address
 from relay.chain import Chain
+from relay.composition import compose
 from relay.errors import (
     AuthenticationFailed,
-    InvalidSubmission,
     SubmissionError,
     TokenRefused,
     Unavailable,
     UnknownServer,
 )
-from relay.forms import Form
 from relay.ids import message_id, timestamp
 from relay.logs import fingerprint
 from relay.message import Identity, Message, Server, Submission
@@ -164,8 +162,6 @@ class Acceptance:
                 state="screened",
                 created_at=timestamp(id),
                 key=identity.key,
-                recipients="",
-                subject="",
                 document=documents.dump_submission(submission),
                 token=token,
                 words=reason,
@@ -189,36 +185,6 @@ def _identify(chain: Chain, submission: Submission) -> Identity:
         given = submission.headers.get("authorization") or submission.fields.get("key")
         raise AuthenticationFailed(reason="unknown_key" if given else "no_header")
     return identity
-
-
-def compose(chain: Chain, submission: Submission) -> Message:
-    """Validate a submission's fields and make its message; raise InvalidSubmission."""
-    if submission.files:
-        words = ["files are not taken here"]
-        raise InvalidSubmission(dict.fromkeys(submission.files, words), reason="attachments")
-    message = chain.compose(validate(chain, submission.fields))
-    if not isinstance(message, Message):
-        raise TypeError(f"compose of server {chain.server.name} gave no Message")
-    return message
-
-
-def validate(chain: Chain, submitted: Mapping[str, object]) -> Mapping[str, object]:
-    """Load fields by the chain's schema; raise InvalidSubmission."""
-    if chain.schema is None:
-        raise UnknownServer
-    try:
-        form = chain.schema.load(submitted)
-    except ValidationError as error:
-        messages = error.normalized_messages()  # type: ignore[no-untyped-call]
-        raise InvalidSubmission({name: _words(value) for name, value in messages.items()}) from None
-    return form if isinstance(form, Mapping) else Form(form, submitted)
-
-
-def _words(messages: object) -> list[str]:
-    """Flatten what a nested field's errors say."""
-    if isinstance(messages, Mapping):
-        return [word for value in messages.values() for word in _words(value)]
-    return [str(message) for message in messages] if isinstance(messages, list) else [str(messages)]
 
 
 def _shown_subject(message: Message) -> str:

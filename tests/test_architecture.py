@@ -20,7 +20,7 @@ LAYERS = [
     "relay.keys relay.wording",
     "relay.settings",
     "relay.chain",
-    "relay.plugins",
+    "relay.plugins relay.composition",
     "relay.store",
     "relay.acceptance",
     "relay.delivery",

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from relay.app import Site
 from tests.conftest import (
@@ -479,3 +480,24 @@ class TestOpenDoor:
         reply = await post("/emails", FORM)
         assert outbox.last()["server"] == "default"
         assert "/rest/email/default" in reply.headers["Link"]
+
+
+@pytest.mark.gen_test
+async def test_a_database_that_cannot_be_read_or_written_is_503(
+    site: Site, post: Post, outbox: Outbox, new_token: NewToken
+) -> None:
+    def drop(connection: Connection, batch: Sequence[str]) -> Sequence[None]:
+        for table in batch:
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        return [None] * len(batch)
+
+    form = {**FORM, "token_session": await new_token()}
+    await site.store.write(drop, "tokens")
+    read = await post("/rest/email_session/contactform", form, key=PAGE_KEY)
+    assert (read.status, read.headers["Retry-After"]) == (503, "5")
+    assert read.json == {"status": "error", "response": "cannot be stored now"}
+    await site.store.write(drop, "contents")
+    written = await post("/rest/email/contactform", FORM)
+    assert (written.status, written.headers["Retry-After"]) == (503, "5")
+    query = text("SELECT count(*) FROM messages")
+    assert site.store.read_now(lambda connection: connection.execute(query).scalar()) == 0

@@ -16,7 +16,7 @@ from tornado.web import Application
 from relay import logs, settings
 from relay.app import Site, make_app, make_site
 from relay.commands.banner import banner
-from relay.errors import ConfigurationError
+from relay.errors import ConfigurationError, RelayError
 from relay.web.control import make_control
 from relay.web.handler import DRAIN_BYTES
 from relay.web.pages import make_pages
@@ -138,6 +138,8 @@ def read_again(site: Site) -> str | None:
 
 async def _housekeeping(site: Site) -> None:
     while True:
-        with contextlib.suppress(Exception):
+        try:
             await site.forget_tokens()
+        except RelayError as error:
+            log.warning("tokens.unforgotten", error=type(error).__name__)
         await asyncio.sleep(HOUSEKEEPING_SECONDS)

@@ -9,8 +9,8 @@ import click
 
 from relay import keys as made_keys
 from relay import plugins, settings
-from relay.acceptance import validate
 from relay.chain import Chain
+from relay.composition import validate
 from relay.errors import ConfigurationError, RelayError, SubmissionError
 from relay.forms import ALIASES, CONTROL_FIELDS, Form
 from relay.message import Message, Submission, freeze

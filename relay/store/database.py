@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from relay.errors import ConfigurationError
-from relay.store.writer import Writer
+from relay.store.writer import Writer, unavailable
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -103,11 +103,14 @@ class Store:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result:
-        """Run a query in a reader's thread."""
+        """Run a query in a reader's thread; raise Unavailable if the database cannot be read."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._readers, lambda: self.read_now(query, *args, **kwargs)
-        )
+        try:
+            return await loop.run_in_executor(
+                self._readers, lambda: self.read_now(query, *args, **kwargs)
+            )
+        except DBAPIError as error:
+            raise unavailable(error) from error.orig
 
     def read_now(
         self,

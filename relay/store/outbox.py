@@ -26,9 +26,9 @@ class NewMessage:
     state: str
     created_at: float
     key: str
-    recipients: str
-    subject: str
     document: str
+    recipients: str = ""
+    subject: str = ""
     token: bytes | None = None
     words: str | None = None
 

@@ -83,7 +83,7 @@ def _commit(connection: Connection, group: Sequence[_Unit]) -> list[Any]:
     except Exception as error:  # noqa: BLE001 - it becomes the result of whoever caused it
         if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
             # The disk or the file: trying again one by one would only fail as often.
-            return [_unavailable(error)] * len(group)
+            return [unavailable(error)] * len(group)
         if len(group) == 1:
             return [error]
     # One unit spoilt the transaction: each gets one of its own, so that only the culprit fails.
@@ -103,7 +103,8 @@ def _run_all(connection: Connection, group: Sequence[_Unit]) -> list[Any]:
     return results
 
 
-def _unavailable(error: DBAPIError) -> Unavailable:
+def unavailable(error: DBAPIError) -> Unavailable:
+    """Give what callers are told of a database that fails, with its own error as the cause."""
     failure = Unavailable(RETRY_AFTER_SECONDS, reason="store")
     failure.__cause__ = error.orig
     return failure

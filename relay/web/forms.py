@@ -1,6 +1,7 @@
 """Forms: /rest/email_session/{server}, /rest/email/{server} and the old /emails."""
 
 from collections.abc import Collection
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -8,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from relay.acceptance import Accepted
 from relay.delivery.watches import Outcome
 from relay.errors import InvalidSubmission, MessageRefused, UnknownServer
-from relay.message import Message, Submission, freeze
+from relay.message import Message, Server, Submission, freeze
 from relay.text import without_addresses
 from relay.web import replies
 from relay.web.bodies import Body
@@ -32,8 +33,13 @@ class FormHandler(RelayHandler):
         """The name of the server, as the path has it."""
         return self.path_args[0]
 
+    @cached_property
+    def server(self) -> Server:
+        """The server that takes this post, whatever is read from the settings meanwhile."""
+        return self.site.acceptance.chain(self.server_name).server
+
     def origins(self) -> Collection[str]:
-        return self.site.acceptance.chain(self.server_name).server.origins
+        return self.server.origins
 
     async def post(self, *args: str) -> None:
         body = self.body()
@@ -82,22 +88,20 @@ class FormHandler(RelayHandler):
 
     async def _outcome(self, accepted: Accepted) -> Outcome:
         """Wait for the first attempt; a robot is told what a clean post would be told now."""
-        server = self.site.acceptance.chain(self.server_name).server.name
-        enabled = self.site.dispatcher.delivers(server)
+        dispatcher, name = self.site.dispatcher, self.server.name
         if accepted.message is None:
-            return Outcome("sent" if self.site.dispatcher.healthy(server) else "queued")
-        wait = self.site.settings.wait if enabled else 0
-        return await self.site.dispatcher.watches.wait(accepted.id, wait)
+            return Outcome("sent" if dispatcher.healthy(name) else "queued")
+        wait = self.site.settings.wait if dispatcher.delivers(name) else 0
+        return await dispatcher.watches.wait(accepted.id, wait)
 
     def _return_url(self, body: Body) -> str | None:
         """Find the page that a form without JavaScript comes back to, by its name."""
         name = body.fields.pop("return_to", None) if body.is_form else None
         if not name:
             return None
-        pages = self.site.acceptance.chain(self.server_name).server.return_to
-        if not isinstance(name, str) or name not in pages:
+        if not isinstance(name, str) or name not in self.server.return_to:
             raise InvalidSubmission({"return_to": ["no page of that name"]})
-        return pages[name]
+        return self.server.return_to[name]
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         if self.return_url is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from relay import acceptance, plugins
+from relay import composition, plugins
 from relay.chain import Chain
 from relay.message import Message, Submission, freeze
 from relay.settings import Settings
@@ -92,6 +92,6 @@ def compose(chain: Callable[..., Chain]) -> Callable[..., Message]:
     def make(given: Any, server: str = "contactform", media: str = "", **keys: Any) -> Message:
         fields = bodies.parse(media, given).fields if media else given
         built = chain(server, **keys)
-        return acceptance.compose(built, Submission(built.server.name, freeze(fields)))
+        return composition.compose(built, Submission(built.server.name, freeze(fields)))
 
     return make

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from relay import acceptance
+from relay import composition
 from relay.addresses import Address
 from relay.chain import Chain
 from relay.errors import ConfigurationError, InvalidSubmission
@@ -265,7 +265,7 @@ def test_what_is_wrong_is_refused_by_name(
 def test_a_file_is_refused_by_its_field(chain: Callable[..., Chain]) -> None:
     submission = Submission("contactform", FIELDS, files=("photo",))
     with pytest.raises(InvalidSubmission) as raised:
-        acceptance.compose(chain(), submission)
+        composition.compose(chain(), submission)
     assert list(raised.value.fields) == ["photo"]
 
 
