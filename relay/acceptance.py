@@ -103,34 +103,18 @@ class Acceptance:
             id = await self._keep_back(submission, chain.server, identity, token, decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
             return Accepted(id, None)
+        message = self._message(chain, submission)
+        before_commit(message)
+        await self._keep(message, chain.server, identity, token)
+        chain.observe("accepted", message=message)
+        return Accepted(message.id, message)
+
+    def _message(self, chain: Chain, submission: Submission) -> Message:
+        """Make the message, under an id that travels with it to the provider."""
         message = compose(chain, submission)
         check_policy(message, chain.server)
         id = message_id()
-        message = replace(message, id=id, metadata={**message.metadata, self._metadata_key: id})
-        before_commit(message)
-        await self._store.write(
-            outbox.add,
-            outbox.NewMessage(
-                id=id,
-                server=chain.server.name,
-                state="queued",
-                created_at=timestamp(id),
-                key=identity.key,
-                recipients=" ".join(address.email.lower() for address in message.recipients),
-                subject=_shown_subject(message),
-                document=documents.dump(message),
-                token=token,
-            ),
-        )
-        log.info(
-            "message.accepted",
-            id=id,
-            server=chain.server.name,
-            key=identity.key,
-            to=[self._shown(address) for address in message.recipients],
-        )
-        chain.observe("accepted", message=message)
-        return Accepted(id, message)
+        return replace(message, id=id, metadata={**message.metadata, self._metadata_key: id})
 
     async def _token(
         self, chain: Chain, submission: Submission, identity: Identity
@@ -145,6 +129,27 @@ class Acceptance:
         await self._store.read(tokens.check, digest, submission.received_at)
         return digest
 
+    async def _keep(
+        self, message: Message, server: Server, identity: Identity, token: bytes | None
+    ) -> None:
+        """Store a message for delivery."""
+        await self._store.write(
+            outbox.add,
+            outbox.NewMessage(
+                id=message.id,
+                server=server.name,
+                state="queued",
+                created_at=timestamp(message.id),
+                key=identity.key,
+                recipients=" ".join(address.email.lower() for address in message.recipients),
+                subject=_shown_subject(message),
+                document=documents.dump(message),
+                token=token,
+            ),
+        )
+        to = [self._shown(address) for address in message.recipients]
+        log.info("message.accepted", id=message.id, server=server.name, key=identity.key, to=to)
+
     async def _keep_back(
         self,
         submission: Submission,
@@ -153,6 +158,7 @@ class Acceptance:
         token: bytes | None,
         reason: str,
     ) -> str:
+        """Store a robot's submission for review; give its id."""
         id = message_id()
         await self._store.write(
             outbox.add,

@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -70,17 +70,9 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     """Read and check a settings file; raise ConfigurationError."""
     environment = os.environ if environment is None else environment
     path = path.resolve()
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path.name}: {error}") from None
+    content = resolved(_toml(path), environment, path)
     no_others(path.name, content, ("relay", "tokens", "keys", "servers"))
-    content = resolved(content, environment, path)
-    relay = dict(table_of(content, "relay", path.name))
-    relay |= _overrides(environment)
+    relay = {**table_of(content, "relay", path.name), **_overrides(environment)}
     values = check(RelayTable(), relay, f"{path.name} [relay]")
     limits = check(LimitsTable(), values["limits"], f"{path.name} [relay.limits]")
     tokens = check(TokensTable(), content.get("tokens", {}), f"{path.name} [tokens]")
@@ -89,18 +81,23 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     keys = _keys(table_of(content, "keys", path.name), servers, path)
     _existing(relay, servers, path)
     data = (path.parent / values["data"]).resolve()
-    values |= {
-        "path": path,
-        "data": data,
-        "database": _database(values["database"], data, path),
-        "trusted_proxies": tuple(values["trusted_proxies"]),
-        "limits": Limits(**limits),
-        "token_seconds": tokens["minutes"] * 60,
-        "token_key_required": tokens["key"] == "required",
-        "keys": keys,
-        "servers": MappingProxyType(servers),
-    }
+    values |= {"path": path, "data": data, "keys": keys, "servers": MappingProxyType(servers)}
+    values["database"] = _database(values["database"], data, path)
+    values["trusted_proxies"] = tuple(values["trusted_proxies"])
+    values["limits"] = Limits(**limits)
+    values["token_seconds"] = tokens["minutes"] * 60
+    values["token_key_required"] = tokens["key"] == "required"
     return Settings(**values)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path.name}: {error}") from None
 
 
 def _overrides(environment: Mapping[str, str]) -> dict[str, str]:
@@ -116,27 +113,16 @@ def _overrides(environment: Mapping[str, str]) -> dict[str, str]:
 def _servers(
     tables: Mapping[str, Any], switches: Mapping[str, bool], path: Path
 ) -> dict[str, ServerSettings]:
-    servers = {}
+    servers: dict[str, ServerSettings] = {}
     for name, table in tables.items():
         place = f"{path.name} [servers.{name}]"
         if not name.isascii() or not name.replace("_", "").replace("-", "").isalnum():
             raise ConfigurationError(f"{place}: a server's name has letters, digits, - and _ only")
+        if name.lower() in servers:
+            raise ConfigurationError(f"{place}: the same name as another server's but for case")
         values = check(ServerTable(), table, place)
         known = {key: values.pop(key) for key in ServerTable().fields}
-        known.pop("attachments")
-        known["max_age"] = known.pop("max_age_hours") * 3600
-        for key, value in switches.items():
-            known[key] = known[key] and value
-        for key in ("senders", "recipients", "origins"):
-            known[key] = None if known[key] is None else frozenset(known[key])
-        known["headers"] = frozenset(header.lower() for header in known["headers"])
-        known["return_to"] = MappingProxyType(known["return_to"])
-        known["plugins"], known["retry"] = tuple(known["plugins"]), tuple(known["retry"])
-        known["group"] = known["group"] or name
-        folders = (path.parent / "templates", Path(__file__).parent.parent / "plugins/templates")
-        server = Server(name=name.lower(), templates=tuple(map(str, folders)), **known)
-        if server.name in servers:
-            raise ConfigurationError(f"{place}: the same name as another server's but for case")
+        server = _server(name.lower(), known, switches, path)
         servers[server.name] = ServerSettings(server, MappingProxyType(values))
     for settings in servers.values():
         if settings.server.group not in servers:
@@ -144,6 +130,23 @@ def _servers(
             place = f"{path.name} [servers.{settings.server.name}]"
             raise ConfigurationError(f"{place} group: no such server{close}")
     return servers
+
+
+def _server(name: str, values: dict[str, Any], switches: Mapping[str, bool], path: Path) -> Server:
+    """Freeze a server's checked values; the switches of [relay] hold for every server."""
+    values.pop("attachments")
+    values["max_age"] = values.pop("max_age_hours") * 3600
+    values["group"] = values["group"].lower() or name
+    values["return_to"] = MappingProxyType(values["return_to"])
+    values["headers"] = frozenset(header.lower() for header in values["headers"])
+    for key, value in switches.items():
+        values[key] = values[key] and value
+    for key in ("senders", "recipients", "origins"):
+        values[key] = None if values[key] is None else frozenset(values[key])
+    for key in ("plugins", "retry"):
+        values[key] = tuple(values[key])
+    folders = (path.parent / "templates", Path(__file__).parent.parent / "plugins" / "templates")
+    return Server(name=name, templates=tuple(map(str, folders)), **values)
 
 
 def _keys(
@@ -154,22 +157,26 @@ def _keys(
         place = f"{path.name} [keys.{name}]"
         values = check(KeyTable(), table, place)
         secrets = [*values["secrets"], *([values["secret"]] if values["secret"] else [])]
-        if not secrets:
-            raise ConfigurationError(f"{place} secret: Missing data for required field.")
-        if any(len(secret.reveal()) < MIN_KEY_CHARACTERS for secret in secrets):
-            raise ConfigurationError(
-                f"{place} secret: has fewer than {MIN_KEY_CHARACTERS} characters"
-            )
         names = frozenset(server.lower() for server in values["servers"])
         for server in sorted(names - {"*"} - servers.keys()):
             close = nearest(server, servers)
             raise ConfigurationError(f"{place} servers: no server {server}{close}")
-        digests = tuple(digest(secret.reveal().encode()) for secret in secrets)
-        for other in keys:
-            if set(digests) & set(other.digests):
-                raise ConfigurationError(f"{place} secret: the same as that of keys.{other.id}")
-        keys.append(Key(name, values["kind"], names, digests))
+        keys.append(Key(name, values["kind"], names, _digests(secrets, keys, place)))
     return tuple(keys)
+
+
+def _digests(secrets: Sequence[Secret], keys: Sequence[Key], place: str) -> tuple[bytes, ...]:
+    """Digest a key's secrets, which must be long and nobody else's."""
+    if not secrets:
+        raise ConfigurationError(f"{place} secret: Missing data for required field.")
+    if any(len(secret.reveal()) < MIN_KEY_CHARACTERS for secret in secrets):
+        words = f"has fewer than {MIN_KEY_CHARACTERS} characters"
+        raise ConfigurationError(f"{place} secret: {words}")
+    digests = tuple(digest(secret.reveal().encode()) for secret in secrets)
+    for other in keys:
+        if set(digests) & set(other.digests):
+            raise ConfigurationError(f"{place} secret: the same as that of keys.{other.id}")
+    return digests
 
 
 def _existing(relay: Mapping[str, Any], servers: Mapping[str, ServerSettings], path: Path) -> None:

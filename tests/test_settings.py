@@ -165,6 +165,13 @@ def test_what_would_be_an_open_relay_is_refused(load: Load) -> None:
             build(load(anybody.replace('"mailbox"', delivering) + token))
 
 
+def test_names_of_servers_and_groups_know_no_case(load: Load) -> None:
+    member = '[servers.X]\nplugins = ["default"]\ngroup = "CONTACTFORM"\n'
+    read = load(MINIMAL.replace("contactform]", "ContactForm]") + member)
+    assert read.servers["contactform"].server.group == "contactform"
+    assert read.servers["x"].server.group == "contactform"
+
+
 def test_a_server_with_forms_has_a_sender(load: Load) -> None:
     with pytest.raises(ConfigurationError, match="sender: missing"):
         build(load(MINIMAL.replace('sender = "desk@example.gov"\n', "")))
