@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeGuard
 
 import structlog
 
@@ -147,11 +147,11 @@ class Attempts:
             attempt=settlement.claimed.tries + 1,
             seconds=round(settlement.ended_at - settlement.started_at, 3),
             **({"code": result.code} if isinstance(result, DeliveryError) else {}),
-            **({"dropped": len(result.dropped)} if isinstance(result, Receipt) else {}),
+            **({"dropped": len(result.dropped)} if _dropped(result) else {}),
         )
 
 
-def _dropped(result: Result) -> bool:
+def _dropped(result: Result) -> TypeGuard[Receipt]:
     return isinstance(result, Receipt) and bool(result.dropped)
 
 
