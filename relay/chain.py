@@ -28,13 +28,9 @@ class Chain:
         self.server = server
         self._hook = manager.hook
         self.schema: Schema | None = manager.hook.schema(server=server)
-        delivering = self.describe()["deliver"]
-        # The first deliver plugin delivers; the others of the list stand behind it.
-        behind = [manager.get_plugin(name) for name in delivering[1:]]
-        self._deliver = manager.subset_hook_caller("deliver", behind)
-        self.deliver_plugins = tuple(delivering)
-        first = manager.get_plugin(delivering[0]) if delivering else None
-        self.max_batch: int = getattr(first, "max_batch", 1)
+        self.deliver_plugins = tuple(self.describe()["deliver"])
+        delivering = manager.get_plugin(self.deliver_plugins[0]) if self.deliver_plugins else None
+        self.max_batch: int = getattr(delivering, "max_batch", 1)
 
     @property
     def takes_forms(self) -> bool:
@@ -62,7 +58,7 @@ class Chain:
         return message
 
     def deliver(self, messages: Sequence[Message]) -> Sequence[Receipt | DeliveryError] | None:
-        outcomes: Sequence[Receipt | DeliveryError] | None = self._deliver(
+        outcomes: Sequence[Receipt | DeliveryError] | None = self._hook.deliver(
             messages=messages, server=self.server
         )
         return outcomes

@@ -143,12 +143,12 @@ def test_a_server_without_forms_may_be_a_group(load: Load) -> None:
         build(load(toml(*BASE) + 'group = "post"\n' + group))
 
 
-def test_two_deliveries_stand_one_behind_the_other(load: Load, plugin: Any) -> None:
+def test_two_deliveries_in_one_list_are_refused(load: Load, plugin: Any) -> None:
     plugin(
         "second", '@hookimpl\ndef deliver(messages):\n    return [Receipt("2") for _ in messages]\n'
     )
-    chain = build(load(toml(*BASE, "second")))["mine"]
-    assert chain.deliver_plugins == ("mailbox", "second")
+    with pytest.raises(ConfigurationError, match="mailbox and second both deliver; keep one"):
+        build(load(toml(*BASE, "second")))
 
 
 def test_a_settings_hook_reads_the_servers_table(load: Load, plugin: Any) -> None:
