@@ -26,8 +26,9 @@ GRACE_SECONDS = 5.0
 # A settlement that the store refuses is tried again for this long; then the row stays `sending`
 # and is in doubt at the next start.
 SETTLE_SECONDS = 60.0
-# Messages kept in memory between acceptance and their first attempt.
-MAX_FRESH = 2000
+# Messages kept in memory between acceptance and their first attempt: as many as callers wait at
+# once, few enough that large ones do not fill the memory.
+MAX_FRESH = 500
 
 log = structlog.get_logger()
 

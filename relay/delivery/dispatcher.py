@@ -43,10 +43,11 @@ class Dispatcher:
         self._stopping = False
         self._alarm = asyncio.Event()
 
-    def expect(self, message: Message) -> None:
+    def expect(self, message: Message, server: str) -> None:
         """Keep a message that is about to be stored, and watch it: its outcome may come at once."""
         self.watches.open(message.id)
-        self._attempts.keep(message)
+        if self.delivers(server):
+            self._attempts.keep(message)
 
     def forget(self, message: Message) -> None:
         """Drop a message that was expected and could not be stored."""

@@ -61,7 +61,7 @@ class FormHandler(RelayHandler):
         expected: list[Message] = []
 
         def expect(message: Message) -> None:
-            dispatcher.expect(message)
+            dispatcher.expect(message, self.server.name)
             expected.append(message)
 
         try:
