@@ -133,6 +133,38 @@ def test_a_signal_stops_cleanly_after_finishing_what_runs(
     assert daemon.command("queue").stdout == ""
 
 
+def test_a_second_signal_stops_at_once_and_what_was_being_sent_is_in_doubt(
+    daemon: Daemon,
+) -> None:
+    with Provider() as provider:
+        daemon.settings.write_text(SHIPPED + PROVIDER.format(url=provider.url))
+        daemon.start()
+        key = daemon.made_keys()["application"]
+        failures: list[Exception] = []
+
+        def post() -> None:
+            try:
+                daemon.post("/rest/email/registry", key, data=FORM)
+            except requests.ConnectionError as error:
+                failures.append(error)
+
+        caller = threading.Thread(target=post)
+        caller.start()
+        assert provider.called.acquire(timeout=10)
+        daemon.process.send_signal(signal.SIGTERM)
+        while daemon.events()[-1]["event"] != "daemon.stopping":
+            pass
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.wait(2) == -signal.SIGTERM
+        daemon.process.stdout.close()
+        caller.join(10)
+        assert len(failures) == 1
+        daemon.start()
+        assert "in_doubt" in daemon.command("queue").stdout
+        assert daemon.stop() == 0
+        assert provider.calls == 1
+
+
 def test_a_killed_daemon_sends_what_was_queued_and_parks_what_it_was_sending(
     daemon: Daemon,
 ) -> None:
