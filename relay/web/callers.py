@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from functools import lru_cache
 from tornado.httputil import HTTPServerRequest
 
 from relay.errors import TooManyRequests
+
+_WITH_PORT = re.compile(r"\A(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{1,5})?\Z", re.ASCII)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -52,8 +55,10 @@ def caller(request: HTTPServerRequest, trusted: Sequence[Network]) -> Caller:
 
 @lru_cache(maxsize=4096)
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address; some proxies write a port behind it: `192.0.2.1:80`, `[2001:db8::1]:80`."""
+    host = _WITH_PORT.sub(lambda found: found[1] or found[2], text)
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
