@@ -6,7 +6,18 @@ from pathlib import Path
 
 import click
 
-from relay.commands import check, keys, mailbox, plugins, queue, reload, serve, status, try_form
+from relay.commands import (
+    check,
+    keys,
+    mailbox,
+    plugins,
+    queue,
+    reload,
+    screened,
+    serve,
+    status,
+    try_form,
+)
 from relay.errors import RelayError
 
 OWN_SETTINGS = Path(__file__).parent.parent / "settings.toml"
@@ -34,6 +45,7 @@ for command in (
     keys.keys,
     mailbox.mailbox,
     queue.queue,
+    screened.screened,
     status.status,
     reload.reload,
 ):

@@ -241,6 +241,23 @@ def test_two_secrets_of_one_key_live_together(tmp_path: Path) -> None:
             assert daemon.post("/emails", key, data=FORM).status_code == expected
 
 
+def test_what_a_robot_sent_is_listed_and_shown(daemon: Daemon) -> None:
+    with daemon:
+        key = daemon.made_keys()["application"]
+        sent = daemon.post("/emails", key, data=FORM)
+        caught = daemon.post("/emails", key, data={**FORM, "contact": "buy\x9bnow"})
+        assert caught.json() == sent.json()
+        id = caught.headers["X-Relay-Message-Id"]
+        [line] = daemon.command("screened").stdout.splitlines()
+        assert (line[:36], line.split()[-1]) == (id, "honeypot")
+        shown = json.loads(daemon.command("screened", "show", id).stdout)
+        assert shown == {**FORM, "contact": "buy\x9bnow"}
+        assert "\x9b" not in daemon.command("screened", "show", id).stdout
+        other = sent.headers["X-Relay-Message-Id"]
+        assert daemon.command("screened", "show", other).returncode == 1
+        assert daemon.command("mailbox").stdout.count("\n") == 1
+
+
 def test_health_is_told_without_a_key(daemon: Daemon) -> None:
     with daemon:
         reply = requests.get(f"{daemon.url}/healthz", timeout=5)

@@ -227,6 +227,7 @@ async def test_only_what_was_not_sent_can_be_revived(store: Store) -> None:
 PLANS = {
     "messages_queued": lambda c: outbox.claim(c, [ClaimOrder(1.0, 5, LANES)]),
     "messages_unsent": lambda c: listing.unsent(c, "z", 5),
+    "messages_screened": lambda c: listing.screened(c, "z", 5),
     "messages_mailbox": lambda c: listing.mailbox(c, "z", 5),
 }
 

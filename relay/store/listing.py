@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, func, or_, select
 from sqlalchemy.engine import Row
 
-from relay.store.schema import IN_MAILBOX, IS_QUEUED, IS_UNSENT, attempts, contents, messages
+from relay.store.schema import (
+    IN_MAILBOX,
+    IS_QUEUED,
+    IS_SCREENED,
+    IS_UNSENT,
+    attempts,
+    contents,
+    messages,
+)
 
 # How many messages one search looks through before it gives the page it has.
 SEARCH_SPAN = 20_000
@@ -64,6 +72,12 @@ def unsent(connection: Connection, below: str | None, limit: int, state: str | N
     listed = select(messages).where(IS_UNSENT).order_by(messages.c.id.desc())
     if state is not None:
         listed = listed.where(messages.c.state == state)
+    return _page(connection, listed, below, limit)
+
+
+def screened(connection: Connection, below: str | None, limit: int) -> Page:
+    """List the submissions that were kept back as a robot's."""
+    listed = select(messages).where(IS_SCREENED).order_by(messages.c.id.desc())
     return _page(connection, listed, below, limit)
 
 

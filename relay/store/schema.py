@@ -23,6 +23,7 @@ metadata = MetaData()
 # takes a partial index only for a condition that it can recognise.
 IS_QUEUED = text("messages.state = 'queued'")
 IS_UNSENT = text("messages.state NOT IN ('sent', 'screened')")
+IS_SCREENED = text("messages.state = 'screened'")
 IN_MAILBOX = text("messages.delivery = 'mailbox' AND messages.state = 'sent'")
 
 messages = Table(
@@ -49,6 +50,7 @@ messages = Table(
     Column("words", String(500)),
     Index("messages_queued", "due_at", sqlite_where=text("state = 'queued'")),
     Index("messages_unsent", "id", sqlite_where=text("state NOT IN ('sent', 'screened')")),
+    Index("messages_screened", "id", sqlite_where=text("state = 'screened'")),
     Index("messages_mailbox", "id", sqlite_where=text("delivery = 'mailbox' AND state = 'sent'")),
 )
 

@@ -27,6 +27,7 @@ def upgrade() -> None:
     for name, column, where in (
         ("messages_queued", "due_at", "state = 'queued'"),
         ("messages_unsent", "id", "state NOT IN ('sent', 'screened')"),
+        ("messages_screened", "id", "state = 'screened'"),
         ("messages_mailbox", "id", "delivery = 'mailbox' AND state = 'sent'"),
     ):
         op.create_index(name, "messages", [column], sqlite_where=sa.text(where))

@@ -1,0 +1,45 @@
+"""`screened`: the submissions that were kept back as a robot's."""
+
+import json
+import re
+from pathlib import Path
+
+import click
+
+from relay.commands.opened import reading
+from relay.store import listing
+from relay.times import shown
+
+
+@click.group(invoke_without_command=True)
+@click.option("--limit", default=50, show_default=True)
+@click.option("--below", help="Only what is older than this id: the next page.")
+@click.pass_context
+def screened(context: click.Context, limit: int, below: str | None) -> None:
+    """List the submissions that were kept back, newest first, with the reason."""
+    if context.invoked_subcommand is not None:
+        return
+    with reading(context.obj) as (_, store):
+        page = store.read_now(listing.screened, below, limit)
+    for row in page.rows:
+        click.echo(f"{row.id}  {shown(row.created_at)}  {row.server:16}  {row.words}")
+    if page.below:
+        click.echo(f"more: --below {page.below}", err=True)
+
+
+@screened.command()
+@click.argument("id")
+@click.pass_obj
+def show(path: Path, id: str) -> None:
+    """Print the fields of one, as they were submitted."""
+    with reading(path) as (_, store):
+        found = store.read_now(listing.find, id)
+    if found is None or found[0].state != "screened":
+        raise click.ClickException(f"no screened submission {id}")
+    fields = json.loads(found[1].document)["fields"]
+    # JSON leaves these as they are, and to a terminal they are commands.
+    text = json.dumps(fields, indent=2, ensure_ascii=False)
+    click.echo(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+_CONTROLS = re.compile("[\x7f-\x9f]")
