@@ -17,6 +17,19 @@ from relay.commands.banner import LAST_LINE
 ROOT = Path(__file__).parent.parent
 
 
+# A server that delivers through a provider, quickly given up on and quickly tried again.
+REGISTRY = """
+[servers.registry]
+plugins = ["bearer_token", "session_token", "default", "postmark"]
+sender = "Registry <registry@example.gov>"
+recipients = ["@example.gov"]
+postmark_token = {{ env = "POSTMARK_TOKEN" }}
+postmark_url = "{url}"
+deadline = 3
+retry = [1]
+"""
+
+
 class Daemon:
     """Starts `run.py serve` with a settings file; leaving the context stops it.
 

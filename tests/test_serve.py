@@ -11,7 +11,7 @@ from typing import Self
 import pytest
 import requests
 
-from tests.daemon import ROOT, Daemon
+from tests.daemon import REGISTRY, ROOT, Daemon
 
 SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 
@@ -21,17 +21,6 @@ FORM = {
     "subject": "I have a great idea",
     "message": "Make the roads green.",
 }
-
-PROVIDER = """
-[servers.registry]
-plugins = ["bearer_token", "session_token", "default", "postmark"]
-sender = "Registry <registry@example.gov>"
-recipients = ["@example.gov"]
-postmark_token = {{ env = "POSTMARK_TOKEN" }}
-postmark_url = "{url}"
-deadline = 3
-retry = [1]
-"""
 
 
 @pytest.fixture
@@ -110,7 +99,7 @@ def test_a_signal_stops_cleanly_after_finishing_what_runs(
     daemon: Daemon, number: signal.Signals
 ) -> None:
     with Provider() as provider:
-        daemon.settings.write_text(SHIPPED + PROVIDER.format(url=provider.url))
+        daemon.settings.write_text(SHIPPED + REGISTRY.format(url=provider.url))
         daemon.start()
         replies: list[requests.Response] = []
         key = daemon.made_keys()["application"]
@@ -137,7 +126,7 @@ def test_a_second_signal_stops_at_once_and_what_was_being_sent_is_in_doubt(
     daemon: Daemon,
 ) -> None:
     with Provider() as provider:
-        daemon.settings.write_text(SHIPPED + PROVIDER.format(url=provider.url))
+        daemon.settings.write_text(SHIPPED + REGISTRY.format(url=provider.url))
         daemon.start()
         key = daemon.made_keys()["application"]
         failures: list[Exception] = []
@@ -169,14 +158,14 @@ def test_a_killed_daemon_sends_what_was_queued_and_parks_what_it_was_sending(
     daemon: Daemon,
 ) -> None:
     with Provider() as provider:
-        off = PROVIDER.replace("[servers.registry]", "[servers.registry]\nenabled = false")
+        off = REGISTRY.replace("[servers.registry]", "[servers.registry]\nenabled = false")
         daemon.settings.write_text(SHIPPED + off.format(url=provider.url))
         daemon.start()
         key = daemon.made_keys()["application"]
         queued = daemon.post("/rest/email/registry", key, data=FORM)
         assert queued.json()["response"] == "Message queued"
         assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
-        daemon.settings.write_text(SHIPPED + PROVIDER.format(url=provider.url))
+        daemon.settings.write_text(SHIPPED + REGISTRY.format(url=provider.url))
         daemon.start()
         assert provider.called.acquire(timeout=10)
         assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL

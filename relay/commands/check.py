@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from relay import keys as made_keys
-from relay import plugins, settings
 from relay.chain import Chain
+from relay.commands.opened import built
 from relay.settings import Settings
 from relay.store.database import SAFE_SQLITE
 
@@ -23,9 +22,7 @@ SAFE_PYTHON = {(3, 11): 15, (3, 12): 13, (3, 13): 12, (3, 14): 3}
 @click.pass_obj
 def check(path: Path, *, strict: bool) -> None:
     """Check the settings without starting; list what production still needs."""
-    read = settings.load(path)
-    made = tuple(one.key for one in made_keys.made(read.data, make=False).values())
-    chains = plugins.build(read, read.keys or made)
+    read, chains = built(path)
     click.echo(f"{read.path}: {len(chains)} servers, {len(read.keys)} keys, in order")
     notes = [*_installation(read), *_servers(chains), *_machine()]
     for note in notes:

@@ -6,6 +6,10 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import click
+
+from relay import settings
+
 SECONDS = 30.0
 
 
@@ -18,6 +22,14 @@ class _Connection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(SECONDS)
         self.sock.connect(str(self._path))
+
+
+def ask_running(path: Path, method: str, what: str) -> dict[str, Any]:
+    """Call the daemon of a settings file; end the command if there is none."""
+    answer = ask(settings.load(path).data, method, what)
+    if answer is None:
+        raise click.ClickException("no daemon runs on these settings")
+    return answer
 
 
 def ask(data: Path, method: str, path: str, argument: Any = None) -> dict[str, Any] | None:

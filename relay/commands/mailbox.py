@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from relay.commands.opened import reading
+from relay.commands.paging import paged, print_page
 from relay.ids import timestamp
 from relay.mime import as_bytes
 from relay.store import documents, listing
@@ -13,8 +14,7 @@ from relay.times import shown
 
 @click.group(invoke_without_command=True)
 @click.option("--search", default="", help="Only with this in a recipient or the subject.")
-@click.option("--limit", default=20, show_default=True)
-@click.option("--below", help="Only what is older than this id: the next page.")
+@paged(limit=20)
 @click.pass_context
 def mailbox(context: click.Context, search: str, limit: int, below: str | None) -> None:
     """List the messages that the mailbox took, newest first."""
@@ -22,10 +22,9 @@ def mailbox(context: click.Context, search: str, limit: int, below: str | None) 
         return
     with reading(context.obj) as (_, store):
         page = store.read_now(listing.mailbox, below, limit, search)
-    for row in page.rows:
-        click.echo(f"{row.id}  {shown(timestamp(row.id))}  {row.recipients}  {row.subject}")
-    if page.below:
-        click.echo(f"more: --below {page.below}", err=True)
+    print_page(
+        page, lambda row: f"{row.id}  {shown(timestamp(row.id))}  {row.recipients}  {row.subject}"
+    )
 
 
 @mailbox.command()

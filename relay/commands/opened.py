@@ -1,13 +1,21 @@
-"""The store, as a command reads it: beside a daemon, or alone."""
+"""What commands open: the chains as a daemon would build them, the store beside one or alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from relay import settings
+from relay import keys, plugins, settings
+from relay.chain import Chain
 from relay.errors import ConfigurationError
 from relay.settings import Settings
 from relay.store.database import Store
+
+
+def built(path: Path) -> tuple[Settings, dict[str, Chain]]:
+    """Give the settings and every server's chain; make nothing that is not there yet."""
+    read = settings.load(path)
+    made = tuple(one.key for one in keys.made(read.data, make=False).values())
+    return read, plugins.build(read, read.keys or made)
 
 
 @contextmanager

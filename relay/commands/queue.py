@@ -2,12 +2,14 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from relay import settings
 from relay.commands.daemon import ask
 from relay.commands.opened import reading, writing
+from relay.commands.paging import paged, print_page
 from relay.store import listing, outbox
 from relay.times import age, shown
 
@@ -16,8 +18,7 @@ STATES = ["queued", "sending", "in_doubt", "failed", "expired"]
 
 @click.group(invoke_without_command=True)
 @click.option("--state", type=click.Choice(STATES))
-@click.option("--limit", default=50, show_default=True)
-@click.option("--below", help="Only what is older than this id: the next page.")
+@paged(limit=50)
 @click.pass_context
 def queue(context: click.Context, state: str | None, limit: int, below: str | None) -> None:
     """List the messages that were not sent, newest first."""
@@ -26,13 +27,12 @@ def queue(context: click.Context, state: str | None, limit: int, below: str | No
     with reading(context.obj) as (_, store):
         page = store.read_now(listing.unsent, below, limit, state)
     now = time.time()
-    for row in page.rows:
-        old, tries = age(now - row.created_at), f"{row.tries} tries"
-        click.echo(
-            f"{row.id}  {row.state:8}  {row.server:16}  {old:>4}  {tries:8}  {row.words or ''}"
-        )
-    if page.below:
-        click.echo(f"more: --below {page.below}", err=True)
+    print_page(page, lambda row: _line(row, now))
+
+
+def _line(row: Any, now: float) -> str:
+    old, tries = age(now - row.created_at), f"{row.tries} tries"
+    return f"{row.id}  {row.state:8}  {row.server:16}  {old:>4}  {tries:8}  {row.words or ''}"
 
 
 @queue.command()

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from relay import settings
-from relay.commands.daemon import ask
+from relay.commands.daemon import ask_running
 from relay.errors import ConfigurationError
 
 
@@ -13,9 +12,7 @@ from relay.errors import ConfigurationError
 @click.pass_obj
 def reload(path: Path) -> None:
     """Have the running daemon read its settings again; say what is wrong with them."""
-    answer = ask(settings.load(path).data, "POST", "/reload")
-    if answer is None:
-        raise click.ClickException("no daemon runs on these settings")
-    if answer["problem"]:
-        raise ConfigurationError(answer["problem"])
+    problem = ask_running(path, "POST", "/reload")["problem"]
+    if problem:
+        raise ConfigurationError(problem)
     click.echo("settings read")

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from relay.commands.opened import reading
+from relay.commands.paging import paged, print_page
 from relay.store import listing
 from relay.times import shown
 
 
 @click.group(invoke_without_command=True)
-@click.option("--limit", default=50, show_default=True)
-@click.option("--below", help="Only what is older than this id: the next page.")
+@paged(limit=50)
 @click.pass_context
 def screened(context: click.Context, limit: int, below: str | None) -> None:
     """List the submissions that were kept back, newest first, with the reason."""
@@ -21,10 +21,7 @@ def screened(context: click.Context, limit: int, below: str | None) -> None:
         return
     with reading(context.obj) as (_, store):
         page = store.read_now(listing.screened, below, limit)
-    for row in page.rows:
-        click.echo(f"{row.id}  {shown(row.created_at)}  {row.server:16}  {row.words}")
-    if page.below:
-        click.echo(f"more: --below {page.below}", err=True)
+    print_page(page, lambda row: f"{row.id}  {shown(row.created_at)}  {row.server:16}  {row.words}")
 
 
 @screened.command()

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from relay import keys as made_keys
-from relay import plugins, settings
 from relay.chain import Chain
+from relay.commands.opened import built
 from relay.composition import validate
 from relay.errors import ConfigurationError, RelayError, SubmissionError
 from relay.forms import ALIASES, CONTROL_FIELDS, Form
@@ -29,9 +28,8 @@ def try_form(path: Path, server: str, file: Any, key: str, *, session: bool) -> 
 
     Print each hook's verdict, the fields that nobody used, and the message.
     """
-    read = settings.load(path)
-    made = tuple(one.key for one in made_keys.made(read.data, make=False).values())
-    chain = plugins.build(read, read.keys or made).get(server.lower())
+    read, chains = built(path)
+    chain = chains.get(server.lower())
     if chain is None or not chain.takes_forms:
         raise ConfigurationError(f"{read.path.name}: no server {server} takes forms")
     content = file.read().strip()

@@ -19,25 +19,16 @@ from typing import Any
 import pytest
 import requests
 
-from tests.daemon import Daemon
+from tests.daemon import REGISTRY, Daemon
 
 KILLS = 12
 CALLERS = 4
 KEY = "application-key-application-key-0"
 
-SETTINGS = """
+KEYS = """
 [keys.application]
-secret = {{ env = "APPLICATION_KEY" }}
+secret = { env = "APPLICATION_KEY" }
 servers = ["*"]
-
-[servers.registry]
-plugins = ["bearer_token", "session_token", "default", "postmark"]
-sender = "Registry <registry@example.gov>"
-recipients = ["@example.gov"]
-postmark_token = {{ env = "POSTMARK_TOKEN" }}
-postmark_url = "{url}"
-deadline = 3
-retry = [1]
 """
 
 
@@ -122,7 +113,7 @@ def test_nothing_answered_is_lost_and_nothing_is_sent_twice(
     tmp_path: Path, provider: Provider
 ) -> None:
     secrets = {"APPLICATION_KEY": KEY, "POSTMARK_TOKEN": "postmark-server-token"}
-    daemon = Daemon(tmp_path, SETTINGS.format(url=provider.url), secrets)
+    daemon = Daemon(tmp_path, KEYS + REGISTRY.format(url=provider.url), secrets)
     daemon.start()
     port = int(daemon.url.rpartition(":")[2])
     daemon.environment["RELAY_PORT"] = str(port)
