@@ -52,7 +52,7 @@ class Site:
         self.requests = Running()
         self.listening: tuple[str, int] = (settings.host, settings.port)
         self.pages: tuple[str, int] | None = settings.pages
-        self._adopt(settings, self._chains(settings))
+        self._adopt(settings, plugins.build(settings, self._keys(settings)))
         self.dispatcher = Dispatcher(self.store, self.chains)
 
     def open(self) -> None:
@@ -81,9 +81,9 @@ class Site:
             if getattr(settings, name) != getattr(self.settings, name):
                 words = "cannot change while the daemon runs; restart it"
                 raise ConfigurationError(f"{settings.path.name} [relay] {name}: {words}")
-        chains = self._chains(settings)
+        chains = plugins.build(settings, self._keys(settings))
         self._adopt(settings, chains)
-        self.dispatcher.chains = chains
+        self.dispatcher.adopt(chains)
         self._accept_with(settings)
         self.dispatcher.wake()
 
@@ -94,7 +94,10 @@ class Site:
     @property
     def keys(self) -> tuple[Key, ...]:
         """Every key that is valid here."""
-        return self.settings.keys or tuple(made.key for made in self.made_keys.values())
+        return self._keys(self.settings)
+
+    def _keys(self, settings: Settings) -> tuple[Key, ...]:
+        return settings.keys or tuple(made.key for made in self.made_keys.values())
 
     @property
     def own_origins(self) -> set[str]:
@@ -103,10 +106,6 @@ class Site:
         for listening in filter(None, (self.listening, self.pages)):
             origins |= local_origins(*listening)
         return origins
-
-    def _chains(self, settings: Settings) -> dict[str, Chain]:
-        made = tuple(made.key for made in self.made_keys.values())
-        return plugins.build(settings, settings.keys or made)
 
     def _adopt(self, settings: Settings, chains: dict[str, Chain]) -> None:
         self.settings = settings

@@ -6,7 +6,6 @@ from marshmallow import ValidationError
 
 from relay.chain import Chain
 from relay.errors import InvalidSubmission, UnknownServer
-from relay.forms import Form
 from relay.message import Message, Submission
 
 
@@ -26,11 +25,11 @@ def validate(chain: Chain, submitted: Mapping[str, object]) -> Mapping[str, obje
     if chain.schema is None:
         raise UnknownServer
     try:
-        form = chain.schema.load(submitted)
+        form: Mapping[str, object] = chain.schema.load(submitted)
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise InvalidSubmission({name: _words(value) for name, value in messages.items()}) from None
-    return form if isinstance(form, Mapping) else Form(form, submitted)
+    return form
 
 
 def _words(messages: object) -> list[str]:

@@ -16,6 +16,7 @@ from relay import retry
 from relay.app import Site, make_app, make_site
 from relay.settings import Settings
 from relay.store import listing
+from relay.store import outbox as store_outbox
 from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
 from tests.fake_postmark import FakePostmark, error
 
@@ -452,6 +453,38 @@ async def test_observers_learn_what_became_of_a_message(
         ("screened", "four", "honeypot"),
         ("expired", "two", "503/0"),
     ]
+
+
+@pytest.mark.gen_test
+async def test_a_backlog_larger_than_one_claim_is_delivered_without_a_further_push(
+    site: Site,
+    post: Post,
+    outbox: Outbox,
+    load: Callable[[str], Settings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(store_outbox, "MAX_CLAIM", 10)
+    boxed = """
+[servers.boxed]
+plugins = ["bearer_token", "session_token", "default", "mailbox"]
+sender = "boxed@example.gov"
+recipients = ["@example.gov"]
+enabled = false
+"""
+    toml = (
+        SETTINGS.replace('"paused"]', '"paused", "boxed"]', 1).format(
+            url="http://127.0.0.1:1", wait=30
+        )
+        + boxed
+    )
+    site.reload(load(toml))
+    forms = [{**FORM, "subject": str(number)} for number in range(45)]
+    replies = await asyncio.gather(*(post("/rest/email/boxed", form) for form in forms))
+    assert {reply.json["response"] for reply in replies} == {"Message queued"}
+    site.reload(load(toml.replace(boxed, boxed.replace("enabled = false", ""))))
+    while site.dispatcher.waiting:
+        await site.store.read(listing.count_unsent)
+    assert outbox.states() == ["sent"] * 45
 
 
 @pytest.mark.gen_test

@@ -83,9 +83,10 @@ class Attempts:
             for one, result in zip(claimed, outcome, strict=True)
         ]
         stored = await self._settle(settlements)
-        for settlement, message, result in zip(settlements, found, outcome, strict=True):
+        ends = zip(settlements, stored, found, outcome, strict=True)
+        for settlement, done, message, result in ends:
             self._tell(settlement, result)
-            if isinstance(message, Message):
+            if done and isinstance(message, Message):
                 _observe(chains[settlement.claimed.server], settlement.state, message, result)
         return [one for one, done in zip(settlements, stored, strict=True) if done]
 

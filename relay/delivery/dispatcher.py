@@ -24,12 +24,11 @@ log = structlog.get_logger()
 class Dispatcher:
     """Delivers the outbox of one installation, with `senders` calls at a time.
 
-    `deliver_waiting` is one pass, `run` the endless loop around it; `stored` makes a pass of its
-    own. Nothing starts before one of them is called. `chains` may be replaced at any time.
+    `deliver_waiting` is one pass, `run` the endless loop around it; `queued` makes a pass of its
+    own. Nothing starts before one of them is called.
     """
 
     def __init__(self, store: Store, chains: Mapping[str, Chain], senders: int = 16) -> None:
-        self.chains = chains
         self.watches = Watches()
         self.waiting = 0
         self._store = store
@@ -42,6 +41,19 @@ class Dispatcher:
         self._more = False
         self._stopping = False
         self._alarm = asyncio.Event()
+        self.adopt(chains)
+
+    def adopt(self, chains: Mapping[str, Chain]) -> None:
+        """Deliver by these chains from here on; attempts that run keep the ones they began with."""
+        self._chains = chains
+        enabled = {name for name, chain in chains.items() if chain.server.enabled}
+        # Mail of a server is sent where it and its group are enabled, and by the group.
+        self._lanes = {
+            name: Lane(chain.server.group, chains[chain.server.group].max_batch)
+            for name, chain in chains.items()
+            if {name, chain.server.group} <= enabled
+        }
+        self._first_only = [name for name in self._lanes if not _retries(name, chains)]
 
     def expect(self, message: Message, server: str) -> None:
         """Keep a message that is about to be stored, and watch it: its outcome may come at once."""
@@ -54,23 +66,18 @@ class Dispatcher:
         self.watches.close(message.id)
         self._attempts.drop(message)
 
-    def stored(self) -> None:
-        """Take note that an expected message was stored, and deliver it."""
-        self.waiting += 1
-        self.wake()
-
-    def revived(self) -> None:
-        """Take note of a message that an operator queued again, and deliver it."""
+    def queued(self) -> None:
+        """Take note that a message was queued, new or again, and deliver it."""
         self.waiting += 1
         self.wake()
 
     def healthy(self, server: str) -> bool:
         """Tell whether a message of this server stored now would most likely be sent at once."""
-        return self.delivers(server) and self._group(server) not in self._failing
+        return self.delivers(server) and self._lanes[server].name not in self._failing
 
     def delivers(self, server: str) -> bool:
         """Tell whether mail of this server may be sent at all."""
-        return server in self._open_servers()
+        return server in self._lanes
 
     def wake(self) -> None:
         """Claim what is due, soon; several calls before that are one."""
@@ -95,7 +102,7 @@ class Dispatcher:
             self._alarm.clear()
             self.wake()
             try:
-                due = await self._store.read(listing.next_due, self._open_servers())
+                due = await self._store.read(listing.next_due, list(self._lanes))
             except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
                 log.error("outbox.unreadable", **trace(error))
                 due = None
@@ -133,16 +140,10 @@ class Dispatcher:
         if free <= 0 or self._stopping:
             self._more = True
             return set()
-        chains = self.chains  # the same ones for claim and attempt, whatever is read meanwhile
-        servers = self._open_servers()
-        order = ClaimOrder(
-            now,
-            free,
-            {name: self._lane(name) for name in servers},
-            [name for name in servers if not self._retries(name)],
-        )
+        chains = self._chains  # the same ones for claim and attempt, whatever is read meanwhile
+        order = ClaimOrder(now, free, self._lanes, self._first_only)
         calls = await self._store.write(outbox.claim, order)
-        self._more = len(calls) == free
+        self._more = len(calls) == free or sum(map(len, calls)) == outbox.MAX_CLAIM
         ahead = now - time.time()
         return {self._start(call, chains, ahead) for call in calls}
 
@@ -181,18 +182,8 @@ class Dispatcher:
         if self._more:
             self.wake()
 
-    def _group(self, server: str) -> str:
-        return self.chains[server].server.group
 
-    def _open_servers(self) -> list[str]:
-        """Name the servers whose mail may be sent: they and their group are enabled."""
-        enabled = {name for name, chain in self.chains.items() if chain.server.enabled}
-        return [name for name in enabled if self._group(name) in enabled]
-
-    def _lane(self, server: str) -> Lane:
-        group = self._group(server)
-        return Lane(group, self.chains[group].max_batch)
-
-    def _retries(self, server: str) -> bool:
-        chain, group = self.chains[server], self.chains[self._group(server)]
-        return chain.server.queue_enabled and group.server.queue_enabled
+def _retries(server: str, chains: Mapping[str, Chain]) -> bool:
+    """Tell whether what was tried before is tried again, by the server and by its group."""
+    chain = chains[server]
+    return chain.server.queue_enabled and chains[chain.server.group].server.queue_enabled

@@ -53,7 +53,7 @@ class RetryHandler(ControlHandler):
         id = str(json_decode(self.request.body)["id"])
         revived = await self.site.store.write(outbox.revive, (id, time.time()))
         if revived:
-            self.site.dispatcher.revived()
+            self.site.dispatcher.queued()
         self.write({"revived": revived})
 
 

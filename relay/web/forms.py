@@ -45,7 +45,7 @@ class FormHandler(RelayHandler):
         body = self.body()
         self.return_url = self._return_url(body)
         # Only now, so that a visitor without JavaScript comes back to the page with it.
-        self.take(self.site.post_limiter)
+        self.site.post_limiter.take(self.caller)
         accepted = await self._accept(body)
         self.set_header("X-Relay-Message-Id", accepted.id)
         outcome = await self._outcome(accepted)
@@ -71,7 +71,7 @@ class FormHandler(RelayHandler):
                 dispatcher.forget(message)
             raise
         if accepted.message is not None:
-            dispatcher.stored()
+            dispatcher.queued()
         return accepted
 
     def _submission(self, body: Body) -> Submission:

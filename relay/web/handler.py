@@ -23,7 +23,7 @@ from relay.errors import (
 from relay.ids import request_id
 from relay.logs import trace
 from relay.web import bodies, cors, replies
-from relay.web.callers import Caller, Limiter, caller
+from relay.web.callers import Caller, caller
 
 if TYPE_CHECKING:
     from relay.app import Site
@@ -196,10 +196,6 @@ class RelayHandler(RequestHandler):
         if self._counted:
             self._counted = False
             self.site.requests.end()
-
-    def take(self, limiter: Limiter) -> None:
-        """Count this call against a limit."""
-        limiter.take(self.caller)
 
 
 class NotFoundHandler(RelayHandler):

@@ -23,7 +23,7 @@ class TokenHandler(RelayHandler):
             given = "Authorization" in self.request.headers
             raise AuthenticationFailed(reason="unknown_key" if given else "no_header")
         if key is None or key.kind != "secret":
-            self.take(self.site.token_limiter)
+            self.site.token_limiter.take(self.caller)
 
     def _key(self) -> Key | None:
         token = token_of(self.request.headers.get("Authorization", ""))
