@@ -538,5 +538,5 @@ def test_a_site_starts_nothing_by_itself(settings: Settings, io_loop: IOLoop) ->
     before = set(threading.enumerate())
     site = make_site(settings)
     make_app(site)
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # one of an earlier test may end meanwhile
     assert not site.store.path.exists()
