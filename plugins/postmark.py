@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from relay import (
+    Account,
     DeliveryDeferred,
     DeliveryError,
     DeliveryFailed,
@@ -43,6 +44,12 @@ def settings() -> Mapping[str, fields.Field]:
             load_default="outbound", validate=validate.Length(min=1, max=100)
         ),
     }
+
+
+@hookimpl
+def account(server: Server) -> Account:
+    """Templates that are not stored here are Postmark's to find."""
+    return Account(server.options["postmark_url"].rstrip("/"), server.options["postmark_token"])
 
 
 @hookimpl

@@ -30,6 +30,8 @@ from relay.forms import EmailForm, base_message, plain_message, templated
 from relay.hookspecs import hookimpl
 from relay.keys import find_key, token_of
 from relay.message import (
+    Account,
+    Attachment,
     Claim,
     Decoy,
     Identity,
@@ -46,7 +48,9 @@ from relay.text import as_html, clean_html
 from relay.wording import template_file
 
 __all__ = [
+    "Account",
     "Address",
+    "Attachment",
     "AuthenticationFailed",
     "Claim",
     "ConfigurationError",

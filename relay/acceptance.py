@@ -5,27 +5,30 @@ What a robot sent is stored too, apart, and answered as if it were a message.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
-from relay.addresses import Address
+from relay import records
 from relay.chain import Chain
 from relay.composition import compose
 from relay.errors import (
     AuthenticationFailed,
+    InvalidSubmission,
     SubmissionError,
+    TemplateNotFound,
+    TemplateRenderError,
     TokenRefused,
     Unavailable,
     UnknownServer,
 )
 from relay.ids import message_id, timestamp
-from relay.logs import fingerprint
 from relay.message import Identity, Message, Server, Submission
 from relay.policy import check_policy
 from relay.secret import Secret, keyed_digest
 from relay.store import documents, outbox, tokens
 from relay.store.database import Store
+from relay.templates.library import Library, Warnings
 
 FULL_RETRY_AFTER_SECONDS = 120
 
@@ -43,15 +46,17 @@ class Accepted:
 class Acceptance:
     """Judges submissions and stores what they make.
 
-    chains: every server's chain, by name. secret: what tokens are hashed with. metadata_key: the
-    name under which a message carries its own id to the provider. waiting: how many messages are
-    stored and not settled; above `max_waiting` nothing more is taken (0: no limit).
+    chains: every server's chain, by name. library: the stored templates. secret: what tokens are
+    hashed with. metadata_key: the name under which a message carries its own id to the provider.
+    waiting: how many messages are stored and not settled; above `max_waiting` nothing more is taken
+    (0: no limit).
     """
 
     def __init__(
         self,
         store: Store,
         chains: Mapping[str, Chain],
+        library: Library,
         *,
         secret: Secret,
         metadata_key: str,
@@ -61,6 +66,7 @@ class Acceptance:
     ) -> None:
         self._store = store
         self._chains = chains
+        self._library = library
         self._secret = secret
         self._metadata_key = metadata_key
         self._unknown_server = unknown_server.lower()
@@ -103,18 +109,27 @@ class Acceptance:
             id = await self._keep_back(submission, chain.server, identity, token, decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
             return Accepted(id, None)
-        message = self._message(chain, submission)
+        message, warnings = await self._message(chain, submission)
         before_commit(message)
-        await self._keep(message, chain.server, identity, token)
+        record = records.record(message, chain.server, identity.key, warnings, token)
+        await self._store.write(outbox.add, record)
+        records.log_accepted(message, record, self._secret)
         chain.observe("accepted", message=message)
         return Accepted(message.id, message)
 
-    def _message(self, chain: Chain, submission: Submission) -> Message:
-        """Make the message, under an id that travels with it to the provider."""
+    async def _message(self, chain: Chain, submission: Submission) -> tuple[Message, Warnings]:
+        """Make the message, rendered where its template is stored here."""
         message = compose(chain, submission)
         check_policy(message, chain.server)
-        id = message_id()
-        return replace(message, id=id, metadata={**message.metadata, self._metadata_key: id})
+        message = records.identified(message, self._metadata_key)
+        if message.template is None:
+            return message, ()
+        try:
+            return await self._library.rendered(message, chain.server.group)
+        except TemplateNotFound:
+            return message, ()  # the provider may have it
+        except TemplateRenderError as error:
+            raise InvalidSubmission({"template_id": [str(error)]}, reason="template") from None
 
     async def _token(
         self, chain: Chain, submission: Submission, identity: Identity
@@ -128,27 +143,6 @@ class Acceptance:
         digest = token_digest(self._secret, claim.token)
         await self._store.read(tokens.check, digest, submission.received_at)
         return digest
-
-    async def _keep(
-        self, message: Message, server: Server, identity: Identity, token: bytes | None
-    ) -> None:
-        """Store a message for delivery."""
-        await self._store.write(
-            outbox.add,
-            outbox.NewMessage(
-                id=message.id,
-                server=server.name,
-                state="queued",
-                created_at=timestamp(message.id),
-                key=identity.key,
-                recipients=" ".join(address.email.lower() for address in message.recipients),
-                subject=_shown_subject(message),
-                document=documents.dump(message),
-                token=token,
-            ),
-        )
-        to = [self._shown(address) for address in message.recipients]
-        log.info("message.accepted", id=message.id, server=server.name, key=identity.key, to=to)
 
     async def _keep_back(
         self,
@@ -176,9 +170,6 @@ class Acceptance:
         log.info("submission.screened", id=id, server=server.name, reason=reason)
         return id
 
-    def _shown(self, address: Address) -> str:
-        return f"{fingerprint(self._secret, address)}@{address.domain}"
-
 
 def token_digest(secret: Secret, token: int) -> bytes:
     """Give the form in which a session token is stored."""
@@ -191,10 +182,3 @@ def _identify(chain: Chain, submission: Submission) -> Identity:
         given = submission.headers.get("authorization") or submission.fields.get("key")
         raise AuthenticationFailed(reason="unknown_key" if given else "no_header")
     return identity
-
-
-def _shown_subject(message: Message) -> str:
-    if message.subject is not None:
-        return message.subject
-    given = (message.model or {}).get("subject", "")
-    return given if isinstance(given, str) else ""

@@ -14,8 +14,9 @@ from relay.errors import ConfigurationError
 from relay.keys import MadeKey, hashing_secret
 from relay.message import Key
 from relay.settings import Settings
-from relay.store import listing, outbox, remembered, tokens
+from relay.store import listing, outbox, remembered, servers, tokens
 from relay.store.database import Store
+from relay.templates.library import Library
 from relay.web import forms, health
 from relay.web import tokens as token_routes
 from relay.web.callers import Limiter, Running
@@ -48,6 +49,7 @@ class Site:
             words = f"cannot be written: {error.strerror}"
             raise ConfigurationError(f"[relay] data {settings.data} {words}") from None
         self.store = Store(settings.database, settings.data)
+        self.library = Library(self.store)
         self.stopping = False
         self.requests = Running()
         self.listening: tuple[str, int] = (settings.host, settings.port)
@@ -87,6 +89,13 @@ class Site:
         self._accept_with(settings)
         self.dispatcher.wake()
 
+    async def server_numbers(self) -> dict[str, int]:
+        """Give every server's number, by name, also of servers that are no longer there."""
+        known = await self.store.read(servers.numbers)
+        if self.chains.keys() <= known.keys():
+            return known
+        return await self.store.write(servers.number, sorted(self.chains))
+
     async def forget_tokens(self) -> None:
         """Drop session tokens that expired long ago."""
         await self.store.write(tokens.forget, time.time())
@@ -120,6 +129,7 @@ class Site:
         self.acceptance = Acceptance(
             self.store,
             self.chains,
+            self.library,
             secret=self.secret,
             metadata_key=self.metadata_key,
             unknown_server=settings.unknown_server,

@@ -10,7 +10,16 @@ from marshmallow import Schema
 
 from relay import hookspecs
 from relay.errors import DeliveryError
-from relay.message import Claim, Decoy, Identity, Message, Receipt, Server, Submission
+from relay.message import (
+    Account,
+    Claim,
+    Decoy,
+    Identity,
+    Message,
+    Receipt,
+    Server,
+    Submission,
+)
 
 SLOW_SECONDS = 1.0
 
@@ -21,13 +30,14 @@ class Chain:
     """A server and its plugins in call order; each deciding hook is a method.
 
     `max_batch` is how many messages its delivery takes in one call: what the plugin's own
-    `max_batch` says, or one.
+    `max_batch` says, or one. `account` is the provider's, if it has templates of its own.
     """
 
     def __init__(self, server: Server, manager: pluggy.PluginManager) -> None:
         self.server = server
         self._hook = manager.hook
         self.schema: Schema | None = manager.hook.schema(server=server)
+        self.account: Account | None = manager.hook.account(server=server)
         self.deliver_plugins = tuple(self.describe()["deliver"])
         delivering = manager.get_plugin(self.deliver_plugins[0]) if self.deliver_plugins else None
         self.max_batch: int = getattr(delivering, "max_batch", 1)

@@ -20,7 +20,19 @@
     │   └── Unavailable             cannot be stored now; .retry_after, in seconds
     ├── TemplateError               a template's author's, or its model's
     │   ├── TemplateSyntaxError     .errors: what is wrong, with line and character
-    │   └── TemplateRenderError     .path: what the model has in its place does not fit
+    │   ├── TemplateRenderError     .path: what the model has in its place does not fit
+    │   └── StoredTemplateError     what is asked of the stored templates cannot be done
+    │       ├── TemplateNotFound    no template, alias or layout of that name
+    │       ├── TemplateEmpty       nothing of a template was given
+    │       ├── TemplateIncomplete  a part that it must have was not given
+    │       ├── TemplateTooLong     a part is over its limit
+    │       ├── TemplateInvalid     a type, an alias or a body that cannot be used
+    │       ├── TemplateConflict    parts that exclude each other
+    │       ├── TooManyTemplates    the server has as many as it may have
+    │       ├── LayoutInUse         other templates stand in it
+    │       ├── LayoutPlaceholder   the place for the content is missing, or there are two
+    │       ├── NothingToPush       no template with an alias, or too many
+    │       └── TypesDiffer         the same alias is a layout on one side only
     └── DeliveryError               a provider's answer: for the outbox, never HTTP by itself
         ├── DeliveryDeferred        certainly not sent: try again
         ├── DeliveryFailed          refused for good
@@ -197,6 +209,54 @@ class TemplateRenderError(TemplateError):
     def __init__(self, words: str, *, path: str = "") -> None:
         super().__init__(words)
         self.path = path
+
+
+class StoredTemplateError(TemplateError):
+    """What is asked of the stored templates cannot be done; the words are for who asked."""
+
+
+class TemplateNotFound(StoredTemplateError):
+    """The server has no template of this number or alias, or no layout of this alias."""
+
+
+class TemplateEmpty(StoredTemplateError):
+    """Nothing of a template was given."""
+
+
+class TemplateIncomplete(StoredTemplateError):
+    """A part that a template must have was not given."""
+
+
+class TemplateTooLong(StoredTemplateError):
+    """A part is over its limit."""
+
+
+class TemplateInvalid(StoredTemplateError):
+    """A type, an alias or a body that cannot be used."""
+
+
+class TemplateConflict(StoredTemplateError):
+    """Parts that exclude each other."""
+
+
+class TooManyTemplates(StoredTemplateError):
+    """The server has as many templates as it may have."""
+
+
+class LayoutInUse(StoredTemplateError):
+    """A layout cannot be deleted while templates stand in it."""
+
+
+class LayoutPlaceholder(StoredTemplateError):
+    """A layout's body must have one place for the content."""
+
+
+class NothingToPush(StoredTemplateError):
+    """There is no template with an alias to push, or there are too many."""
+
+
+class TypesDiffer(StoredTemplateError):
+    """The same alias is a layout on one server and none on the other."""
 
 
 class DeliveryError(RelayError):

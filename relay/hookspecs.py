@@ -15,7 +15,16 @@ from marshmallow import Schema
 from marshmallow.fields import Field
 
 from relay.errors import DeliveryError, SubmissionError
-from relay.message import Claim, Decoy, Identity, Message, Receipt, Server, Submission
+from relay.message import (
+    Account,
+    Claim,
+    Decoy,
+    Identity,
+    Message,
+    Receipt,
+    Server,
+    Submission,
+)
 
 hookspec = pluggy.HookspecMarker("relay")
 hookimpl = pluggy.HookimplMarker("relay")
@@ -34,6 +43,15 @@ def schema(server: Server) -> Schema | None:
     """Give the schema that a form of this server is validated by, best a subclass of EmailForm.
 
     Startup. The first plugin that has one wins.
+    """
+
+
+@hookspec(firstresult=True)
+def account(server: Server) -> Account | None:
+    """Name the provider's account that mail goes through, where it has templates of its own.
+
+    Startup. A template that is not stored here is then left to the provider to find, and
+    `run.py templates` pulls from and pushes to that account.
     """
 
 

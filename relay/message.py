@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from relay.addresses import Address
+from relay.secret import Secret
 
 KeyKind = Literal["secret", "publishable", "account"]
 
@@ -113,11 +114,34 @@ class Decoy:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """An email. `template` is a provider's template (number or alias) instead of subject and parts.
+class Account:
+    """The provider's account that a server's mail goes through: its API's URL and its token."""
 
-    `id` and `metadata` are the host's: a plugin leaves them empty in `compose` and may read them
-    in `deliver`.
+    url: str
+    token: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes with a message; `content` is base64 without line breaks.
+
+    `content_id` (`cid:logo.png`) is how the HTML part refers to an inline one.
+    """
+
+    name: str
+    content_type: str
+    content: str = field(repr=False)
+    content_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An email. `template` (number or alias) and `model` stand for subject and parts.
+
+    Where the template is stored here, subject and parts are there too, rendered. `stream` is
+    Postmark's MessageStream, `inline_css` tells whether a rendered HTML part gets its styles
+    inlined. `id` is the host's: a plugin leaves it empty in `compose` and may read it in
+    `deliver`; so is what the host adds to `metadata`.
     """
 
     sender: Address
@@ -132,8 +156,18 @@ class Message:
     headers: tuple[tuple[str, str], ...] = ()
     template: int | str | None = None
     model: Mapping[str, Any] | None = None
+    inline_css: bool = True
+    attachments: tuple[Attachment, ...] = ()
+    track_opens: bool | None = None
+    track_links: str | None = None
+    stream: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
+
+    @property
+    def is_rendered(self) -> bool:
+        """Tell whether a message with a template has its subject and parts too."""
+        return self.template is not None and self.subject is not None
 
     @property
     def recipients(self) -> tuple[Address, ...]:

@@ -5,21 +5,24 @@ from dataclasses import fields
 from typing import Any
 
 from relay.addresses import Address
-from relay.message import Message, Submission, freeze, thaw
+from relay.message import Attachment, Message, Submission, freeze, thaw
 
 _NESTED = ("model", "metadata")
 _ADDRESSES = ("to", "cc", "bcc", "reply_to")
 
 
 def dump(message: Message) -> str:
-    """Write a message down; what is empty is left out."""
+    """Write a message down; what is as it would be anyway is left out."""
     document: dict[str, Any] = {"sender": [message.sender.email, message.sender.name]}
-    for name in _NAMES:
+    for name, default in _DEFAULTS.items():
         value = getattr(message, name)
+        if value == default:
+            continue
         if name in _ADDRESSES:
             value = [[address.email, address.name] for address in value]
-        if value or value in ("", {}):
-            document[name] = thaw(value) if name in _NESTED else value
+        elif name == "attachments":
+            value = [[one.name, one.content_type, one.content, one.content_id] for one in value]
+        document[name] = thaw(value) if name in _NESTED else value
     return json.dumps(document, separators=(",", ":"))
 
 
@@ -30,6 +33,7 @@ def load(id: str, document: str) -> Message:
         values[name] = tuple(Address(*pair) for pair in values.get(name, ()))
     values["sender"] = Address(*values["sender"])
     values["headers"] = tuple((name, value) for name, value in values.get("headers", ()))
+    values["attachments"] = tuple(Attachment(*one) for one in values.get("attachments", ()))
     values["model"] = freeze(values.get("model"))
     return Message(**values, id=id)
 
@@ -39,4 +43,8 @@ def dump_submission(submission: Submission) -> str:
     return json.dumps({"fields": thaw(submission.fields)}, separators=(",", ":"))
 
 
-_NAMES = [field.name for field in fields(Message) if field.name not in ("id", "sender")]
+_DEFAULTS: dict[str, Any] = {
+    field.name: {} if field.name == "metadata" else None if field.name == "to" else field.default
+    for field in fields(Message)
+    if field.name not in ("id", "sender")
+}

@@ -1,7 +1,7 @@
 """The outbox: where acceptance ends and delivery begins."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
@@ -9,7 +9,14 @@ from sqlalchemy.engine import Row
 
 from relay.errors import TokenRefused
 from relay.store import tokens
-from relay.store.schema import IS_QUEUED, attempts, contents, messages
+from relay.store.schema import (
+    IS_QUEUED,
+    attempts,
+    contents,
+    events,
+    message_metadata,
+    messages,
+)
 
 # The most messages that one claim takes.
 MAX_CLAIM = 1000
@@ -29,6 +36,11 @@ class NewMessage:
     document: str
     recipients: str = ""
     subject: str = ""
+    sender: str = ""
+    tag: str = ""
+    stream: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     token: bytes | None = None
     words: str | None = None
 
@@ -94,21 +106,45 @@ def add(connection: Connection, batch: Sequence[NewMessage]) -> Sequence[TokenRe
     verdicts = iter(tokens.spend(connection, spending))
     results = [next(verdicts) if message.token is not None else None for message in batch]
     stored = [message for message, refusal in zip(batch, results, strict=True) if refusal is None]
-    if stored:
-        connection.execute(insert(messages), [_row(message) for message in stored])
-        connection.execute(
-            insert(contents),
-            [
-                {
-                    "id": message.id,
-                    "recipients": message.recipients,
-                    "subject": message.subject,
-                    "document": message.document,
-                }
-                for message in stored
-            ],
-        )
+    _insert(connection, stored)
     return results
+
+
+def add_together(connection: Connection, batch: Sequence[Sequence[NewMessage]]) -> Sequence[None]:
+    """Store groups of messages that spend no token: each group whole, or not at all."""
+    _insert(connection, [message for group in batch for message in group])
+    return [None] * len(batch)
+
+
+def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
+    rows = {
+        messages: [_row(message) for message in new],
+        contents: [_content(message) for message in new],
+        message_metadata: [label for message in new for label in _labels(message)],
+        events: [warning for message in new for warning in _warnings(message)],
+    }
+    for table, values in rows.items():
+        if values:
+            connection.execute(insert(table), values)
+
+
+def _content(message: NewMessage) -> dict[str, Any]:
+    names = ("id", "recipients", "subject", "sender", "tag", "stream", "document")
+    return {name: getattr(message, name) for name in names}
+
+
+def _labels(message: NewMessage) -> list[dict[str, Any]]:
+    return [
+        {"message": message.id, "name": name.lower(), "value": value}
+        for name, value in message.metadata.items()
+    ]
+
+
+def _warnings(message: NewMessage) -> list[dict[str, Any]]:
+    return [
+        {"message": message.id, "at": message.created_at, "kind": "warning", "words": words[:500]}
+        for words in message.warnings
+    ]
 
 
 def _row(message: NewMessage) -> dict[str, Any]:

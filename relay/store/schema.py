@@ -4,13 +4,17 @@ What a message says stands in `contents`, apart from its state, so that claiming
 rewrite a narrow row.
 """
 
+from typing import Any
+
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -24,6 +28,7 @@ metadata = MetaData()
 IS_QUEUED = text("messages.state = 'queued'")
 IS_UNSENT = text("messages.state NOT IN ('sent', 'screened')")
 IS_SCREENED = text("messages.state = 'screened'")
+IS_ACCEPTED = text("messages.state != 'screened'")
 IN_MAILBOX = text("messages.delivery = 'mailbox' AND messages.state = 'sent'")
 
 messages = Table(
@@ -52,6 +57,7 @@ messages = Table(
     Index("messages_unsent", "id", sqlite_where=text("state NOT IN ('sent', 'screened')")),
     Index("messages_screened", "id", sqlite_where=text("state = 'screened'")),
     Index("messages_mailbox", "id", sqlite_where=text("delivery = 'mailbox' AND state = 'sent'")),
+    Index("messages_accepted", "server", "id", sqlite_where=text("state != 'screened'")),
 )
 
 contents = Table(
@@ -61,8 +67,33 @@ contents = Table(
     # All recipients' addresses in lower case, separated by spaces; and the subject: for searches.
     Column("recipients", Text, nullable=False),
     Column("subject", Text, nullable=False),
+    Column("sender", Text, nullable=False, server_default=""),
+    Column("tag", Text, nullable=False, server_default=""),
+    Column("stream", Text, nullable=False, server_default=""),
     # The message as JSON; of a screened submission, its fields.
     Column("document", Text, nullable=False),
+)
+
+# What a caller labelled its message with, to look it up by; `name` in lower case.
+message_metadata = Table(
+    "message_metadata",
+    metadata,
+    Column("message", String(36), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("value", String(200), nullable=False),
+    Index("message_metadata_value", "name", "value", "message"),
+)
+
+# What happened to a message besides its attempts.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("message", String(36), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("words", String(500), nullable=False),
+    Index("events_message", "message"),
 )
 
 attempts = Table(
@@ -75,6 +106,50 @@ attempts = Table(
     Column("delivery", String(100), nullable=False),
     Column("outcome", String(12), nullable=False),
     Column("words", String(500), nullable=False),
+)
+
+# Every server that the settings ever named: its number is never another's.
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(100), nullable=False, unique=True),
+)
+
+
+def _template_columns() -> list[Column[Any]]:
+    return [
+        Column("server", String(100), nullable=False),
+        Column("id", Integer, nullable=False),
+        Column("version", Integer, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("alias", String(255)),
+        Column("type", String(8), nullable=False),
+        Column("subject", Text),
+        Column("html", Text),
+        Column("text", Text),
+        Column("layout", String(255)),
+        Column("active", Boolean, nullable=False),
+        # When this version was made, and by whom: a key's id, or `operator`.
+        Column("edited_at", Float, nullable=False),
+        Column("edited_by", String(100), nullable=False),
+    ]
+
+
+# The templates of each server as they are, deleted ones too; and as they were before.
+templates = Table(
+    "templates",
+    metadata,
+    *_template_columns(),
+    PrimaryKeyConstraint("server", "id"),
+    Index("templates_alias", "server", "alias", unique=True, sqlite_where=text("active")),
+)
+
+template_versions = Table(
+    "template_versions",
+    metadata,
+    *_template_columns(),
+    PrimaryKeyConstraint("server", "id", "version"),
 )
 
 tokens = Table(

@@ -100,9 +100,17 @@ def _utf8(value: bytes) -> str:
 
 
 def _json(body: bytes) -> dict[str, Any]:
+    value = json_value(body)
+    if not isinstance(value, dict):
+        raise MalformedBody("the JSON must be an object")
+    return value
+
+
+def json_value(body: bytes) -> Any:
+    """Read any JSON; raise MalformedBody. What JSON does not have, such as NaN, is refused."""
     _check_depth(body)
     try:
-        value = json.loads(
+        return json.loads(
             _utf8(body),
             object_pairs_hook=_unique,
             parse_constant=_refuse,
@@ -110,9 +118,11 @@ def _json(body: bytes) -> dict[str, Any]:
         )
     except (ValueError, RecursionError):  # ValueError: also an integer of thousands of digits
         raise MalformedBody("malformed JSON") from None
-    if not isinstance(value, dict):
-        raise MalformedBody("the JSON must be an object")
-    return value
+
+
+def json_text(value: Any) -> str:
+    """Write JSON in ASCII, so that no reader can mistake its encoding."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _check_depth(body: bytes) -> None:

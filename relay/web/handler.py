@@ -84,9 +84,18 @@ class RelayHandler(RequestHandler):
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise UnsupportedMedia("content encoding is not read here")
         self.limit()
-        if self._declared_size() > DRAIN_BYTES:
+        self.expect_body(BODY_SECONDS)
+
+    @property
+    def max_bytes(self) -> int:
+        """How large a body may be."""
+        return self.site.settings.limits.form_bytes
+
+    def expect_body(self, seconds: float) -> None:
+        """Give the body this long to arrive; raise BodyTooLarge if it need not come at all."""
+        if self._declared_size() > self._drain_bytes:
             raise BodyTooLarge
-        self._slow = asyncio.get_running_loop().call_later(BODY_SECONDS, self._give_up)
+        self._slow = asyncio.get_running_loop().call_later(seconds, self._give_up)
 
     def enter(self) -> None:
         """Count the request as running, and name it in its log lines."""
@@ -118,15 +127,19 @@ class RelayHandler(RequestHandler):
         seen = None if self.site.settings.public_url else self.caller.origin
         return self.site.own_origins | ({seen} if seen else set())
 
+    @property
+    def _drain_bytes(self) -> int:
+        return max(DRAIN_BYTES, self.max_bytes)
+
     def _declared_size(self) -> int:
         length = self.request.headers.get("Content-Length", "0")
         return int(length) if length.isascii() and length.isdecimal() else 0
 
     def data_received(self, chunk: bytes) -> None:
         self._size += len(chunk)
-        if self._size <= self.site.settings.limits.form_bytes:
+        if self._size <= self.max_bytes:
             self._chunks.append(chunk)
-        elif self._size > DRAIN_BYTES and not self._finished:
+        elif self._size > self._drain_bytes and not self._finished:
             self.send_error(413, exc_info=(BodyTooLarge, BodyTooLarge(), None))
 
     def _body_ended(self) -> None:
@@ -141,11 +154,15 @@ class RelayHandler(RequestHandler):
 
     def body(self) -> bodies.Body:
         """Parse the request's body; raise BodyTooLarge or what bodies.parse raises."""
-        self._body_ended()
-        if self._size > self.site.settings.limits.form_bytes:
-            raise BodyTooLarge
         content_type = self.request.headers.get("Content-Type", "")
-        return bodies.parse(content_type, b"".join(self._chunks))
+        return bodies.parse(content_type, self.raw_body())
+
+    def raw_body(self) -> bytes:
+        """Give the request's whole body; raise BodyTooLarge."""
+        self._body_ended()
+        if self._size > self.max_bytes:
+            raise BodyTooLarge
+        return b"".join(self._chunks)
 
     def options(self, *args: str) -> None:
         """Answer a browser's question whether a page may post."""

@@ -1,0 +1,1 @@
+"""Stored templates: kept in versions, checked, rendered, pushed to other servers."""

@@ -1,0 +1,1 @@
+"""Postmark's own API, served here: sending, templates, and what clients touch around them."""

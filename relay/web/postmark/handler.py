@@ -1,0 +1,169 @@
+"""What every handler of Postmark's API shares: tokens, bodies, the error envelope."""
+
+import asyncio
+from types import TracebackType
+from typing import Any, ClassVar
+
+import structlog
+
+from relay.chain import Chain
+from relay.errors import (
+    AuthenticationFailed,
+    Unavailable,
+    UnknownPath,
+    UnsupportedMedia,
+    WrongMethod,
+)
+from relay.keys import find_key
+from relay.logs import trace
+from relay.message import Key
+from relay.web import bodies
+from relay.web.handler import STOPPING_RETRY_AFTER_SECONDS, RelayHandler
+from relay.web.postmark import replies
+from relay.web.postmark.reading import is_digits
+
+SERVER_TOKEN = "X-Postmark-Server-Token"  # noqa: S105 - a header's name
+ACCOUNT_TOKEN = "X-Postmark-Account-Token"  # noqa: S105 - a header's name
+
+MEGABYTE = 2**20
+BODY_SECONDS = 120
+# Larger bodies are parsed in a thread, so that the loop answers others meanwhile.
+PARSED_ON_LOOP_BYTES = 64 * 1024
+
+log = structlog.get_logger()
+
+
+class PostmarkHandler(RelayHandler):
+    """Reads Postmark's JSON, answers its JSON, refuses in its envelope.
+
+    `key` is who calls; `chain` the one server that a server token is good for.
+    """
+
+    methods: ClassVar[tuple[str, ...]] = ("GET",)
+    largest: ClassVar[int] = 10 * MEGABYTE
+    account: ClassVar[bool] = False
+
+    key: Key
+    chain: Chain
+
+    @property
+    def max_bytes(self) -> int:
+        return self.largest
+
+    @property
+    def group(self) -> str:
+        """The server whose templates and delivery are used."""
+        return self.chain.server.group
+
+    def prepare(self) -> None:
+        """Refuse what can be refused before the body is read: first the path, then the caller."""
+        self.enter()
+        self.decorate()
+        if self.request.method not in self.methods:
+            raise WrongMethod
+        if self.site.stopping:
+            raise Unavailable(STOPPING_RETRY_AFTER_SECONDS, reason="stopping")
+        self.authenticate()
+        if self.request.method in ("POST", "PUT"):
+            media = self.request.headers.get("Content-Type", "").partition(";")[0]
+            if media.strip().lower() != "application/json":
+                raise UnsupportedMedia
+            if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise UnsupportedMedia
+        self.expect_body(BODY_SECONDS)
+
+    def authenticate(self) -> None:
+        """Find who calls; raise AuthenticationFailed, or TooManyRequests after many failures."""
+        try:
+            self._authenticate()
+        except AuthenticationFailed:
+            self.site.post_limiter.take(self.caller)
+            raise
+
+    def _authenticate(self) -> None:
+        token = self.request.headers.get(ACCOUNT_TOKEN if self.account else SERVER_TOKEN, "")
+        if not token:
+            raise AuthenticationFailed(reason="no_header")
+        key = find_key(self.site.keys, token.strip().encode("latin-1", "replace"))
+        if key is None:
+            raise AuthenticationFailed(reason="unknown_key")
+        if key.kind != ("account" if self.account else "secret"):
+            raise AuthenticationFailed(reason="key_kind")
+        self.key = key
+        if not self.account:
+            # A key for several servers names none of them.
+            [server] = key.servers if len(key.servers) == 1 else ("*",)
+            chain = self.site.chains.get(server)
+            if chain is None:
+                raise AuthenticationFailed(reason="wrong_server")
+            self.chain = chain
+
+    async def json(self) -> Any:
+        """Read the request's body as JSON; raise BodyTooLarge or MalformedBody."""
+        body = self.raw_body()
+        if len(body) <= PARSED_ON_LOOP_BYTES:
+            return bodies.json_value(body)
+        return await asyncio.to_thread(bodies.json_value, body)
+
+    def query(self, name: str) -> str | None:
+        """Give a parameter of the query, its name in any case; None if it is absent or empty."""
+        for given, values in self.request.query_arguments.items():
+            if given.lower() == name.lower() and values[-1].strip():
+                try:
+                    return values[-1].decode("utf-8").strip()
+                except UnicodeDecodeError:
+                    return None
+        return None
+
+    def query_number(self, name: str) -> int | None:
+        """Give a number of the query; None if it is absent or no number."""
+        value = self.query(name)
+        return int(value) if value is not None and is_digits(value) else None
+
+    def answer(self, value: Any) -> None:
+        """Answer JSON: an object or a list."""
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(bodies.json_text(value))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        refusal = replies.refusal(error)
+        self.set_status(refusal.status)
+        self.decorate()
+        if (retry_after := getattr(error, "retry_after", None)) is not None:
+            self.set_header("Retry-After", str(retry_after))
+        if refusal.status == 405:
+            self.set_header("Allow", ", ".join(self.methods))
+            self.finish()
+            return
+        words = refusal.words or ""
+        if self.account and refusal.code == 10:
+            words = words.replace("Server token", "Account token")
+        self.set_header("X-PM-ApiErrorCode", str(refusal.code))
+        self.answer(replies.envelope(refusal.code, words))
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Log a refusal as one line, without its words: they may repeat an address."""
+        if value is None:
+            return
+        refusal = replies.refusal(value)
+        known = {"path": self.request.path[:100], "status": refusal.status, "code": refusal.code}
+        if refusal.status == 500:
+            log.error("request.failed", **known, **trace(value))
+            return
+        reason = getattr(value, "reason", None)
+        client = self.caller.address
+        log.info("call.refused", client=client, **known, **({"reason": reason} if reason else {}))
+
+
+class UnknownPostmarkPathHandler(PostmarkHandler):
+    """Every path below those of Postmark's API that is not served here."""
+
+    def prepare(self) -> None:
+        self.enter()
+        raise UnknownPath
