@@ -8,6 +8,7 @@ from marshmallow import fields, validate
 
 from relay import (
     Account,
+    Attachment,
     DeliveryDeferred,
     DeliveryError,
     DeliveryFailed,
@@ -84,7 +85,9 @@ def payload(message: Message, server: Server) -> dict[str, Any]:
         "Tag": message.tag,
         "Headers": [{"Name": name, "Value": value} for name, value in message.headers],
         "Metadata": dict(message.metadata),
-        "MessageStream": server.options["message_stream"],
+        "Attachments": [_attachment(one) for one in message.attachments],
+        "TrackLinks": message.track_links,
+        "MessageStream": message.stream or server.options["message_stream"],
     }
     if message.template is None:
         values |= {
@@ -93,10 +96,27 @@ def payload(message: Message, server: Server) -> dict[str, Any]:
             "HtmlBody": message.html,
         }
     values = {name: value for name, value in values.items() if value}
-    if message.template is not None:
-        kind = "TemplateId" if isinstance(message.template, int) else "TemplateAlias"
-        values |= {kind: message.template, "TemplateModel": thaw(message.model or {})}
-    return values
+    if message.track_opens is not None:
+        values["TrackOpens"] = message.track_opens
+    return values | _template(message)
+
+
+def _template(message: Message) -> dict[str, Any]:
+    """Give the reference and the model: Postmark renders, also what is rendered here already."""
+    if message.template is None:
+        return {}
+    kind = "TemplateId" if isinstance(message.template, int) else "TemplateAlias"
+    values = {kind: message.template, "TemplateModel": thaw(message.model or {})}
+    return values if message.inline_css else values | {"InlineCss": False}
+
+
+def _attachment(attachment: Attachment) -> dict[str, str]:
+    values = {
+        "Name": attachment.name,
+        "Content": attachment.content,
+        "ContentType": attachment.content_type,
+    }
+    return values | ({"ContentID": attachment.content_id} if attachment.content_id else {})
 
 
 def classify(

@@ -13,6 +13,7 @@ from relay.delivery.dispatcher import Dispatcher
 from relay.errors import ConfigurationError
 from relay.keys import MadeKey, hashing_secret
 from relay.message import Key
+from relay.sending import Sending
 from relay.settings import Settings
 from relay.store import listing, outbox, remembered, servers, tokens
 from relay.store.database import Store
@@ -22,6 +23,7 @@ from relay.web import tokens as token_routes
 from relay.web.callers import Limiter, Running
 from relay.web.cors import origin_of
 from relay.web.handler import NotFoundHandler
+from relay.web.postmark import routes
 from relay.web.urls import local_origins
 
 # What a running daemon cannot change: the rest is read again on SIGHUP.
@@ -136,6 +138,14 @@ class Site:
             max_waiting=settings.limits.max_waiting,
             waiting=lambda: self.dispatcher.waiting,
         )
+        self.sending = Sending(
+            self.store,
+            self.library,
+            secret=self.secret,
+            metadata_key=self.metadata_key,
+            max_waiting=settings.limits.max_waiting,
+            waiting=lambda: self.dispatcher.waiting,
+        )
 
 
 def make_site(settings: Settings) -> Site:
@@ -146,7 +156,7 @@ def make_site(settings: Settings) -> Site:
 def make_app(site: Site) -> Application:
     """Build the API's web application for an open site."""
     return Application(
-        [*forms.ROUTES, *token_routes.ROUTES, *health.ROUTES],
+        [*forms.ROUTES, *token_routes.ROUTES, *health.ROUTES, *routes.ROUTES],
         site=site,
         default_handler_class=NotFoundHandler,
         # Refusals and failures have lines of their own; a proxy in front logs requests.

@@ -1,10 +1,12 @@
 """The command line: what each command is called and takes. What it does stands in commands/."""
 
+import logging
 import os
 import sys
 from pathlib import Path
 
 import click
+import structlog
 
 from relay.commands import (
     check,
@@ -16,6 +18,7 @@ from relay.commands import (
     screened,
     serve,
     status,
+    templates,
     try_form,
 )
 from relay.errors import RelayError
@@ -32,6 +35,11 @@ OWN_SETTINGS = Path(__file__).parent.parent / "settings.toml"
 @click.pass_context
 def relay(context: click.Context, settings: Path | None) -> None:
     """Stand between web forms and the mail provider. Without a command: serve."""
+    # A command's output is its own; `serve` configures the log for itself.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
     context.obj = settings or Path(os.environ.get("RELAY_SETTINGS") or OWN_SETTINGS)
     if context.invoked_subcommand is None:
         context.invoke(serve.serve)
@@ -46,6 +54,7 @@ for command in (
     mailbox.mailbox,
     queue.queue,
     screened.screened,
+    templates.templates,
     status.status,
     reload.reload,
 ):

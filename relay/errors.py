@@ -33,6 +33,7 @@
     │       ├── LayoutPlaceholder   the place for the content is missing, or there are two
     │       ├── NothingToPush       no template with an alias, or too many
     │       └── TypesDiffer         the same alias is a layout on one side only
+    ├── AccountError                a provider's account elsewhere: unreachable, or it refuses
     └── DeliveryError               a provider's answer: for the outbox, never HTTP by itself
         ├── DeliveryDeferred        certainly not sent: try again
         ├── DeliveryFailed          refused for good
@@ -257,6 +258,10 @@ class NothingToPush(StoredTemplateError):
 
 class TypesDiffer(StoredTemplateError):
     """The same alias is a layout on one server and none on the other."""
+
+
+class AccountError(RelayError):
+    """A provider's account cannot be read or changed; for the operator who asked for it."""
 
 
 class DeliveryError(RelayError):

@@ -4,20 +4,30 @@ Built with the older classes of `email` on purpose: their Header encodes a value
 where the newer ones decode `=?...?=` inside it and so let it break out, on Pythons still in use.
 """
 
+import base64
+import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from email import message_from_bytes
 from email.charset import QP, Charset
 from email.errors import MessageError
 from email.header import Header
+from email.message import Message as Part
 from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.utils import format_datetime
+from typing import Any
+from urllib.parse import quote
 
 from relay.addresses import Address
 from relay.ids import timestamp
-from relay.message import Message
+from relay.message import Attachment, Message
 from relay.times import utc
+
+UNKNOWN_MEDIA = "application/octet-stream"
+# What file systems take, in bytes of UTF-8.
+MAX_FILE_NAME = 200
 
 _UTF8 = Charset("utf-8")
 _UTF8.body_encoding = QP
@@ -25,16 +35,34 @@ _UTF8.body_encoding = QP
 # A line has 998 characters at most, and plain text is folded only where it has blanks.
 _UNFOLDABLE = re.compile(r"[^ ]{900}")
 
+_TOKEN = r"[A-Za-z0-9!#$&^_.+-]{1,80}"  # noqa: S105 - RFC 6838's grammar
+_MEDIA = re.compile(rf"[ \t]*({_TOKEN}/{_TOKEN})[ \t]*(?:;|\Z)")
+# The parameters that tell how to read the content; a name or a boundary is not the caller's.
+_PARAMETER = re.compile(
+    rf";[ \t]*(charset|format|delsp|method)=(?:\"({_TOKEN})\"|({_TOKEN}))[ \t]*(?=;|\Z)",
+    re.IGNORECASE,
+)
+# What a Content-ID or a Message-ID has between its angle brackets.
+_ID = re.compile(r"[!-;=?-~]{1,500}")
+_PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+# Control and direction characters, line ends, lone surrogates, and what parts a path.
+_NOT_IN_A_FILE_NAME = re.compile(
+    '[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff/\\\\:*?"<>|]'
+)
+
+_AROUND_A_FILE_NAME = re.compile(r"\A[\s.]+|[\s.]+\Z")
+
 
 def as_bytes(message: Message, domain: str = "relay") -> bytes:
     """Serialise a message; raise ValueError if it does not read back as the headers it was given.
 
-    The Message-ID is made of the message's id, so that every attempt has the same one. Bcc is left
-    out, as it is in what recipients get. A message with a template has its model's subject and
-    parts: what the template would be given.
+    The Message-ID is made of the message's id, so that every attempt has the same one, unless the
+    message brings its own with X-PM-KeepID. Bcc is left out, as it is in what recipients get, and
+    so are the X-PM- headers, which speak to the provider. A message whose template is not stored
+    has its model's subject and parts: what the template would be given.
     """
     message = _with_parts(message)
-    root = _body(message)
+    root = _content(message)
     try:
         given = [(name, value) for name, value in _headers(message, domain) if value]
         for name, value in given:
@@ -42,15 +70,51 @@ def as_bytes(message: Message, domain: str = "relay") -> bytes:
         content = root.as_bytes()
     except MessageError:
         raise ValueError("a header would break into several") from None
-    expected = [*_structure(message), *(name for name, _ in given)]
-    if message_from_bytes(content).keys() != expected:
+    expected = [part.keys() for part in root.walk()]
+    if [part.keys() for part in message_from_bytes(content).walk()] != expected:
         raise ValueError("the headers do not read back as they were written")
     return content
 
 
+def media_type(given: str) -> str:
+    """Give an attachment's content type as a header may have it.
+
+    Of its parameters those are kept that tell how to read the content. What is no content type, or
+    would be read as further parts, is `application/octet-stream`.
+    """
+    found = _MEDIA.match(given)
+    if found is None or found[1].lower().startswith(("multipart/", "message/")):
+        return UNKNOWN_MEDIA
+    named: dict[str, str] = {}
+    for name, quoted, plain in _PARAMETER.findall(given):
+        named.setdefault(name.lower(), quoted or plain)
+    return "".join([found[1], *(f'; {name}="{value}"' for name, value in named.items())])
+
+
+def file_name(given: str) -> str:
+    """Give an attachment's name as a file may have it: no path, nothing that hides its end."""
+    last = re.split(r"[/\\]", given.rstrip("/\\"))[-1]
+    name = _AROUND_A_FILE_NAME.sub("", _NOT_IN_A_FILE_NAME.sub("_", last))
+    stem, dot, ending = name.rpartition(".")
+    if not stem or len(ending) > MAX_FILE_NAME // 10:
+        stem, dot, ending = name, "", ""
+    kept = MAX_FILE_NAME - len(f"{dot}{ending}".encode())
+    stem = _AROUND_A_FILE_NAME.sub("", stem.encode()[:kept].decode("utf-8", "ignore"))
+    return f"{stem}{dot}{ending}" or "attachment"
+
+
+def disposition(kind: str, name: str) -> str:
+    """Write a Content-Disposition: `attachment` or `inline`, with a file's name (RFC 6266)."""
+    name = file_name(name)
+    if _PLAIN_FILE_NAME.fullmatch(name):
+        return f'{kind}; filename="{name}"'
+    return f"{kind}; filename*=utf-8''{quote(name, safe='')}"
+
+
 def _headers(message: Message, domain: str) -> list[tuple[str, str]]:
+    given = [(name, value) for name, value in message.headers if not _is_control(name)]
     return [
-        ("Message-ID", f"<{message.id}@{domain}>"),
+        ("Message-ID", _kept_id(message) or f"<{message.id}@{domain}>"),
         ("Date", format_datetime(utc(timestamp(message.id)))),
         ("From", _addresses([message.sender])),
         ("To", _addresses(message.to)),
@@ -58,38 +122,81 @@ def _headers(message: Message, domain: str) -> list[tuple[str, str]]:
         ("Reply-To", _addresses(message.reply_to)),
         ("Subject", _encoded(message.subject or "")),
         ("X-Relay-Message-Id", message.id),
-        *((name, _encoded(value)) for name, value in message.headers),
+        *((name, _encoded(value)) for name, value in given),
     ]
 
 
+def _is_control(name: str) -> bool:
+    return name.lower() == "message-id" or name.lower().startswith("x-pm-")
+
+
+def _kept_id(message: Message) -> str | None:
+    """Give the caller's own Message-ID, where it says so and it is one."""
+    named = {name.lower(): value.strip() for name, value in message.headers}
+    id = named.get("message-id", "")
+    kept = named.get("x-pm-keepid", "").lower() == "true"
+    return id if kept and id[:1] == "<" and id[-1:] == ">" and _ID.fullmatch(id[1:-1]) else None
+
+
 def _with_parts(message: Message) -> Message:
-    if message.template is None:
+    if message.template is None or message.is_rendered:
         return message
     model = {name: value for name, value in (message.model or {}).items() if isinstance(value, str)}
     subject, plain, markup = map(model.get, ("subject", "TextBody", "HtmlBody"))
     return replace(message, subject=subject, text=plain, html=markup)
 
 
-def _structure(message: Message) -> list[str]:
-    if message.html and message.text is not None:
-        return ["Content-Type", "MIME-Version"]
-    return ["MIME-Version", "Content-Type", "Content-Transfer-Encoding"]
+def _content(message: Message) -> Part:
+    """Build the parts: alternatives, what the HTML part refers to, and beside them the files."""
+    inline: list[Attachment] = []
+    files: list[Attachment] = []
+    for one in message.attachments:
+        (inline if message.html and _content_id(one) else files).append(one)
+    root = _alternatives(message, inline)
+    return _multipart("mixed", message, [root, *map(_file, files)]) if files else root
 
 
-def _body(message: Message) -> MIMEMultipart | MIMENonMultipart:
-    if message.html and message.text is not None:
-        return MIMEMultipart(
-            "alternative", _subparts=[_part("plain", message.text), _part("html", message.html)]
-        )
-    if message.html:
-        return _part("html", message.html)
-    return _part("plain", message.text or "")
+def _alternatives(message: Message, inline: Sequence[Attachment]) -> Part:
+    if not message.html:
+        return _text("plain", message.text or "")
+    markup: Part = _text("html", message.html)
+    if inline:
+        shown = [_file(one, _content_id(one)) for one in inline]
+        markup = _multipart("related", message, [markup, *shown], type="text/html")
+    if message.text is None:
+        return markup
+    return _multipart("alternative", message, [_text("plain", message.text), markup])
 
 
-def _part(kind: str, content: str) -> MIMENonMultipart:
+def _multipart(kind: str, message: Message, parts: Sequence[Part], **values: Any) -> Part:
+    # No part has a line with it: "=_" stands in neither of the encodings that are used here.
+    boundary = "=_" + hashlib.sha256(f"{kind} {message.id}".encode()).hexdigest()[:32]
+    return MIMEMultipart(kind, boundary, parts, **values)
+
+
+def _text(kind: str, content: str) -> Part:
     part = MIMENonMultipart("text", kind)
     part.set_payload(content, _UTF8)
     return part
+
+
+def _file(attachment: Attachment, content_id: str | None = None) -> Part:
+    part = Part()
+    part["Content-Type"] = media_type(attachment.content_type)
+    part["Content-Transfer-Encoding"] = "base64"
+    kind = "attachment" if content_id is None else "inline"
+    part["Content-Disposition"] = disposition(kind, attachment.name)
+    if content_id is not None:
+        part["Content-ID"] = f"<{content_id}>"
+    content = base64.b64decode(attachment.content, validate=True)
+    part.set_payload(base64.encodebytes(content).decode("ascii"))
+    return part
+
+
+def _content_id(attachment: Attachment) -> str | None:
+    """Give what the HTML part calls an attachment, behind `cid:`; None if it is no such name."""
+    id = (attachment.content_id or "").removeprefix("cid:")
+    return id if _ID.fullmatch(id) else None
 
 
 def _encoded(value: str) -> str:

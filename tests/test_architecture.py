@@ -11,6 +11,7 @@ from tests.daemon import ROOT
 LAYERS = [
     "relay.errors",
     "relay.times relay.brackets relay.ids relay.text relay.addresses relay.secret relay.retry",
+    "relay.strtotime relay.schedule",
     "relay.mustachio",
     "relay.message",
     "relay.fields relay.deadlines relay.logs relay.mime",

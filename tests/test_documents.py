@@ -1,7 +1,7 @@
 """Messages as stored documents: what is read is what was accepted."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.addresses import Address
-from relay.message import Message, Submission, freeze
+from relay.message import Attachment, Message, Submission, freeze
 from relay.store.documents import dump, dump_submission, load
 from relay.text import storable
 from tests.generated import examples
@@ -23,6 +23,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
+ATTACHMENT = st.builds(Attachment, TEXT, TEXT, TEXT, st.none() | TEXT)
 MESSAGES = st.builds(
     Message,
     sender=ADDRESS,
@@ -37,6 +38,11 @@ MESSAGES = st.builds(
     headers=st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple),
     template=st.none() | st.integers(1) | TEXT.filter(bool),
     model=st.none() | st.dictionaries(TEXT, JSON, max_size=3).map(freeze),
+    inline_css=st.booleans(),
+    attachments=st.lists(ATTACHMENT, max_size=2).map(tuple),
+    track_opens=st.none() | st.booleans(),
+    track_links=st.none() | TEXT,
+    stream=st.none() | TEXT,
     metadata=st.dictionaries(TEXT, TEXT, max_size=3).map(freeze),
     id=st.just(ID),
 )
@@ -52,9 +58,18 @@ def test_every_message_reads_back_as_it_was(message: Message) -> None:
     assert dump(load(ID, document)) == document
 
 
+def test_every_field_of_a_message_is_among_those_that_are_tried() -> None:
+    tried = {
+        *("sender", "to", "subject", "text", "html", "cc", "bcc", "reply_to", "tag", "headers"),
+        *("template", "model", "inline_css", "attachments", "track_opens", "track_links"),
+        *("stream", "metadata", "id"),
+    }
+    assert {field.name for field in fields(Message)} == tried
+
+
 def test_what_is_empty_takes_no_room() -> None:
     document = json.loads(dump(PLAIN))
-    assert document.keys() <= {"sender", "to", "metadata"}
+    assert document.keys() == {"sender", "to"}
     assert document["to"] == [["b@example.gov", "Zoë"]]
 
 
@@ -70,8 +85,11 @@ def test_the_id_is_the_rows_and_not_in_the_document() -> None:
 
 
 def test_a_message_that_was_read_is_as_frozen_as_one_that_was_made() -> None:
-    read = load(ID, dump(replace(PLAIN, template=7, model=freeze({"units": [{"count": 2}]}))))
+    model, metadata = freeze({"units": [{"count": 2}]}), freeze({"order": "17"})
+    read = load(ID, dump(replace(PLAIN, template=7, model=model, metadata=metadata)))
     assert read.model is not None
+    with pytest.raises(TypeError):
+        read.metadata["order"] = "18"  # type: ignore[index]
     with pytest.raises(TypeError):
         read.model["units"] = ()  # type: ignore[index]
     with pytest.raises(TypeError):

@@ -1,5 +1,6 @@
 """Mail as bytes: every header is the text it was given, and there is no header besides."""
 
+import base64
 import re
 from email import message_from_bytes
 from email.header import decode_header, make_header
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from relay.addresses import Address
 from relay.ids import message_id, timestamp
-from relay.message import Message
-from relay.mime import as_bytes
+from relay.message import Attachment, Message
+from relay.mime import as_bytes, disposition, file_name, media_type
 from relay.text import line, storable
 from tests.generated import examples
 
@@ -222,6 +223,14 @@ def test_every_body_reads_back_but_for_the_kind_of_its_line_ends(
     assert all(len(written) <= 998 for written in raw.split(b"\n"))
 
 
+def test_a_message_with_a_rendered_template_is_shown_as_its_parts() -> None:
+    model = {"subject": "model", "TextBody": "model", "HtmlBody": "model"}
+    parsed = sent(subject="Größe", text="t", html="<p>h</p>", template="welcome", model=model)
+    assert shown(parsed, "Subject") == "Größe"
+    parts = [part for part in parsed.walk() if not part.is_multipart()]
+    assert [content(part) for part in parts] == ["t", "<p>h</p>"]
+
+
 def test_a_message_with_a_template_is_shown_as_its_model() -> None:
     model = {"subject": "Größe", "TextBody": "t", "HtmlBody": "<p>h</p>", "units": ["a"]}
     parsed = sent(subject=None, text=None, template="welcome", model=model)
@@ -240,3 +249,258 @@ def test_a_model_without_words_makes_an_empty_mail(model: dict[str, object] | No
 def test_a_subject_of_two_lines_in_a_model_is_not_sent() -> None:
     with pytest.raises(ValueError):
         sent(subject=None, template=7, model={"subject": "a\nBcc: evil@evil.com"})
+
+
+PDF = Attachment("plan.pdf", "application/pdf", base64.b64encode(b"%PDF-1.7\n\x00\xff").decode())
+LOGO = Attachment("logo.png", "image/png", base64.b64encode(b"\x89PNG").decode(), "cid:logo.png")
+FILE_HEADERS = ["Content-Type", "Content-Transfer-Encoding", "Content-Disposition"]
+
+
+def tree(part: Parsed) -> object:
+    """The content types of a mail, as it is built."""
+    if not part.is_multipart():
+        return part.get_content_type()
+    return [part.get_content_subtype(), *map(tree, part.get_payload())]  # type: ignore[arg-type]
+
+
+def attached(parsed: Parsed) -> list[Parsed]:
+    return [part for part in parsed.walk() if part.get_content_disposition()]
+
+
+@pytest.mark.parametrize(
+    ("values", "built"),
+    [
+        ({"attachments": (PDF,)}, ["mixed", "text/plain", "application/pdf"]),
+        (
+            {"attachments": (PDF, PDF), "html": "<p>h</p>"},
+            [
+                "mixed",
+                ["alternative", "text/plain", "text/html"],
+                "application/pdf",
+                "application/pdf",
+            ],
+        ),
+        (
+            {"attachments": (LOGO,), "html": '<img src="cid:logo.png">'},
+            ["alternative", "text/plain", ["related", "text/html", "image/png"]],
+        ),
+        (
+            {"attachments": (LOGO,), "html": '<img src="cid:logo.png">', "text": None},
+            ["related", "text/html", "image/png"],
+        ),
+        (
+            {"attachments": (PDF, LOGO, LOGO), "html": '<img src="cid:logo.png">'},
+            [
+                "mixed",
+                ["alternative", "text/plain", ["related", "text/html", "image/png", "image/png"]],
+                "application/pdf",
+            ],
+        ),
+        ({"attachments": (LOGO,)}, ["mixed", "text/plain", "image/png"]),
+        (
+            {"attachments": (PDF,), "template": 7, "model": {}, "text": "t", "html": None},
+            ["mixed", "text/plain", "application/pdf"],
+        ),
+        (
+            {"attachments": (PDF,), "template": 7, "model": {"TextBody": "t"}, "subject": None},
+            ["mixed", "text/plain", "application/pdf"],
+        ),
+    ],
+)
+def test_files_stand_beside_the_text_and_inline_ones_beside_the_html(
+    values: dict[str, object], built: list[object]
+) -> None:
+    parsed = sent(**values)
+    assert tree(parsed) == built
+    names = [name for name in HEADERS if name != "Subject" or parsed["Subject"]]
+    assert parsed.keys() == [*BOTH, *names]
+    for part in attached(parsed):
+        given = PDF if part.get_content_type() == "application/pdf" else LOGO
+        assert part.get_filename() == given.name
+        assert part.get_payload(decode=True) == base64.b64decode(given.content)
+    raw = as_bytes(mail(**values))
+    assert raw == as_bytes(mail(**values))
+    assert all(len(written) <= 998 for written in raw.split(b"\n"))
+
+
+def test_an_inline_file_is_found_under_its_content_id() -> None:
+    parsed = sent(attachments=(LOGO,), html='<img src="cid:logo.png">')
+    [part] = attached(parsed)
+    assert part.keys() == [*FILE_HEADERS, "Content-ID"]
+    assert part["Content-ID"] == "<logo.png>"
+    assert part.get_content_disposition() == "inline"
+    [related] = [part for part in parsed.walk() if part.get_content_subtype() == "related"]
+    assert related.get_param("type") == "text/html"
+
+
+@pytest.mark.parametrize("id", ["", "cid:", "cid:a b", "cid:a>\nBcc: x", "a>", "cid:é", "x" * 600])
+def test_a_content_id_that_is_none_makes_an_ordinary_file(id: str) -> None:
+    one = Attachment("logo.png", "image/png", LOGO.content, id)
+    parsed = sent(attachments=(one,), html="<p>h</p>")
+    [part] = attached(parsed)
+    assert part.keys() == FILE_HEADERS
+    assert part.get_content_disposition() == "attachment"
+    assert b"Bcc" not in as_bytes(mail(attachments=(one,), html="<p>h</p>"))
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("text/plain", "text/plain"),
+        ("text/plain; charset=utf-8", 'text/plain; charset="utf-8"'),
+        ('text/plain; charset="utf-8"', 'text/plain; charset="utf-8"'),
+        ("TEXT/Plain;CHARSET=x; charset=y", 'TEXT/Plain; charset="x"'),
+        ("text/calendar; method=REQUEST; charset=utf-8", None),
+        ("image/svg+xml", "image/svg+xml"),
+        ("application/vnd.ms-excel.sheet.12", "application/vnd.ms-excel.sheet.12"),
+        (" image/png ", "image/png"),
+        ("text/plain; name=evil.exe; charset=utf-8", 'text/plain; charset="utf-8"'),
+        ("text/plain; boundary=x", "text/plain"),
+        ('text/plain; charset="a\nBcc: x"', "text/plain"),
+        ("text/plain; charset=a b", "text/plain"),
+        ("text/plain\nBcc: evil@evil.com", "application/octet-stream"),
+        ("text/plain\r\n\r\n<script>", "application/octet-stream"),
+        ("text/plain;\nBcc: evil@evil.com", "text/plain"),
+        ("multipart/mixed; boundary=x", "application/octet-stream"),
+        ("message/rfc822", "application/octet-stream"),
+        ("Message/Partial; id=1", "application/octet-stream"),
+        ("", "application/octet-stream"),
+        ("pdf", "application/octet-stream"),
+        ("a/b/c", "application/octet-stream"),
+        ("text/é", "application/octet-stream"),
+        ("x" * 900 + "/y", "application/octet-stream"),
+    ],
+)
+def test_a_content_type_says_what_it_is_and_nothing_else(given: str, written: str | None) -> None:
+    expected = written or 'text/calendar; method="REQUEST"; charset="utf-8"'
+    assert media_type(given) == expected
+    one = Attachment("a.txt", given, PDF.content)
+    parsed = sent(attachments=(one,))
+    assert parsed.keys() == [*BOTH, *HEADERS]
+    [part] = attached(parsed)
+    assert part.keys() == FILE_HEADERS
+    assert re.sub(r"\n", "", part["Content-Type"]) == expected
+    assert part.get_payload(decode=True) == base64.b64decode(PDF.content)
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("plan.pdf", "plan.pdf"),
+        ("Lageplan für Größe.pdf", "Lageplan für Größe.pdf"),
+        ("市役所 😀.pdf", "市役所 😀.pdf"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\a\\plan.pdf", "plan.pdf"),
+        ("/", "attachment"),
+        ("..", "attachment"),
+        ("", "attachment"),
+        (" . ", "attachment"),
+        (".htaccess", "htaccess"),
+        ("plan.pdf ", "plan.pdf"),
+        ("\u00a0", "attachment"),
+        ("x" * 199 + " y", "x" * 199),
+        ("a .pdf", "a.pdf"),
+        ('a"b.pdf', "a_b.pdf"),
+        ("a\r\nBcc: evil@evil.com", "a__Bcc_ evil@evil.com"),
+        ("gpj.\u202eexe", "gpj._exe"),
+        ("a\x00b\x9f.pdf", "a_b_.pdf"),
+        ("=?utf-8?q?x?=", "=_utf-8_q_x_="),
+        ("a\ud800b", "a_b"),
+        ("x" * 500 + ".pdf", "x" * 196 + ".pdf"),
+        ("é" * 500 + ".pdf", "é" * 98 + ".pdf"),
+        ("x." + "y" * 500, "x." + "y" * 198),
+        ("100%; filename=evil.exe", "100%; filename=evil.exe"),
+    ],
+)
+def test_a_file_has_a_name_without_a_path_and_without_tricks(given: str, written: str) -> None:
+    assert file_name(given) == written
+    assert file_name(written) == written
+    parsed = sent(attachments=(Attachment(given, "application/pdf", PDF.content),))
+    [part] = attached(parsed)
+    assert part.keys() == FILE_HEADERS
+    assert part.get_content_disposition() == "attachment"
+    name = part.get_filename()
+    assert name is not None
+    assert name == written
+
+
+def test_a_name_that_is_not_plain_is_written_as_rfc_2231_says() -> None:
+    assert disposition("attachment", "a.pdf") == 'attachment; filename="a.pdf"'
+    assert disposition("inline", "é b.pdf") == "inline; filename*=utf-8''%C3%A9%20b.pdf"
+
+
+@examples(300)
+@given(
+    st.text(max_size=60).filter(storable) | st.text("a. \u00a0\u3000/é", max_size=300),
+    st.text(max_size=60),
+    st.text(max_size=30),
+)
+def test_no_attachment_makes_a_header_or_a_part(name: str, type: str, id: str) -> None:
+    raw = as_bytes(mail(attachments=(Attachment(name, type, PDF.content, id),), html="<p>h</p>"))
+    parsed = message_from_bytes(raw)
+    assert parsed.keys() == [*BOTH, *HEADERS]
+    [part] = attached(parsed)
+    assert part.keys() in (FILE_HEADERS, [*FILE_HEADERS, "Content-ID"])
+    assert part.get_filename() == file_name(name)
+    assert part.get_payload(decode=True) == base64.b64decode(PDF.content)
+    leaves = [one for one in parsed.walk() if not one.is_multipart()]
+    assert len(leaves) == 3
+    assert raw.isascii()
+    assert all(len(written) <= 998 for written in raw.split(b"\n"))
+
+
+@pytest.mark.parametrize("content", ["no base64", "YQ", "YQ==\n--x\n", "é"])
+def test_an_attachment_that_is_no_base64_is_not_sent(content: str) -> None:
+    with pytest.raises(ValueError):
+        as_bytes(mail(attachments=(Attachment("a", "text/plain", content),)))
+
+
+def test_a_text_cannot_end_its_part() -> None:
+    boundary = message_from_bytes(as_bytes(mail(attachments=(PDF,)))).get_boundary()
+    assert boundary
+    text = f"\n--{boundary}\nContent-Type: text/html\n\nevil\n--{boundary}--\n"
+    parsed = sent(attachments=(PDF,), text=text)
+    assert parsed.get_boundary() == boundary
+    assert tree(parsed) == ["mixed", "text/plain", "application/pdf"]
+    [plain, _] = parsed.get_payload()
+    assert content(plain) == text
+
+
+OWN_ID = "<order-17@example.gov>"
+KEEP = ("X-PM-KeepID", "true")
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        ((("Message-ID", OWN_ID), KEEP), True),
+        ((("x-pm-keepid", "True"), ("message-id", f" {OWN_ID} ")), True),
+        ((("Message-ID", OWN_ID),), False),
+        ((("Message-ID", OWN_ID), ("X-PM-KeepID", "false")), False),
+        ((KEEP,), False),
+        ((("Message-ID", "order-17"), KEEP), False),
+        ((("Message-ID", "<a b@c>"), KEEP), False),
+        ((("Message-ID", "<a>\nBcc: evil@evil.com"), KEEP), False),
+        ((("Message-ID", "<a@b> <c@d>"), KEEP), False),
+        ((("Message-ID", "<>"), KEEP), False),
+        ((("Message-ID", "<é@b>"), KEEP), False),
+    ],
+)
+def test_a_callers_message_id_is_kept_where_it_says_so(
+    headers: tuple[tuple[str, str], ...], kept: bool
+) -> None:
+    parsed = sent(headers=headers)
+    assert parsed.keys() == [*PLAIN, *HEADERS]
+    assert parsed["Message-ID"] == (OWN_ID if kept else f"<{ID}@relay>")
+
+
+def test_what_is_said_to_the_provider_is_not_mailed() -> None:
+    parsed = sent(headers=(("X-PM-Bounce-Type", "HardBounce"), ("x-pm-tag", "a"), ("X-PMX", "b")))
+    assert parsed.keys() == [*PLAIN, *HEADERS, "X-PMX"]
+
+
+def test_ten_megabytes_are_written_whole() -> None:
+    content = bytes(range(256)) * 40_000
+    one = Attachment("big.bin", "application/octet-stream", base64.b64encode(content).decode())
+    [part] = attached(sent(attachments=(one,), html="<p>h</p>"))
+    assert part.get_payload(decode=True) == content

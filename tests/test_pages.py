@@ -1,5 +1,6 @@
 """The pages, seen by a browser without its user: what they show, to whom, and what they refuse."""
 
+import base64
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,8 +15,13 @@ from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.testing import bind_unused_port
 
+from relay import records
+from relay.addresses import Address
 from relay.app import Site
+from relay.message import Attachment, Message, freeze
 from relay.store import listing
+from relay.store import outbox as outbox_rows
+from relay.templates.drafts import TemplateDraft
 from relay.web.pages import make_pages
 from relay.web.pages.guards import own_hosts
 from relay.web.pages.trial import PREFILLED
@@ -38,6 +44,10 @@ headers = ["X-Form"]
 """
 
 Deliver = Callable[..., Awaitable[str]]
+Keep = Callable[..., Awaitable[str]]
+StoreTemplate = Callable[..., Awaitable[int]]
+
+PDF = Attachment("plan.pdf", "application/pdf", base64.b64encode(b"%PDF-1.7").decode())
 
 
 class Page(Reply):
@@ -123,6 +133,32 @@ def deliver(site: Site, post: Post) -> Deliver:
         return reply.headers["X-Relay-Message-Id"]
 
     return deliver_form
+
+
+@pytest.fixture
+def keep(site: Site) -> Keep:
+    """Store a message of the server `default` and deliver it to the mailbox; give its id."""
+
+    async def keep_message(warnings: tuple[str, ...] = (), **values: Any) -> str:
+        addresses = {"sender": Address("relay@example.gov"), "to": (Address("desk@example.gov"),)}
+        message = records.identified(Message(**(addresses | values)), site.metadata_key)
+        row = records.record(message, site.chains["default"].server, "application", warnings)
+        await site.store.write(outbox_rows.add, row)
+        await site.dispatcher.deliver_waiting()
+        return message.id
+
+    return keep_message
+
+
+@pytest.fixture
+def store_template(site: Site) -> StoreTemplate:
+    """Store a template of a server; give its number."""
+
+    async def store(server: str = "default", **values: Any) -> int:
+        draft = TemplateDraft(**{"name": "Welcome", "type": "Standard", **values})
+        return (await site.library.create(server, draft, "application")).id
+
+    return store
 
 
 @pytest.mark.gen_test
@@ -294,8 +330,262 @@ async def test_a_message_with_a_template_shows_its_reference_and_model(
     page = await pages.get(f"/messages/{id}")
     assert "<title>Confirmation · Relay</title>" in page.text
     assert "<code>confirm-1</code>" in page.text
+    assert "template not in store" in page.text
     assert "  &quot;order&quot;: &quot;&lt;17&gt;&quot;," in page.text
     assert "<h2>Text</h2>" not in page.text
+
+
+@pytest.mark.gen_test
+async def test_a_message_whose_template_was_rendered_shows_parts_reference_and_model(
+    pages: Pages, keep: Keep
+) -> None:
+    id = await keep(
+        subject="Order 17",
+        text="Hello Ann",
+        html="<p>Hello <b>Ann</b></p>",
+        template=7,
+        model=freeze({"name": "Ann"}),
+    )
+    page = await pages.get(f"/messages/{id}")
+    assert '<h1 dir="auto">Order 17</h1>' in page.text
+    assert "Hello Ann</pre>" in page.text
+    assert "<code>7</code>" in page.text
+    assert "&quot;name&quot;: &quot;Ann&quot;" in page.text
+    assert "template not in store" not in page.text
+    assert (await pages.get(f"/messages/{id}/html")).text == "<p>Hello <b>Ann</b></p>"
+    source = message_from_bytes((await pages.get(f"/messages/{id}/raw")).body)
+    assert source["Subject"] == "Order 17"
+
+
+@pytest.mark.gen_test
+async def test_what_a_callers_labels_say_is_shown_without_the_relays_own(
+    pages: Pages, keep: Keep, site: Site
+) -> None:
+    id = await keep(subject="Hi", text="t", metadata={"order": "17", "<b>": "x"}, stream="news")
+    page = await pages.get(f"/messages/{id}")
+    assert '<dt>Metadata</dt><dd dir="auto">order: 17; &lt;b&gt;: x</dd>' in page.text
+    assert '<dt>Stream</dt><dd dir="auto">news</dd>' in page.text
+    assert site.metadata_key not in page.text
+
+
+@pytest.mark.gen_test
+async def test_a_messages_history_has_its_warnings_in_order_of_time(
+    pages: Pages, keep: Keep
+) -> None:
+    id = await keep(("the model has no `name`",), subject="Hi", text="t")
+    page = await pages.get(f"/messages/{id}")
+    told = re.findall(r"<li><time>.*?</time> <span>(.*?)</span></li>", page.text)
+    assert told[:2] == ["accepted with key application", "warning: the model has no `name`"]
+    assert told[2].startswith("sent by mailbox after")
+    assert len(told) == 3
+
+
+@pytest.mark.gen_test
+async def test_attachments_are_listed_and_can_be_saved(pages: Pages, keep: Keep) -> None:
+    drawing = Attachment("a/Größe <b>.svg", "image/svg+xml", base64.b64encode(b"x" * 1536).decode())
+    id = await keep(subject="Hi", text="t", attachments=(PDF, drawing))
+    page = await pages.get(f"/messages/{id}")
+    links = {words: url for words, url in page.links.items() if "/attachments/" in url}
+    assert links == {
+        "plan.pdf": f"/messages/{id}/attachments/1",
+        "Größe _b_.svg": f"/messages/{id}/attachments/2",
+    }
+    assert "<span>8 bytes</span>" in page.text
+    assert "<span>1.5 kB</span>" in page.text
+    saved = await pages.get(links["plan.pdf"])
+    assert (saved.status, saved.body) == (200, b"%PDF-1.7")
+    assert saved.headers["Content-Disposition"] == 'attachment; filename="plan.pdf"'
+    other = await pages.get(links["Größe _b_.svg"])
+    disposition = "attachment; filename*=utf-8''Gr%C3%B6%C3%9Fe%20_b_.svg"
+    assert other.headers["Content-Disposition"] == disposition
+    for answer in (saved, other):
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.gen_test
+async def test_images_that_come_with_a_mail_are_shown_in_its_html(pages: Pages, keep: Keep) -> None:
+    picture = base64.b64encode(b"\x89PNG").decode()
+    files = (
+        Attachment("l.png", "image/png", picture, "cid:logo é.png"),
+        Attachment("x.html", "text/html", picture, "cid:page"),
+        Attachment("b.png", 'image/png"><script>', picture, "cid:bad"),
+        PDF,
+    )
+    html = """<img src="cid:logo%20%C3%A9.png"><img src='cid:none'><a href="cid:page">cid:bad</a>"""
+    id = await keep(subject="Hi", html=html, attachments=files)
+    assert (await pages.get(f"/messages/{id}/html")).text == html.replace(
+        "cid:logo%20%C3%A9.png", f"data:image/png;base64,{picture}"
+    )
+
+
+@pytest.mark.gen_test
+async def test_only_attachments_that_are_there_can_be_saved(
+    pages: Pages, keep: Keep, deliver: Deliver
+) -> None:
+    id = await keep(subject="Hi", text="t", attachments=(PDF,))
+    elsewhere = await deliver("registry")
+    for path in (f"{id}/attachments/0", f"{id}/attachments/2", f"{id}/attachments/x"):
+        assert (await pages.get(f"/messages/{path}")).status == 404
+    assert (await pages.get(f"/messages/{elsewhere}/attachments/1")).status == 404
+
+
+@pytest.mark.gen_test
+async def test_the_templates_of_every_server_are_listed(
+    pages: Pages, store_template: StoreTemplate
+) -> None:
+    empty = await pages.get("/templates")
+    assert empty.status == 200
+    assert "No templates yet" in empty.text
+    assert empty.links["Templates"] == "/templates"
+    frame = await store_template(
+        name="Frame", type="Layout", alias="frame", html="<main>{{{ @content }}}</main>"
+    )
+    name = "Größe & <b>"
+    first = await store_template(name=name, alias="size", subject="s", text="t", layout="frame")
+    other = await store_template("contactform", name="Thanks", subject="s", text="t")
+    page = await pages.get("/templates")
+    assert set(page.subjects) == {"Frame", "Größe &amp; &lt;b&gt;", "Thanks"}
+    for path in (f"default/{frame}", f"default/{first}", f"contactform/{other}"):
+        assert f'href="/templates/{path}"' in page.text
+    assert page.text.index("<h2>contactform</h2>") < page.text.index("<h2>default</h2>")
+    assert f"size, number {first}, in the layout frame" in page.text
+    assert "registry" not in page.text
+
+
+@pytest.mark.gen_test
+async def test_a_template_is_shown_with_the_model_that_it_suggests(
+    pages: Pages, store_template: StoreTemplate
+) -> None:
+    number = await store_template(
+        alias="welcome",
+        subject="Hello {{name}}",
+        text="Dear {{name}},\n{{#each rows}}{{title}}{{/each}}",
+        html="<p>Dear <b>{{name}}</b></p><script>alert(1)</script>",
+    )
+    page = await pages.get(f"/templates/default/{number}")
+    assert page.status == 200
+    assert "<title>Welcome · Relay</title>" in page.text
+    assert '<p class="sheet" dir="auto">Hello name_Value</p>' in page.text
+    assert "Dear name_Value,\ntitle_Value</pre>" in page.text
+    assert "&quot;name&quot;: &quot;name_Value&quot;" in page.text
+    assert "Dear &lt;b&gt;{{name}}&lt;/b&gt;" in page.text
+    assert f'<iframe sandbox src="/templates/default/{number}/html"' in page.text
+    assert "<script" not in page.text
+    part = await pages.get(f"/templates/default/{number}/html")
+    assert "<b>name_Value</b>" in part.text
+    assert part.headers["Content-Type"] == "text/html; charset=UTF-8"
+    assert {"default-src 'none'", "sandbox"} <= set(
+        part.headers["Content-Security-Policy"].split("; ")
+    )
+
+
+@pytest.mark.gen_test
+async def test_a_layout_is_shown_around_a_line_of_content(
+    pages: Pages, store_template: StoreTemplate
+) -> None:
+    number = await store_template(
+        name="Frame",
+        type="Layout",
+        alias="frame",
+        html="<main>{{{ @content }}}</main><p>{{foot}}</p>",
+        text="above {{{ @content }}} below",
+    )
+    page = await pages.get(f"/templates/default/{number}")
+    assert "above The content of a template stands here. below</pre>" in page.text
+    assert "&quot;foot&quot;: &quot;foot_Value&quot;" in page.text
+    part = (await pages.get(f"/templates/default/{number}/html")).text
+    assert "<main><p>The content of a template stands here.</p></main>" in part
+    assert "<p>foot_Value</p>" in part
+
+
+@pytest.mark.gen_test
+async def test_a_template_without_html_has_no_html_part(
+    pages: Pages, store_template: StoreTemplate
+) -> None:
+    number = await store_template(subject="s", text="t")
+    page = await pages.get(f"/templates/default/{number}")
+    assert "<iframe" not in page.text
+    assert (await pages.get(f"/templates/default/{number}/html")).status == 404
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("text = hex(zeroblob(3000000))", "TextBody"),
+        ("layout = 'gone'", "There is no layout gone."),
+    ],
+)
+async def test_a_template_that_cannot_be_rendered_says_why_in_words(
+    pages: Pages, store_template: StoreTemplate, site: Site, change: str, words: str
+) -> None:
+    number = await store_template(subject="s", text="t", html="<p>h</p>")
+    statement = text(f"UPDATE templates SET {change}")  # noqa: S608 - of this file
+    site.store.write_now(lambda connection, batch: [connection.execute(statement)], [None])
+    page = await pages.get(f"/templates/default/{number}")
+    assert page.status == 200
+    [alert] = re.findall(r'<div class="answer bad" role="alert">(.*?)</div>', page.text, re.DOTALL)
+    assert words in alert
+    assert "<h2>Text</h2>" not in page.text
+    assert "&lt;p&gt;h&lt;/p&gt;" in page.text
+
+
+@pytest.mark.gen_test
+async def test_a_template_that_fits_no_suggestion_is_shown_without_one(
+    pages: Pages, store_template: StoreTemplate
+) -> None:
+    # Every list that is suggested has three elements: five million in all.
+    lists = "".join(f"{{{{#each {'../' * (2 * level)}list{level}}}}}" for level in range(14))
+    number = await store_template(subject="s {{a}}", text=lists + "{{.}}" + "{{/each}}" * 14)
+    page = await pages.get(f"/templates/default/{number}")
+    assert page.status == 200
+    assert "s a_Value</p>" in page.text
+    assert "{{#each list0}}" in page.text
+
+
+@pytest.mark.gen_test
+async def test_a_template_that_does_not_parse_any_more_says_where(
+    pages: Pages, store_template: StoreTemplate, site: Site
+) -> None:
+    number = await store_template(subject="s", text="t", html="<p>h</p>")
+    statement = text("UPDATE templates SET html = '<p>\n{{a b}}</p>'")
+    site.store.write_now(lambda connection, batch: [connection.execute(statement)], [None])
+    page = await pages.get(f"/templates/default/{number}")
+    assert page.status == 200
+    assert "HTML: line 2, character 1: " in page.text
+    assert "<iframe" not in page.text
+    assert (await pages.get(f"/templates/default/{number}/html")).status == 404
+
+
+@pytest.mark.gen_test
+async def test_a_deleted_template_can_still_be_looked_at(
+    pages: Pages, store_template: StoreTemplate, site: Site
+) -> None:
+    kinds = (
+        {"name": "Frame", "type": "Layout", "alias": "frame", "text": "a {{{ @content }}} b"},
+        {"subject": "s", "text": "Dear {{name}}"},
+    )
+    for values in kinds:
+        number = await store_template(**values)
+        await site.library.delete("default", number, "application")
+        assert (await pages.get("/templates")).subjects == []
+        page = await pages.get(f"/templates/default/{number}")
+        assert page.status == 200
+        assert '<span class="state wanting">deleted</span>' in page.text
+        assert values["text"] in page.text
+        assert 'role="alert"' not in page.text
+        assert re.search(r"<h2>Text</h2>\s*<pre[^>]*>\n(a  b|Dear name_Value)</pre>", page.text)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "path", ["default/1", "nowhere/1", "default/x", "default/999999999999999", "default", "../x"]
+)
+async def test_a_template_that_is_not_there_is_not_found(pages: Pages, path: str) -> None:
+    assert (await pages.get(f"/templates/{path}")).status == 404
+    assert (await pages.get(f"/templates/{path}/html")).status == 404
 
 
 @pytest.mark.gen_test
@@ -320,7 +610,7 @@ async def test_every_answer_carries_the_headers_that_keep_it_safe(
     pages: Pages, deliver: Deliver
 ) -> None:
     id = await deliver(HtmlBody="<p>Hello</p>")
-    paths = ["/", "/try", "/nowhere", "/static/pages.css", "/static/relay.svg"]
+    paths = ["/", "/try", "/nowhere", "/templates", "/static/pages.css", "/static/relay.svg"]
     for path in [*paths, f"/messages/{id}", f"/messages/{id}/raw", f"/messages/{id}/html"]:
         headers = (await pages.get(path)).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -337,7 +627,7 @@ async def test_every_answer_carries_the_headers_that_keep_it_safe(
 @pytest.mark.gen_test
 async def test_no_page_has_a_script_or_a_style_of_its_own(pages: Pages, deliver: Deliver) -> None:
     id = await deliver(HtmlBody="<p>Hello</p>")
-    for path in ("/", "/try", f"/messages/{id}", "/nowhere"):
+    for path in ("/", "/try", "/templates", f"/messages/{id}", "/nowhere"):
         page = (await pages.get(path)).text
         assert not re.search(r"<script|<style| style=| on\w+=|https?://", page)
 
@@ -382,8 +672,9 @@ async def test_a_request_through_a_proxy_is_refused(
 async def test_another_method_is_refused_and_told_which_are_taken(pages: Pages) -> None:
     own = {"Origin": pages.origin}
     assert (await pages.post("/", {}, own)).status == 405
-    page = await pages.post("/messages/" + "0" * 36, {}, own)
-    assert (page.status, page.headers["Allow"]) == (405, "GET")
+    for path in ("/messages/" + "0" * 36, "/templates", "/templates/default/1"):
+        page = await pages.post(path, {}, own)
+        assert (page.status, page.headers["Allow"]) == (405, "GET")
 
 
 @pytest.mark.gen_test

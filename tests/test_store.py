@@ -211,7 +211,7 @@ async def test_an_outcome_counts_only_for_the_claim_it_belongs_to(store: Store) 
     assert not await settle(settled(first, "failed"))
     assert await settle(settled(second, "sent"))
     assert not await settle(settled(second, "failed"))
-    row, _, attempts = store.read_now(listing.find, first.id)
+    row, _, attempts, _ = store.read_now(listing.find, first.id)
     assert (row.state, [attempt.outcome for attempt in attempts]) == ("sent", ["sent"])
 
 

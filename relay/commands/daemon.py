@@ -14,13 +14,13 @@ SECONDS = 30.0
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=SECONDS)
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(SECONDS)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
@@ -32,9 +32,14 @@ def ask_running(path: Path, method: str, what: str) -> dict[str, Any]:
     return answer
 
 
-def ask(data: Path, method: str, path: str, argument: Any = None) -> dict[str, Any] | None:
-    """Call the daemon that serves a data folder; None if there is none."""
-    connection = _Connection(data / "relay.sock")
+def ask(
+    data: Path, method: str, path: str, argument: Any = None, *, seconds: float = SECONDS
+) -> dict[str, Any] | None:
+    """Call the daemon that serves a data folder; None if there is none.
+
+    seconds: how long it may take to answer; after that, TimeoutError.
+    """
+    connection = _Connection(data / "relay.sock", seconds)
     try:
         connection.request(method, path, json.dumps(argument))
         answer: dict[str, Any] = json.loads(connection.getresponse().read())

@@ -44,16 +44,11 @@ def show(path: Path, id: str) -> None:
         found = store.read_now(listing.find, id)
     if found is None:
         raise click.ClickException(f"no message {id}")
-    row, content, attempts = found
+    row, attempts = found.row, found.attempts
     click.echo(f"{row.id}  {row.state}  server {row.server}  key {row.key or '-'}")
-    click.echo(f"to {content.recipients}")
-    click.echo(f"{shown(row.created_at)}  accepted")
-    for attempt in attempts:
-        seconds = attempt.ended_at - attempt.started_at
-        click.echo(
-            f"{shown(attempt.ended_at)}  {attempt.outcome} by {attempt.delivery} "
-            f"after {seconds:.2f} s: {attempt.words or '-'}"
-        )
+    click.echo(f"to {found.content.recipients}")
+    for at, words in listing.history(found):
+        click.echo(f"{shown(at)}  {words}")
     if row.state == "queued":
         click.echo(f"{shown(row.due_at)}  due")
     elif row.words and not (attempts and attempts[-1].words == row.words):

@@ -25,6 +25,8 @@ from relay.web.pages import make_pages
 REQUEST_SECONDS = 10
 ATTEMPT_SECONDS = 25
 HOUSEKEEPING_SECONDS = 600
+# A server's hundred templates at once, most of them long.
+CONTROL_BYTES = 2**30
 
 log = structlog.get_logger()
 
@@ -84,7 +86,7 @@ def _listen(site: Site) -> list[HTTPServer]:
     if read.pages:
         pages, site.pages = _server(make_pages(site), *read.pages)
         servers.append(pages)
-    control = HTTPServer(make_control(site, read_again))
+    control = HTTPServer(make_control(site, read_again), max_body_size=CONTROL_BYTES)
     socket = read.data / "relay.sock"
     try:
         control.add_socket(bind_unix_socket(str(socket), mode=0o600))

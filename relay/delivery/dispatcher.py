@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
@@ -66,9 +66,20 @@ class Dispatcher:
         self.watches.close(message.id)
         self._attempts.drop(message)
 
-    def queued(self) -> None:
-        """Take note that a message was queued, new or again, and deliver it."""
-        self.waiting += 1
+    def keep(self, messages: Iterable[Message], server: str) -> None:
+        """Keep messages that are about to be stored, so that their attempts need not read them."""
+        if self.delivers(server):
+            for message in messages:
+                self._attempts.keep(message)
+
+    def drop(self, messages: Iterable[Message]) -> None:
+        """Drop messages that were kept and could not be stored."""
+        for message in messages:
+            self._attempts.drop(message)
+
+    def queued(self, count: int = 1) -> None:
+        """Take note that messages were queued, new or again, and deliver them."""
+        self.waiting += count
         self.wake()
 
     def healthy(self, server: str) -> bool:

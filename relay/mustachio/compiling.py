@@ -18,10 +18,22 @@ from relay.mustachio.tags import Kind, Tag
 
 @dataclass(frozen=True)
 class Program:
-    """Nodes to run one after the other, and how many slots they need."""
+    """Nodes to run one after the other, and the slots they need.
+
+    Of each slot: the slot before it, and the key that leads from there to it.
+    """
 
     nodes: Sequence[Node]
-    slots: int
+    parents: Sequence[int]
+    keys: Sequence[str]
+
+    def name(self, slot: int, keys: Iterable[str]) -> str:
+        """Give the path of a value from the root, without the levels that are lists' items."""
+        path = [*keys][::-1]
+        while slot:
+            path.append(self.keys[slot])
+            slot = self.parents[slot]
+        return ".".join(filter(None, reversed(path))) or "."
 
 
 def compile_tokens(tokens: Iterable[Token]) -> Program:
@@ -48,6 +60,7 @@ class _Block:
 class _Compiler:
     def __init__(self) -> None:
         self.parents = [0]
+        self.keys = [""]
         self.block = _Block(CLOSE, 0, (), 0)
         self.open: list[_Block] = []
         self.texts: list[str] = []
@@ -64,7 +77,7 @@ class _Compiler:
             else:
                 self._open(token)
         self._flush()
-        return Program(self.block.nodes, len(self.parents))
+        return Program(self.block.nodes, self.parents, self.keys)
 
     def _value(self, tag: Tag) -> None:
         # Several texts are not joined: those of a layout's content may stand in many places.
@@ -80,10 +93,10 @@ class _Compiler:
         start = slot = self._ancestor(tag.path.up)
         levels: list[Level] = []
         for key in tag.path.keys:
-            slot = self._slot(slot)
+            slot = self._slot(slot, key)
             levels.append((key, slot))
         if tag.kind is Kind.EACH:
-            slot = self._slot(slot)
+            slot = self._slot(slot, "")
         self.open.append(self.block)
         self.block = _Block(tag, start, levels, slot)
 
@@ -108,8 +121,9 @@ class _Compiler:
             self.block.nodes.append(texts_node(tuple(self.texts)))
             self.texts.clear()
 
-    def _slot(self, parent: int) -> int:
+    def _slot(self, parent: int, key: str) -> int:
         self.parents.append(parent)
+        self.keys.append(key)
         return len(self.parents) - 1
 
     def _ancestor(self, up: int) -> int:

@@ -11,6 +11,9 @@ MAX_WEIGHT = 250_000
 # Characters of one rendered part: Postmark takes bodies of 5 MB.
 MAX_OUTPUT = 5 * 1024 * 1024
 
+# Names of values that the model lacked, of one part.
+MAX_MISSING = 100
+
 # Tags rendered, every turn of a loop counted: under a second of work. Nested loops that print
 # nothing never reach the limit of output.
 MAX_STEPS = 1_000_000

@@ -10,22 +10,28 @@ from typing import Any
 
 from relay.errors import TemplateRenderError
 from relay.mustachio.escaping import escape_html
-from relay.mustachio.limits import MAX_OUTPUT, MAX_STEPS
+from relay.mustachio.limits import MAX_MISSING, MAX_OUTPUT, MAX_STEPS
 from relay.mustachio.values import is_list, member, printed, truth
 
 _TOO_LONG = f"The rendered text has more than {MAX_OUTPUT} characters."
 _TOO_MUCH = f"Rendering takes more than {MAX_STEPS} steps."
 
 
+# The values that were to be printed and are not there, in order: a slot, and the keys below it.
+Missing = dict[tuple[int, Sequence[str]], None]
+
+
 class Output:
     """One rendering: what was written, the slots' values, and what may still be spent.
 
-    room: characters left. steps: tags left.
+    room: characters left. steps: tags left. missing: slots and keys that had no value to print,
+    or None where nobody asks.
     """
 
-    __slots__ = ("escaping", "parts", "room", "slots", "steps")
+    __slots__ = ("escaping", "missing", "parts", "room", "slots", "steps")
 
-    def __init__(self, model: object, slots: int, escaping: bool) -> None:
+    def __init__(self, model: object, slots: int, escaping: bool, missing: Missing | None) -> None:
+        self.missing = missing
         self.parts: list[str] = []
         self.slots: list[Any] = [None] * slots
         self.slots[0] = model
@@ -100,6 +106,8 @@ def _write_values(pieces: Sequence[Piece], cost: int, output: Output) -> None:
                 shown = escape_html(shown)
             append(shown)
             room -= len(shown)
+        elif output.missing is not None and len(output.missing) < MAX_MISSING:
+            output.missing[slot, keys] = None
         if room < 0:
             raise TemplateRenderError(_TOO_LONG)
     output.room = room

@@ -5,7 +5,7 @@ from typing import Any
 
 from relay.errors import TemplateSyntaxError
 from relay.mustachio.compiling import Program, compile_tokens
-from relay.mustachio.program import Output
+from relay.mustachio.program import Missing, Output
 from relay.mustachio.suggestion import suggest_model
 from relay.mustachio.syntax import Token, outline
 
@@ -17,18 +17,26 @@ class Template:
         self._tokens = tokens
         self._program = program
 
-    def render(self, model: object, escape: bool = True) -> str:
+    def render(
+        self, model: object, escape: bool = True, *, missing: dict[str, None] | None = None
+    ) -> str:
         """Fill a model in.
 
         model: mappings, sequences, strings, numbers, booleans and None, usually a mapping; anything
         else in it counts as None. escape: whether `{{value}}` is escaped for HTML.
+        missing: takes the paths, from the root, of values that were to be printed and that the
+        model lacks (or has as null), in the order of the template; a hundred of them at most.
 
         Raise TemplateRenderError when `each` meets something that is not a list, or when the result
         or the work would go beyond the limits.
         """
-        output = Output(model, self._program.slots, escape)
-        for node in self._program.nodes:
+        program = self._program
+        lacking: Missing | None = None if missing is None else {}
+        output = Output(model, len(program.parents), escape, lacking)
+        for node in program.nodes:
             node(output)
+        if missing is not None:
+            missing.update((program.name(slot, keys), None) for slot, keys in output.missing or ())
         return "".join(output.parts)
 
     @property

@@ -34,7 +34,8 @@ def load(id: str, document: str) -> Message:
     values["sender"] = Address(*values["sender"])
     values["headers"] = tuple((name, value) for name, value in values.get("headers", ()))
     values["attachments"] = tuple(Attachment(*one) for one in values.get("attachments", ()))
-    values["model"] = freeze(values.get("model"))
+    for name in _NESTED:
+        values[name] = freeze(values.get(name, _DEFAULTS[name]))
     return Message(**values, id=id)
 
 

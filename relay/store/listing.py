@@ -16,6 +16,7 @@ from relay.store.schema import (
     IS_UNSENT,
     attempts,
     contents,
+    events,
     messages,
 )
 
@@ -109,11 +110,36 @@ def count_unsent(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def find(connection: Connection, id: str) -> tuple[Row[Any], Row[Any], Sequence[Row[Any]]] | None:
-    """Give a message's row, its contents and its attempts in order."""
+class Found(NamedTuple):
+    """A message's row, its contents, and what happened to it: attempts and events, each in order.
+
+    Events are what befell it besides the attempts, such as warnings when it was rendered.
+    """
+
+    row: Row[Any]
+    content: Row[Any]
+    attempts: Sequence[Row[Any]]
+    events: Sequence[Row[Any]]
+
+
+def find(connection: Connection, id: str) -> Found | None:
+    """Look a message (or a screened submission) up."""
     row = connection.execute(select(messages).where(messages.c.id == id)).first()
     content = connection.execute(select(contents).where(contents.c.id == id)).first()
     if row is None or content is None:
         return None
-    query = select(attempts).where(attempts.c.message == id).order_by(attempts.c.number)
-    return row, content, connection.execute(query).all()
+    tried = select(attempts).where(attempts.c.message == id).order_by(attempts.c.number)
+    befell = select(events).where(events.c.message == id).order_by(events.c.at, events.c.id)
+    return Found(row, content, connection.execute(tried).all(), connection.execute(befell).all())
+
+
+def history(found: Found) -> list[tuple[float, str]]:
+    """Tell what became of a message in words, oldest first, each with its time in epoch seconds."""
+    row = found.row
+    told = [(row.created_at, f"accepted with key {row.key}" if row.key else "accepted")]
+    told += [(event.at, f"{event.kind}: {event.words}") for event in found.events]
+    for attempt in found.attempts:
+        seconds = attempt.ended_at - attempt.started_at
+        words = f"{attempt.outcome} by {attempt.delivery} after {seconds:.2f} s"
+        told.append((attempt.ended_at, f"{words}: {attempt.words}" if attempt.words else words))
+    return sorted(told, key=lambda one: one[0])

@@ -21,8 +21,9 @@ MAX_NAME = 100
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
-# Possessive, and without its end too: what a string that never closes costs is one pass.
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+# A string, or what begins or ends an object or a list. Possessive, and a string without its end
+# too: what one that never closes costs is one pass.
+_NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 
 
@@ -130,7 +131,9 @@ def _check_depth(body: bytes) -> None:
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
     depth = 0
-    for character in _STRING.sub(b"", body):
+    # One at a time, so that a large body, read in a thread, leaves the others their turns.
+    for found in _NESTING.finditer(body):
+        character = body[found.start()]
         if character in b"[{":
             depth += 1
             if depth > MAX_DEPTH:

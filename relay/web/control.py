@@ -1,14 +1,22 @@
 """The daemon's unix socket: what commands ask of a running daemon. Only its owner can connect."""
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 from tornado.escape import json_decode
 from tornado.web import Application, RequestHandler
 
 from relay.app import Site
+from relay.errors import RelayError
 from relay.store import outbox
+from relay.templates.drafts import TemplateDraft
+
+# Who edited a template, where a command did.
+OPERATOR = "operator"
 
 
 class ControlHandler(RequestHandler):
@@ -57,6 +65,40 @@ class RetryHandler(ControlHandler):
         self.write({"revived": revived})
 
 
+class TemplatesHandler(ControlHandler):
+    """POST /templates/...: change stored templates; `problem` says why they were left alone."""
+
+    async def post(self) -> None:
+        try:
+            # A hundred templates of megabytes: not on the loop.
+            asked = await asyncio.to_thread(json_decode, self.request.body)
+            self.write({"problem": "", **await self.change(asked)})
+        except RelayError as error:
+            self.write({"problem": str(error)})
+
+    async def change(self, asked: dict[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class ApplyTemplatesHandler(TemplatesHandler):
+    """POST /templates/apply with `{"server": ..., "drafts": [...]}`: all of them or none."""
+
+    async def change(self, asked: dict[str, Any]) -> dict[str, Any]:
+        drafts = [TemplateDraft(**draft) for draft in asked["drafts"]]
+        changes = await self.site.library.apply(asked["server"], drafts, OPERATOR)
+        return {"changes": [asdict(change) for change in changes]}
+
+
+class RestoreTemplateHandler(TemplatesHandler):
+    """POST /templates/restore with `{"server": ..., "reference": ..., "version": ...}`."""
+
+    async def change(self, asked: dict[str, Any]) -> dict[str, Any]:
+        restored = await self.site.library.restore(
+            asked["server"], asked["reference"], asked["version"], OPERATOR
+        )
+        return {"version": restored.version}
+
+
 def make_control(site: Site, read_again: Callable[[Site], str | None]) -> Application:
     """Build the socket's web application."""
     return Application(
@@ -64,6 +106,8 @@ def make_control(site: Site, read_again: Callable[[Site], str | None]) -> Applic
             (r"/status", StatusHandler, {"site": site}),
             (r"/reload", ReloadHandler, {"site": site, "read_again": read_again}),
             (r"/retry", RetryHandler, {"site": site}),
+            (r"/templates/apply", ApplyTemplatesHandler, {"site": site}),
+            (r"/templates/restore", RestoreTemplateHandler, {"site": site}),
         ],
         log_function=lambda handler: None,
     )

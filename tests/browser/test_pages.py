@@ -1,6 +1,8 @@
 """The pages in a real browser: one click sends a form, and its mail is seen."""
 
+import base64
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -8,6 +10,39 @@ from playwright.sync_api import Page, Route, expect
 from tests.daemon import Daemon
 
 SUBJECT = "I have a great idea"
+
+DOT = "R0lGODdhAQABAPAAAP8AAAAAACwAAAAAAQABAAACAkQBADs="
+DRAWING = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+MAIL = {
+    "From": "contactform@example.gov",
+    "To": "desk@example.gov",
+    "Subject": "A plan",
+    "HtmlBody": '<p>See <img src="cid:dot.gif"></p>',
+    "TextBody": "See the plan.",
+    "Attachments": [
+        {
+            "Name": "Übersicht.svg",
+            "ContentType": "image/svg+xml",
+            "Content": base64.b64encode(DRAWING).decode(),
+        },
+        {"Name": "dot.gif", "ContentType": "image/gif", "Content": DOT, "ContentID": "cid:dot.gif"},
+    ],
+}
+LAYOUT = {
+    "Name": "Town",
+    "Alias": "town",
+    "TemplateType": "Layout",
+    "HtmlBody": "<style>b { color: green }</style><main>{{{ @content }}}</main><p>{{foot}}</p>",
+    "TextBody": "{{{ @content }}}\n{{foot}}",
+}
+TEMPLATE = {
+    "Name": "Order confirmed",
+    "Alias": "order-confirmed",
+    "Subject": "Order {{number}}",
+    "HtmlBody": "<p>Dear <b>{{name}}</b></p>{{#each rows}}<p>{{title}}</p>{{/each}}",
+    "TextBody": "Dear {{name}},\n" + "a line that is long enough to be wrapped on a phone " * 3,
+    "LayoutTemplate": "town",
+}
 
 
 @pytest.fixture
@@ -65,6 +100,65 @@ def test_the_mailbox_shows_finds_and_opens_the_mail(
     assert fits(page)
     page.get_by_role("link", name="Another one").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Another one")
+    assert console == []
+
+
+def call(daemon: Daemon, path: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Call Postmark's API as the server `contactform`."""
+    token = daemon.made_keys()["contactform"]
+    answer = daemon.post(path, headers={"X-Postmark-Server-Token": token}, json=content)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_mails_attachments_are_saved_and_its_images_are_seen(
+    page: Page, daemon: Daemon, console: list[str]
+) -> None:
+    path = f"/messages/{call(daemon, '/email', MAIL)['MessageID']}"
+    # The call was answered when the mail was stored; its delivery takes a moment.
+    while page.goto(daemon.pages + path).status == 404:
+        pass
+    page.goto(daemon.pages)
+    page.get_by_role("link", name="A plan").click()
+    page.wait_for_url(f"**{path}")
+    expect(page.locator(".files li")).to_have_count(2)
+    assert fits(page)
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Übersicht.svg").click()
+    assert saved.value.suggested_filename == "Übersicht.svg"
+    assert saved.value.path().read_bytes() == DRAWING
+    image = page.frame_locator("iframe").locator("img")
+    expect(image).to_have_js_property("naturalWidth", 1)
+    assert page.url.endswith(path)
+    assert [words for words in console if "404" not in words] == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_templates_are_listed_and_seen_as_they_look(
+    page: Page, daemon: Daemon, console: list[str], width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    for template in (LAYOUT, TEMPLATE):
+        call(daemon, "/templates", template)
+    page.goto(daemon.pages)
+    page.get_by_role("link", name="Templates").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Templates")
+    expect(page.locator(".subject")).to_have_text(["Town", "Order confirmed"])
+    assert fits(page)
+    page.get_by_role("link", name="Order confirmed").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Order confirmed")
+    frame = page.frame_locator("iframe")
+    expect(frame.locator("main b")).to_have_text("name_Value")
+    expect(frame.locator("main b")).to_have_css("color", "rgb(0, 128, 0)")
+    expect(page.locator("pre.text")).to_contain_text("Dear name_Value")
+    page.get_by_text("HTML", exact=True).last.click()
+    assert fits(page)
+    page.get_by_role("link", name="Templates").click()
+    page.locator(".subject", has_text="Town").click()
+    expect(page.frame_locator("iframe").locator("main")).to_have_text(
+        "The content of a template stands here."
+    )
+    assert fits(page)
     assert console == []
 
 

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import ModuleType
@@ -21,7 +22,7 @@ from relay.errors import (
     DeliveryFailed,
     DeliveryInDoubt,
 )
-from relay.message import Message, Receipt, Server, freeze
+from relay.message import Attachment, Message, Receipt, Server, freeze
 from tests.generated import examples
 
 BuildChain = Callable[..., Chain]
@@ -97,6 +98,41 @@ def changed(**values: Any) -> Message:
             {"sender": Address("a@example.gov", "=?utf-8?q?x?=")},
             PLAIN_PAYLOAD | {"From": '"=?utf-8?q?x?=" <a@example.gov>'},
         ),
+        (
+            {
+                "attachments": (
+                    Attachment("plan.pdf", "application/pdf", "JVBERg=="),
+                    Attachment("l.png", "image/png", "iVBORw==", "cid:l.png"),
+                )
+            },
+            PLAIN_PAYLOAD
+            | {
+                "Attachments": [
+                    {"Name": "plan.pdf", "Content": "JVBERg==", "ContentType": "application/pdf"},
+                    {
+                        "Name": "l.png",
+                        "Content": "iVBORw==",
+                        "ContentType": "image/png",
+                        "ContentID": "cid:l.png",
+                    },
+                ]
+            },
+        ),
+        ({"track_opens": True}, PLAIN_PAYLOAD | {"TrackOpens": True}),
+        ({"track_opens": False}, PLAIN_PAYLOAD | {"TrackOpens": False}),
+        ({"track_links": "HtmlOnly"}, PLAIN_PAYLOAD | {"TrackLinks": "HtmlOnly"}),
+        ({"stream": "broadcast"}, PLAIN_PAYLOAD | {"MessageStream": "broadcast"}),
+        ({"inline_css": False}, PLAIN_PAYLOAD),
+        (
+            {"headers": (("Message-ID", "<a@b.co>"), ("X-PM-KeepID", "true"))},
+            PLAIN_PAYLOAD
+            | {
+                "Headers": [
+                    {"Name": "Message-ID", "Value": "<a@b.co>"},
+                    {"Name": "X-PM-KeepID", "Value": "true"},
+                ]
+            },
+        ),
     ],
 )
 def test_a_message_is_sent_in_postmarks_names_and_without_what_is_empty(
@@ -124,6 +160,25 @@ def test_with_a_template_reference_and_model_are_sent_and_no_parts(
         "TemplateModel": model or {},
     }
     assert json.loads(json.dumps(payload)) == payload
+
+
+def test_what_a_template_made_here_is_not_sent_and_not_inlining_is_said(
+    postmark: ModuleType,
+) -> None:
+    message = changed(
+        template="welcome", model={"a": 1}, html="<p>rendered</p>", text="rendered", stream="news"
+    )
+    assert message.is_rendered
+    expected = {
+        "From": "Registry <registry@example.gov>",
+        "To": "a@example.gov",
+        "MessageStream": "news",
+        "TemplateAlias": "welcome",
+        "TemplateModel": {"a": 1},
+    }
+    assert postmark.payload(message, SERVER) == expected
+    plain = replace(message, inline_css=False)
+    assert postmark.payload(plain, SERVER) == expected | {"InlineCss": False}
 
 
 def error(number: int, words: str = "No.") -> bytes:

@@ -1,11 +1,11 @@
-"""The mailbox's pages and a form to try: a listener of their own, apart from the API's."""
+"""The pages, of the mailbox, the templates and a form to try: a listener apart from the API's."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tornado.web import Application
 
-from relay.web.pages import mailbox, message, static, trial
+from relay.web.pages import library, mailbox, message, static, trial
 from relay.web.pages.handler import NotFoundHandler
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def make_pages(site: "Site") -> Application:
     """Build the pages' web application."""
     return Application(
-        [*mailbox.ROUTES, *message.ROUTES, *trial.ROUTES, *static.ROUTES],
+        [*mailbox.ROUTES, *message.ROUTES, *library.ROUTES, *trial.ROUTES, *static.ROUTES],
         site=site,
         template_path=str(Path(__file__).parent / "templates"),
         default_handler_class=NotFoundHandler,

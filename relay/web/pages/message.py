@@ -1,31 +1,30 @@
-"""One message that the embedded mailbox took: its headers, its parts, its history, its source."""
+"""One message that the embedded mailbox took: headers, parts, attachments, history, source."""
 
 import asyncio
+import base64
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from tornado.web import HTTPError
 
 from relay.message import Message, thaw
-from relay.mime import as_bytes
+from relay.mime import UNKNOWN_MEDIA, as_bytes, disposition, file_name, media_type
 from relay.store import documents, listing
-from relay.web.pages.handler import PageHandler
+from relay.web.pages.handler import PART_POLICY, PageHandler
 
-# What somebody else wrote: nothing of it runs, and nothing of it is fetched from anywhere.
-PART_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; "
-    "form-action 'none'; frame-ancestors 'self'; base-uri 'none'"
-)
+KILOBYTE = 1024
+# How HTML names a part of its own mail (RFC 2392).
+_REFERENCE = re.compile(r"cid:([^\s\"'<>()]+)")
 
 
 class Mail(NamedTuple):
-    """A message, its row in the outbox, its searchable contents and its attempts in order."""
+    """A message, and what the outbox has of it."""
 
     message: Message
-    row: Any
-    content: Any
-    attempts: Sequence[Any]
+    found: listing.Found
 
 
 class MailHandler(PageHandler):
@@ -34,12 +33,11 @@ class MailHandler(PageHandler):
     async def mail(self, id: str) -> Mail:
         """Give a message that the mailbox took; raise HTTPError 404 for every other."""
         found = await self.site.store.read(listing.find, id)
-        if found is None or (found[0].delivery, found[0].state) != ("mailbox", "sent"):
+        if found is None or (found.row.delivery, found.row.state) != ("mailbox", "sent"):
             raise HTTPError(404)
-        row, content, attempts = found
         # In a thread, as its source below: a message may have megabytes.
-        message = await asyncio.to_thread(documents.load, id, content.document)
-        return Mail(message, row, content, attempts)
+        message = await asyncio.to_thread(documents.load, id, found.content.document)
+        return Mail(message, found)
 
 
 class MessageHandler(MailHandler):
@@ -50,10 +48,12 @@ class MessageHandler(MailHandler):
         self.render(
             "message.html",
             message=mail.message,
-            row=mail.row,
-            subject=mail.content.subject,
-            headers=list(headers(mail)),
-            history=list(history(mail)),
+            row=mail.found.row,
+            subject=mail.found.content.subject,
+            headers=list(headers(mail.message)),
+            history=listing.history(mail.found),
+            file_name=file_name,
+            size=size,
             model=pretty(mail.message.model),
         )
 
@@ -65,9 +65,7 @@ class HtmlHandler(MailHandler):
         mail = await self.mail(id)
         if not mail.message.html:
             raise HTTPError(404)
-        self.set_header("Content-Security-Policy", PART_POLICY)
-        self.set_header("Content-Type", "text/html; charset=UTF-8")
-        self.write(mail.message.html)
+        self.write_part(await asyncio.to_thread(with_images, mail.message.html, mail.message))
 
 
 class RawHandler(MailHandler):
@@ -79,9 +77,23 @@ class RawHandler(MailHandler):
         self.write(await asyncio.to_thread(as_bytes, mail.message))
 
 
-def headers(mail: Mail) -> Iterator[tuple[str, str]]:
+class AttachmentHandler(MailHandler):
+    """GET /messages/{id}/attachments/{n}: the n-th attachment, from 1; to be saved, never shown."""
+
+    async def get(self, id: str, number: str) -> None:
+        message = (await self.mail(id)).message
+        if not 1 <= int(number) <= len(message.attachments):
+            raise HTTPError(404)
+        attachment = message.attachments[int(number) - 1]
+        content = await asyncio.to_thread(base64.b64decode, attachment.content)
+        self.set_header("Content-Security-Policy", PART_POLICY)
+        self.set_header("Content-Type", UNKNOWN_MEDIA)
+        self.set_header("Content-Disposition", disposition("attachment", attachment.name))
+        self.write(content)
+
+
+def headers(message: Message) -> Iterator[tuple[str, str]]:
     """Name what stands above a message beside its subject; what is empty is left out."""
-    message = mail.message
     named = [
         ("From", str(message.sender)),
         ("To", _joined(message.to)),
@@ -89,27 +101,42 @@ def headers(mail: Mail) -> Iterator[tuple[str, str]]:
         ("Bcc", _joined(message.bcc)),
         ("Reply-To", _joined(message.reply_to)),
         ("Tag", message.tag),
+        ("Stream", message.stream),
         *message.headers,
+        ("Metadata", _metadata(message)),
     ]
     return ((name, value) for name, value in named if value)
 
 
-def history(mail: Mail) -> Iterator[tuple[float, str]]:
-    """Tell what became of a message, each with its time in epoch seconds."""
-    row = mail.row
-    yield row.created_at, f"accepted with key {row.key}" if row.key else "accepted"
-    for attempt in mail.attempts:
-        seconds = attempt.ended_at - attempt.started_at
-        words = f": {attempt.words}" if attempt.words else ""
-        yield (
-            attempt.ended_at,
-            f"{attempt.outcome} by {attempt.delivery} after {seconds:.2f} s{words}",
-        )
+def with_images(markup: str, message: Message) -> str:
+    """Put the images that come with a message where its HTML part refers to them."""
+    images = {
+        one.content_id.removeprefix("cid:"): f"data:{kind};base64,{one.content}"
+        for one in message.attachments
+        if one.content_id and (kind := media_type(one.content_type)).lower().startswith("image/")
+    }
+    return _REFERENCE.sub(lambda found: images.get(unquote(found[1]), found[0]), markup)
+
+
+def size(content: str) -> str:
+    """Write for people how many bytes there are in base64 without line breaks."""
+    count = len(content) * 3 // 4 - content[-2:].count("=")
+    if count < KILOBYTE:
+        return f"{count} bytes"
+    if count < KILOBYTE**2:
+        return f"{count / KILOBYTE:.1f} kB"
+    return f"{count / KILOBYTE**2:.1f} MB"
 
 
 def pretty(model: Any) -> str:
     """Write a template's model as JSON for people."""
     return json.dumps(thaw(model), indent=2, ensure_ascii=False)
+
+
+def _metadata(message: Message) -> str:
+    """Write what the caller labelled its message with, without the relay's own label."""
+    given = {name: value for name, value in message.metadata.items() if value != message.id}
+    return "; ".join(f"{name}: {value}" for name, value in given.items())
 
 
 def _joined(addresses: Sequence[object]) -> str:
@@ -120,4 +147,5 @@ ROUTES = [
     (r"/messages/([0-9a-f-]{36})", MessageHandler),
     (r"/messages/([0-9a-f-]{36})/html", HtmlHandler),
     (r"/messages/([0-9a-f-]{36})/raw", RawHandler),
+    (r"/messages/([0-9a-f-]{36})/attachments/([0-9]{1,4})", AttachmentHandler),
 ]

@@ -1,8 +1,9 @@
 """What every handler of Postmark's API shares: tokens, bodies, the error envelope."""
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import structlog
 
@@ -20,7 +21,7 @@ from relay.message import Key
 from relay.web import bodies
 from relay.web.handler import STOPPING_RETRY_AFTER_SECONDS, RelayHandler
 from relay.web.postmark import replies
-from relay.web.postmark.reading import is_digits
+from relay.web.postmark.reading import is_digits, json_value
 
 SERVER_TOKEN = "X-Postmark-Server-Token"  # noqa: S105 - a header's name
 ACCOUNT_TOKEN = "X-Postmark-Account-Token"  # noqa: S105 - a header's name
@@ -30,13 +31,16 @@ BODY_SECONDS = 120
 # Larger bodies are parsed in a thread, so that the loop answers others meanwhile.
 PARSED_ON_LOOP_BYTES = 64 * 1024
 
+Result = TypeVar("Result")
+
 log = structlog.get_logger()
 
 
 class PostmarkHandler(RelayHandler):
     """Reads Postmark's JSON, answers its JSON, refuses in its envelope.
 
-    `key` is who calls; `chain` the one server that a server token is good for.
+    `key` is who calls; `chain` the one server that a server token is good for, and `group_chain`
+    the one through which its mail goes.
     """
 
     methods: ClassVar[tuple[str, ...]] = ("GET",)
@@ -45,6 +49,7 @@ class PostmarkHandler(RelayHandler):
 
     key: Key
     chain: Chain
+    group_chain: Chain
 
     @property
     def max_bytes(self) -> int:
@@ -64,13 +69,17 @@ class PostmarkHandler(RelayHandler):
         if self.site.stopping:
             raise Unavailable(STOPPING_RETRY_AFTER_SECONDS, reason="stopping")
         self.authenticate()
-        if self.request.method in ("POST", "PUT"):
-            media = self.request.headers.get("Content-Type", "").partition(";")[0]
-            if media.strip().lower() != "application/json":
-                raise UnsupportedMedia
-            if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise UnsupportedMedia
+        # A body that says to be too large is refused for that, when it has come to its end.
+        if self.request.method in ("POST", "PUT") and self._declared_size() <= self.max_bytes:
+            self._check_media()
         self.expect_body(BODY_SECONDS)
+
+    def _check_media(self) -> None:
+        media = self.request.headers.get("Content-Type", "").partition(";")[0]
+        if media.strip().lower() != "application/json":
+            raise UnsupportedMedia
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise UnsupportedMedia
 
     def authenticate(self) -> None:
         """Find who calls; raise AuthenticationFailed, or TooManyRequests after many failures."""
@@ -97,13 +106,22 @@ class PostmarkHandler(RelayHandler):
             if chain is None:
                 raise AuthenticationFailed(reason="wrong_server")
             self.chain = chain
+            self.group_chain = self.site.chains[chain.server.group]
 
     async def json(self) -> Any:
         """Read the request's body as JSON; raise BodyTooLarge or MalformedBody."""
-        body = self.raw_body()
+        return await self.aside(json_value, self.raw_body())
+
+    async def aside(self, function: Callable[[bytes], Result], body: bytes) -> Result:
+        """Call a function that reads a body: in a thread, if there is much to read."""
         if len(body) <= PARSED_ON_LOOP_BYTES:
-            return bodies.json_value(body)
-        return await asyncio.to_thread(bodies.json_value, body)
+            return function(body)
+        return await asyncio.to_thread(function, body)
+
+    def raw_body(self) -> bytes:
+        body = super().raw_body()
+        self._chunks.clear()  # large bodies need not stand in memory twice
+        return body
 
     def query(self, name: str) -> str | None:
         """Give a parameter of the query, its name in any case; None if it is absent or empty."""
@@ -124,6 +142,12 @@ class PostmarkHandler(RelayHandler):
         """Answer JSON: an object or a list."""
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(bodies.json_text(value))
+
+    async def answer_aside(self, make: Callable[[], Any]) -> None:
+        """Answer what a function makes, as JSON, all of it in a thread: for what may be large."""
+        text = await asyncio.to_thread(lambda: bodies.json_text(make()))
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(text)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]

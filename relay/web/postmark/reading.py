@@ -3,7 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from relay import text as texts
+from relay.errors import BodyTooLarge
+from relay.web import bodies
 from relay.web.postmark.replies import PostmarkError
+
+# What an object costs in memory is many times what it costs in a body. Braces in strings count
+# too: it is a limit for hostile bodies, far above any other.
+MAX_OBJECTS = 500_000
+
+
+def json_value(body: bytes) -> Any:
+    """Read a body as JSON; raise MalformedBody, or BodyTooLarge for one of too many objects."""
+    if body.count(b"{") + body.count(b"[") > MAX_OBJECTS:
+        raise BodyTooLarge
+    return bodies.json_value(body)
 
 
 class Fields:
@@ -13,9 +27,9 @@ class Fields:
     are ignored.
     """
 
-    def __init__(self, value: object) -> None:
+    def __init__(self, value: object, name: str = "$") -> None:
         if not isinstance(value, Mapping):
-            raise wrong_type("$")
+            raise wrong_type(name)
         self._members = {str(name).lower(): member for name, member in value.items()}
 
     def raw(self, name: str) -> Any:
@@ -77,3 +91,17 @@ def wrong_type(name: str) -> PostmarkError:
 def is_digits(text: str) -> bool:
     """Tell whether a text is a number of at most 18 ASCII digits."""
     return text.isascii() and text.isdecimal() and len(text) <= 18
+
+
+def is_line(text: str) -> bool:
+    """Tell whether a text is one line that every store and every header can carry."""
+    try:
+        texts.line(text)
+    except ValueError:
+        return False
+    return texts.storable(text)
+
+
+def units(text: str) -> int:
+    """Count a text's UTF-16 units, as Postmark counts its limits."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -10,8 +10,11 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    for name in ("sender", "tag", "stream"):
-        op.add_column("contents", sa.Column(name, sa.Text, nullable=False, server_default=""))
+    # What is searched stands before the document: SQLite reads a row from its start.
+    order = [("id", "recipients", "subject", "sender", "tag", "stream", "document")]
+    with op.batch_alter_table("contents", recreate="always", partial_reordering=order) as batch:
+        for name in ("sender", "tag", "stream"):
+            batch.add_column(sa.Column(name, sa.Text, nullable=False, server_default=""))
     op.create_index(
         "messages_accepted",
         "messages",

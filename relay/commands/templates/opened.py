@@ -1,0 +1,119 @@
+"""What the commands of templates share: the server that is meant, its library, its one door."""
+
+import asyncio
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relay.checking import nearest
+from relay.commands.daemon import ask
+from relay.commands.opened import reading, writing
+from relay.settings import Settings
+from relay.store.templates import StoredTemplate
+from relay.templates.drafts import Change, TemplateDraft
+from relay.templates.library import Library
+
+WHO = "operator"
+PAGE = 100
+# A hundred long templates take long to be read and checked.
+SECONDS = 600.0
+
+
+def group_of(read: Settings, server: str) -> str:
+    """Name the server whose templates a server uses; end the command if there is no such one."""
+    found = read.servers.get(server.lower())
+    if found is None:
+        close = nearest(server, read.servers)
+        raise click.ClickException(f"{read.path.name}: no server {server}{close}")
+    return found.server.group
+
+
+@contextmanager
+def library_of(path: Path, server: str) -> Iterator[tuple[Library, str]]:
+    """Give the library of a settings file, for reading, and the name of the server's group."""
+    with reading(path) as (read, store):
+        yield Library(store), group_of(read, server)
+
+
+def reference_of(text: str) -> int | str:
+    """Tell a number from an alias."""
+    return int(text) if text.isascii() and text.isdecimal() else text
+
+
+async def all_of(library: Library, server: str) -> Sequence[StoredTemplate]:
+    """Give all templates of a server, but for the deleted ones."""
+    found: list[StoredTemplate] = []
+    while True:
+        total, page = await library.listed(server, offset=len(found), count=PAGE)
+        found += page
+        if not page or len(found) >= total:
+            return found
+
+
+def whole(template: StoredTemplate) -> TemplateDraft:
+    """Make a draft of all that a template is: "" is a part or a layout that it does not have."""
+    standard = template.type == "Standard"
+    return TemplateDraft(
+        name=template.name,
+        alias=template.alias,
+        type=template.type,
+        subject=template.subject or "" if standard else None,
+        html=template.html or "",
+        text=template.text or "",
+        layout=template.layout or "" if standard else None,
+        id=template.id,
+    )
+
+
+def apply(read: Settings, server: str, drafts: Sequence[TemplateDraft]) -> Sequence[Change]:
+    """Store drafts, all of them or none; through the daemon where one runs."""
+    asked = {"server": server, "drafts": [asdict(draft) for draft in drafts]}
+    answer = _told(read, "/templates/apply", asked)
+    if answer is not None:
+        return [Change(**change) for change in answer["changes"]]
+    with writing(read) as store:
+        return asyncio.run(Library(store).apply(server, drafts, WHO))
+
+
+def restore(read: Settings, server: str, reference: int | str, version: int) -> int:
+    """Make a template what it was in a version; give the number of the version that this makes."""
+    asked = {"server": server, "reference": reference, "version": version}
+    answer = _told(read, "/templates/restore", asked)
+    if answer is not None:
+        return int(answer["version"])
+    with writing(read) as store:
+        return asyncio.run(Library(store).restore(server, reference, version, WHO)).version
+
+
+def _told(read: Settings, path: str, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """Have the daemon do something; None if none runs. End the command if it refuses."""
+    try:
+        answer = ask(read.data, "POST", path, asked, seconds=SECONDS)
+    except ValueError:
+        raise click.ClickException(
+            "the running daemon could not do that; if it is an older one, restart it"
+        ) from None
+    except TimeoutError:
+        raise click.ClickException(
+            "the daemon did not answer in time: see `templates list` for what it did"
+        ) from None
+    except OSError as error:
+        words = "the daemon broke off: see `templates list` for what it did"
+        raise click.ClickException(f"{words} ({type(error).__name__})") from None
+    if answer is not None and answer["problem"]:
+        raise click.ClickException(visible(answer["problem"]))
+    return answer
+
+
+def visible(text: str | None) -> str:
+    """Show a text on a terminal: what would be a command to it is written out."""
+    lines = (text or "").replace("\r\n", "\n")
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", lines)
+
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -1,0 +1,169 @@
+"""From messages that an application wrote itself to the outbox: all of a call in one commit."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from relay import records
+from relay.acceptance import FULL_RETRY_AFTER_SECONDS
+from relay.chain import Chain
+from relay.errors import (
+    BodyTooLarge,
+    InvalidSubmission,
+    RelayError,
+    TemplateNotFound,
+    Unavailable,
+)
+from relay.message import Message
+from relay.policy import check_addresses
+from relay.secret import Secret
+from relay.store import outbox
+from relay.store.database import Store
+from relay.store.outbox import NewMessage
+from relay.templates.library import Library, Warnings
+
+# The streams that every server has for sending, and the one that it has for receiving.
+STREAMS = frozenset({"outbound", "broadcast"})
+INBOUND = "inbound"
+
+# A message whose document is longer than this is read again when it is its turn to be sent.
+KEPT_CHARACTERS = 16 * 1024
+
+# A short call can fill a large template many times. What it makes is held in memory until it is
+# stored, so this is how many characters of parts and attachments one call may come to.
+MAX_WEIGHT = 100 * 2**20
+
+# More than this, in characters of parts and attachments, is written down in a thread.
+WRITTEN_ON_LOOP = 16 * 1024
+
+Result = Message | RelayError
+Keep = Callable[[Sequence[Message]], None]
+
+
+class _Ready(NamedTuple):
+    message: Message
+    labels: tuple[str, ...]
+    warnings: Warnings
+
+
+class Sending:
+    """Stores messages for delivery, without any form's plugins.
+
+    library: the stored templates. secret: what addresses in log lines are hashed with.
+    metadata_key: the name under which a message carries its own id to the provider. waiting: how
+    many messages are stored and not settled; above `max_waiting` nothing more is taken (0: no
+    limit).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        library: Library,
+        *,
+        secret: Secret,
+        metadata_key: str,
+        max_waiting: int = 0,
+        waiting: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._store = store
+        self._library = library
+        self._secret = secret
+        self._metadata_key = metadata_key
+        self._max_waiting = max_waiting
+        self._waiting = waiting
+
+    async def send(
+        self,
+        messages: Sequence[Message],
+        chain: Chain,
+        group: Chain,
+        key: str,
+        keep: Keep = lambda small: None,
+    ) -> list[Result]:
+        """Store what may be sent, in one commit; give each message as stored, or its refusal.
+
+        group: the chain whose templates and delivery are used. keep is called before the commit,
+        with those that are small enough to stay in memory until their attempt. Raise Unavailable,
+        and then nothing was stored.
+        """
+        if self._max_waiting and self._waiting() >= self._max_waiting:
+            raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
+        judged = await self._judged_all(messages, chain, group)
+        ready = [one for one in judged if isinstance(one, _Ready)]
+        if ready:
+            await self._store_all(ready, chain, key, keep)
+        return [one.message if isinstance(one, _Ready) else one for one in judged]
+
+    async def _judged_all(
+        self, messages: Sequence[Message], chain: Chain, group: Chain
+    ) -> "list[_Ready | RelayError]":
+        """Make messages ready, one after the other, until they are too much together."""
+        judged: list[_Ready | RelayError] = []
+        left = MAX_WEIGHT
+        for message in messages:
+            one = await self._judged(message, chain, group) if left >= 0 else BodyTooLarge()
+            left -= weight(one.message) if isinstance(one, _Ready) else 0
+            judged.append(one if left >= 0 else BodyTooLarge())
+        return judged
+
+    async def _judged(self, message: Message, chain: Chain, group: Chain) -> "_Ready | RelayError":
+        """Make one message ready to be stored; what is wrong with it is its own outcome."""
+        try:
+            check_addresses(message, chain.server)
+            check_stream(message.stream, group)
+            rendered, warnings = await self._rendered(message, group)
+        except Unavailable:
+            raise
+        except RelayError as error:
+            return error
+        stored = records.identified(rendered, self._metadata_key)
+        return _Ready(stored, tuple(message.metadata), warnings)
+
+    async def _rendered(self, message: Message, group: Chain) -> tuple[Message, Warnings]:
+        if message.template is None:
+            return message, ()
+        try:
+            return await self._library.rendered(message, group.server.name)
+        except TemplateNotFound:
+            if group.account is None:
+                raise
+            return message, ()  # the provider may have it
+
+    async def _store_all(self, ready: Sequence[_Ready], chain: Chain, key: str, keep: Keep) -> None:
+        # How much a model holds is not known, so messages with one are never written down here.
+        plain = all(one.message.model is None for one in ready)
+        small = plain and sum(weight(one.message) for one in ready) <= WRITTEN_ON_LOOP
+        written = (
+            _rows(ready, chain, key) if small else await asyncio.to_thread(_rows, ready, chain, key)
+        )
+        pairs = [(one.message, row) for one, row in zip(ready, written, strict=True)]
+        keep([message for message, row in pairs if len(row.document) <= KEPT_CHARACTERS])
+        await self._store.write(outbox.add_together, written)
+        for message, row in pairs:
+            records.log_accepted(message, row, self._secret)
+            chain.observe("accepted", message=message)
+
+
+def _rows(ready: Sequence[_Ready], chain: Chain, key: str) -> list[NewMessage]:
+    return [
+        records.record(one.message, chain.server, key, one.warnings, labels=one.labels)
+        for one in ready
+    ]
+
+
+def check_stream(stream: str | None, group: Chain | None) -> None:
+    """Refuse a stream that cannot send; raise InvalidSubmission.
+
+    One that is not known here may be known to the provider, where the group has an account there.
+    """
+    name = (stream or "outbound").lower()
+    if name == INBOUND:
+        raise InvalidSubmission({"stream": ["receives only"]}, reason="stream_type")
+    if name not in STREAMS and (group is None or group.account is None):
+        raise InvalidSubmission({"stream": ["unknown"]}, reason="stream_unknown")
+
+
+def weight(message: Message) -> int:
+    """Count the characters of a message's parts and attachments."""
+    files = sum(len(one.content) for one in message.attachments)
+    return files + len(message.html or "") + len(message.text or "")

@@ -1,0 +1,139 @@
+"""The stored templates: every server's listed, and each as it looks with its suggested model."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from tornado.web import HTTPError
+
+from relay.errors import TemplateError, TemplateFault, TemplateNotFound
+from relay.store.templates import StoredTemplate
+from relay.templates.drafts import PartValidation, TemplateDraft, Validation
+from relay.web.pages.handler import PageHandler
+from relay.web.pages.message import pretty
+
+if TYPE_CHECKING:
+    from relay.app import Site
+
+# A server has fewer: what is shown is all of them.
+MAX_LISTED = 1000
+
+# What stands in a layout here in the place of its templates.
+CONTENT = "The content of a template stands here."
+
+
+class Preview(NamedTuple):
+    """How a template looks with the model it suggests, or why it cannot be shown.
+
+    `faults` are what is wrong with it, by part.
+    """
+
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    model: str = ""
+    faults: Sequence[str] = ()
+
+
+class TemplatesHandler(PageHandler):
+    """GET /templates: the stored templates of every server that has some."""
+
+    async def get(self) -> None:
+        groups = sorted({chain.server.group for chain in self.site.chains.values()})
+        found = [(group, await self._listed(group)) for group in groups]
+        listed = [(group, templates) for group, templates in found if templates]
+        self.render("templates.html", listed=listed)
+
+    async def _listed(self, group: str) -> Sequence[StoredTemplate]:
+        _, templates = await self.site.library.listed(group, offset=0, count=MAX_LISTED)
+        return templates
+
+
+class StoredHandler(PageHandler):
+    """What the pages of one template share: finding it."""
+
+    async def template(self, server: str, number: str) -> StoredTemplate:
+        """Give a server's template, a deleted one too; raise HTTPError 404 for every other."""
+        try:
+            return await self.site.library.find(server, int(number))
+        except TemplateNotFound:
+            raise HTTPError(404) from None
+
+
+class TemplateHandler(StoredHandler):
+    """GET /templates/{server}/{id}: a template, rendered with the model it suggests."""
+
+    async def get(self, server: str, number: str) -> None:
+        template = await self.template(server, number)
+        self.render(
+            "template.html",
+            template=template,
+            preview=await preview(self.site, template),
+        )
+
+
+class TemplateHtmlHandler(StoredHandler):
+    """GET /templates/{server}/{id}/html: the rendered HTML part, for a frame of its own."""
+
+    async def get(self, server: str, number: str) -> None:
+        shown = await preview(self.site, await self.template(server, number))
+        if shown.html is None:
+            raise HTTPError(404)
+        self.write_part(shown.html)
+
+
+async def preview(site: "Site", template: StoredTemplate) -> Preview:
+    """Render a template with the model it suggests; a layout around a line of its own."""
+    try:
+        found = await site.library.validate(template.server, _draft(template), None, True)
+    except TemplateNotFound:
+        return Preview(faults=(f"There is no layout {template.layout or template.alias}.",))
+    except TemplateError as error:
+        return Preview(faults=(str(error),))
+    return Preview(
+        subject=_rendered(found.subject),
+        text=_rendered(found.text),
+        html=_rendered(found.html),
+        model=pretty(found.suggested_model),
+        faults=_faults(found),
+    )
+
+
+def _draft(template: StoredTemplate) -> TemplateDraft:
+    if template.type == "Layout" and template.active:
+        # A template in this layout.
+        return TemplateDraft(
+            type="Standard",
+            html=f"<p>{CONTENT}</p>" if template.html else None,
+            text=CONTENT if template.text else None,
+            layout=template.alias,
+        )
+    return TemplateDraft(
+        type=template.type,
+        subject=template.subject,
+        html=template.html,
+        text=template.text,
+        layout=template.layout,
+    )
+
+
+def _rendered(part: PartValidation | None) -> str | None:
+    return part.rendered if part is not None and part.valid else None
+
+
+def _faults(found: Validation) -> list[str]:
+    named = {"Subject": found.subject, "Text": found.text, "HTML": found.html}
+    return [
+        f"{name}: {_words(fault)}" for name, part in named.items() if part for fault in part.errors
+    ]
+
+
+def _words(fault: TemplateFault) -> str:
+    place = f"line {fault.line}, character {fault.character}: " if fault.line else ""
+    return place + fault.message
+
+
+ROUTES = [
+    (r"/templates", TemplatesHandler),
+    (r"/templates/([a-z0-9_-]{1,100})/([0-9]{1,15})", TemplateHandler),
+    (r"/templates/([a-z0-9_-]{1,100})/([0-9]{1,15})/html", TemplateHtmlHandler),
+]

@@ -1,0 +1,170 @@
+"""A stored message in Postmark's words: where it stands, what it says, what happened to it.
+
+Times are in UTC. A status has one of Postmark's three words: Queued (to be sent yet, or in doubt),
+Sent (the provider has it), Processed (nothing more will be done, and it was not sent).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy.engine import Row
+
+from relay.addresses import Address
+from relay.message import Message
+from relay.mime import as_bytes
+from relay.store import documents
+from relay.store.search import Listed, Stored
+from relay.times import utc
+
+STATUSES = {
+    "queued": "Queued",
+    "sending": "Queued",
+    "in_doubt": "Queued",
+    "sent": "Sent",
+    "failed": "Processed",
+    "expired": "Processed",
+}
+
+# Clients know six types of events and break on any other. What the provider took is no event:
+# "Delivered" would be a promise about the recipient's server, which only the mailbox can make.
+TRANSIENT, BOUNCED, DELIVERED = "Transient", "Bounced", "Delivered"
+EVENT_TYPES = {
+    "deferred": TRANSIENT,
+    "in_doubt": TRANSIENT,
+    "failed": BOUNCED,
+    "bounced": BOUNCED,
+    "delivered": DELIVERED,
+}
+# What stands in an attempt's words before the recipients that the provider left out.
+TAKEN_WITHOUT = "taken without "
+
+
+class Place(NamedTuple):
+    """What is the same for all messages of a server: who delivers them, and how they are labelled.
+
+    own_label: the name under which the relay itself labels messages.
+    """
+
+    stream: str
+    sandboxed: bool
+    own_label: str
+
+
+def shown_message(listed: Listed, place: Place) -> dict[str, Any]:
+    """Give a message in Postmark's names, without its parts."""
+    message = listed.message
+    sandboxed = listed.delivery == "mailbox" if listed.delivery else place.sandboxed
+    labels = {name: value for name, value in message.metadata.items() if name != place.own_label}
+    return {
+        "Tag": message.tag,
+        "MessageID": message.id,
+        "MessageStream": message.stream or place.stream,
+        "To": _mailboxes(message.to),
+        "Cc": _mailboxes(message.cc),
+        "Bcc": _mailboxes(message.bcc),
+        "Recipients": [address.email for address in message.recipients],
+        "ReceivedAt": _written(listed.created_at),
+        "From": str(message.sender),
+        "Subject": listed.subject,
+        "Attachments": [one.name for one in message.attachments],
+        "Status": STATUSES.get(listed.state, "Queued"),
+        "TrackOpens": message.track_opens or False,
+        "TrackLinks": message.track_links or "None",
+        "Metadata": labels,
+        "Sandboxed": sandboxed,
+    }
+
+
+class _Event(NamedTuple):
+    at: float
+    type: str
+    words: str
+    server: str
+    recipients: Sequence[str]
+
+
+def events(stored: Stored, message: Message) -> list[dict[str, Any]]:
+    """Give what happened to a message, an event for each recipient, oldest first."""
+    everybody = [address.email for address in message.recipients]
+    happened = [
+        *(event for attempt in stored.attempts for event in _attempted(attempt, everybody)),
+        *_noted(stored, everybody),
+    ]
+    return [
+        {
+            "Recipient": recipient,
+            "Type": event.type,
+            "ReceivedAt": _written(event.at),
+            "Details": _explained(event),
+        }
+        for event in sorted(happened, key=lambda event: event.at)
+        for recipient in event.recipients
+    ]
+
+
+def _attempted(attempt: Row[Any], everybody: Sequence[str]) -> Iterator[_Event]:
+    """Tell what an attempt did; that the provider took the message is no event."""
+    at, words, server = attempt.ended_at, attempt.words, attempt.delivery
+    if attempt.outcome != "sent":
+        if type := EVENT_TYPES.get(attempt.outcome):
+            yield _Event(at, type, words, server, everybody)
+        return
+    _, _, without = words.partition(TAKEN_WITHOUT)
+    dropped = {email.strip().lower() for email in without.split(",")}
+    if left_out := [email for email in everybody if email.lower() in dropped]:
+        yield _Event(at, BOUNCED, "the provider took it without this recipient", server, left_out)
+    if server == "mailbox":
+        yield _Event(at, DELIVERED, words, server, everybody)
+
+
+def _noted(stored: Stored, everybody: Sequence[str]) -> Iterator[_Event]:
+    """Tell what happened besides the attempts."""
+    for event in stored.events:
+        if type := EVENT_TYPES.get(event.kind):
+            yield _Event(event.at, type, event.words, "", everybody)
+    row = stored.row
+    if row.state == "expired":
+        words = f"too old to be tried again; last: {row.words}"
+        yield _Event(row.due_at, BOUNCED, words, row.delivery or "", everybody)
+
+
+def _explained(event: _Event) -> dict[str, Any]:
+    if event.type == BOUNCED:
+        return {"Summary": event.words}
+    return {
+        "DeliveryMessage": event.words,
+        "DestinationServer": event.server,
+        "DestinationIP": "",
+    }
+
+
+def details(stored: Stored, place: Place) -> dict[str, Any]:
+    """Give a message in Postmark's names, with its parts, its source and its history."""
+    row = stored.row
+    message = documents.load(row.id, row.document)
+    listed = Listed(message, row.subject, row.state, row.delivery, row.created_at)
+    parts = {"TextBody": message.text, "HtmlBody": message.html, "Body": _source(message)}
+    happened = {"MessageEvents": events(stored, message)}
+    return shown_message(listed, place) | parts | happened
+
+
+def dump(stored: Stored) -> dict[str, Any]:
+    """Give a message's source."""
+    return {"Body": _source(documents.load(stored.row.id, stored.row.document))}
+
+
+def _source(message: Message) -> str:
+    """Give a message as it would be mailed; "" for one that cannot be written so."""
+    try:
+        return as_bytes(message).decode("utf-8", "replace")
+    except ValueError:
+        return ""
+
+
+def _mailboxes(given: Sequence[Address]) -> list[dict[str, str | None]]:
+    return [{"Email": address.email, "Name": address.name or None} for address in given]
+
+
+def _written(seconds: float) -> str:
+    """Write a moment as Postmark does, with seven digits of a second, in UTC."""
+    return utc(seconds).strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")

@@ -1,0 +1,188 @@
+"""One message of Postmark's sending calls, read and judged as Postmark does."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relay.message import Message, freeze
+from relay.records import MAX_METADATA
+from relay.text import storable
+from relay.web.postmark.attachments import read_attachments
+from relay.web.postmark.headers import read_headers
+from relay.web.postmark.reading import Fields, is_line, units, wrong_type
+from relay.web.postmark.recipients import (
+    SHOWN,
+    read_recipients,
+    read_reply_to,
+    read_sender,
+)
+from relay.web.postmark.replies import PostmarkError
+
+MEGABYTE = 2**20
+MAX_MESSAGE = 10 * MEGABYTE
+MAX_BODY = 5 * MEGABYTE
+MAX_SUBJECT = 2000
+MAX_TAG = 1000
+MAX_STREAM = 100
+MAX_METADATA_NAME = 20
+MAX_METADATA_VALUE = 80
+
+TRACK_LINKS = {word.lower(): word for word in ("None", "HtmlAndText", "HtmlOnly", "TextOnly")}
+PARTS = ("Subject", "HtmlBody", "TextBody")
+
+UNKNOWN_ID = "The 'TemplateId' associated with this request is not valid or was not found."
+UNKNOWN_ALIAS = "The Template's 'Alias' associated with this request is not valid or was not found."
+
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,254}")
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A message, and its recipients' fields as the caller wrote them."""
+
+    message: Message
+    to: str
+    cc: str
+    bcc: str
+
+
+def read(value: Any, *, templated: bool) -> Submitted:
+    """Read one message object; raise PostmarkError.
+
+    templated: whether it names a template and a model, instead of bringing subject and parts.
+    """
+    fields = Fields(value)
+    recipients = read_recipients(fields)
+    message = Message(
+        sender=read_sender(fields),
+        to=recipients["To"],
+        cc=recipients["Cc"],
+        bcc=recipients["Bcc"],
+        reply_to=read_reply_to(fields),
+        tag=_line(fields, "Tag", MAX_TAG) or None,
+        headers=read_headers(fields),
+        track_opens=fields.flag("TrackOpens"),
+        track_links=_track_links(fields),
+        metadata=_metadata(fields),
+        attachments=read_attachments(fields),
+        stream=_line(fields, "MessageStream", MAX_STREAM) or None,
+        **(_template(fields) if templated else _parts(fields)),
+    )
+    given = (fields.text(name) or "" for name in ("To", "Cc", "Bcc"))
+    return Submitted(message, *given)
+
+
+def check_size(value: Any) -> None:
+    """Refuse one message of a batch that is larger than a single one may be."""
+    if _size(value) > MAX_MESSAGE:
+        raise _refused(f"A message may have {MAX_MESSAGE // MEGABYTE} MB at most.")
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return sum(len(name) + _size(member) for name, member in value.items())
+    if isinstance(value, list):
+        return sum(map(_size, value))
+    return len(value) if isinstance(value, str) else 1
+
+
+def _line(fields: Fields, name: str, longest: int) -> str:
+    value = fields.text(name) or ""
+    if not is_line(value) or units(value) > longest:
+        words = f"is a single line of at most {longest} characters, without control characters."
+        raise _refused(f"'{name}' {words}")
+    return value
+
+
+def _parts(fields: Fields) -> dict[str, Any]:
+    """Read the subject and the parts of a message without a template."""
+    subject = _line(fields, "Subject", MAX_SUBJECT)
+    markup, plain = (_part(fields, name) for name in ("HtmlBody", "TextBody"))
+    if not markup and not plain:
+        raise _refused("Provide either email TextBody or HtmlBody or both.")
+    return {"subject": subject or None, "html": markup, "text": plain}
+
+
+def _part(fields: Fields, name: str) -> str | None:
+    value = fields.text(name) or ""
+    if len(value) > MAX_BODY // 2 and units(value) > MAX_BODY:
+        raise _refused(f"'{name}' may have {MAX_BODY // MEGABYTE} MB at most.")
+    if not storable(value):
+        raise _refused(f"'{name}' has a control character or broken Unicode.")
+    return value or None
+
+
+def _template(fields: Fields) -> dict[str, Any]:
+    """Read which template is to be filled, and with what."""
+    if any(fields.raw(name) not in (None, "") for name in PARTS):
+        raise PostmarkError(
+            1123, "'Subject', 'HtmlBody' and 'TextBody' may not be given beside a template."
+        )
+    number, alias = fields.number("TemplateId"), fields.text("TemplateAlias")
+    if not number and not alias:
+        raise PostmarkError(1101, UNKNOWN_ID)
+    if not number and not _ALIAS.fullmatch(alias or ""):
+        raise PostmarkError(1101, UNKNOWN_ALIAS)
+    model = fields.object("TemplateModel")
+    if model is None:
+        words = "A 'TemplateModel' is required when using a template to send an email."
+        raise PostmarkError(1120, words)
+    if not _storable(model):
+        raise _refused("'TemplateModel' has a control character or broken Unicode.")
+    inline = fields.flag("InlineCss")
+    return {"template": number or alias, "model": freeze(model), "inline_css": inline is not False}
+
+
+def _storable(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(storable(name) and _storable(member) for name, member in value.items())
+    if isinstance(value, list):
+        return all(map(_storable, value))
+    return not isinstance(value, str) or storable(value)
+
+
+def _track_links(fields: Fields) -> str | None:
+    given = fields.text("TrackLinks")
+    if not given:
+        return None
+    if given.lower() not in TRACK_LINKS:
+        words = ", ".join(TRACK_LINKS.values())
+        raise _refused(f"Invalid 'TrackLinks' value: it is one of {words}.")
+    return TRACK_LINKS[given.lower()]
+
+
+def _metadata(fields: Fields) -> dict[str, str]:
+    """Read the labels: scalars become strings; names are unique without regard to case."""
+    given = fields.object("Metadata") or {}
+    if len(given) > MAX_METADATA:
+        raise _refused(f"Invalid metadata content. There may be {MAX_METADATA} fields at most.")
+    labels = {name: _label(name, value) for name, value in given.items()}
+    if len({name.lower() for name in labels}) != len(labels):
+        raise _refused("Invalid metadata content. Two field names differ only in case.")
+    return labels
+
+
+def _label(name: str, value: Any) -> str:
+    if isinstance(value, Mapping | list):
+        raise wrong_type("Metadata")
+    text = value if isinstance(value, str) else _written(value)
+    if units(name) > MAX_METADATA_NAME or units(text) > MAX_METADATA_VALUE:
+        raise _refused(
+            f"Invalid metadata content. Field names are limited to {MAX_METADATA_NAME} characters"
+            f" and field values are limited to {MAX_METADATA_VALUE} characters in length."
+            f" The '{name[:SHOWN]}' field in your metadata content exceeds these limits."
+        )
+    if not name.strip() or not is_line(name) or not is_line(text):
+        raise _refused("Invalid metadata content. Names and values are single lines.")
+    return text
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _refused(words: str) -> PostmarkError:
+    return PostmarkError(300, words)

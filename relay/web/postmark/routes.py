@@ -1,0 +1,17 @@
+"""The paths of Postmark's API; the last of them takes what is below them and not served."""
+
+from relay.web.postmark import outbound, sending, servers, templates
+from relay.web.postmark.handler import UnknownPostmarkPathHandler
+
+_RESOURCES = (
+    *("email", "templates", "server", "servers", "message-streams", "messages", "stats"),
+    *("deliverystats", "bounces", "webhooks", "domains", "senders", "triggers", "data-removals"),
+)
+
+ROUTES = [
+    *sending.ROUTES,
+    *templates.ROUTES,
+    *servers.ROUTES,
+    *outbound.ROUTES,
+    (rf"(?i)/(?:{'|'.join(_RESOURCES)})(?:/.*)?", UnknownPostmarkPathHandler),
+]

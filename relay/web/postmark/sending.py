@@ -1,0 +1,189 @@
+"""Sending, as Postmark's clients do it: one message or a batch, with its parts or a template."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import structlog
+
+from relay.errors import RelayError, TemplateNotFound
+from relay.ids import message_id
+from relay.message import Message
+from relay.sending import check_stream
+from relay.web.postmark import outcomes, replies
+from relay.web.postmark.handler import MEGABYTE, SERVER_TOKEN, PostmarkHandler
+from relay.web.postmark.messages import MAX_MESSAGE, Submitted, check_size, read
+from relay.web.postmark.reading import Fields, json_value, wrong_type
+from relay.web.postmark.replies import PostmarkError
+
+# The token with which everything is checked and nothing is stored.
+TEST_TOKEN = "POSTMARK_API_TEST"  # noqa: S105 - everybody's
+
+MAX_BATCH = 500
+
+log = structlog.get_logger()
+
+Read = Submitted | RelayError
+Result = Message | RelayError
+
+
+class SendingHandler(PostmarkHandler):
+    """Takes messages, stores them and answers; their delivery nobody waits for."""
+
+    methods = ("POST",)
+    templated: ClassVar[bool] = False
+    testing = False
+
+    @property
+    def max_bytes(self) -> int:
+        return 10 * MEGABYTE if self.testing else self.largest
+
+    def _authenticate(self) -> None:
+        token = self.request.headers.get(SERVER_TOKEN, "").strip()
+        self.testing = token.upper() == TEST_TOKEN
+        if self.testing:
+            self.site.post_limiter.take(self.caller)
+        else:
+            super()._authenticate()
+
+    async def _sent(self, given: Sequence[Read]) -> list[dict[str, Any] | RelayError]:
+        """Send what could be read; give each message's answer or refusal, in order."""
+        messages = [one.message for one in given if isinstance(one, Submitted)]
+        results = iter(_tested(messages) if self.testing else await self._stored(messages))
+        return [
+            self._answer(one, next(results)) if isinstance(one, Submitted) else one for one in given
+        ]
+
+    async def _stored(self, messages: Sequence[Message]) -> Sequence[Result]:
+        """Store messages and have them delivered; raise Unavailable."""
+        dispatcher, name = self.site.dispatcher, self.chain.server.name
+        kept: list[Message] = []
+
+        def keep(small: Sequence[Message]) -> None:
+            dispatcher.keep(small, name)
+            kept.extend(small)
+
+        try:
+            results = await self.site.sending.send(
+                messages, self.chain, self.group_chain, self.key.id, keep
+            )
+        except BaseException:
+            dispatcher.drop(kept)
+            raise
+        stored = sum(isinstance(result, Message) for result in results)
+        if stored:
+            dispatcher.queued(stored)
+        return results
+
+    def _answer(self, submitted: Submitted, result: Result) -> dict[str, Any] | RelayError:
+        if isinstance(result, Message):
+            words = "Test job accepted" if self.testing else "OK"
+            return outcomes.accepted(submitted, result, words)
+        server = None if self.testing else self.chain.server
+        return outcomes.in_postmarks_words(result, submitted.message, server)
+
+
+class SingleHandler(SendingHandler):
+    """`POST /email`: one message."""
+
+    async def post(self) -> None:
+        submitted = await self.aside(self._read, self.raw_body())
+        [answer] = await self._sent([submitted])
+        if isinstance(answer, RelayError):
+            raise answer
+        self.answer(answer)
+
+    def _read(self, body: bytes) -> Submitted:
+        return read(json_value(body), templated=self.templated)
+
+
+class SingleTemplateHandler(SingleHandler):
+    """`POST /email/withTemplate`: one message, its parts made from a template."""
+
+    templated = True
+
+
+class BatchHandler(SendingHandler):
+    """`POST /email/batch`: a list of messages, each with an answer of its own."""
+
+    largest = 50 * MEGABYTE
+
+    async def post(self) -> None:
+        given = await self.aside(self._read, self.raw_body())
+        answers = await self._sent(given)
+        refused = [one for one in answers if isinstance(one, RelayError)]
+        if refused:
+            codes = sorted({replies.refusal(error).code for error in refused})
+            log.info("messages.refused", count=len(refused), of=len(given), codes=codes)
+        self.answer(
+            [outcomes.refused(one) if isinstance(one, RelayError) else one for one in answers]
+        )
+
+    def _read(self, body: bytes) -> list[Read]:
+        items = self._items(json_value(body))
+        if len(items) > MAX_BATCH:
+            words = f"You may only send up to {MAX_BATCH} messages in a single batched request."
+            raise PostmarkError(410, words)
+        # In a smaller body no message can be too large.
+        measured = len(body) > MAX_MESSAGE
+        return [self._read_one(item, measured=measured) for item in items]
+
+    def _items(self, value: Any) -> Sequence[Any]:
+        if not isinstance(value, list):
+            raise wrong_type("$")
+        return value
+
+    def _read_one(self, item: Any, *, measured: bool) -> Read:
+        try:
+            if measured:
+                check_size(item)
+            return read(item, templated=self.templated)
+        except RelayError as error:
+            return error
+
+
+class BatchTemplatesHandler(BatchHandler):
+    """`POST /email/batchWithTemplates`: an object with the list of messages."""
+
+    templated = True
+
+    def _items(self, value: Any) -> Sequence[Any]:
+        fields = Fields(value)
+        if fields.raw("Messages") is None:
+            raise wrong_type("Messages")
+        return fields.items("Messages")
+
+
+class BulkHandler(PostmarkHandler):
+    """`/email/bulk`: for accounts that Postmark approved for it, so for none here."""
+
+    methods = ("GET", "POST")
+
+    def get(self, *args: str) -> None:
+        raise PostmarkError(14, "This account is not approved for bulk sending.")
+
+    post = get
+
+
+def _tested(messages: Sequence[Message]) -> list[Result]:
+    """Judge messages that no server is to send; give them an id."""
+    return [_judged(message) for message in messages]
+
+
+def _judged(message: Message) -> Result:
+    try:
+        check_stream(message.stream, None)
+    except RelayError as error:
+        return error
+    if message.template is not None:
+        return TemplateNotFound("No server, no templates.")
+    return replace(message, id=message_id())
+
+
+ROUTES = [
+    (r"(?i)/email/?", SingleHandler),
+    (r"(?i)/email/withTemplate/?", SingleTemplateHandler),
+    (r"(?i)/email/batch/?", BatchHandler),
+    (r"(?i)/email/batchWithTemplates/?", BatchTemplatesHandler),
+    (r"(?i)/email/bulk/?(?:/[^/]*)?", BulkHandler),
+]

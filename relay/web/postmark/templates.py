@@ -1,0 +1,161 @@
+"""/templates: the stored templates of a server, and pushing them to another."""
+
+from typing import ClassVar
+
+from relay.errors import TemplateEmpty, TemplateNotFound
+from relay.templates.drafts import TemplateDraft
+from relay.web.postmark import replies, shapes
+from relay.web.postmark.handler import PostmarkHandler
+from relay.web.postmark.messages import UNKNOWN_ID
+from relay.web.postmark.reading import Fields, is_digits, json_value
+from relay.web.postmark.replies import PostmarkError
+from relay.web.postmark.servers import AccountHandler
+
+# A page of the list has no more than this, whatever is asked for: a server has 100 templates.
+MAX_COUNT = 500
+
+TYPES = {"all": None, "standard": "Standard", "layout": "Layout"}
+
+# Which of the two servers of a push was found, and what is said of the others.
+UNKNOWN_SERVERS = {
+    (False, False): "The source and destination servers were not found.",
+    (False, True): "The source server was not found.",
+    (True, False): "The destination server was not found.",
+}
+
+
+class TemplatesHandler(PostmarkHandler):
+    """GET /templates, POST /templates: the list, and a new template."""
+
+    methods: ClassVar[tuple[str, ...]] = ("GET", "POST")
+
+    async def get(self) -> None:
+        offset, count = self.query_number("Offset"), self.query_number("Count")
+        if offset is None or count is None:
+            raise PostmarkError(1100, "The parameters 'Count' and 'Offset' must be numbers.")
+        type = (self.query("TemplateType") or "All").lower()
+        if type not in TYPES:
+            raise PostmarkError(1100, "'TemplateType' is All, Standard or Layout.")
+        total, templates = await self.site.library.listed(
+            self.group,
+            offset=offset,
+            count=min(count, MAX_COUNT),
+            type=TYPES[type],
+            layout=self.query("LayoutTemplate"),
+        )
+        self.answer({"TotalCount": total, "Templates": [shapes.listed(one) for one in templates]})
+
+    async def post(self) -> None:
+        draft = _draft(await read_fields(self), with_type=True)
+        self.answer(shapes.changed(await self.site.library.create(self.group, draft, self.key.id)))
+
+
+class TemplateHandler(PostmarkHandler):
+    """GET, PUT, DELETE /templates/{idOrAlias}: one template."""
+
+    methods: ClassVar[tuple[str, ...]] = ("GET", "PUT", "DELETE")
+
+    async def get(self, given: str) -> None:
+        template = await self.site.library.find(self.group, _reference(given))
+        numbers = await self.site.server_numbers()
+        await self.answer_aside(lambda: shapes.whole(template, numbers[template.server]))
+
+    async def put(self, given: str) -> None:
+        draft = _draft(await read_fields(self), with_type=False)
+        reference = _reference(given)
+        edited = await self.site.library.edit(self.group, reference, draft, self.key.id)
+        self.answer(shapes.changed(edited))
+
+    async def delete(self, given: str) -> None:
+        deleted = await self.site.library.delete(self.group, _reference(given), self.key.id)
+        self.answer(replies.envelope(0, f"Template {deleted.id} removed."))
+
+
+class ValidateHandler(PostmarkHandler):
+    """POST /templates/validate: what is wrong with a template, and how it looks."""
+
+    methods: ClassVar[tuple[str, ...]] = ("GET", "POST")
+
+    async def get(self) -> None:
+        raise no_template()
+
+    async def post(self) -> None:
+        fields = await read_fields(self)
+        inline_css = fields.flag("InlineCssForHtmlTestRender")
+        validation = await self.site.library.validate(
+            self.group,
+            _draft(fields, with_type=True),
+            fields.object("TestRenderModel"),
+            inline_css is not False,
+        )
+        await self.answer_aside(lambda: shapes.validated(validation))
+
+
+class PushHandler(AccountHandler):
+    """PUT /templates/push: one server's templates to another, or what would be pushed."""
+
+    methods: ClassVar[tuple[str, ...]] = ("PUT",)
+
+    async def put(self) -> None:
+        fields = Fields(await self.json())
+        servers = await self.servers()
+        source = servers.get(fields.number("SourceServerID") or 0)
+        destination = servers.get(fields.number("DestinationServerID") or 0)
+        if source is None or destination is None:
+            found = (source is not None, destination is not None)
+            raise PostmarkError(601, UNKNOWN_SERVERS[found])
+        changes = await self.site.library.push(
+            source.server.group,
+            destination.server.group,
+            fields.flag("PerformChanges") or False,
+            self.key.id,
+        )
+        self.answer(
+            {"TotalCount": len(changes), "Templates": [shapes.pushed(one) for one in changes]}
+        )
+
+
+async def read_fields(handler: PostmarkHandler) -> Fields:
+    """Read a template's fields; raise TemplateEmpty if the body says nothing at all."""
+    body = handler.raw_body()
+    if not body.strip():
+        raise no_template()
+    value = await handler.aside(json_value, body)
+    if value is None or value == {}:
+        raise no_template()
+    return Fields(value)
+
+
+def no_template() -> TemplateEmpty:
+    """Make the refusal of a call that says nothing of a template."""
+    return TemplateEmpty("No template data received.")
+
+
+def _reference(given: str) -> int | str:
+    """Read the path's reference: all digits are a number, whatever else is an alias."""
+    if is_digits(given):
+        return int(given)
+    if given.isascii() and given.isdecimal():
+        raise TemplateNotFound(UNKNOWN_ID)  # longer than any number
+    return given
+
+
+def _draft(fields: Fields, *, with_type: bool) -> TemplateDraft:
+    """Read a template; the type of one that is there already does not change."""
+    return TemplateDraft(
+        name=fields.text("Name"),
+        alias=fields.text("Alias"),
+        type=fields.text("TemplateType") if with_type else None,
+        subject=fields.text("Subject"),
+        html=fields.text("HtmlBody"),
+        text=fields.text("TextBody"),
+        layout=fields.text("LayoutTemplate"),
+    )
+
+
+ROUTES = [
+    (r"(?i)/templates/?", TemplatesHandler),
+    (r"(?i)/templates/push/?", PushHandler),
+    (r"(?i)/templates/validate/?", ValidateHandler),
+    (r"(?i)/templates/([^/]+)/?", TemplateHandler),
+]
