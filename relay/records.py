@@ -49,6 +49,7 @@ def record(
         state="queued",
         created_at=timestamp(message.id),
         key=key,
+        kind="plain" if message.template is None else "template",
         recipients=" ".join(address.email.lower() for address in message.recipients),
         subject=_subject(message),
         sender=message.sender.email.lower(),

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from relay.errors import TokenRefused
-from relay.store import tokens
+from relay.store import ledger, tokens
 from relay.store.schema import (
     IS_QUEUED,
     attempts,
@@ -26,7 +26,10 @@ REVIVABLE_STATES = ("failed", "in_doubt", "expired")
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message (or, `screened`, a submission) to be stored, and the token it spends."""
+    """A message (or, `screened`, a submission) to be stored, and the token it spends.
+
+    `due_at`: when it is to be sent, if that is later; its age counts from then.
+    """
 
     id: str
     server: str
@@ -34,6 +37,8 @@ class NewMessage:
     created_at: float
     key: str
     document: str
+    kind: Literal["plain", "template"] = "plain"
+    due_at: float | None = None
     recipients: str = ""
     subject: str = ""
     sender: str = ""
@@ -126,6 +131,10 @@ def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
     for table, values in rows.items():
         if values:
             connection.execute(insert(table), values)
+    ledger.record(
+        connection,
+        [ledger.Entry(one.server, one.created_at, one.state == "screened") for one in new],
+    )
 
 
 def _content(message: NewMessage) -> dict[str, Any]:
@@ -153,8 +162,10 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "server": message.server,
         "state": message.state,
         "created_at": message.created_at,
-        "due_at": message.created_at,
-        "since": message.created_at,
+        "due_at": message.created_at if message.due_at is None else message.due_at,
+        "since": message.created_at if message.due_at is None else message.due_at,
+        "kind": message.kind,
+        "size": len(message.document),
         "key": message.key,
         "words": message.words,
     }

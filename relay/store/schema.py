@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     text,
 )
 
@@ -25,20 +26,36 @@ metadata = MetaData()
 
 # The conditions of the partial indexes. A query that means one must use the same text: SQLite
 # takes a partial index only for a condition that it can recognise.
+IS_NEW = text("messages.state IN ('queued', 'scheduled') AND messages.tries = 0")
+IS_RETRIED = text("messages.state IN ('queued', 'scheduled') AND messages.tries > 0")
 IS_QUEUED = text("messages.state = 'queued'")
+IS_UNDECIDED = text("messages.state IN ('sending', 'in_doubt')")
+IS_KEPT = text(
+    "messages.cleared_at IS NULL AND messages.state IN"
+    " ('sent', 'failed', 'expired', 'cancelled', 'suppressed', 'quarantined', 'screened')"
+)
 IS_UNSENT = text("messages.state NOT IN ('sent', 'screened')")
 IS_SCREENED = text("messages.state = 'screened'")
 IS_ACCEPTED = text("messages.state != 'screened'")
 IN_MAILBOX = text("messages.delivery = 'mailbox' AND messages.state = 'sent'")
+
+
+def _bare(condition: TextClause) -> TextClause:
+    """Give a condition as an index takes it: without the table's name."""
+    return text(condition.text.replace("messages.", ""))
+
 
 messages = Table(
     "messages",
     metadata,
     Column("id", String(36), primary_key=True),
     Column("server", String(100), nullable=False),
-    # queued, sending, in_doubt, sent, failed, expired, screened
+    # queued, scheduled, held, sending, in_doubt, sent, failed, expired, cancelled, suppressed,
+    # quarantined, screened
     Column("state", String(12), nullable=False),
     Column("created_at", Float, nullable=False),
+    # Queued, scheduled: when to attempt it. Sending: when its claim ends. In doubt: when to look
+    # it up.
     Column("due_at", Float, nullable=False),
     # Since when its age counts: when it came in, or when an operator revived it.
     Column("since", Float, nullable=False),
@@ -47,6 +64,17 @@ messages = Table(
     # Attempts in which the provider got something to judge, and all that were made.
     Column("attempts", Integer, nullable=False, default=0),
     Column("tries", Integer, nullable=False, default=0),
+    # What shares a call: plain messages, or those with a template; and the bytes of the document.
+    Column("kind", String(8), nullable=False, server_default="plain"),
+    Column("size", Integer, nullable=False, server_default="0"),
+    # How often a daemon died while it was sending; look-ups since it is in doubt, and how many in
+    # a row found nothing; whether it was sent again without certainty.
+    Column("crashes", Integer, nullable=False, server_default="0"),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("absences", Integer, nullable=False, server_default="0"),
+    Column("maybe_twice", Boolean, nullable=False, server_default="0"),
+    # When its contents were cleared, because they were kept long enough.
+    Column("cleared_at", Float),
     # The key that posted it, the plugin that delivered it, and the provider's own id.
     Column("key", String(100), nullable=False, default=""),
     Column("delivery", String(100)),
@@ -54,6 +82,10 @@ messages = Table(
     # What the provider said last, or why the submission was screened.
     Column("words", String(500)),
     Index("messages_queued", "due_at", sqlite_where=text("state = 'queued'")),
+    Index("messages_new", "server", "due_at", sqlite_where=_bare(IS_NEW)),
+    Index("messages_retried", "server", "due_at", sqlite_where=_bare(IS_RETRIED)),
+    Index("messages_undecided", "due_at", sqlite_where=_bare(IS_UNDECIDED)),
+    Index("messages_kept", "server", "state", "id", sqlite_where=_bare(IS_KEPT)),
     Index("messages_unsent", "id", sqlite_where=text("state NOT IN ('sent', 'screened')")),
     Index("messages_screened", "id", sqlite_where=text("state = 'screened'")),
     Index("messages_mailbox", "id", sqlite_where=text("delivery = 'mailbox' AND state = 'sent'")),
@@ -106,6 +138,39 @@ attempts = Table(
     Column("delivery", String(100), nullable=False),
     Column("outcome", String(12), nullable=False),
     Column("words", String(500), nullable=False),
+)
+
+# How many messages every server accepted, by day (UTC): counted apart from their rows, so that the
+# two can be compared.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("server", String(100), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("accepted", Integer, nullable=False),
+    Column("screened", Integer, nullable=False),
+)
+
+# Answers to callers that named a key for their request: a repeated one gets the same answer.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    Column("expires_at", Float, nullable=False),
+    # The messages that the request stored, and the answer; NULL until it was given.
+    Column("messages", Text, nullable=False),
+    Column("status", Integer),
+    Column("answer", Text),
+    Index("idempotency_expires", "expires_at"),
+)
+
+# Servers that an operator paused.
+paused = Table(
+    "paused",
+    metadata,
+    Column("server", String(100), primary_key=True),
+    Column("since", Float, nullable=False),
 )
 
 # Every server that the settings ever named: its number is never another's.

@@ -39,12 +39,11 @@ def apply(
     Layouts come first; what would not change is left out. Errors begin with the alias. Without
     `perform` all of it is done and taken back, so that what is told is what would happen.
     """
+    if perform:
+        return _apply_all(connection, server, drafts, author)
     with connection.begin_nested() as savepoint:
         changes = _apply_all(connection, server, drafts, author)
-        if not perform:
-            savepoint.rollback()
-    if perform:
-        return changes
+        savepoint.rollback()
     return [replace(change, id=None) if change.action == "Create" else change for change in changes]
 
 

@@ -11,7 +11,9 @@ down_revision = "0001"
 
 def upgrade() -> None:
     # What is searched stands before the document: SQLite reads a row from its start.
-    order = [("id", "recipients", "subject", "sender", "tag", "stream", "document")]
+    order: list[tuple[str, ...]] = [
+        ("id", "recipients", "subject", "sender", "tag", "stream", "document")
+    ]
     with op.batch_alter_table("contents", recreate="always", partial_reordering=order) as batch:
         for name in ("sender", "tag", "stream"):
             batch.add_column(sa.Column(name, sa.Text, nullable=False, server_default=""))
