@@ -48,7 +48,8 @@ class Server:
     """A named table of the settings: everything that a plugin may know about its server.
 
     `recipients` None means any; `options` holds what the plugins' own `settings` hooks read;
-    `templates` are the folders with template files, first match wins. Times are in seconds.
+    `templates` are the folders with template files, first match wins; `keep` is how long contents
+    are kept in a final state, where they are cleared at all. Times are in seconds.
     """
 
     name: str
@@ -67,6 +68,10 @@ class Server:
     retry: tuple[float, ...] = ()
     deadline: float = 25.0
     max_age: float = 72 * 3600.0
+    settle: tuple[float, ...] = (120.0, 600.0, 1800.0)
+    in_doubt: Literal["look_up", "hold", "resend"] = "look_up"
+    keep: Mapping[str, float] = field(default_factory=dict)
+    scheduling: bool = True
     keys: tuple[Key, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     templates: tuple[str, ...] = ()

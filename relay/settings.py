@@ -137,13 +137,16 @@ def _server(name: str, values: dict[str, Any], switches: Mapping[str, bool], pat
     values.pop("attachments")
     values["max_age"] = values.pop("max_age_hours") * 3600
     values["group"] = values["group"].lower() or name
+    values["keep"] = MappingProxyType(
+        {state: days * 86400 for state, days in values.pop("keep_days").items() if days}
+    )
     values["return_to"] = MappingProxyType(values["return_to"])
     values["headers"] = frozenset(header.lower() for header in values["headers"])
     for key, value in switches.items():
         values[key] = values[key] and value
     for key in ("senders", "recipients", "origins"):
         values[key] = None if values[key] is None else frozenset(values[key])
-    for key in ("plugins", "retry"):
+    for key in ("plugins", "retry", "settle"):
         values[key] = tuple(values[key])
     folders = (path.parent / "templates", Path(__file__).parent.parent / "plugins" / "templates")
     return Server(name=name, templates=tuple(map(str, folders)), **values)

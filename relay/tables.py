@@ -1,7 +1,7 @@
 """The tables of settings.toml as schemas: every key, its type, its default, its limits."""
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,6 +45,27 @@ class SecretReference(fields.Field[Secret]):
                 'a secret stands elsewhere: write { env = "NAME" } or { file = "path" }'
             )
         return value
+
+
+# States whose contents are cleared in time. What failed stays until a person has seen it, unless
+# the settings name it.
+KEEP_DAYS: Mapping[str, float] = {"sent": 30, "screened": 30, "cancelled": 30, "suppressed": 30}
+FINAL_STATES = ("sent", "failed", "expired", "cancelled", "suppressed", "quarantined", "screened")
+
+
+class Days(fields.Field[dict[str, float]]):
+    """Days by final state; one number is for all that are cleared anyway. 0 is for ever."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        given = value if isinstance(value, dict) else dict.fromkeys(KEEP_DAYS, value)
+        unknown = sorted(given.keys() - set(FINAL_STATES))
+        if unknown:
+            raise ValidationError(f"no final state {unknown[0]}: {', '.join(FINAL_STATES)}")
+        for days in given.values():
+            number = isinstance(days, int | float) and not isinstance(days, bool)
+            if not number or not 0 <= days <= 36_500:
+                raise ValidationError("a number of days, or a table of them by state")
+        return {**KEEP_DAYS, **given}
 
 
 def origin(value: str) -> str:
@@ -173,5 +194,15 @@ class ServerTable(Schema):
         load_default=lambda: [15, 60, 300, 900, 1800, 3600, 7200, 14400],
         validate=validate.Length(min=1),
     )
+    settle = fields.List(
+        fields.Float(validate=validate.Range(min=0.1, max=86400)),
+        load_default=lambda: [120, 600, 1800],
+        validate=validate.Length(min=1),
+    )
+    in_doubt = fields.String(
+        load_default="look_up", validate=validate.OneOf(["look_up", "hold", "resend"])
+    )
+    keep_days = Days(load_default=lambda: dict(KEEP_DAYS))
+    scheduling = fields.Boolean(load_default=True)
     deadline = fields.Float(load_default=25.0, validate=validate.Range(min=1, max=300))
     max_age_hours = fields.Float(load_default=72.0, validate=validate.Range(min=0.01, max=720))
