@@ -37,7 +37,8 @@
     └── DeliveryError               a provider's answer: for the outbox, never HTTP by itself
         ├── DeliveryDeferred        certainly not sent: try again
         ├── DeliveryFailed          refused for good
-        └── DeliveryInDoubt         the answer was lost: sent or not, nobody knows
+        ├── DeliveryInDoubt         the answer was lost: sent or not, nobody knows
+        └── MessageBroken           no provider's fault: no mail can be made of what is stored
 
 `reason` is the word that a refusal's log line carries; the README says what to do about each.
 """
@@ -305,3 +306,7 @@ class DeliveryFailed(DeliveryError):
 
 class DeliveryInDoubt(DeliveryError):
     """The provider may have taken the message: its answer was lost."""
+
+
+class MessageBroken(DeliveryError):
+    """No mail can be made of what is stored: certainly not sent, and nothing to try again."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -191,3 +192,12 @@ class Receipt:
     provider_id: str
     dropped: tuple[str, ...] = ()
     words: str = ""
+
+
+class Absent(Enum):
+    """What `find` says of a message that the provider certainly does not have."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT
