@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from typing import Any
 
 
 class _Caller(asyncio.Protocol):
@@ -61,3 +62,58 @@ def post(path: str, body: bytes, **headers: str) -> bytes:
     lines = [f"POST {path} HTTP/1.1", "Host: relay", "Content-Type: application/json"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+class _Connection(asyncio.Protocol):
+    """Sends one request at a time; `answered` resolves with its answer's body."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._received = b""
+
+    def send(self, request: bytes) -> asyncio.Future[bytes]:
+        self._answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answered
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+        if found and len(body) >= length:
+            self._received = b""
+            self._answered.set_result(body)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._answered.done():
+            self._answered.set_exception(error or ConnectionError("closed"))
+
+
+async def paced(port: int, request: bytes, rate: float, seconds: float) -> tuple[list[float], set]:
+    """Send a request at fixed times, `rate` a second, whatever the answers take.
+
+    Give the seconds from when each was due to its answer, and the different answers' bodies.
+    """
+    loop = asyncio.get_running_loop()
+    free: list[_Connection] = []
+    latencies: list[float] = []
+    bodies: set[bytes] = set()
+
+    async def one(due: float) -> None:
+        connection = (
+            free.pop()
+            if free
+            else (await loop.create_connection(_Connection, "127.0.0.1", port))[1]
+        )
+        bodies.add(await connection.send(request))
+        latencies.append(loop.time() - due)
+        free.append(connection)
+
+    started = loop.time()
+    tasks = []
+    for number in range(int(rate * seconds)):
+        due = started + number / rate
+        await asyncio.sleep(due - loop.time())
+        tasks.append(asyncio.create_task(one(due)))
+    await asyncio.wait_for(asyncio.gather(*tasks), seconds + 30)
+    return latencies, bodies
