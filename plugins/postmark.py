@@ -1,12 +1,20 @@
-"""Delivery through Postmark: POST /email and POST /email/withTemplate."""
+"""Delivery through Postmark: one message or a batch a call, with its parts or with a template.
+
+Postmark has no key that would make a repeated call harmless. A message whose answer was lost is
+looked up there by its own id, which every message carries in its Metadata.
+"""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
+from urllib.parse import urlencode
 
 from marshmallow import fields, validate
 
 from relay import (
+    ABSENT,
+    Absent,
     Account,
     Attachment,
     DeliveryDeferred,
@@ -14,19 +22,43 @@ from relay import (
     DeliveryFailed,
     DeliveryInDoubt,
     Message,
+    MessageBroken,
+    Parcel,
     Receipt,
     SecretReference,
     Server,
+    call_json,
     hookimpl,
+    in_calls,
     post_json,
     thaw,
 )
 
-# Postmark's error numbers that speak of the account, the server or its token: an operator mends
-# them, no caller can. The message waits.
-OPERATOR_CODES = {10, 400, 401, 405, 412, 413, 422, 1235, 1236, 1480}
+# How many messages Postmark takes in one call, and how many bytes: 50 MB, in the smaller reading
+# of the word and with a margin.
+max_batch = 500
+MAX_CALL_BYTES = 49_000_000
+
+# Postmark's error numbers that an operator mends, no caller can; the message waits. Some speak of
+# the From address or the stream, so that other messages may pass; the others of the account, the
+# server or its token.
+OWN_CODES = {400, 401, 412, 1235, 1236}
+OWN_ANSWERS = {f"422/{number}" for number in OWN_CODES}
+OPERATOR_CODES = OWN_CODES | {10, 405, 413, 422, 1480}
 MAINTENANCE = 100
 NOT_A_NUMBER = -1
+# The status that an error number comes with, where it is not 422: in a batch no item has one.
+STATUSES = {10: 401, MAINTENANCE: 503, 101: 500, 429: 429}
+# By kind of message: the path for one and for many, and what stands around many.
+CALLS = {
+    "": ("/email", "/email/batch", b"[", b"]"),
+    "template": ("/email/withTemplate", "/email/batchWithTemplates", b'{"Messages":[', b"]}"),
+}
+# The stream that is searched where none is named.
+DEFAULT_STREAM = "outbound"
+# What begins the name of the Metadata field with the message's own id.
+KEY = "relay-"
+NO_ID = "00000000-0000-0000-0000-000000000000"
 # What stands between Postmark's words and the addresses that it took the message without.
 INACTIVE = " to these inactive addresses: "
 
@@ -42,7 +74,7 @@ def settings() -> Mapping[str, fields.Field]:
             require_tld=False,
         ),
         "message_stream": fields.String(
-            load_default="outbound", validate=validate.Length(min=1, max=100)
+            load_default=DEFAULT_STREAM, validate=validate.Length(min=1, max=100)
         ),
     }
 
@@ -50,25 +82,103 @@ def settings() -> Mapping[str, fields.Field]:
 @hookimpl
 def account(server: Server) -> Account:
     """Templates that are not stored here are Postmark's to find."""
-    return Account(server.options["postmark_url"].rstrip("/"), server.options["postmark_token"])
+    return Account(_url(server), server.options["postmark_token"])
 
 
 @hookimpl
 def deliver(messages: Sequence[Message], server: Server) -> list[Receipt | DeliveryError]:
-    """Send one call a message; what is wrong with one is its own outcome."""
-    return [_send(message, server) for message in messages]
+    """Send messages in as few calls as Postmark allows; what is wrong with one is its own."""
+    made = [_parcel(message, server) for message in messages]
+    outcomes = iter(
+        in_calls(
+            [one for one in made if isinstance(one, Parcel)],
+            lambda parcels, seconds: _send(parcels, server, seconds),
+            count=max_batch,
+            size=MAX_CALL_BYTES,
+            deadline=server.deadline,
+        )
+    )
+    return [next(outcomes) if isinstance(one, Parcel) else one for one in made]
 
 
-def _send(message: Message, server: Server) -> Receipt | DeliveryError:
-    path = "/email" if message.template is None else "/email/withTemplate"
-    url = server.options["postmark_url"].rstrip("/") + path
-    token = server.options["postmark_token"].reveal()
-    content = json.dumps(payload(message, server)).encode()
+@hookimpl
+def find(message: Message, server: Server) -> Receipt | Absent | None:
+    """Search Postmark's messages for our own id; one that is there was taken, whatever its status.
+
+    A search that names no stream may be one of the default stream alone, so that what it does not
+    show is looked for in the message's own stream too.
+    """
+    own = (name for name, value in message.metadata.items() if value == message.id)
+    key = next((name for name in own if name.lower().startswith(KEY)), None)
+    if key is None:
+        return None
+    query = {"count": "1", "offset": "0", f"metadata_{key}": message.id}
+    ends = time.monotonic() + server.deadline
+    found = _search(query, message, server, ends)
+    stream = message.stream or server.options["message_stream"]
+    if found is ABSENT and stream.lower() != DEFAULT_STREAM:
+        return _search(query | {"messagestream": stream}, message, server, ends)
+    return found
+
+
+def _parcel(message: Message, server: Server) -> Parcel | MessageBroken:
+    """Write a message's JSON; one that has none must not take its neighbours with it."""
+    kind = "" if message.template is None else "template"
     try:
-        answer = post_json(url, content, {"X-Postmark-Server-Token": token}, server.deadline)
-    except DeliveryError as error:
-        return error
-    return classify(answer.status, answer.body, answer.retry_after)
+        text = json.dumps(payload(message, server), ensure_ascii=False, allow_nan=False)
+        return Parcel(kind, text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        name = type(error).__name__
+        return MessageBroken(f"no JSON can be made of it: {name}", code=name)
+
+
+def _send(
+    parcels: Sequence[Parcel], server: Server, seconds: float
+) -> Sequence[Receipt | DeliveryError] | None:
+    """Make one call; None when a batch is refused for what some message in it may hold."""
+    alone = len(parcels) == 1
+    single, many, opening, closing = CALLS[parcels[0].kind]
+    content = parcels[0].content
+    if not alone:
+        content = opening + b",".join(parcel.content for parcel in parcels) + closing
+    url = _url(server) + (single if alone else many)
+    answer = post_json(url, content, _credentials(server), seconds)
+    if answer.status == 200 and not alone:
+        return classify_batch(answer.body, len(parcels))
+    outcome = classify(answer.status, answer.body, answer.retry_after)
+    if isinstance(outcome, Receipt | DeliveryFailed) or outcome.code in OWN_ANSWERS:
+        return [outcome] if alone else None
+    raise outcome
+
+
+def _url(server: Server) -> str:
+    url: str = server.options["postmark_url"]
+    return url.rstrip("/")
+
+
+def _credentials(server: Server) -> dict[str, str]:
+    return {"X-Postmark-Server-Token": server.options["postmark_token"].reveal()}
+
+
+def _search(
+    query: Mapping[str, str], message: Message, server: Server, ends: float
+) -> Receipt | Absent:
+    """Search once, until the monotonic clock's `ends`; raise DeliveryDeferred if it is unclear."""
+    url = f"{_url(server)}/messages/outbound?{urlencode(query)}"
+    try:
+        answer = call_json("GET", url, _credentials(server), ends - time.monotonic())
+    except DeliveryInDoubt as error:
+        raise DeliveryDeferred(f"the search: {error}", code=error.code) from None
+    body = _object(answer.body)
+    if answer.status == 200:
+        total, first = _count(body.get("TotalCount")), _first(body.get("Messages"))
+        if total == 0 and first is None:
+            return ABSENT
+        if total and first and _is_id(first.get("MessageID")) and _is_ours(first, message):
+            words = "found at Postmark" if total == 1 else f"found at Postmark {total} times"
+            return Receipt(first["MessageID"], words=f"{words}: {str(first.get('Status'))[:40]}")
+    words, code = _said(answer.status, body)
+    raise DeliveryDeferred(f"no clear search: {words}", code=code, retry_after=answer.retry_after)
 
 
 def payload(message: Message, server: Server) -> dict[str, Any]:
@@ -126,18 +236,43 @@ def classify(
 
     Never by ErrorCode alone: 401, 413, 422, 429 and 500 are both error numbers and statuses.
     """
-    body = _object(answer)
-    number = body.get("ErrorCode") or 0
-    number = number if isinstance(number, int) else NOT_A_NUMBER
-    text = str(body.get("Message", ""))
-    said = text[:300]
-    words = f"Postmark answered {status}: {said or 'no text'}" + (
-        f" (ErrorCode {number})" if number else ""
-    )
-    code = f"{status}/{number}"
+    return _judge(status, _object(answer), retry_after)
+
+
+def classify_batch(answer: bytes, count: int) -> list[Receipt | DeliveryError]:
+    """Tell what the answer to a batch of `count` messages means for each, in order.
+
+    Where items are missing, nobody knows which is whose. An account that takes one message of a
+    call is in order, so that another's address or stream must not hold up the rest.
+    """
+    items = _json(answer)
+    if not isinstance(items, list) or len(items) != count:
+        words = "Postmark's answer is not one for each message"
+        return [DeliveryInDoubt(words, code="200/items") for _ in range(count)]
+    outcomes = [_judge_item(item) for item in items]
+    if any(isinstance(outcome, Receipt) for outcome in outcomes):
+        for outcome in outcomes:
+            if isinstance(outcome, DeliveryDeferred) and not outcome.counted:
+                outcome.opens_breaker = False
+    return outcomes
+
+
+def _judge_item(item: Any) -> Receipt | DeliveryError:
+    """Judge an item as the answer to a call of its own, with the status that would have."""
+    body = item if isinstance(item, dict) else {}
+    number = _number(body)
+    refused = number > 0 and not _is_id(body.get("MessageID"))
+    return _judge(STATUSES.get(number, 422) if refused else 200, body)
+
+
+def _judge(
+    status: int, body: Mapping[str, Any], retry_after: float | None = None
+) -> Receipt | DeliveryError:
+    number = _number(body)
+    words, code = _said(status, body)
     id = body.get("MessageID")
-    if status == 200 and number == 0 and isinstance(id, str) and id:
-        kept, _, inactive = text.partition(INACTIVE)
+    if status == 200 and number == 0 and _is_id(id):
+        kept, _, inactive = str(body.get("Message", "")).partition(INACTIVE)
         return Receipt(id, dropped=_addresses(inactive), words=kept[:300])
     if status in (429, 503) or number == MAINTENANCE:
         return DeliveryDeferred(words, code=code, retry_after=retry_after, opens_breaker=True)
@@ -151,12 +286,52 @@ def classify(
     return DeliveryInDoubt(words, code=code)
 
 
-def _object(answer: bytes) -> dict[str, Any]:
+def _number(body: Mapping[str, Any]) -> int:
+    number = body.get("ErrorCode") or 0
+    return number if type(number) is int else NOT_A_NUMBER
+
+
+def _said(status: int, body: Mapping[str, Any]) -> tuple[str, str]:
+    """Give what Postmark said, for the message's history, and its code, for log lines."""
+    number = _number(body)
+    text = str(body.get("Message", ""))[:300] or "no text"
+    suffix = f" (ErrorCode {number})" if number else ""
+    return f"Postmark answered {status}: {text}{suffix}", f"{status}/{number}"
+
+
+def _json(answer: bytes) -> Any:
     try:
-        body = json.loads(answer.decode("utf-8"))
+        return json.loads(answer.decode("utf-8"))
     except (ValueError, RecursionError):
-        return {}
+        return None
+
+
+def _object(answer: bytes) -> dict[str, Any]:
+    body = _json(answer)
     return body if isinstance(body, dict) else {}
+
+
+def _is_id(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value not in ("", NO_ID)
+
+
+def _is_ours(found: Mapping[str, Any], message: Message) -> bool:
+    """Tell whether a found message is ours: a search that ignores what it is asked finds others."""
+    labels = found.get("Metadata")
+    return labels is None or (isinstance(labels, dict) and message.id in labels.values())
+
+
+def _count(value: Any) -> int | None:
+    """Read a number that may be written as a string; None for anything else."""
+    text = "" if isinstance(value, bool) else str(value)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else None
+
+
+def _first(found: Any) -> dict[str, Any] | None:
+    """Give the first of the found messages: None of none, and an empty one of junk."""
+    if found is None or found == []:
+        return None
+    return found[0] if isinstance(found, list) and isinstance(found[0], dict) else {}
 
 
 def _addresses(inactive: str) -> tuple[str, ...]:

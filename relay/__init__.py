@@ -5,7 +5,8 @@ hooks there are. A plugin imports from here, and the libraries it is about, and 
 """
 
 from relay.addresses import Address
-from relay.deadlines import post_json
+from relay.batches import Parcel, in_calls
+from relay.deadlines import call_json, post_json
 from relay.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -14,6 +15,7 @@ from relay.errors import (
     DeliveryFailed,
     DeliveryInDoubt,
     InvalidSubmission,
+    MessageBroken,
     TokenRefused,
 )
 from relay.fields import (
@@ -30,6 +32,8 @@ from relay.forms import EmailForm, base_message, plain_message, templated
 from relay.hookspecs import hookimpl
 from relay.keys import find_key, token_of
 from relay.message import (
+    ABSENT,
+    Absent,
     Account,
     Attachment,
     Claim,
@@ -48,6 +52,8 @@ from relay.text import as_html, clean_html
 from relay.wording import template_file
 
 __all__ = [
+    "ABSENT",
+    "Absent",
     "Account",
     "Address",
     "Attachment",
@@ -69,7 +75,9 @@ __all__ = [
     "MailAddress",
     "MailAddresses",
     "Message",
+    "MessageBroken",
     "NotOffered",
+    "Parcel",
     "Receipt",
     "Secret",
     "SecretReference",
@@ -80,9 +88,11 @@ __all__ = [
     "TokenRefused",
     "as_html",
     "base_message",
+    "call_json",
     "clean_html",
     "find_key",
     "hookimpl",
+    "in_calls",
     "plain_message",
     "post_json",
     "template_file",

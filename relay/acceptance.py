@@ -1,6 +1,7 @@
 """From a submission to a stored message: authenticate, check, screen, validate, compose, store.
 
-Each refusal is an error of its own, in this order: unknown server, authentication, token, fields.
+Each refusal is an error of its own, in this order: unknown server, authentication, a repeated
+request, token, fields.
 What a robot sent is stored too, apart, and answered as if it were a message.
 """
 
@@ -19,28 +20,38 @@ from relay.errors import (
     TemplateNotFound,
     TemplateRenderError,
     TokenRefused,
-    Unavailable,
     UnknownServer,
 )
+from relay.idempotency import HEADER, Repeat, Repeats, Request, fingerprint_of
 from relay.ids import message_id, timestamp
 from relay.message import Identity, Message, Server, Submission
 from relay.policy import check_policy
+from relay.schedule import ScheduleError, scheduled_time
 from relay.secret import Secret, keyed_digest
-from relay.store import documents, outbox, tokens
+from relay.store import documents, idempotency, outbox, tokens
 from relay.store.database import Store
+from relay.store.outbox import NewMessage
 from relay.templates.library import Library, Warnings
 
-FULL_RETRY_AFTER_SECONDS = 120
+# What a post brings to be let in with: no part of what it asks for.
+CREDENTIALS = frozenset({"token_session", "key"})
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What was stored: a message, or None for a robot's submission, which nobody will deliver."""
+    """What was stored: a message, or None for a robot's submission, which nobody will deliver.
+
+    `scheduled` tells whether it is to be sent later, or would be. `request` is what its caller
+    named by a key, to be answered and ended; `repeat` the answer that it was given before.
+    """
 
     id: str
     message: Message | None
+    scheduled: bool = False
+    request: Request | None = None
+    repeat: Repeat | None = None
 
 
 class Acceptance:
@@ -48,8 +59,7 @@ class Acceptance:
 
     chains: every server's chain, by name. library: the stored templates. secret: what tokens are
     hashed with. metadata_key: the name under which a message carries its own id to the provider.
-    waiting: how many messages are stored and not settled; above `max_waiting` nothing more is taken
-    (0: no limit).
+    repeats: the requests that were named by a key.
     """
 
     def __init__(
@@ -60,18 +70,16 @@ class Acceptance:
         *,
         secret: Secret,
         metadata_key: str,
+        repeats: Repeats,
         unknown_server: str = "",
-        max_waiting: int = 0,
-        waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self._store = store
         self._chains = chains
         self._library = library
         self._secret = secret
         self._metadata_key = metadata_key
+        self._repeats = repeats
         self._unknown_server = unknown_server.lower()
-        self._max_waiting = max_waiting
-        self._waiting = waiting
 
     def chain(self, name: str) -> Chain:
         """Find the chain that takes posts to a name; raise UnknownServer."""
@@ -84,38 +92,72 @@ class Acceptance:
         self,
         submission: Submission,
         before_commit: Callable[[Message], None] = lambda message: None,
+        path: str = "",
     ) -> Accepted:
         """Store what a submission makes, in one commit with the token it spends.
 
-        before_commit is called with the message, so that nothing of its delivery is missed.
-        Raise SubmissionError, and then nothing was stored.
+        before_commit is called with the message, so that nothing of its delivery is missed. path:
+        where it was posted; an Idempotency-Key is good for one path. Raise SubmissionError, and
+        then nothing was stored.
         """
         chain = self.chain(submission.server)
         try:
-            return await self._accept(chain, submission, before_commit)
+            identity = identify(chain, submission)
+            begun = await self._begin(chain, submission, identity, path)
+            if isinstance(begun, Repeat):
+                return Accepted(begun.message, None, repeat=begun)
+            try:
+                return await self._accept(chain, submission, identity, begun, before_commit)
+            except BaseException:
+                if begun is not None:
+                    self._repeats.end(begun)
+                raise
         except SubmissionError as error:
             chain.observe("refused", submission=submission, error=error)
             raise
 
+    async def _begin(
+        self, chain: Chain, submission: Submission, identity: Identity, path: str
+    ) -> Request | Repeat | None:
+        left_out = CREDENTIALS if submission.session else frozenset()
+
+        def fingerprint() -> bytes:
+            fields = submission.fields
+            return fingerprint_of({name: fields[name] for name in fields if name not in left_out})
+
+        scope = (identity.kind, identity.key, chain.server.name, path)
+        key = submission.headers.get(HEADER)
+        return await self._repeats.begin(key, scope, fingerprint, submission.received_at)
+
     async def _accept(
-        self, chain: Chain, submission: Submission, before_commit: Callable[[Message], None]
+        self,
+        chain: Chain,
+        submission: Submission,
+        identity: Identity,
+        request: Request | None,
+        before_commit: Callable[[Message], None],
     ) -> Accepted:
-        if self._max_waiting and self._waiting() >= self._max_waiting:
-            raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
-        identity = _identify(chain, submission)
         token = await self._token(chain, submission, identity)
         decoy = chain.screen(submission)
         if decoy is not None:
-            id = await self._keep_back(submission, chain.server, identity, token, decoy.reason)
+            row = _kept_back(submission, chain.server, identity, token, decoy.reason)
+            await self._add(row, request)
+            log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
-            return Accepted(id, None)
+            return Accepted(row.id, None, row.due_at is not None, request)
         message, warnings = await self._message(chain, submission)
         before_commit(message)
-        record = records.record(message, chain.server, identity.key, warnings, token)
-        await self._store.write(outbox.add, record)
-        records.log_accepted(message, record, self._secret)
+        row = records.record(message, chain.server, identity.key, warnings, token)
+        await self._add(row, request)
+        records.log_accepted(message, row, self._secret)
         chain.observe("accepted", message=message)
-        return Accepted(message.id, message)
+        return Accepted(message.id, message, row.due_at is not None, request)
+
+    async def _add(self, row: NewMessage, request: Request | None) -> None:
+        if request is None:
+            await self._store.write(outbox.add, row)
+        else:
+            await self._store.write(idempotency.add, request.entry([row]))
 
     async def _message(self, chain: Chain, submission: Submission) -> tuple[Message, Warnings]:
         """Make the message, rendered where its template is stored here."""
@@ -144,31 +186,37 @@ class Acceptance:
         await self._store.read(tokens.check, digest, submission.received_at)
         return digest
 
-    async def _keep_back(
-        self,
-        submission: Submission,
-        server: Server,
-        identity: Identity,
-        token: bytes | None,
-        reason: str,
-    ) -> str:
-        """Store a robot's submission for review; give its id."""
-        id = message_id()
-        await self._store.write(
-            outbox.add,
-            outbox.NewMessage(
-                id=id,
-                server=server.name,
-                state="screened",
-                created_at=timestamp(id),
-                key=identity.key,
-                document=documents.dump_submission(submission),
-                token=token,
-                words=reason,
-            ),
-        )
-        log.info("submission.screened", id=id, server=server.name, reason=reason)
-        return id
+
+def _kept_back(
+    submission: Submission,
+    server: Server,
+    identity: Identity,
+    token: bytes | None,
+    reason: str,
+) -> NewMessage:
+    """Make the row of a robot's submission, which is kept for review."""
+    id = message_id()
+    return NewMessage(
+        id=id,
+        server=server.name,
+        state="screened",
+        created_at=timestamp(id),
+        due_at=_would_be_due(submission, server),
+        key=identity.key,
+        document=documents.dump_submission(submission),
+        token=token,
+        words=reason,
+    )
+
+
+def _would_be_due(submission: Submission, server: Server) -> float | None:
+    """Tell for when a robot's submission would be scheduled; None for at once."""
+    now = submission.received_at
+    try:
+        at = scheduled_time(submission.fields.get("senddatetime", ""), now)
+    except ScheduleError:
+        return None
+    return at if at > now and server.scheduling else None
 
 
 def token_digest(secret: Secret, token: int) -> bytes:
@@ -176,7 +224,8 @@ def token_digest(secret: Secret, token: int) -> bytes:
     return keyed_digest(secret, f"token {token}")
 
 
-def _identify(chain: Chain, submission: Submission) -> Identity:
+def identify(chain: Chain, submission: Submission) -> Identity:
+    """Tell who posted a submission; raise AuthenticationFailed."""
     identity = chain.authenticate(submission)
     if identity is None:
         given = submission.headers.get("authorization") or submission.fields.get("key")

@@ -10,15 +10,18 @@ from relay import keys, plugins
 from relay.acceptance import Acceptance
 from relay.chain import Chain
 from relay.delivery.dispatcher import Dispatcher
-from relay.errors import ConfigurationError
+from relay.delivery.doubts import Doubts
+from relay.errors import ConfigurationError, UnknownServer
+from relay.idempotency import Repeats
 from relay.keys import MadeKey, hashing_secret
 from relay.message import Key
 from relay.sending import Sending
 from relay.settings import Settings
-from relay.store import listing, outbox, remembered, servers, tokens
+from relay.space import Space
+from relay.store import idempotency, listing, paused, remembered, retention, servers, tokens
 from relay.store.database import Store
 from relay.templates.library import Library
-from relay.web import forms, health
+from relay.web import cancel, forms, health
 from relay.web import tokens as token_routes
 from relay.web.callers import Limiter, Running
 from relay.web.cors import origin_of
@@ -52,12 +55,16 @@ class Site:
             raise ConfigurationError(f"[relay] data {settings.data} {words}") from None
         self.store = Store(settings.database, settings.data)
         self.library = Library(self.store)
+        self.repeats = Repeats(self.store)
+        self.space = Space(self.store.path.parent)
         self.stopping = False
         self.requests = Running()
         self.listening: tuple[str, int] = (settings.host, settings.port)
         self.pages: tuple[str, int] | None = settings.pages
         self._adopt(settings, plugins.build(settings, self._keys(settings)))
         self.dispatcher = Dispatcher(self.store, self.chains)
+        self.doubts = Doubts(self.store, self.chains, self.dispatcher.queued)
+        self._paused: set[str] = set()
 
     def open(self) -> None:
         """Take the store; what an earlier daemon was sending is in doubt from now on."""
@@ -65,13 +72,13 @@ class Site:
         [installation] = self.store.write_now(
             remembered.remember, [("installation", secrets.token_hex(4))]
         )
-        [interrupted] = self.store.write_now(
-            outbox.doubt_interrupted, ["the daemon stopped while it was being sent"]
-        )
+        interrupted = self.doubts.interrupted()
         if interrupted:
             log.warning("messages.in_doubt", count=interrupted)
         unsent = self.store.read_now(listing.count_unsent)
-        self.dispatcher.waiting = unsent.get("queued", 0)
+        self.dispatcher.waiting = unsent.get("queued", 0) + unsent.get("scheduled", 0)
+        self._paused = set(self.store.read_now(paused.servers))
+        self.dispatcher.adopt(self.chains, self._paused)
         self.metadata_key = f"relay-{installation}"
         self._accept_with(self.settings)
 
@@ -87,8 +94,38 @@ class Site:
                 raise ConfigurationError(f"{settings.path.name} [relay] {name}: {words}")
         chains = plugins.build(settings, self._keys(settings))
         self._adopt(settings, chains)
-        self.dispatcher.adopt(chains)
+        self.doubts.adopt(chains)
         self._accept_with(settings)
+        self._deliver()
+
+    def paused(self) -> set[str]:
+        """Give the servers that an operator paused."""
+        return set(self._paused)
+
+    async def pause(self, server: str) -> None:
+        """Store a server's mail and attempt none of it, until `resume`; raise UnknownServer."""
+        name = self._known(server)
+        await self.store.write(paused.pause, (name, time.time()))
+        self._paused.add(name)
+        self._deliver()
+
+    async def resume(self, server: str) -> None:
+        """Deliver a server's mail again; raise UnknownServer."""
+        name = self._known(server)
+        await self.store.write(paused.resume, name)
+        self._paused.discard(name)
+        self._deliver()
+
+    def _known(self, server: str) -> str:
+        """Give the name of a server that there is, or that was paused when there was."""
+        name = server.lower()
+        if name not in self.chains and name not in self._paused:
+            raise UnknownServer
+        return name
+
+    def _deliver(self) -> None:
+        """Deliver by the chains and pauses as they are now."""
+        self.dispatcher.adopt(self.chains, self._paused)
         self.dispatcher.wake()
 
     async def server_numbers(self) -> dict[str, int]:
@@ -99,8 +136,13 @@ class Site:
         return await self.store.write(servers.number, sorted(self.chains))
 
     async def forget_tokens(self) -> None:
-        """Drop session tokens that expired long ago."""
+        """Drop session tokens that expired long ago, and the keys of requests after a day."""
         await self.store.write(tokens.forget, time.time())
+        await self.store.write(idempotency.forget, time.time())
+
+    async def clear_old(self) -> None:
+        """Clear what messages said, where it was kept long enough."""
+        await retention.clear_old(self.store, [chain.server for chain in self.chains.values()])
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -134,17 +176,14 @@ class Site:
             self.library,
             secret=self.secret,
             metadata_key=self.metadata_key,
+            repeats=self.repeats,
             unknown_server=settings.unknown_server,
-            max_waiting=settings.limits.max_waiting,
-            waiting=lambda: self.dispatcher.waiting,
         )
         self.sending = Sending(
             self.store,
             self.library,
             secret=self.secret,
             metadata_key=self.metadata_key,
-            max_waiting=settings.limits.max_waiting,
-            waiting=lambda: self.dispatcher.waiting,
         )
 
 
@@ -156,7 +195,7 @@ def make_site(settings: Settings) -> Site:
 def make_app(site: Site) -> Application:
     """Build the API's web application for an open site."""
     return Application(
-        [*forms.ROUTES, *token_routes.ROUTES, *health.ROUTES, *routes.ROUTES],
+        [*forms.ROUTES, *cancel.ROUTES, *token_routes.ROUTES, *health.ROUTES, *routes.ROUTES],
         site=site,
         default_handler_class=NotFoundHandler,
         # Refusals and failures have lines of their own; a proxy in front logs requests.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pluggy
 import structlog
@@ -11,6 +11,7 @@ from marshmallow import Schema
 from relay import hookspecs
 from relay.errors import DeliveryError
 from relay.message import (
+    Absent,
     Account,
     Claim,
     Decoy,
@@ -29,18 +30,19 @@ log = structlog.get_logger()
 class Chain:
     """A server and its plugins in call order; each deciding hook is a method.
 
-    `max_batch` is how many messages its delivery takes in one call: what the plugin's own
-    `max_batch` says, or one. `account` is the provider's, if it has templates of its own.
+    `deliver_plugins` are those that deliver: the first does, the others stand in for it.
+    `max_batch` is how many messages the first takes in one call. `account` is the provider's, if
+    it has templates of its own.
     """
 
     def __init__(self, server: Server, manager: pluggy.PluginManager) -> None:
         self.server = server
+        self._manager = manager
         self._hook = manager.hook
         self.schema: Schema | None = manager.hook.schema(server=server)
         self.account: Account | None = manager.hook.account(server=server)
-        self.deliver_plugins = tuple(self.describe()["deliver"])
-        delivering = manager.get_plugin(self.deliver_plugins[0]) if self.deliver_plugins else None
-        self.max_batch: int = getattr(delivering, "max_batch", 1)
+        self.deliver_plugins = tuple(self._deciding("deliver"))
+        self.max_batch = self.batch_of(self.deliver_plugins[0]) if self.deliver_plugins else 1
 
     @property
     def takes_forms(self) -> bool:
@@ -67,11 +69,66 @@ class Chain:
         message: Message | None = self._hook.compose(form=form, server=self.server)
         return message
 
-    def deliver(self, messages: Sequence[Message]) -> Sequence[Receipt | DeliveryError] | None:
-        outcomes: Sequence[Receipt | DeliveryError] | None = self._hook.deliver(
+    def deliver(
+        self, messages: Sequence[Message], plugin: str | None = None
+    ) -> Sequence[Receipt | DeliveryError] | None:
+        """Let one plugin deliver: the first that does, or the one that is named."""
+        chosen = plugin or next(iter(self.deliver_plugins), "")
+        outcomes: Sequence[Receipt | DeliveryError] | None = self._only("deliver", chosen)(
             messages=messages, server=self.server
         )
         return outcomes
+
+    def find(self, message: Message, plugin: str) -> Receipt | Absent | None:
+        """Let one plugin look a message up; None where it has no way to."""
+        found: Receipt | Absent | None = self._only("find", plugin)(
+            message=message, server=self.server
+        )
+        return found
+
+    def finds(self, plugin: str) -> bool:
+        """Tell whether a plugin of this server can look messages up."""
+        return plugin in self._deciding("find")
+
+    def batch_of(self, plugin: str) -> int:
+        """Give how many messages a plugin takes in one call: its own `max_batch`, or one."""
+        most: int = getattr(self._manager.get_plugin(plugin), "max_batch", 1)
+        return most
+
+    def delivers_like(self, other: "Chain", plugin: str) -> bool:
+        """Tell whether a plugin treats another server's messages just as this one's.
+
+        It does in the same time, by the same options of its own, and with nobody changing it.
+        """
+        terms = self._terms(plugin)
+        return self is other or (terms is not None and terms == other._terms(plugin))
+
+    def _terms(self, plugin: str) -> tuple[Any, ...] | None:
+        """Give what a plugin delivers by; None where wrappers have a hand in it."""
+        implementations = self._hook.deliver.get_hookimpls()
+        if any(one.wrapper or one.hookwrapper for one in implementations):
+            return None
+        named = [
+            name
+            for one in self._hook.settings.get_hookimpls()
+            if one.plugin_name == plugin
+            for name in cast("Mapping[str, Any]", one.function())
+        ]
+        options = {name: self.server.options[name] for name in named}
+        return self._manager.get_plugin(plugin), self.server.deadline, options
+
+    def _deciding(self, hook: str) -> list[str]:
+        """Name the plugins that answer a hook, in call order: wrappers only change answers."""
+        return [
+            implementation.plugin_name
+            for implementation in reversed(getattr(self._hook, hook).get_hookimpls())
+            if not (implementation.wrapper or implementation.hookwrapper)
+        ]
+
+    def _only(self, hook: str, plugin: str) -> pluggy.HookCaller:
+        """Give a hook that asks one plugin; the wrappers of the others still run."""
+        others = (name for name in self._deciding(hook) if name != plugin)
+        return self._manager.subset_hook_caller(hook, map(self._manager.get_plugin, others))
 
     def observe(self, hook: str, **arguments: Any) -> None:
         """Call every observer; one that raises is logged and the others still run."""
@@ -106,7 +163,7 @@ def hook_names() -> list[str]:
 def watch(manager: pluggy.PluginManager, deadline: float) -> None:
     """Log every hook that takes too long, under its plugin's name."""
     for hook in hook_names():
-        limit = deadline if hook == "deliver" else SLOW_SECONDS
+        limit = deadline if hook in ("deliver", "find") else SLOW_SECONDS
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             if not implementation.wrapper:
                 name = implementation.plugin_name

@@ -9,9 +9,12 @@ import click
 import structlog
 
 from relay.commands import (
+    audit,
+    backup,
     check,
     keys,
     mailbox,
+    pause,
     plugins,
     queue,
     reload,
@@ -53,10 +56,15 @@ for command in (
     keys.keys,
     mailbox.mailbox,
     queue.queue,
+    audit.audit,
     screened.screened,
     templates.templates,
+    pause.pause,
+    pause.resume,
     status.status,
     reload.reload,
+    backup.backup,
+    backup.restore,
 ):
     relay.add_command(command)
 

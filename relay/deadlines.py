@@ -134,20 +134,32 @@ def _session() -> requests.Session:
 
 
 def post_json(url: str, content: bytes, headers: Mapping[str, str], deadline: float) -> Answer:
-    """POST a JSON body within `deadline` seconds; give the answer, whatever its status.
+    """POST a JSON body, as `call_json` does."""
+    return call_json("POST", url, headers, deadline, content)
 
-    Raise DeliveryDeferred when certainly nothing was sent, because no byte of the request was
-    written (no name, no connection, no TLS), and DeliveryInDoubt when the answer was lost after
-    that.
+
+def call_json(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    deadline: float,
+    content: bytes | None = None,
+) -> Answer:
+    """Call a JSON API within `deadline` seconds; give the answer, whatever its status.
+
+    content: the request's body, JSON, or None for none. Raise DeliveryDeferred when certainly
+    nothing was sent, because no byte of the request was written (no name, no connection, no TLS),
+    and DeliveryInDoubt when the answer was lost after that.
     """
     session = _session()
     _clock.ends, _clock.wrote = time.monotonic() + deadline, False
-    all_headers = {"Content-Type": "application/json", "Accept": "application/json", **headers}
+    media = {} if content is None else {"Content-Type": "application/json"}
     try:
-        with session.post(
+        with session.request(
+            method,
             url,
             data=content,
-            headers=all_headers,
+            headers={"Accept": "application/json", **media, **headers},
             timeout=deadline,
             allow_redirects=False,
             stream=True,

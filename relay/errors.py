@@ -17,7 +17,12 @@
     │   ├── BodyTooLarge
     │   ├── UnsupportedMedia
     │   ├── TooManyRequests         .retry_after, in seconds
-    │   └── Unavailable             cannot be stored now; .retry_after, in seconds
+    │   ├── Unavailable             cannot be stored now; .retry_after, in seconds
+    │   ├── IdempotencyKeyInvalid   a key for the request that cannot be one
+    │   ├── IdempotencyConflict     the key was used for something else
+    │   ├── IdempotencyRunning      the request of that key still runs; .retry_after, in seconds
+    │   ├── UnknownMessage          no scheduled message of that id on this server
+    │   └── NotCancellable          the message's time has come, or somebody cancelled it before
     ├── TemplateError               a template's author's, or its model's
     │   ├── TemplateSyntaxError     .errors: what is wrong, with line and character
     │   ├── TemplateRenderError     .path: what the model has in its place does not fit
@@ -178,6 +183,41 @@ class Unavailable(_Later):
 
     words = "cannot be stored now"
     reason = "store"
+
+
+class IdempotencyKeyInvalid(SubmissionError):
+    """The key that names a request is not 1 to 255 visible ASCII characters."""
+
+    words = "Idempotency-Key: must be 1 to 255 visible ASCII characters"
+    reason = "idempotency_key"
+
+
+class IdempotencyConflict(SubmissionError):
+    """The key names an earlier request with another content."""
+
+    words = "idempotency key was used for another submission"
+    reason = "idempotency_conflict"
+
+
+class IdempotencyRunning(_Later):
+    """The request that the key names has not been answered yet."""
+
+    words = "a submission with this idempotency key is still running"
+    reason = "idempotency_running"
+
+
+class UnknownMessage(SubmissionError):
+    """The server never scheduled a message of this id."""
+
+    words = "unknown message"
+    reason = "unknown_message"
+
+
+class NotCancellable(SubmissionError):
+    """The message can no longer be cancelled; the words say why."""
+
+    words = "already sent"
+    reason = "not_cancellable"
 
 
 class TemplateFault(NamedTuple):

@@ -5,13 +5,15 @@ characters; `Html` is HTML and is cleaned. Everything a form does not declare as
 """
 
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
 from relay import addresses, text
 from relay.addresses import Address
+from relay.schedule import ScheduleError, scheduled_time
 
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*", re.ASCII)
 _DIGITS = re.compile(r"(?=0*[1-9])[0-9]{1,18}", re.ASCII)
@@ -112,6 +114,25 @@ class Headers(fields.Field[tuple[tuple[str, str], ...]]):
         if not isinstance(content, str) or len(content) > 998:
             raise ValueError
         return name, text.line(content)
+
+
+class SendTime(fields.Field[float | None]):
+    """When to send: epoch seconds, ISO 8601 or words; None for this very moment.
+
+    Dates and times of day that name no zone are UTC.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time, **options: Any) -> None:
+        super().__init__(**options)
+        self.clock = clock
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float | None:
+        now = self.clock()
+        try:
+            at = scheduled_time(value, now)
+        except ScheduleError as error:
+            raise ValidationError(str(error)) from None
+        return at if at > now else None
 
 
 class NotOffered(fields.Field[None]):

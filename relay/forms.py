@@ -16,6 +16,7 @@ from relay.fields import (
     MailAddress,
     MailAddresses,
     NotOffered,
+    SendTime,
     TemplateReference,
     Text,
 )
@@ -90,7 +91,7 @@ class EmailForm(Schema):
     tag = Line(load_default=None, max=1000)
     headers = Headers(load_default=())
     attachments = NotOffered("attachments are not taken here", load_default=None)
-    senddatetime = NotOffered("messages cannot be scheduled here", load_default=None)
+    senddatetime = SendTime(load_default=None)
 
     @pre_load
     def _one_name_each(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -156,6 +157,7 @@ def plain_message(form: Mapping[str, Any], server: Server) -> Message:
         html=markup,
         tag=form["tag"],
         headers=form["headers"],
+        send_at=form["senddatetime"],
     )
 
 

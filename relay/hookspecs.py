@@ -16,6 +16,7 @@ from marshmallow.fields import Field
 
 from relay.errors import DeliveryError, SubmissionError
 from relay.message import (
+    Absent,
     Account,
     Claim,
     Decoy,
@@ -94,8 +95,19 @@ def deliver(
 ) -> Sequence[Receipt | DeliveryError] | None:
     """Hand messages to a provider; give one outcome for each, in order.
 
-    Thread. The first plugin of the list that has this hook delivers. A DeliveryError that is
-    raised holds for all messages; any other exception leaves all of them in doubt.
+    Thread. One plugin of those that have this hook is asked: the first of the list, or a later
+    one that stands in for it. A DeliveryError that is raised holds for all messages; any other
+    exception leaves all of them in doubt.
+    """
+
+
+@hookspec(firstresult=True)
+def find(message: Message, server: Server) -> Receipt | Absent | None:
+    """Look up at the provider whether it took a message whose answer was lost.
+
+    Thread. Only the plugin that made the attempt is asked. ABSENT says that the provider certainly
+    does not have it, None that it cannot be looked up at all, and a DeliveryError that is raised,
+    that it cannot be looked up now. It changes nothing at the provider.
     """
 
 

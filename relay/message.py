@@ -146,8 +146,9 @@ class Message:
 
     Where the template is stored here, subject and parts are there too, rendered. `stream` is
     Postmark's MessageStream, `inline_css` tells whether a rendered HTML part gets its styles
-    inlined. `id` is the host's: a plugin leaves it empty in `compose` and may read it in
-    `deliver`; so is what the host adds to `metadata`.
+    inlined. `send_at` is when to send it, in epoch seconds; None is at once. `id` is the host's:
+    a plugin leaves it empty in `compose` and may read it in `deliver`; so is what the host adds to
+    `metadata`.
     """
 
     sender: Address
@@ -168,6 +169,7 @@ class Message:
     track_links: str | None = None
     stream: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    send_at: float | None = None
     id: str = ""
 
     @property

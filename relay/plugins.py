@@ -77,9 +77,6 @@ def _check_server(chain: Chain, group: Chain, keys: Sequence[Key], place: str) -
         raise ConfigurationError(f"{place} plugins: {words}")
     if not group.deliver_plugins:
         raise ConfigurationError(f"{place} plugins: no plugin delivers (mailbox, postmark, ...)")
-    if len(chain.deliver_plugins) > 1:
-        words = f"{' and '.join(chain.deliver_plugins)} both deliver; keep one of them"
-        raise ConfigurationError(f"{place} plugins: {words}")
     if not chain.takes_forms:
         return
     if server.sender is None:

@@ -16,6 +16,9 @@ def check_policy(message: Message, server: Server) -> None:
     if not message.to:
         raise _recipients("to_address")
     check_addresses(message, server)
+    if message.send_at is not None and not server.scheduling:
+        words = ["messages cannot be scheduled here"]
+        raise InvalidSubmission({"senddatetime": words}, reason="scheduling")
     for name, _ in message.headers:
         if name.lower() not in server.headers:
             raise InvalidSubmission({"headers": [f"{name} may not be set"]}, reason="header")

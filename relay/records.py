@@ -38,7 +38,7 @@ def record(
     token: bytes | None = None,
     labels: Sequence[str] = (),
 ) -> NewMessage:
-    """Make the row of a queued message.
+    """Make the row of a message that is queued, or scheduled for later.
 
     key: the id of the key that brought it. warnings: for its history. token: the digest of the
     session token it spends. labels: names in its metadata by which it can be searched.
@@ -46,7 +46,8 @@ def record(
     return NewMessage(
         id=message.id,
         server=server.name,
-        state="queued",
+        state="queued" if message.send_at is None else "scheduled",
+        due_at=message.send_at,
         created_at=timestamp(message.id),
         key=key,
         kind="plain" if message.template is None else "template",

@@ -24,3 +24,16 @@ def next_attempt(
 def too_old(now: float, created_at: float, max_age: float) -> bool:
     """Tell whether a message that was not sent is to be given up."""
     return now - created_at > max_age
+
+
+def next_look(now: float, looks: int, settle: Sequence[float]) -> float:
+    """Give the time of the next look-up of a message in doubt, in epoch seconds.
+
+    settle: seconds after the answer was lost at which to look; its last value holds between all
+    later looks. looks: how many were made. Counted from the look before, so that two looks are
+    never closer than the list has them, however late the first one was.
+    """
+    if looks >= len(settle):
+        return now + settle[-1]
+    step = settle[looks] - (settle[looks - 1] if looks else 0.0)
+    return now + (step if step > 0 else settle[looks])

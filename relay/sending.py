@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from relay import records
-from relay.acceptance import FULL_RETRY_AFTER_SECONDS
 from relay.chain import Chain
 from relay.errors import (
     BodyTooLarge,
@@ -14,10 +13,11 @@ from relay.errors import (
     TemplateNotFound,
     Unavailable,
 )
+from relay.idempotency import Request
 from relay.message import Message
 from relay.policy import check_addresses
 from relay.secret import Secret
-from relay.store import outbox
+from relay.store import idempotency, outbox
 from relay.store.database import Store
 from relay.store.outbox import NewMessage
 from relay.templates.library import Library, Warnings
@@ -40,6 +40,13 @@ Result = Message | RelayError
 Keep = Callable[[Sequence[Message]], None]
 
 
+class Once(NamedTuple):
+    """A request that is to be done once, and what makes its answer of the results."""
+
+    request: Request
+    answer: Callable[[Sequence[Result]], str]
+
+
 class _Ready(NamedTuple):
     message: Message
     labels: tuple[str, ...]
@@ -50,9 +57,7 @@ class Sending:
     """Stores messages for delivery, without any form's plugins.
 
     library: the stored templates. secret: what addresses in log lines are hashed with.
-    metadata_key: the name under which a message carries its own id to the provider. waiting: how
-    many messages are stored and not settled; above `max_waiting` nothing more is taken (0: no
-    limit).
+    metadata_key: the name under which a message carries its own id to the provider.
     """
 
     def __init__(
@@ -62,15 +67,11 @@ class Sending:
         *,
         secret: Secret,
         metadata_key: str,
-        max_waiting: int = 0,
-        waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self._store = store
         self._library = library
         self._secret = secret
         self._metadata_key = metadata_key
-        self._max_waiting = max_waiting
-        self._waiting = waiting
 
     async def send(
         self,
@@ -79,20 +80,26 @@ class Sending:
         group: Chain,
         key: str,
         keep: Keep = lambda small: None,
+        once: Once | None = None,
     ) -> list[Result]:
         """Store what may be sent, in one commit; give each message as stored, or its refusal.
 
         group: the chain whose templates and delivery are used. keep is called before the commit,
-        with those that are small enough to stay in memory until their attempt. Raise Unavailable,
-        and then nothing was stored.
+        with those that are small enough to stay in memory until their attempt. once: the request
+        and its answer are stored in the same commit. Raise Unavailable or IdempotencyRunning, and
+        then nothing was stored.
         """
-        if self._max_waiting and self._waiting() >= self._max_waiting:
-            raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
         judged = await self._judged_all(messages, chain, group)
         ready = [one for one in judged if isinstance(one, _Ready)]
+        results = [one.message if isinstance(one, _Ready) else one for one in judged]
         if ready:
-            await self._store_all(ready, chain, key, keep)
-        return [one.message if isinstance(one, _Ready) else one for one in judged]
+            rows = await self._rows(ready, chain, key)
+            keep([one.message for one, row in rows if len(row.document) <= KEPT_CHARACTERS])
+            await self._add([row for _, row in rows], results, once)
+            for one, row in rows:
+                records.log_accepted(one.message, row, self._secret)
+                chain.observe("accepted", message=one.message)
+        return results
 
     async def _judged_all(
         self, messages: Sequence[Message], chain: Chain, group: Chain
@@ -129,19 +136,25 @@ class Sending:
                 raise
             return message, ()  # the provider may have it
 
-    async def _store_all(self, ready: Sequence[_Ready], chain: Chain, key: str, keep: Keep) -> None:
+    async def _rows(
+        self, ready: Sequence[_Ready], chain: Chain, key: str
+    ) -> list[tuple[_Ready, NewMessage]]:
         # How much a model holds is not known, so messages with one are never written down here.
         plain = all(one.message.model is None for one in ready)
         small = plain and sum(weight(one.message) for one in ready) <= WRITTEN_ON_LOOP
         written = (
             _rows(ready, chain, key) if small else await asyncio.to_thread(_rows, ready, chain, key)
         )
-        pairs = [(one.message, row) for one, row in zip(ready, written, strict=True)]
-        keep([message for message, row in pairs if len(row.document) <= KEPT_CHARACTERS])
-        await self._store.write(outbox.add_together, written)
-        for message, row in pairs:
-            records.log_accepted(message, row, self._secret)
-            chain.observe("accepted", message=message)
+        return list(zip(ready, written, strict=True))
+
+    async def _add(
+        self, rows: Sequence[NewMessage], results: Sequence[Result], once: Once | None
+    ) -> None:
+        if once is None:
+            await self._store.write(outbox.add_together, rows)
+        else:
+            entry = once.request.entry(rows, once.answer(results))
+            await self._store.write(idempotency.add, entry)
 
 
 def _rows(ready: Sequence[_Ready], chain: Chain, key: str) -> list[NewMessage]:

@@ -15,8 +15,7 @@ from tornado.ioloop import IOLoop
 from relay import retry
 from relay.app import Site, make_app, make_site
 from relay.settings import Settings
-from relay.store import listing
-from relay.store import outbox as store_outbox
+from relay.store import claims, listing
 from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
 from tests.fake_postmark import FakePostmark, error
 
@@ -88,6 +87,14 @@ def expired(message, error):
 @hookimpl
 def screened(submission, decoy):
     seen.append(("screened", submission.fields["subject"], decoy.reason))
+"""
+
+LATER = """
+from relay import DeliveryDeferred, hookimpl
+
+@hookimpl
+def deliver(messages):
+    return [DeliveryDeferred("not now")] * len(messages)
 """
 
 
@@ -328,9 +335,12 @@ async def test_a_provider_that_is_not_there_got_nothing_and_no_attempt_is_counte
 
 @pytest.mark.gen_test
 async def test_the_ladder_of_retries_is_climbed_and_ends_with_expiry(
-    site: Site, post: Post, postmark: FakePostmark, outbox: Outbox
+    site: Site, post: Post, outbox: Outbox, load: Callable[[str], Settings], tmp_path: Path
 ) -> None:
-    postmark.answers = [(503, b"")] * 60
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "later.py").write_text(LATER, encoding="utf-8")
+    toml = SETTINGS.replace('"default", "postmark"]', '"default", "later", "postmark"]')
+    site.reload(load(toml.format(url="http://127.0.0.1:1", wait=30)))
     await post(PATH, FORM)
     delays = []
     while outbox.states() == ["queued"]:
@@ -345,6 +355,7 @@ async def test_the_ladder_of_retries_is_climbed_and_ends_with_expiry(
     assert outbox.states() == ["expired"]
     assert await site.dispatcher.deliver_waiting(time.time() + 1e6) == 0
     assert outbox.attempts()[-1]["outcome"] == "deferred"
+    assert {attempt["delivery"] for attempt in outbox.attempts()} == {"later"}
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -463,7 +474,7 @@ async def test_a_backlog_larger_than_one_claim_is_delivered_without_a_further_pu
     load: Callable[[str], Settings],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(store_outbox, "MAX_CLAIM", 10)
+    monkeypatch.setattr(claims, "MAX_CLAIM", 10)
     boxed = """
 [servers.boxed]
 plugins = ["bearer_token", "session_token", "default", "mailbox"]

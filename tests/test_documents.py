@@ -43,6 +43,7 @@ MESSAGES = st.builds(
     track_opens=st.none() | st.booleans(),
     track_links=st.none() | TEXT,
     stream=st.none() | TEXT,
+    send_at=st.none() | st.floats(0, 2**33, width=32),
     metadata=st.dictionaries(TEXT, TEXT, max_size=3).map(freeze),
     id=st.just(ID),
 )
@@ -62,7 +63,7 @@ def test_every_field_of_a_message_is_among_those_that_are_tried() -> None:
     tried = {
         *("sender", "to", "subject", "text", "html", "cc", "bcc", "reply_to", "tag", "headers"),
         *("template", "model", "inline_css", "attachments", "track_opens", "track_links"),
-        *("stream", "metadata", "id"),
+        *("stream", "metadata", "send_at", "id"),
     }
     assert {field.name for field in fields(Message)} == tried
 

@@ -12,11 +12,20 @@ from tests.daemon import ROOT
 
 NAMES = hook_names()
 
-DECIDING = {"schema", "account", "authenticate", "check_token", "screen", "compose", "deliver"}
+DECIDING = {
+    "schema",
+    "account",
+    "authenticate",
+    "check_token",
+    "screen",
+    "compose",
+    "deliver",
+    "find",
+}
 
 
 def test_the_hooks_are_those_of_the_design_in_the_order_of_calls() -> None:
-    deciding = "settings schema account authenticate check_token screen compose deliver"
+    deciding = "settings schema account authenticate check_token screen compose deliver find"
     observing = "accepted screened refused sent deferred failed expired"
     assert f"{deciding} {observing}".split() == NAMES
 

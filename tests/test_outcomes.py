@@ -1,35 +1,45 @@
 """What a deliver hook's answer means: a table of answers, states and times."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 
-from relay.delivery.outcomes import Result, per_message, settlement
+from relay.delivery.outcomes import PluginBroken, Result, per_message, settlement
 from relay.errors import (
     DeliveryDeferred,
     DeliveryError,
     DeliveryFailed,
     DeliveryInDoubt,
+    MessageBroken,
 )
 from relay.message import Receipt, Server
 from relay.store.outbox import Claimed, Settlement
 
-SERVER = Server(name="registry", plugins=(), retry=(10, 100), max_age=1000)
+SERVER = Server(name="registry", plugins=(), retry=(10, 100), max_age=1000, settle=(7, 70))
 SENT = Receipt("provider-id", words="OK")
 DEFERRED = DeliveryDeferred("busy", code="503/100")
 UNCOUNTED = DeliveryDeferred("no connection", counted=False)
 FAILED = DeliveryFailed("bad address")
 IN_DOUBT = DeliveryInDoubt("no answer")
+BROKEN = MessageBroken("no mail can be made of it")
+RAISED = PluginBroken("the plugin raised KeyError")
 
 
 def settled(
-    result: Result, *, since: float = 0, tries: int = 0, now: float = 500, watched: bool = False
+    result: Result,
+    *,
+    since: float = 0,
+    tries: int = 0,
+    now: float = 500,
+    watched: bool = False,
+    policy: Literal["look_up", "hold", "resend"] = "look_up",
 ) -> Settlement:
     claimed = Claimed("id", "registry", fence=3, since=since, attempts=tries, tries=tries)
     return settlement(
         claimed,
         result,
-        SERVER,
+        replace(SERVER, in_doubt=policy),
         "postmark",
         started_at=now - 1,
         now=now,
@@ -46,22 +56,22 @@ def settled(
         (DEFERRED, [DeliveryDeferred, DeliveryDeferred]),
         (FAILED, [DeliveryFailed, DeliveryFailed]),
         (None, [DeliveryDeferred, DeliveryDeferred]),
-        (TimeoutError(), [DeliveryInDoubt, DeliveryInDoubt]),
-        (KeyboardInterrupt(), [DeliveryInDoubt, DeliveryInDoubt]),
-        ([], [DeliveryInDoubt, DeliveryInDoubt]),
-        ([SENT], [DeliveryInDoubt, DeliveryInDoubt]),
-        ([SENT, SENT, SENT], [DeliveryInDoubt, DeliveryInDoubt]),
-        ([SENT, None], [DeliveryInDoubt, DeliveryInDoubt]),
-        ([SENT, ValueError("x")], [DeliveryInDoubt, DeliveryInDoubt]),
-        ([True, True], [DeliveryInDoubt, DeliveryInDoubt]),
-        ({0: SENT, 1: SENT}, [DeliveryInDoubt, DeliveryInDoubt]),
-        ({SENT}, [DeliveryInDoubt, DeliveryInDoubt]),
-        (iter([SENT, SENT]), [DeliveryInDoubt, DeliveryInDoubt]),
-        (SENT, [DeliveryInDoubt, DeliveryInDoubt]),
-        ("ok", [DeliveryInDoubt, DeliveryInDoubt]),
-        (b"ok", [DeliveryInDoubt, DeliveryInDoubt]),
-        (True, [DeliveryInDoubt, DeliveryInDoubt]),
-        (0, [DeliveryInDoubt, DeliveryInDoubt]),
+        (TimeoutError(), [PluginBroken, PluginBroken]),
+        (KeyboardInterrupt(), [PluginBroken, PluginBroken]),
+        ([], [PluginBroken, PluginBroken]),
+        ([SENT], [PluginBroken, PluginBroken]),
+        ([SENT, SENT, SENT], [PluginBroken, PluginBroken]),
+        ([SENT, None], [PluginBroken, PluginBroken]),
+        ([SENT, ValueError("x")], [PluginBroken, PluginBroken]),
+        ([True, True], [PluginBroken, PluginBroken]),
+        ({0: SENT, 1: SENT}, [PluginBroken, PluginBroken]),
+        ({SENT}, [PluginBroken, PluginBroken]),
+        (iter([SENT, SENT]), [PluginBroken, PluginBroken]),
+        (SENT, [PluginBroken, PluginBroken]),
+        ("ok", [PluginBroken, PluginBroken]),
+        (b"ok", [PluginBroken, PluginBroken]),
+        (True, [PluginBroken, PluginBroken]),
+        (0, [PluginBroken, PluginBroken]),
     ],
 )
 def test_an_answer_is_one_result_a_message_or_leaves_all_in_doubt(
@@ -86,8 +96,10 @@ def test_what_no_plugin_took_was_no_attempt() -> None:
     [
         (SENT, "sent", "sent", 500, True),
         (FAILED, "failed", "failed", 500, True),
-        (IN_DOUBT, "in_doubt", "in_doubt", 500, True),
-        (DeliveryError("unknown"), "in_doubt", "in_doubt", 500, True),
+        (IN_DOUBT, "in_doubt", "in_doubt", 507, True),
+        (DeliveryError("unknown"), "in_doubt", "in_doubt", 507, True),
+        (RAISED, "in_doubt", "in_doubt", 507, True),
+        (BROKEN, "quarantined", "quarantined", 500, False),
         (DEFERRED, "queued", "deferred", 510, True),
         (UNCOUNTED, "queued", "deferred", 510, False),
         (DeliveryDeferred("slow down", retry_after=77), "queued", "deferred", 577, True),
@@ -121,6 +133,7 @@ def test_each_try_takes_the_next_step_of_the_servers_ladder(tries: int, due_at: 
         (SENT, -9999, "sent"),
         (FAILED, -9999, "failed"),
         (IN_DOUBT, -9999, "in_doubt"),
+        (BROKEN, -9999, "quarantined"),
     ],
 )
 def test_only_what_was_not_sent_grows_too_old(result: Result, since: float, state: str) -> None:
@@ -139,6 +152,7 @@ def test_what_grew_too_old_is_told_as_the_attempt_that_it_was() -> None:
         (DEFERRED, "busy", None),
         (FAILED, "bad address", None),
         (IN_DOUBT, "no answer", None),
+        (BROKEN, "no mail can be made of it", None),
     ],
 )
 def test_the_history_has_the_providers_words_and_id(
@@ -146,6 +160,60 @@ def test_the_history_has_the_providers_words_and_id(
 ) -> None:
     settled_as = settled(result)
     assert (settled_as.words, settled_as.provider_id) == (words, provider_id)
+
+
+@pytest.mark.parametrize(
+    ("policy", "result", "since", "state", "due_at", "twice"),
+    [
+        ("look_up", IN_DOUBT, 0, "in_doubt", 507, None),
+        ("look_up", RAISED, 0, "in_doubt", 507, None),
+        ("hold", IN_DOUBT, 0, "held", 500, None),
+        ("hold", RAISED, 0, "held", 500, None),
+        ("hold", DeliveryError("unknown"), 0, "held", 500, None),
+        ("resend", IN_DOUBT, 0, "queued", 510, True),
+        ("resend", IN_DOUBT, -501, "held", 500, None),
+        # How often the plugin broke on it is known only where doubts are settled.
+        ("resend", RAISED, 0, "in_doubt", 510, None),
+        ("hold", SENT, 0, "sent", 500, None),
+        ("resend", FAILED, 0, "failed", 500, None),
+        ("hold", DEFERRED, 0, "queued", 510, None),
+        ("resend", DEFERRED, 0, "queued", 510, None),
+        ("hold", BROKEN, 0, "quarantined", 500, None),
+    ],
+)
+def test_a_servers_policy_says_what_becomes_of_a_lost_answer_and_of_nothing_else(
+    policy: Literal["look_up", "hold", "resend"],
+    result: Result,
+    since: float,
+    state: str,
+    due_at: float,
+    twice: bool | None,
+) -> None:
+    settled_as = settled(result, since=since, policy=policy)
+    assert (settled_as.state, settled_as.due_at, settled_as.maybe_twice) == (state, due_at, twice)
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("look_up", "no answer"),
+        ("hold", "no answer; held for a person to decide"),
+        ("resend", "no answer; sent again: may be delivered twice"),
+    ],
+)
+def test_the_history_says_that_the_answer_was_lost_and_what_came_of_it(
+    policy: Literal["look_up", "hold", "resend"], words: str
+) -> None:
+    settled_as = settled(IN_DOUBT, policy=policy)
+    assert (settled_as.outcome, settled_as.words) == ("in_doubt", words)
+
+
+@pytest.mark.parametrize(
+    ("result", "crashed"),
+    [(RAISED, True), (IN_DOUBT, False), (BROKEN, False), (SENT, False), (DEFERRED, False)],
+)
+def test_only_a_plugin_that_breaks_counts_as_a_crash(result: Result, crashed: bool) -> None:
+    assert settled(result).crashed is crashed
 
 
 @pytest.mark.parametrize("watched", [True, False])

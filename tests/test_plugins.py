@@ -143,12 +143,15 @@ def test_a_server_without_forms_may_be_a_group(load: Load) -> None:
         build(load(toml(*BASE) + 'group = "post"\n' + group))
 
 
-def test_two_deliveries_in_one_list_are_refused(load: Load, plugin: Any) -> None:
+def test_a_second_delivery_in_one_list_stands_in_for_the_first(load: Load, plugin: Any) -> None:
     plugin(
         "second", '@hookimpl\ndef deliver(messages):\n    return [Receipt("2") for _ in messages]\n'
     )
-    with pytest.raises(ConfigurationError, match="mailbox and second both deliver; keep one"):
-        build(load(toml(*BASE, "second")))
+    chains = build(load(toml(*BASE, "second")))
+    assert chains["mine"].deliver_plugins == ("mailbox", "second")
+    anybody = toml(*BASE, "second").replace('["@example.gov"]', '["*"]')
+    with pytest.raises(ConfigurationError, match="is for the embedded mailbox alone"):
+        build(load(anybody))
 
 
 def test_a_settings_hook_reads_the_servers_table(load: Load, plugin: Any) -> None:

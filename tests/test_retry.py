@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.retry import next_attempt, too_old
+from relay.retry import next_attempt, next_look, too_old
 from tests.generated import examples
 
 LADDER = (15, 60, 300, 900, 1800, 3600, 7200, 14400)
@@ -51,3 +51,19 @@ def test_the_next_attempt_is_never_before_the_step_nor_the_wish(
     step = ladder[min(max(tries, 1), len(ladder)) - 1]
     assert at >= max(step * 0.8, asked or 0) - 1e-6
     assert at <= max(step * 1.2, asked or 0) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("looks", "seconds"), [(0, 120), (1, 480), (2, 1200), (3, 1800), (4, 1800), (99, 1800)]
+)
+def test_looks_are_as_far_apart_as_the_list_has_them_and_its_last_value_holds(
+    looks: int, seconds: float
+) -> None:
+    assert next_look(1000, looks, (120, 600, 1800)) == 1000 + seconds
+
+
+@pytest.mark.parametrize(
+    ("settle", "gaps"), [((5,), [5, 5, 5]), ((5, 5), [5, 5, 5]), ((9, 4), [9, 4, 4])]
+)
+def test_two_looks_are_never_at_once(settle: tuple[float, ...], gaps: list[float]) -> None:
+    assert [next_look(0, looks, settle) for looks in range(3)] == gaps

@@ -179,7 +179,7 @@ def test_a_killed_daemon_sends_what_was_queued_and_parks_what_it_was_sending(
         assert "the daemon stopped while it was being sent" in listed
         assert provider.calls == 2
         # An operator may send it again, knowing that it may arrive twice.
-        assert "may arrive twice" in daemon.command("queue", "retry", id, stdin="n\n").stdout
+        assert "may arrive twice" in daemon.command("queue", "retry", id, stdin="n\n").stderr
         assert daemon.command("queue", "retry", id, "--yes").stdout == f"{id}  queued\n"
         assert provider.called.acquire(timeout=10)
         assert provider.called.acquire(timeout=10)

@@ -3,23 +3,24 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from relay.errors import ConfigurationError, Unavailable
 from relay.ids import message_id
-from relay.store import listing, outbox, tokens
+from relay.store import claims, doubts, listing, operations, outbox, tokens
+from relay.store.claims import ClaimOrder, Lane
 from relay.store.database import Store
-from relay.store.outbox import ClaimOrder, Lane, NewMessage
+from relay.store.outbox import NewMessage
 from relay.store.schema import metadata
 
-LANES = {"a": Lane("a", 1), "b": Lane("b", 1)}
+LANE = Lane("a", "mailbox", "a", 1, 1, 60.0)
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_commits_are_synchronous_and_the_log_is_write_ahead(store: Store) -> Non
         "journal_mode": "wal",
         "synchronous": 2,
         "foreign_keys": 1,
-        "busy_timeout": 5000,
+        "busy_timeout": 2000,
     }
 
 
@@ -170,36 +171,14 @@ def test_an_older_schema_is_copied_and_migrated_and_a_newer_one_refused(tmp_path
 
 
 @pytest.mark.gen_test
-async def test_claims_take_what_is_due_of_the_named_servers_oldest_first(store: Store) -> None:
-    for created, server in ((3.0, "a"), (1.0, "a"), (2.0, "b"), (4.0, "c"), (9.0, "a")):
-        await store.write(outbox.add, new(server=server, created_at=created))
-    calls = await store.write(outbox.claim, ClaimOrder(5.0, 10, LANES))
-    assert [[one.since for one in call] for call in calls] == [[1.0], [2.0], [3.0]]
-    assert {one.fence for call in calls for one in call} == {1}
-    assert await store.write(outbox.claim, ClaimOrder(5.0, 10, LANES)) == []
-
-
-@pytest.mark.gen_test
-async def test_a_call_takes_messages_of_one_lane_up_to_its_limit(store: Store) -> None:
-    for number, server in enumerate("aaabcccccc"):
-        await store.write(outbox.add, new(server=server, created_at=float(number)))
-    lanes = {"a": Lane("x", 2), "b": Lane("x", 2), "c": Lane("y", 100)}
-    calls = await store.write(outbox.claim, ClaimOrder(99.0, 2, lanes))
-    servers = ["".join(claimed.server for claimed in call) for call in calls]
-    # Both calls are taken by the first lane; the second one's mail waits for the next claim.
-    assert servers == ["aa", "ab"]
-    [call] = await store.write(outbox.claim, ClaimOrder(99.0, 2, lanes))
-    assert [claimed.since for claimed in call] == [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
-
-
-@pytest.mark.gen_test
 async def test_an_outcome_counts_only_for_the_claim_it_belongs_to(store: Store) -> None:
     await store.write(outbox.add, new())
-    [[first]] = await store.write(outbox.claim, ClaimOrder(5000.0, 1, LANES))
-    await store.write(outbox.doubt_interrupted, "stopped")
-    assert await store.write(outbox.revive, (first.id, 5000.0))
-    [[second]] = await store.write(outbox.claim, ClaimOrder(5000.0, 1, LANES))
-    assert second.fence == first.fence + 1
+    order = ClaimOrder(5000.0, 1, {"a": [LANE]})
+    first = (await store.write(claims.claim, order)).calls[0].messages[0]
+    await store.write(doubts.interrupted, doubts.Interruption(5000.0, {}))
+    await store.write(operations.release, operations.Order([first.id], 5000.0, twice=True))
+    second = (await store.write(claims.claim, order)).calls[0].messages[0]
+    assert second.fence > first.fence
 
     def settled(claimed: outbox.Claimed, state: str) -> outbox.Settlement:
         return outbox.Settlement(claimed, state, 0, True, "mailbox", state, "", 1, 2)
@@ -216,39 +195,61 @@ async def test_an_outcome_counts_only_for_the_claim_it_belongs_to(store: Store) 
 
 
 @pytest.mark.gen_test
-async def test_only_what_was_not_sent_can_be_revived(store: Store) -> None:
-    for state in ("queued", "sent", "screened", "failed", "in_doubt", "expired"):
-        await store.write(outbox.add, new(state=state, key=state))
-    rows = store.read_now(lambda c: c.execute(text("SELECT id, state FROM messages")).all())
-    revived = {row.state: await store.write(outbox.revive, (row.id, 7.0)) for row in rows}
-    assert {state for state, done in revived.items() if done} == {"failed", "in_doubt", "expired"}
+async def test_an_outcome_adds_to_the_crashes_and_keeps_what_may_be_there_twice(
+    store: Store,
+) -> None:
+    await store.write(outbox.add, new())
+    order = ClaimOrder(5000.0, 1, {"a": [LANE]})
+    told = []
+    for crashed, twice in ((True, None), (False, True), (True, None), (False, False)):
+        [claimed] = (await store.write(claims.claim, order)).calls[0].messages
+        settlement = outbox.Settlement(
+            claimed, "queued", 0, True, "mailbox", "deferred", "", 1, 2, None, False, crashed, twice
+        )
+        await store.write(outbox.settle, [settlement])
+        row = store.read_now(listing.find, claimed.id).row
+        told.append((row.crashes, row.maybe_twice))
+    assert told == [(1, False), (1, True), (2, True), (2, False)]
 
 
-PLANS = {
-    "messages_queued": lambda c: outbox.claim(c, [ClaimOrder(1.0, 5, LANES)]),
-    "messages_unsent": lambda c: listing.unsent(c, "z", 5),
-    "messages_screened": lambda c: listing.screened(c, "z", 5),
-    "messages_mailbox": lambda c: listing.mailbox(c, "z", 5),
+ORDER = ClaimOrder(1.0, 5, {"a": [LANE]})
+FIRST_ONLY = ORDER._replace(first_only={"a"})
+PULL_BACK = outbox.PullBack("a", 1.0, 10.0)
+PLANS: dict[str, tuple[list[str], Callable[[Connection], Any]]] = {
+    "claim": (["messages_new", "messages_retried"], lambda c: claims.claim(c, [ORDER])),
+    "claim, first only": (["messages_new"], lambda c: claims.claim(c, [FIRST_ONLY])),
+    "next due": (["messages_new", "messages_retried"], lambda c: listing.next_due(c, ["a"])),
+    "next due, first only": (["messages_new"], lambda c: listing.next_due(c, ["a"], {"a"})),
+    "pull back": (
+        ["messages_new", "messages_retried"],
+        lambda c: outbox.pull_back(c, [PULL_BACK]),
+    ),
+    "unsent": (["messages_unsent"], lambda c: listing.unsent(c, "z", 5)),
+    "screened": (["messages_screened"], lambda c: listing.screened(c, "z", 5)),
+    "mailbox": (["messages_mailbox"], lambda c: listing.mailbox(c, "z", 5)),
 }
 
 
-@pytest.mark.parametrize("index", PLANS)
-def test_the_hot_queries_read_an_index_and_sort_nothing(store: Store, index: str) -> None:
+@pytest.mark.parametrize("name", PLANS)
+def test_the_hot_queries_read_an_index_and_sort_nothing(store: Store, name: str) -> None:
+    indexes, query = PLANS[name]
     statements: list[tuple[str, Any]] = []
     with store._writing.connect() as connection, connection.begin():
-        from sqlalchemy import event
 
         @event.listens_for(connection, "before_cursor_execute")
         def keep(c: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
-            if statement.startswith("SELECT"):
-                statements.append((statement, parameters))
+            statements.append((statement, parameters))
 
-        PLANS[index](connection)
-        [(statement, parameters)] = list(statements)
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-    words = " ".join(row[3] for row in plan)
-    assert f"INDEX {index}" in words
-    assert "TEMP B-TREE" not in words
+        query(connection)
+        asked = list(statements)
+        plans = [
+            connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            for statement, parameters in asked
+        ]
+    words = [" ".join(row[3] for row in plan) for plan in plans]
+    for index, plan in zip(indexes, words, strict=True):
+        assert f"INDEX {index} (" in plan
+        assert "TEMP B-TREE" not in plan
 
 
 @pytest.mark.gen_test

@@ -1,5 +1,6 @@
 """A relay whose provider is another relay: it cannot tell it from Postmark."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ from tornado.ioloop import IOLoop
 from tornado.testing import bind_unused_port
 
 from relay import settings as relay_settings
+from relay.addresses import Address
 from relay.app import Site, make_app, make_site
+from relay.errors import DeliveryFailed
+from relay.message import ABSENT, Message, Receipt, freeze
 from relay.store import listing
 from tests.conftest import FORM, Outbox, Reply
 
@@ -251,3 +255,32 @@ async def test_an_applications_call_passes_through_both_with_its_files_and_label
     ]
     assert (kept["stream"], kept["document"]["track_opens"]) == ("broadcast", False)
     assert second.labels() == {"order": "17", first.site.metadata_key: sent["id"]}
+
+
+@pytest.mark.gen_test
+async def test_a_batch_of_the_first_is_taken_by_the_second_and_found_there_by_its_ids(
+    relays: tuple[Relay, Relay],
+) -> None:
+    first, second = relays
+    chain, key = first.site.chains["registry"], first.site.metadata_key
+    messages = [
+        Message(
+            sender=Address("registry@example.gov"),
+            to=(Address("desk@example.gov" if number else "desk@elsewhere.example"),),
+            subject=f"Number {number}",
+            text="Hello.",
+            stream="broadcast" if number == 2 else None,
+            metadata=freeze({key: f"message-{number}"}),
+            id=f"message-{number}",
+        )
+        for number in range(4)
+    ]
+    refused, *taken = await asyncio.to_thread(chain.deliver, messages)
+    assert type(refused) is DeliveryFailed
+    kept = second.outbox.rows()
+    assert [row["subject"] for row in kept] == ["Number 1", "Number 2", "Number 3"]
+    assert [one.provider_id for one in taken] == [row["id"] for row in kept]
+    found = [await asyncio.to_thread(chain.find, one, "postmark") for one in messages]
+    assert found[0] is ABSENT
+    assert all(isinstance(one, Receipt) for one in found[1:])
+    assert [one.provider_id for one in found[1:]] == [row["id"] for row in kept]

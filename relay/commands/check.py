@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 
 from relay.chain import Chain
-from relay.commands.opened import built
+from relay.commands.opened import built, reading
 from relay.settings import Settings
-from relay.store.database import SAFE_SQLITE
+from relay.store import paused, queue
+from relay.store.database import SAFE_SQLITE, Store
+from relay.times import shown
 
 # Below these, Python's email and http modules have published holes.
 SAFE_PYTHON = {(3, 11): 15, (3, 12): 13, (3, 13): 12, (3, 14): 3}
@@ -24,7 +26,13 @@ def check(path: Path, *, strict: bool) -> None:
     """Check the settings without starting; list what production still needs."""
     read, chains = built(path)
     click.echo(f"{read.path}: {len(chains)} servers, {len(read.keys)} keys, in order")
-    notes = [*_installation(read), *_servers(chains), *_machine()]
+    notes = [
+        *_installation(read),
+        *_servers(chains),
+        *_retention(read),
+        *_stored(read),
+        *_machine(),
+    ]
     for note in notes:
         click.echo(f"before production: {note}")
     if strict and notes:
@@ -65,6 +73,27 @@ def _servers(chains: Mapping[str, Chain]) -> Iterator[str]:
             not server.origins
         ):
             yield f"[servers.{name}] origins is empty: no page of another origin may post"
+
+
+def _retention(read: Settings) -> Iterator[str]:
+    for name, one in read.servers.items():
+        if "sent" not in one.server.keep:
+            yield f"[servers.{name}] keep_days keeps for ever what people wrote"
+        if one.server.in_doubt == "resend":
+            yield f'[servers.{name}] in_doubt is "resend": what is in doubt may arrive twice'
+
+
+def _stored(read: Settings) -> Iterator[str]:
+    """Say what the database holds back; nothing where there is none yet."""
+    if not Store(read.database, read.data).path.exists():
+        return
+    with reading(read.path) as (_, store):
+        pauses = store.read_now(paused.servers)
+        waiting = store.read_now(queue.waiting_servers)
+    for name, since in pauses.items():
+        yield f"{name} is paused since {shown(since)}: `run.py resume {name}`"
+    for name in sorted(waiting - read.servers.keys()):
+        yield f"mail of {name} waits, and no [servers.{name}] is there to send it"
 
 
 def _machine() -> Iterator[str]:

@@ -48,3 +48,26 @@ def ask(
     finally:
         connection.close()
     return answer
+
+
+def tell(
+    data: Path, path: str, argument: Any, *, see: str, seconds: float = SECONDS
+) -> dict[str, Any] | None:
+    """Have the daemon of a data folder do something; None if there is none.
+
+    End the command if it cannot be done, or if nobody knows whether it was: then `see` is the
+    command that shows it.
+    """
+    try:
+        return ask(data, "POST", path, argument, seconds=seconds)
+    except ValueError:
+        raise click.ClickException(
+            "the running daemon could not do that; if it is an older one, restart it"
+        ) from None
+    except TimeoutError:
+        raise click.ClickException(
+            f"the daemon did not answer in time: see `{see}` for what it did"
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        words = f"the daemon broke off: see `{see}` for what it did"
+        raise click.ClickException(f"{words} ({type(error).__name__})") from None

@@ -35,5 +35,5 @@ def show(path: Path, id: str) -> None:
     with reading(path) as (_, store):
         document = store.read_now(listing.in_mailbox, id)
     if document is None:
-        raise click.ClickException(f"the mailbox has no message {id}")
+        raise click.ClickException(f"the mailbox has no message {id}, or its contents were cleared")
     click.echo(as_bytes(documents.load(id, document)))

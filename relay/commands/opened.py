@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+
 from relay import keys, plugins, settings
 from relay.chain import Chain
 from relay.errors import ConfigurationError
@@ -25,7 +27,11 @@ def reading(path: Path) -> Iterator[tuple[Settings, Store]]:
     store = Store(read.database, read.data)
     if not store.path.exists():
         raise ConfigurationError(f"{store.path}: no database yet; start the daemon once")
-    yield read, store
+    try:
+        yield read, store
+    except DBAPIError as error:
+        hint = "an older database is brought up to date when the daemon starts"
+        raise ConfigurationError(f"{store.path}: {error.orig} ({hint})") from None
 
 
 @contextmanager

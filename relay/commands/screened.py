@@ -33,6 +33,8 @@ def show(path: Path, id: str) -> None:
         found = store.read_now(listing.find, id)
     if found is None or found[0].state != "screened":
         raise click.ClickException(f"no screened submission {id}")
+    if found.row.cleared_at is not None:
+        raise click.ClickException(f"its fields were cleared on {shown(found.row.cleared_at)}")
     fields = json.loads(found[1].document)["fields"]
     # JSON leaves these as they are, and to a terminal they are commands.
     text = json.dumps(fields, indent=2, ensure_ascii=False)

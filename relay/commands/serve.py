@@ -58,6 +58,7 @@ async def _serve(site: Site) -> bool:
     )
     tasks = {
         asyncio.create_task(site.dispatcher.run()),
+        asyncio.create_task(site.doubts.run()),
         asyncio.create_task(_housekeeping(site)),
     }
     await stop.wait()
@@ -68,6 +69,7 @@ async def _serve(site: Site) -> bool:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(REQUEST_SECONDS):
             await site.requests.none_running()
+    site.doubts.stop()
     whole = await site.dispatcher.stop(ATTEMPT_SECONDS)
     for task in tasks:
         task.cancel()
@@ -140,8 +142,9 @@ def read_again(site: Site) -> str | None:
 
 async def _housekeeping(site: Site) -> None:
     while True:
-        try:
-            await site.forget_tokens()
-        except RelayError as error:
-            log.warning("tokens.unforgotten", error=type(error).__name__)
+        for chore in (site.forget_tokens, site.clear_old):
+            try:
+                await chore()
+            except RelayError as error:
+                log.warning("chore.undone", chore=chore.__name__, error=type(error).__name__)
         await asyncio.sleep(HOUSEKEEPING_SECONDS)

@@ -9,15 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeGuard
 
 import structlog
+from sqlalchemy import Connection
 
 from relay.chain import Chain
 from relay.delivery import outcomes
 from relay.delivery.outcomes import Result
 from relay.delivery.watches import Outcome, Watches
-from relay.errors import DeliveryDeferred, DeliveryError, DeliveryFailed, Unavailable
+from relay.errors import (
+    DeliveryDeferred,
+    DeliveryError,
+    DeliveryInDoubt,
+    MessageBroken,
+    Unavailable,
+)
 from relay.logs import trace
 from relay.message import Message, Receipt
 from relay.store import documents, listing, outbox
+from relay.store.claims import Call, Lane
 from relay.store.database import Store
 from relay.store.outbox import Claimed, Settlement
 
@@ -29,6 +37,13 @@ SETTLE_SECONDS = 60.0
 # Messages kept in memory between acceptance and their first attempt: as many as callers wait at
 # once, few enough that large ones do not fill the memory.
 MAX_FRESH = 500
+# Outcomes told in one go, before others have the loop.
+BREATH = 50
+
+# Which hook learns of a state that an attempt ended in.
+OBSERVED = {"queued": "deferred", "failed": "failed", "expired": "expired"}
+
+Heard = Callable[[Lane, Sequence[Result], float], None]
 
 log = structlog.get_logger()
 
@@ -36,9 +51,10 @@ log = structlog.get_logger()
 class Attempts:
     """Makes attempts with a pool of `senders` threads, and tells who waits for them."""
 
-    def __init__(self, store: Store, watches: Watches, senders: int) -> None:
+    def __init__(self, store: Store, watches: Watches, senders: int, heard: Heard) -> None:
         self._store = store
         self._watches = watches
+        self._heard = heard
         self._pool = ThreadPoolExecutor(senders, "sender")
         self._fresh: dict[str, Message] = {}
         self._stopping = False
@@ -58,64 +74,71 @@ class Attempts:
         self._pool.shutdown(wait=False)
 
     async def make(
-        self, claimed: Sequence[Claimed], chains: Mapping[str, Chain], group: Chain, ahead: float
+        self, call: Call, chains: Mapping[str, Chain], ahead: float
     ) -> Sequence[Settlement]:
-        """Attempt claimed messages in one call through their group; give what was stored of them.
+        """Attempt a call's messages through its lane; give what was stored of them.
 
         ahead: seconds by which the attempt's clock runs ahead of this machine's.
         """
         started_at = time.time() + ahead
-        found = await self._messages(claimed)
+        found = await self._messages(call.messages)
         messages = [message for message in found if isinstance(message, Message)]
-        results = iter(await self._deliver(group, messages) if messages else [])
-        outcome = [next(results) if isinstance(one, Message) else one for one in found]
+        results: Sequence[Result] = []
+        if messages:
+            results = await self._deliver(chains[call.lane.group], call.lane.plugin, messages)
+            self._heard(call.lane, results, time.time() + ahead)
+        delivered = iter(results)
+        outcome = [next(delivered) if isinstance(one, Message) else one for one in found]
         settlements = [
             outcomes.settlement(
                 one,
                 result,
                 chains[one.server].server,
-                group.deliver_plugins[0],
+                call.lane.plugin,
                 started_at=started_at,
                 now=time.time() + ahead,
                 random=random.random(),  # noqa: S311 - spreads retries, guards nothing
                 watched=self._watches.settle(one.id),
             )
-            for one, result in zip(claimed, outcome, strict=True)
+            for one, result in zip(call.messages, outcome, strict=True)
         ]
         stored = await self._settle(settlements)
-        ends = zip(settlements, stored, found, outcome, strict=True)
-        for settlement, done, message, result in ends:
+        for index, (settlement, done) in enumerate(zip(settlements, stored, strict=True), 1):
+            message, result = found[index - 1], outcome[index - 1]
             self._tell(settlement, result)
             if done and isinstance(message, Message):
                 _observe(chains[settlement.claimed.server], settlement.state, message, result)
+            if not index % BREATH:
+                await asyncio.sleep(0)
         return [one for one, done in zip(settlements, stored, strict=True) if done]
 
     async def _messages(self, claimed: Sequence[Claimed]) -> list[Message | DeliveryError]:
         """Find claimed messages: in memory if they have just come in, else in the store."""
         fresh = {one.id: self._fresh.pop(one.id, None) for one in claimed}
-        stored: Mapping[str, str] = {}
+        stored: Mapping[str, Message | DeliveryError] = {}
         missing = [id for id, message in fresh.items() if message is None]
         if missing:
             try:
-                stored = await self._store.read(listing.documents, missing)
+                stored = await self._store.read(_stored, missing)
             except Exception as error:  # noqa: BLE001 - the store: nothing was sent, try again
                 log.error("messages.unread", count=len(missing), **trace(error))
                 unread = DeliveryDeferred("the store could not be read", counted=False)
-                return [fresh[one.id] or unread for one in claimed]
-        return [fresh[one.id] or _loaded(one.id, stored) for one in claimed]
+                stored = dict.fromkeys(missing, unread)
+        return [fresh[one.id] or stored[one.id] for one in claimed]
 
-    async def _deliver(self, group: Chain, messages: Sequence[Message]) -> list[Result]:
-        """Call the deliver hook in a thread; give one result for each message."""
+    async def _deliver(
+        self, group: Chain, plugin: str, messages: Sequence[Message]
+    ) -> list[Result]:
+        """Call a plugin's deliver hook in a thread; give one result for each message."""
         call: Callable[..., Any] = contextvars.copy_context().run
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, call, group.deliver, messages)
+        future = loop.run_in_executor(self._pool, call, group.deliver, messages, plugin)
         answer: Any
         try:
             answer = await asyncio.wait_for(future, group.server.deadline + GRACE_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises, or its time-out
             answer = error
         if isinstance(answer, Exception) and not isinstance(answer, DeliveryError):
-            plugin = group.deliver_plugins[0]
             log.error("delivery.broken", plugin=plugin, server=group.server.name, **trace(answer))
         return outcomes.per_message(answer, len(messages))
 
@@ -157,17 +180,22 @@ def _dropped(result: Result) -> TypeGuard[Receipt]:
     return isinstance(result, Receipt) and bool(result.dropped)
 
 
+def _stored(connection: Connection, ids: Sequence[str]) -> dict[str, Message | DeliveryError]:
+    """Read messages in the reader's thread: a call's documents are megabytes."""
+    stored = listing.documents(connection, ids)
+    return {id: _loaded(id, stored) for id in ids}
+
+
 def _loaded(id: str, stored: Mapping[str, str]) -> Message | DeliveryError:
     try:
         return documents.load(id, stored[id])
     except (KeyError, TypeError, ValueError) as error:
         log.error("message.unreadable", id=id, **trace(error))
-        return DeliveryFailed("the stored message cannot be read")
+        return MessageBroken("the stored message cannot be read")
 
 
 def _observe(chain: Chain, state: str, message: Message, result: Result) -> None:
     if isinstance(result, Receipt):
         chain.observe("sent", message=message, receipt=result)
-    elif state != "in_doubt":
-        hook = "deferred" if state == "queued" else state
+    elif not isinstance(result, DeliveryInDoubt) and (hook := OBSERVED.get(state)):
         chain.observe(hook, message=message, error=result)

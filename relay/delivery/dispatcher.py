@@ -1,22 +1,34 @@
 """The loop around delivery: claim what is due, start its attempts, look again when more is due."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 
 import structlog
 
+from relay import retry
 from relay.chain import Chain
 from relay.delivery.attempts import Attempts
+from relay.delivery.lanes import Lanes
 from relay.delivery.watches import Outcome, Watches
 from relay.logs import trace
 from relay.message import Message
-from relay.store import listing, outbox
+from relay.store import claims, listing, outbox
+from relay.store.claims import Call, ClaimOrder, Claims
 from relay.store.database import Store
-from relay.store.outbox import Claimed, ClaimOrder, Lane
+from relay.store.outbox import PullBack
 
-# How often the outbox is looked at when nothing is known to be due.
+# How often the outbox is looked at when nothing is known to be due, and how often at most.
 LOOK_SECONDS = 30.0
+PAUSE_SECONDS = 1.0
+# How many servers one claim asks for each call it may make.
+ASKED_PER_CALL, ASKED_AT_LEAST = 4, 16
+# A clock that moved by more than this against the monotonic one was set.
+CLOCK_SECONDS = 60.0
+# A retry is never further ahead than this, or the ladder's longest step.
+LONGEST_WAIT = 4 * 3600.0
 
 log = structlog.get_logger()
 
@@ -25,7 +37,8 @@ class Dispatcher:
     """Delivers the outbox of one installation, with `senders` calls at a time.
 
     `deliver_waiting` is one pass, `run` the endless loop around it; `queued` makes a pass of its
-    own. Nothing starts before one of them is called.
+    own. Nothing starts before one of them is called. `waiting` counts what is stored and neither
+    settled nor in doubt.
     """
 
     def __init__(self, store: Store, chains: Mapping[str, Chain], senders: int = 16) -> None:
@@ -33,27 +46,33 @@ class Dispatcher:
         self.waiting = 0
         self._store = store
         self._senders = senders
-        self._attempts = Attempts(store, self.watches, senders)
+        self._lanes = Lanes(senders)
+        self._attempts = Attempts(store, self.watches, senders, self._lanes.heard)
         self._running: set[asyncio.Task[int]] = set()
-        self._failing: set[str] = set()
+        self._calls: Counter[str] = Counter()  # by the server whose message opened the call
+        # Groups and plugins by which a message was deferred and none sent since.
+        self._failing: set[tuple[str, str]] = set()
+        # Servers that may have due mail, in the order of their turns, each with its last mark.
+        self._due: dict[str, int] = {}
+        self._marks = itertools.count()
+        self._retried_first: set[str] = set()
+        self._clock: float | None = None  # this machine's clock against the monotonic one
         self._pump: asyncio.Task[None] | None = None
         self._again = False
-        self._more = False
         self._stopping = False
         self._alarm = asyncio.Event()
+        self._chains = chains
         self.adopt(chains)
 
-    def adopt(self, chains: Mapping[str, Chain]) -> None:
-        """Deliver by these chains from here on; attempts that run keep the ones they began with."""
+    def adopt(self, chains: Mapping[str, Chain], paused: Collection[str] = ()) -> None:
+        """Deliver by these chains from here on; attempts that run keep the ones they began with.
+
+        paused: servers whose mail waits, as if they were not enabled.
+        """
         self._chains = chains
-        enabled = {name for name, chain in chains.items() if chain.server.enabled}
-        # Mail of a server is sent where it and its group are enabled, and by the group.
-        self._lanes = {
-            name: Lane(chain.server.group, chains[chain.server.group].max_batch)
-            for name, chain in chains.items()
-            if {name, chain.server.group} <= enabled
-        }
-        self._first_only = [name for name in self._lanes if not _retries(name, chains)]
+        self._lanes.adopt(chains, paused)
+        for server in self._due.keys() - self._lanes.servers:
+            del self._due[server]
 
     def expect(self, message: Message, server: str) -> None:
         """Keep a message that is about to be stored, and watch it: its outcome may come at once."""
@@ -77,24 +96,29 @@ class Dispatcher:
         for message in messages:
             self._attempts.drop(message)
 
-    def queued(self, count: int = 1) -> None:
-        """Take note that messages were queued, new or again, and deliver them."""
+    def queued(self, count: int = 1, server: str | None = None) -> None:
+        """Take note that messages were queued, new or again, and deliver them.
+
+        server: whose they are; without it every server's mail is looked for.
+        """
         self.waiting += count
-        self.wake()
+        self._mark(self._lanes.servers if server is None else (server,))
+        self._claim_soon()
+
+    def wake(self) -> None:
+        """Look for mail of every server, soon; several calls before that are one."""
+        self.queued(0)
 
     def healthy(self, server: str) -> bool:
         """Tell whether a message of this server stored now would most likely be sent at once."""
-        return self.delivers(server) and self._lanes[server].name not in self._failing
+        plugin = self._lanes.open(server)
+        if plugin is None:
+            return False
+        return (self._chains[server].server.group, plugin) not in self._failing
 
     def delivers(self, server: str) -> bool:
-        """Tell whether mail of this server may be sent at all."""
-        return server in self._lanes
-
-    def wake(self) -> None:
-        """Claim what is due, soon; several calls before that are one."""
-        self._again = True
-        if self._pump is None and not self._stopping:
-            self._pump = asyncio.create_task(self._claim_waiting())
+        """Tell whether mail of this server is attempted at once: it may be, and a way is open."""
+        return self._lanes.open(server) is not None
 
     async def deliver_waiting(self, now: float | None = None) -> int:
         """Attempt everything that is due at `now`, once; give the number of attempts.
@@ -103,25 +127,39 @@ class Dispatcher:
         """
         now = time.time() if now is None else now
         count = 0
+        self._mark(self._lanes.servers)
         while started := await self._claim(now):
             count += sum(await asyncio.gather(*started))
+            self._mark(self._lanes.servers)
         return count
 
     async def run(self) -> None:
         """Deliver for ever: at once what is due, later what becomes due."""
         while not self._stopping:
             self._alarm.clear()
-            self.wake()
+            started = time.monotonic()
             try:
-                due = await self._store.read(listing.next_due, list(self._lanes))
+                due = await self.look()
             except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
                 log.error("outbox.unreadable", **trace(error))
                 due = None
-            delay = LOOK_SECONDS if due is None else min(max(due - time.time(), 1), LOOK_SECONDS)
+            delay = LOOK_SECONDS if due is None else min(due - time.time(), LOOK_SECONDS)
             try:
-                await asyncio.wait_for(self._alarm.wait(), delay)
+                await asyncio.wait_for(self._alarm.wait(), max(delay, PAUSE_SECONDS))
             except TimeoutError:
                 continue
+            await asyncio.sleep(started + PAUSE_SECONDS - time.monotonic())
+
+    async def look(self, now: float | None = None) -> float | None:
+        """Find out what is due and begin to deliver it; give the time of the next thing to do."""
+        now = time.time() if now is None else now
+        await self._mind_the_clock(now)
+        servers, first_only = list(self._lanes.servers), self._lanes.first_only
+        dues = await self._store.read(listing.next_due, servers, first_only)
+        self._mark(server for server, due in dues.items() if due <= now)
+        self._claim_soon()
+        times = [*dues.values(), *self._lanes.probes()]
+        return min((moment for moment in times if moment > now), default=None)
 
     async def stop(self, seconds: float) -> bool:
         """Claim nothing more and wait for the attempts that run; tell whether all ended."""
@@ -135,11 +173,36 @@ class Dispatcher:
         self._attempts.stop()
         return not pending
 
+    async def _mind_the_clock(self, now: float) -> None:
+        """Where the clock was set, and at first, bring back what waits too long by the new one."""
+        clock = now - time.monotonic()
+        if self._clock is not None and abs(clock - self._clock) < CLOCK_SECONDS:
+            return
+        orders = [
+            PullBack(name, now, max(LONGEST_WAIT, *chain.server.retry) * retry.JITTER[1])
+            for name, chain in self._chains.items()
+        ]
+        counts = await asyncio.gather(*(self._store.write(outbox.pull_back, o) for o in orders))
+        self._clock = clock
+        if sum(counts):
+            log.warning("messages.brought_back", count=sum(counts))
+
+    def _mark(self, servers: Iterable[str]) -> None:
+        for server in servers:
+            if server in self._lanes.servers:
+                self._due[server] = next(self._marks)
+
+    def _claim_soon(self) -> None:
+        self._again = True
+        if self._pump is None and not self._stopping:
+            self._pump = asyncio.create_task(self._claim_waiting())
+
     async def _claim_waiting(self) -> None:
         try:
             while self._again and not self._stopping:
                 self._again = False
-                await self._claim(time.time())
+                if await self._claim(time.time()):
+                    self._again = bool(self._due)
         except Exception as error:  # noqa: BLE001 - run() looks again
             log.error("outbox.unclaimable", **trace(error))
         finally:
@@ -147,54 +210,89 @@ class Dispatcher:
 
     async def _claim(self, now: float) -> set[asyncio.Task[int]]:
         """Claim as much as there are free senders, and start the attempts."""
-        free = self._senders - len(self._running)
-        if free <= 0 or self._stopping:
-            self._more = True
-            return set()
-        chains = self._chains  # the same ones for claim and attempt, whatever is read meanwhile
-        order = ClaimOrder(now, free, self._lanes, self._first_only)
-        calls = await self._store.write(outbox.claim, order)
-        self._more = len(calls) == free or sum(map(len, calls)) == outbox.MAX_CLAIM
-        ahead = now - time.time()
-        return {self._start(call, chains, ahead) for call in calls}
+        while not self._stopping and (order := self._order(now)) is not None:
+            asked = {server: self._due[server] for server in order.lanes}
+            chains = self._chains  # the same for claim and attempt, whatever is read meanwhile
+            claimed = await self._store.write(claims.claim, order)
+            done = self._turn(claimed, asked)
+            if claimed.calls:
+                ahead = now - time.time()
+                return {self._start(call, chains, ahead) for call in claimed.calls}
+            self._alarm.set()  # something may be due later
+            if not done:
+                break
+        return set()
 
-    def _start(
-        self, claimed: Sequence[Claimed], chains: Mapping[str, Chain], ahead: float
-    ) -> asyncio.Task[int]:
-        task = asyncio.create_task(self._attempt(claimed, chains, ahead))
+    def _order(self, now: float) -> ClaimOrder | None:
+        """Choose whose mail to ask for; None if nothing may start now."""
+        free = self._senders - len(self._running)
+        if free <= 0:
+            return None
+        most = max(free * ASKED_PER_CALL, ASKED_AT_LEAST)
+        able = ((server, at) for server in self._due if (at := self._lanes.at(server, now)))
+        lanes = dict(itertools.islice(able, most))
+        if not lanes:
+            return None
+        return ClaimOrder(
+            now=now,
+            calls=free,
+            lanes=lanes,
+            first_only=self._lanes.first_only,
+            retried_first=frozenset(self._retried_first),
+            running=dict(self._calls),
+            share=max(self._senders // 2, 1),
+            others=next(able, None) is not None,
+        )
+
+    def _turn(self, claimed: Claims, asked: Mapping[str, int]) -> bool:
+        """Take note whose turn it was, and who has nothing more; tell whether there are such."""
+        done = {server for server in claimed.drained if self._due.get(server) == asked[server]}
+        for server in done:
+            del self._due[server]
+        for call in claimed.calls:
+            for one in call.messages:
+                if one.server in self._due:
+                    self._due[one.server] = self._due.pop(one.server)
+                change = self._retried_first.discard if one.tries else self._retried_first.add
+                change(one.server)
+        return bool(done)
+
+    def _start(self, call: Call, chains: Mapping[str, Chain], ahead: float) -> asyncio.Task[int]:
+        server = call.messages[0].server
+        self._calls[server] += 1
+        self._lanes.started(call.lane, time.time() + ahead)
+        task = asyncio.create_task(self._attempt(call, chains, ahead))
         self._running.add(task)
-        task.add_done_callback(self._ended)
+
+        def ended(task: asyncio.Task[int]) -> None:
+            self._calls[server] -= 1
+            self._lanes.ended(call.lane)
+            self._ended(task)
+
+        task.add_done_callback(ended)
         return task
 
-    async def _attempt(
-        self, claimed: Sequence[Claimed], chains: Mapping[str, Chain], ahead: float
-    ) -> int:
-        group = chains[chains[claimed[0].server].server.group]
+    async def _attempt(self, call: Call, chains: Mapping[str, Chain], ahead: float) -> int:
         try:
-            settlements = await self._attempts.make(claimed, chains, group, ahead)
+            settlements = await self._attempts.make(call, chains, ahead)
         except Exception:
-            for one in claimed:
+            for one in call.messages:
                 self.watches.tell(one.id, Outcome("queued"))
             raise
         for settlement in settlements:
+            way = chains[settlement.claimed.server].server.group, settlement.delivery
             if settlement.state == "queued":
-                self._failing.add(group.server.name)
+                self._failing.add(way)
                 self._alarm.set()
             else:
                 self.waiting -= 1
             if settlement.state == "sent":
-                self._failing.discard(group.server.name)
-        return len(claimed)
+                self._failing.discard(way)
+        return len(call.messages)
 
     def _ended(self, task: asyncio.Task[int]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("attempt.broken", **trace(error))
-        if self._more:
-            self.wake()
-
-
-def _retries(server: str, chains: Mapping[str, Chain]) -> bool:
-    """Tell whether what was tried before is tried again, by the server and by its group."""
-    chain = chains[server]
-    return chain.server.queue_enabled and chains[chain.server.group].server.queue_enabled
+        if self._due:
+            self._claim_soon()

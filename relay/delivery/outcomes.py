@@ -9,12 +9,17 @@ from relay.errors import (
     DeliveryError,
     DeliveryFailed,
     DeliveryInDoubt,
+    MessageBroken,
 )
 from relay.message import Receipt, Server
 from relay.store.outbox import Claimed, Settlement
 
 Result = Receipt | DeliveryError
-State = Literal["sent", "queued", "failed", "in_doubt", "expired"]
+State = Literal["sent", "queued", "failed", "in_doubt", "held", "expired", "quarantined"]
+
+
+class PluginBroken(DeliveryInDoubt):
+    """The plugin itself failed: counted like a crash, so that a message that does it is found."""
 
 
 def per_message(answer: Any, count: int) -> list[Result]:
@@ -24,14 +29,14 @@ def per_message(answer: Any, count: int) -> list[Result]:
     if answer is None:
         return [DeliveryDeferred("no plugin took it", counted=False)] * count
     if isinstance(answer, BaseException):
-        return [DeliveryInDoubt(f"the plugin raised {type(answer).__name__}")] * count
+        return [PluginBroken(f"the plugin raised {type(answer).__name__}")] * count
     if (
         isinstance(answer, Sequence)
         and len(answer) == count
         and all(isinstance(result, Receipt | DeliveryError) for result in answer)
     ):
         return list(answer)
-    return [DeliveryInDoubt("the plugin gave no outcome for each message")] * count
+    return [PluginBroken("the plugin gave no outcome for each message")] * count
 
 
 def settlement(
@@ -51,18 +56,22 @@ def settlement(
     learns of a refusal and gets the session token back.
     """
     state, due_at = _state(claimed, result, server, now, random)
+    in_doubt = _is_in_doubt(result)
+    outcome = "deferred" if isinstance(result, DeliveryDeferred) else state
     return Settlement(
         claimed=claimed,
         state=state,
         due_at=due_at,
-        counted=not isinstance(result, DeliveryDeferred) or result.counted,
+        counted=_is_counted(result),
         delivery=delivery,
-        outcome="deferred" if isinstance(result, DeliveryDeferred) else state,
-        words=_words(result),
+        outcome="in_doubt" if in_doubt else outcome,
+        words=_words(result) + (_consequence(state) if in_doubt else ""),
         started_at=started_at,
         ended_at=now,
         provider_id=result.provider_id if isinstance(result, Receipt) else None,
         give_token_back=watched and state == "failed",
+        crashed=isinstance(result, PluginBroken),
+        maybe_twice=True if in_doubt and state == "queued" else None,
     )
 
 
@@ -73,6 +82,24 @@ def _words(result: Result) -> str:
     return result.words + without
 
 
+def _consequence(state: State) -> str:
+    if state == "held":
+        return "; held for a person to decide"
+    return "; sent again: may be delivered twice" if state == "queued" else ""
+
+
+def _is_counted(result: Result) -> bool:
+    """Tell whether the provider got something to judge."""
+    if isinstance(result, DeliveryDeferred):
+        return result.counted
+    return not isinstance(result, MessageBroken)
+
+
+def _is_in_doubt(result: Result) -> bool:
+    """Tell whether nobody knows what became of it, as of every error that says nothing else."""
+    return not isinstance(result, Receipt | DeliveryDeferred | DeliveryFailed | MessageBroken)
+
+
 def _state(
     claimed: Claimed, result: Result, server: Server, now: float, random: float
 ) -> tuple[State, float]:
@@ -80,9 +107,16 @@ def _state(
         return "sent", now
     if isinstance(result, DeliveryFailed):
         return "failed", now
-    if not isinstance(result, DeliveryDeferred):
-        return "in_doubt", now  # sent or not, nobody knows: it is not sent again by itself
-    if retry.too_old(now, claimed.since, server.max_age):
-        return "expired", now
-    tries = claimed.tries + 1
-    return "queued", retry.next_attempt(now, tries, server.retry, random, result.retry_after)
+    if isinstance(result, MessageBroken):
+        return "quarantined", now
+    retry_after = result.retry_after if isinstance(result, DeliveryDeferred) else None
+    again = retry.next_attempt(now, claimed.tries + 1, server.retry, random, retry_after)
+    too_old = retry.too_old(now, claimed.since, server.max_age)
+    if isinstance(result, DeliveryDeferred):
+        return ("expired", now) if too_old else ("queued", again)
+    if server.in_doubt == "look_up":
+        return "in_doubt", retry.next_look(now, 0, server.settle)
+    if server.in_doubt == "hold" or too_old:
+        return "held", now
+    # A plugin that breaks on it does not get it for ever; the store knows how often it did.
+    return ("in_doubt" if isinstance(result, PluginBroken) else "queued"), again

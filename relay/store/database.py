@@ -1,8 +1,6 @@
 """Opening the database: its lock, its migrations, its connections."""
 
 import asyncio
-import fcntl
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from relay.errors import ConfigurationError
+from relay.store import lock
 from relay.store.writer import Writer, unavailable
 
 Argument = TypeVar("Argument")
@@ -24,6 +23,9 @@ Arguments = ParamSpec("Arguments")
 # SQLite before this can corrupt its log when two connections write or checkpoint at once. Here
 # one connection does both, and readers do neither.
 SAFE_SQLITE = (3, 51, 3)
+
+# How long another process may hold the database: then what was to be stored is refused.
+LOCKED_MILLISECONDS = 2000
 
 log = structlog.get_logger()
 
@@ -39,7 +41,9 @@ class Store:
         self.path = Path(url.removeprefix("sqlite:///"))
         self._data = data
         self._lock: IO[str] | None = None
-        self._writing = _engine(url, "BEGIN IMMEDIATE", ("journal_mode=WAL", "synchronous=FULL"))
+        # What is cleared is to be gone from the file, whatever SQLite was built with.
+        writing = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
+        self._writing = _engine(url, "BEGIN IMMEDIATE", writing)
         self._reading = _engine(url, "BEGIN", ("query_only=ON", "wal_autocheckpoint=0"))
         self._writer = Writer(self._writing)
         self._readers = ThreadPoolExecutor(2, "reader")
@@ -49,7 +53,7 @@ class Store:
 
         Raise ConfigurationError if another daemon has the lock or the schema is a newer one.
         """
-        self._take_lock()
+        self._lock = lock.take(self._data)
         try:
             from relay.store.migrate import migrate  # its library takes long to import
 
@@ -78,6 +82,11 @@ class Store:
         self._writing.dispose()
         if self._lock is not None:
             self._lock.close()
+
+    @property
+    def stalled(self) -> float:
+        """The seconds for which the writer has been busy with its present transaction."""
+        return self._writer.stalled
 
     async def write(
         self,
@@ -122,21 +131,6 @@ class Store:
         with self._reading.connect() as connection:
             return query(connection, *args, **kwargs)
 
-    def _take_lock(self) -> None:
-        try:
-            lock = (self._data / "relay.lock").open("a+")
-        except OSError as error:
-            raise ConfigurationError(f"{self._data} cannot be written: {error.strerror}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            raise ConfigurationError(f"{self._data}: another daemon uses this folder") from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        self._lock = lock
-
 
 def _engine(url: str, begin: str, pragmas: tuple[str, ...]) -> Engine:
     engine = create_engine(url)
@@ -144,7 +138,7 @@ def _engine(url: str, begin: str, pragmas: tuple[str, ...]) -> Engine:
     @event.listens_for(engine, "connect")
     def connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions of its own
-        for pragma in ("busy_timeout=5000", "foreign_keys=ON", *pragmas):
+        for pragma in (f"busy_timeout={LOCKED_MILLISECONDS}", "foreign_keys=ON", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

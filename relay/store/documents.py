@@ -7,8 +7,15 @@ from typing import Any
 from relay.addresses import Address
 from relay.message import Attachment, Message, Submission, freeze, thaw
 
+# What stands in the place of a document that was cleared.
+CLEARED = ""
+
 _NESTED = ("model", "metadata")
 _ADDRESSES = ("to", "cc", "bcc", "reply_to")
+
+
+class ContentsCleared(ValueError):
+    """What this message said was cleared, because it was kept long enough."""
 
 
 def dump(message: Message) -> str:
@@ -27,7 +34,12 @@ def dump(message: Message) -> str:
 
 
 def load(id: str, document: str) -> Message:
-    """Read a message again, as it was accepted; raise KeyError, TypeError or ValueError."""
+    """Read a message again, as it was accepted; raise KeyError, TypeError or ValueError.
+
+    ContentsCleared is the ValueError of one whose contents are gone for good.
+    """
+    if document == CLEARED:
+        raise ContentsCleared(id)
     values = dict(json.loads(document))
     for name in _ADDRESSES:
         values[name] = tuple(Address(*pair) for pair in values.get(name, ()))

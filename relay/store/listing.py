@@ -6,12 +6,14 @@ Lists are paged by key, newest first: a page starts below an id, never after a n
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import Connection, Select, TextClause, func, or_, select
 from sqlalchemy.engine import Row
 
 from relay.store.schema import (
     IN_MAILBOX,
-    IS_QUEUED,
+    IS_NEW,
+    IS_POSTED,
+    IS_RETRIED,
     IS_SCREENED,
     IS_UNSENT,
     attempts,
@@ -34,13 +36,13 @@ class Page(NamedTuple):
 def mailbox(connection: Connection, below: str | None, limit: int, words: str = "") -> Page:
     """List what the embedded mailbox took, or of that what has `words` in recipient or subject.
 
-    A search looks through SEARCH_SPAN messages at most; its page may be short, even empty, and
-    still have a next one.
+    What was cleared is not listed. A search looks through SEARCH_SPAN messages at most; its page
+    may be short, even empty, and still have a next one.
     """
     listed = (
         select(messages.c.id, messages.c.server, contents.c.recipients, contents.c.subject)
         .join(contents, contents.c.id == messages.c.id)
-        .where(IN_MAILBOX)
+        .where(IN_MAILBOX, messages.c.cleared_at.is_(None))
         .order_by(messages.c.id.desc())
     )
     if not words:
@@ -59,11 +61,11 @@ def mailbox(connection: Connection, below: str | None, limit: int, words: str = 
 
 
 def in_mailbox(connection: Connection, id: str) -> str | None:
-    """Give the document of a message that the embedded mailbox took, None for every other."""
+    """Give the document of a message that the mailbox took, None for others and cleared ones."""
     query = (
         select(contents.c.document)
         .join(messages, messages.c.id == contents.c.id)
-        .where(IN_MAILBOX, messages.c.id == id)
+        .where(IN_MAILBOX, messages.c.id == id, messages.c.cleared_at.is_(None))
     )
     return connection.execute(query).scalar()
 
@@ -98,10 +100,29 @@ def documents(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     return {row.id: row.document for row in connection.execute(query)}
 
 
-def next_due(connection: Connection, servers: Collection[str]) -> float | None:
-    """Give the time at which the next queued message of these servers is due."""
-    query = select(func.min(messages.c.due_at)).where(IS_QUEUED, messages.c.server.in_(servers))
-    return connection.execute(query).scalar()
+def next_due(
+    connection: Connection, servers: Collection[str], first_only: Collection[str] = ()
+) -> dict[str, float]:
+    """Give, for each of these servers that has mail queued, the time at which the next is due.
+
+    Of those in `first_only`, only what was neither tried before nor scheduled.
+    """
+    dues = {}
+    for server in servers:
+        conditions = [[IS_NEW, IS_POSTED]] if server in first_only else [[IS_NEW], [IS_RETRIED]]
+        found = [_first_due(connection, server, one) for one in conditions]
+        times = [due for due in found if due is not None]
+        if times:
+            dues[server] = min(times)
+    return dues
+
+
+def _first_due(
+    connection: Connection, server: str, conditions: Sequence[TextClause]
+) -> float | None:
+    query = select(func.min(messages.c.due_at)).where(*conditions, messages.c.server == server)
+    due: float | None = connection.execute(query).scalar()
+    return due
 
 
 def count_unsent(connection: Connection) -> dict[str, int]:

@@ -1,27 +1,23 @@
 """The outbox: where acceptance ends and delivery begins."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
-from sqlalchemy.engine import Row
+from sqlalchemy import Connection, Table, Update, bindparam, func, insert, select, update
 
 from relay.errors import TokenRefused
 from relay.store import ledger, tokens
 from relay.store.schema import (
-    IS_QUEUED,
+    IS_NEW,
+    IS_POSTED,
+    IS_RETRIED,
     attempts,
     contents,
     events,
     message_metadata,
     messages,
 )
-
-# The most messages that one claim takes.
-MAX_CLAIM = 1000
-
-REVIVABLE_STATES = ("failed", "in_doubt", "expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +46,6 @@ class NewMessage:
     words: str | None = None
 
 
-class Lane(NamedTuple):
-    """Messages that can share one call to a provider, and how many of them it takes."""
-
-    name: str
-    max_batch: int
-
-
-class ClaimOrder(NamedTuple):
-    """Which due messages to claim: of these servers, by lane, for so many calls.
-
-    Of the servers in `first_only` nothing that was tried before.
-    """
-
-    now: float
-    calls: int
-    lanes: Mapping[str, Lane]
-    first_only: Collection[str] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A message that is being sent, under the fence of this claim."""
@@ -79,11 +56,16 @@ class Claimed:
     since: float
     attempts: int
     tries: int
+    crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What came of a claimed message; `attempts` and `tries` are the new counts."""
+    """What came of a claimed message.
+
+    counted: whether the provider got something to judge. crashed: whether our own code failed at
+    it. maybe_twice: that it may have been sent before, or was not after all; None leaves that.
+    """
 
     claimed: Claimed
     state: str
@@ -96,6 +78,8 @@ class Settlement:
     ended_at: float
     provider_id: str | None = None
     give_token_back: bool = False
+    crashed: bool = False
+    maybe_twice: bool | None = None
 
 
 def add(connection: Connection, batch: Sequence[NewMessage]) -> Sequence[TokenRefused | None]:
@@ -122,7 +106,7 @@ def add_together(connection: Connection, batch: Sequence[Sequence[NewMessage]]) 
 
 
 def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
-    rows = {
+    rows: dict[Table, list[dict[str, Any]]] = {
         messages: [_row(message) for message in new],
         contents: [_content(message) for message in new],
         message_metadata: [label for message in new for label in _labels(message)],
@@ -171,64 +155,41 @@ def _row(message: NewMessage) -> dict[str, Any]:
     }
 
 
-def claim(connection: Connection, batch: Sequence[ClaimOrder]) -> list[list[list[Claimed]]]:
-    """Claim due messages as `sending`, oldest due first: a list of them for each call."""
-    return [_claim(connection, order) for order in batch]
-
-
-def _claim(connection: Connection, order: ClaimOrder) -> list[list[Claimed]]:
-    largest = max((lane.max_batch for lane in order.lanes.values()), default=0)
-    query = (
-        select(messages)
-        .where(IS_QUEUED, messages.c.due_at <= order.now)
-        .where(messages.c.server.in_(order.lanes))
-        .order_by(messages.c.due_at)
-        .limit(min(order.calls * largest, MAX_CLAIM))
-        .with_for_update(skip_locked=True)
-    )
-    if order.first_only:
-        query = query.where(or_(messages.c.tries == 0, messages.c.server.not_in(order.first_only)))
-    calls = _by_call(connection.execute(query), order)
-    if calls:
-        ids = [claimed.id for call in calls for claimed in call]
-        values = {"state": "sending", "fence": messages.c.fence + 1}
-        connection.execute(update(messages).where(messages.c.id.in_(ids)).values(values))
-    return calls
-
-
-def _by_call(rows: Iterable[Row[Any]], order: ClaimOrder) -> list[list[Claimed]]:
-    """Share out rows: a call takes messages of one lane, as many as the lane allows."""
-    calls: list[list[Claimed]] = []
-    filling: dict[str, list[Claimed]] = {}
-    for row in rows:
-        lane = order.lanes[row.server]
-        call = filling.get(lane.name)
-        if call is None or len(call) == lane.max_batch:
-            if len(calls) == order.calls:
-                continue
-            call = filling[lane.name] = []
-            calls.append(call)
-        call.append(Claimed(row.id, row.server, row.fence + 1, row.since, row.attempts, row.tries))
-    return calls
-
-
 def settle(connection: Connection, batch: Sequence[Sequence[Settlement]]) -> list[list[bool]]:
     """Record the outcomes of calls; one whose claim is no longer its message's changes nothing."""
     flat = [settlement for settlements in batch for settlement in settlements]
-    query = select(messages.c.id, messages.c.fence).where(
-        messages.c.id.in_([settlement.claimed.id for settlement in flat]),
-        messages.c.state == "sending",
-    )
-    fences = {row.id: row.fence for row in connection.execute(query)}
+    ids = [settlement.claimed.id for settlement in flat]
+    fences = {row.id: row.fence for row in connection.execute(_FENCES, {"ids": ids})}
     current = [one for one in flat if fences.get(one.claimed.id) == one.claimed.fence]
     if current:
-        columns = ("state", "due_at", "attempts", "tries", "delivery", "provider_id", "words")
-        statement = update(messages).where(messages.c.id == bindparam("message"))
-        statement = statement.values({name: bindparam(f"new_{name}") for name in columns})
-        connection.execute(statement, [_change(settlement) for settlement in current])
+        connection.execute(_SETTLE, [_change(settlement) for settlement in current])
         connection.execute(insert(attempts), [_attempt(settlement) for settlement in current])
         tokens.give_back(connection, [s.claimed.id for s in current if s.give_token_back])
     return [[fences.get(s.claimed.id) == s.claimed.fence for s in settled] for settled in batch]
+
+
+def _settle() -> Update:
+    """Write the settling statement, once: what it is bound to differs only in values."""
+    names = ("state", "due_at", "attempts", "tries", "delivery", "provider_id", "words")
+    return (
+        update(messages)
+        .where(messages.c.id == bindparam("message"))
+        .values(
+            {name: bindparam(f"new_{name}") for name in names}
+            | {
+                "crashes": messages.c.crashes + bindparam("crashed"),
+                "maybe_twice": func.coalesce(bindparam("new_maybe_twice"), messages.c.maybe_twice),
+                "looks": 0,
+                "absences": 0,
+            }
+        )
+    )
+
+
+_SETTLE = _settle()
+_FENCES = select(messages.c.id, messages.c.fence).where(
+    messages.c.id.in_(bindparam("ids", expanding=True)), messages.c.state == "sending"
+)
 
 
 def _change(settlement: Settlement) -> dict[str, Any]:
@@ -241,6 +202,8 @@ def _change(settlement: Settlement) -> dict[str, Any]:
         "new_delivery": settlement.delivery,
         "new_provider_id": settlement.provider_id,
         "new_words": settlement.words[:500],
+        "crashed": int(settlement.crashed),
+        "new_maybe_twice": settlement.maybe_twice,
     }
 
 
@@ -256,26 +219,26 @@ def _attempt(settlement: Settlement) -> dict[str, Any]:
     }
 
 
-def doubt_interrupted(connection: Connection, batch: Sequence[str]) -> list[int]:
-    """Put in doubt whatever a stopped daemon left `sending`, for these reasons; count it."""
-    return [
-        connection.execute(
-            update(messages)
-            .where(messages.c.state == "sending")
-            .values(state="in_doubt", words=words)
-        ).rowcount
-        for words in batch
-    ]
+class PullBack(NamedTuple):
+    """A server whose mail is not to wait longer than `limit` seconds from `now`."""
+
+    server: str
+    now: float
+    limit: float
 
 
-def revive(connection: Connection, batch: Sequence[tuple[str, float]]) -> list[bool]:
-    """Queue messages again that failed, expired or are in doubt; tell which ones did."""
-    return [
-        connection.execute(
-            update(messages)
-            .where(messages.c.id == id, messages.c.state.in_(REVIVABLE_STATES))
-            .values(state="queued", due_at=now, since=now)
-        ).rowcount
-        == 1
-        for id, now in batch
-    ]
+def pull_back(connection: Connection, batch: Sequence[PullBack]) -> list[int]:
+    """Bring back what a clock that ran ahead put off too far; count it.
+
+    A first attempt is due now, a retry at the limit. What was scheduled waits for its time.
+    """
+    return [_pull_back(connection, one) for one in batch]
+
+
+def _pull_back(connection: Connection, order: PullBack) -> int:
+    count = 0
+    for condition, due_at in ((IS_NEW, order.now), (IS_RETRIED, order.now + order.limit)):
+        later = (condition, IS_POSTED, messages.c.server == order.server)
+        statement = update(messages).where(*later, messages.c.due_at > due_at)
+        count += connection.execute(statement.values(due_at=due_at)).rowcount
+    return count

@@ -28,7 +28,8 @@ metadata = MetaData()
 # takes a partial index only for a condition that it can recognise.
 IS_NEW = text("messages.state IN ('queued', 'scheduled') AND messages.tries = 0")
 IS_RETRIED = text("messages.state IN ('queued', 'scheduled') AND messages.tries > 0")
-IS_QUEUED = text("messages.state = 'queued'")
+# Of new ones, those that were not scheduled: no index of its own.
+IS_POSTED = text("messages.state = 'queued'")
 IS_UNDECIDED = text("messages.state IN ('sending', 'in_doubt')")
 IS_KEPT = text(
     "messages.cleared_at IS NULL AND messages.state IN"
@@ -81,7 +82,6 @@ messages = Table(
     Column("provider_id", String(200)),
     # What the provider said last, or why the submission was screened.
     Column("words", String(500)),
-    Index("messages_queued", "due_at", sqlite_where=text("state = 'queued'")),
     Index("messages_new", "server", "due_at", sqlite_where=_bare(IS_NEW)),
     Index("messages_retried", "server", "due_at", sqlite_where=_bare(IS_RETRIED)),
     Index("messages_undecided", "due_at", sqlite_where=_bare(IS_UNDECIDED)),

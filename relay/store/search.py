@@ -29,6 +29,9 @@ from relay.store.schema import (
 # used: a label that more have is looked for like everything else.
 SEARCH_SPAN = 20_000
 
+# What was cleared says nothing any more: it is not found.
+_IS_WHOLE = messages.c.cleared_at.is_(None)
+
 # The largest time that an id can hold, in milliseconds.
 _LATEST = 2**48 - 1
 
@@ -88,11 +91,11 @@ def find(connection: Connection, search: Search, offset: int, count: int) -> Fou
 
 
 def one(connection: Connection, server: str, id: str) -> Stored | None:
-    """Give a message of a server; None for another's, and for a screened submission."""
+    """Give a message of a server; None for another's, one cleared, and a screened submission."""
     query = (
         select(messages, contents.c.subject, contents.c.document)
         .join(contents, contents.c.id == messages.c.id)
-        .where(IS_ACCEPTED, messages.c.id == id, messages.c.server == server)
+        .where(IS_ACCEPTED, _IS_WHOLE, messages.c.id == id, messages.c.server == server)
     )
     row = connection.execute(query).first()
     if row is None:
@@ -110,7 +113,7 @@ def first_id(seconds: float) -> str:
 
 def _matching(connection: Connection, search: Search) -> Any:
     """Make the query for the ids of all messages that match, newest first."""
-    scope: list[Any] = [IS_ACCEPTED, messages.c.server == search.server]
+    scope: list[Any] = [IS_ACCEPTED, _IS_WHOLE, messages.c.server == search.server]
     labels = list(search.labels)
     rare = next((label for label in labels if _is_rare(connection, search, label)), None)
     if rare is None:

@@ -8,6 +8,7 @@ batch it can insert a hundred rows with one statement, which is what makes a gro
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -36,6 +37,13 @@ class Writer:
         self._engine = engine
         self._waiting: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._begun_at: float | None = None
+
+    @property
+    def stalled(self) -> float:
+        """The seconds for which the present transaction has been running; 0 for none."""
+        begun_at = self._begun_at
+        return 0.0 if begun_at is None else time.monotonic() - begun_at
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -57,7 +65,9 @@ class Writer:
     def _run(self) -> None:
         with self._engine.connect() as connection:
             while group := self._next_group():
+                self._begun_at = time.monotonic()
                 results = _commit(connection, group)
+                self._begun_at = None
                 # One hand-over to the loop for the whole group.
                 loop = group[0].future.get_loop()
                 if not loop.is_closed():

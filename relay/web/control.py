@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -12,8 +11,8 @@ from tornado.web import Application, RequestHandler
 
 from relay.app import Site
 from relay.errors import RelayError
-from relay.store import outbox
 from relay.templates.drafts import TemplateDraft
+from relay.web import operations
 
 # Who edited a template, where a command did.
 OPERATOR = "operator"
@@ -37,6 +36,7 @@ class StatusHandler(ControlHandler):
                 "address": "{}:{}".format(*self.site.listening),
                 "pages": "{}:{}".format(*self.site.pages) if self.site.pages else "",
                 "servers": sorted(self.site.chains),
+                "paused": sorted(self.site.paused()),
                 "waiting": self.site.dispatcher.waiting,
                 "stopping": self.site.stopping,
             }
@@ -52,17 +52,6 @@ class ReloadHandler(ControlHandler):
 
     def post(self) -> None:
         self.write({"problem": self.read_again(self.site)})
-
-
-class RetryHandler(ControlHandler):
-    """POST /retry with `{"id": ...}`: queue a message again that was not sent."""
-
-    async def post(self) -> None:
-        id = str(json_decode(self.request.body)["id"])
-        revived = await self.site.store.write(outbox.revive, (id, time.time()))
-        if revived:
-            self.site.dispatcher.queued()
-        self.write({"revived": revived})
 
 
 class TemplatesHandler(ControlHandler):
@@ -105,9 +94,9 @@ def make_control(site: Site, read_again: Callable[[Site], str | None]) -> Applic
         [
             (r"/status", StatusHandler, {"site": site}),
             (r"/reload", ReloadHandler, {"site": site, "read_again": read_again}),
-            (r"/retry", RetryHandler, {"site": site}),
             (r"/templates/apply", ApplyTemplatesHandler, {"site": site}),
             (r"/templates/restore", RestoreTemplateHandler, {"site": site}),
+            *((path, handler, {"site": site}) for path, handler in operations.ROUTES),
         ],
         log_function=lambda handler: None,
     )

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from relay.acceptance import Accepted
-from relay.delivery.watches import Outcome
 from relay.errors import InvalidSubmission, MessageRefused, UnknownServer
+from relay.idempotency import Repeat
 from relay.message import Message, Server, Submission, freeze
 from relay.text import without_addresses
 from relay.web import replies
@@ -41,37 +41,56 @@ class FormHandler(RelayHandler):
     def origins(self) -> Collection[str]:
         return self.server.origins
 
+    def admit(self) -> None:
+        super().admit()
+        # A visitor without JavaScript comes back to the page with it, which the body names.
+        if not self.server.return_to:
+            self.check_room()
+            self.check_outbox()
+
     async def post(self, *args: str) -> None:
         body = self.body()
         self.return_url = self._return_url(body)
         # Only now, so that a visitor without JavaScript comes back to the page with it.
+        self.check_room()
+        self.check_outbox()
         self.site.post_limiter.take(self.caller)
         accepted = await self._accept(body)
-        self.set_header("X-Relay-Message-Id", accepted.id)
-        outcome = await self._outcome(accepted)
-        if outcome.result == "failed":
-            raise MessageRefused(without_addresses(outcome.words))
+        try:
+            self.set_header("X-Relay-Message-Id", accepted.id)
+            result = await self._result(accepted)
+            self._reply(result, accepted.id)
+            if accepted.request is not None:
+                # After the reply, which does not wait for it.
+                await self.site.repeats.answered(accepted.request, result, accepted.id)
+        finally:
+            if accepted.request is not None:
+                self.site.repeats.end(accepted.request)
+
+    def _reply(self, result: str, id: str) -> None:
         if self.return_url:
-            self.redirect(_with_result(self.return_url, outcome.result), status=303)
+            self.redirect(_with_result(self.return_url, result), status=303)
         else:
-            self.write(replies.success(outcome.result))
+            self.finish(replies.success(result, id))
 
     async def _accept(self, body: Body) -> Accepted:
         dispatcher = self.site.dispatcher
         expected: list[Message] = []
 
         def expect(message: Message) -> None:
-            dispatcher.expect(message, self.server.name)
-            expected.append(message)
+            if message.send_at is None:  # nobody waits for what is sent later
+                dispatcher.expect(message, self.server.name)
+                expected.append(message)
 
+        submission, path = self._submission(body), self.request.path.lower().rstrip("/")
         try:
-            accepted = await self.site.acceptance.accept(self._submission(body), expect)
+            accepted = await self.site.acceptance.accept(submission, expect, path)
         except BaseException:
             for message in expected:
                 dispatcher.forget(message)
             raise
         if accepted.message is not None:
-            dispatcher.queued()
+            dispatcher.queued(1, self.server.name)
         return accepted
 
     def _submission(self, body: Body) -> Submission:
@@ -86,13 +105,25 @@ class FormHandler(RelayHandler):
             received_at=self.started_at,
         )
 
-    async def _outcome(self, accepted: Accepted) -> Outcome:
-        """Wait for the first attempt; a robot is told what a clean post would be told now."""
+    async def _result(self, accepted: Accepted) -> str:
+        """Tell what became of it, after the first attempt if there is one now.
+
+        A robot is told what a clean post would be told now. Raise MessageRefused.
+        """
         dispatcher, name = self.site.dispatcher, self.server.name
+        if accepted.repeat is not None:
+            return _told(accepted.repeat)
+        if accepted.scheduled:
+            return "scheduled"
         if accepted.message is None:
-            return Outcome("sent" if dispatcher.healthy(name) else "queued")
+            return "sent" if dispatcher.healthy(name) else "queued"
         wait = self.site.settings.wait if dispatcher.delivers(name) else 0
-        return await dispatcher.watches.wait(accepted.id, wait)
+        outcome = await dispatcher.watches.wait(accepted.id, wait)
+        if outcome.result == "failed":
+            if accepted.request is not None:
+                await self.site.repeats.drop(accepted.request)
+            raise MessageRefused(without_addresses(outcome.words))
+        return outcome.result
 
     def _return_url(self, body: Body) -> str | None:
         """Find the page that a form without JavaScript comes back to, by its name."""
@@ -133,6 +164,12 @@ class LegacyFormHandler(FormHandler):
         successor = f"{base}/rest/email/{self.site.settings.legacy_server}"
         self.set_header("Deprecation", DEPRECATED_SINCE)
         self.set_header("Link", f'<{successor}>; rel="successor-version"')
+
+
+def _told(repeat: Repeat) -> str:
+    if repeat.answer == "failed":
+        raise MessageRefused(without_addresses(repeat.words))
+    return repeat.answer
 
 
 def _with_result(url: str, result: str) -> str:

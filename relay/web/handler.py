@@ -33,7 +33,14 @@ if TYPE_CHECKING:
 DRAIN_BYTES = 16 * 2**20
 # How long a body may take to arrive. The server's own body_timeout costs a tenth of a request.
 BODY_SECONDS = 30
+
+# When to come again: while the daemon stops, the disk is full, the outbox is full, the store is
+# slow; and after how long it counts as slow.
 STOPPING_RETRY_AFTER_SECONDS = 30
+SPACE_RETRY_AFTER_SECONDS = 60
+FULL_RETRY_AFTER_SECONDS = 120
+SLOW_RETRY_AFTER_SECONDS = 5
+SLOW_SECONDS = 2.0
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -79,12 +86,29 @@ class RelayHandler(RequestHandler):
             raise WrongMethod
         if self.request.method == "OPTIONS":
             return
-        if self.site.stopping:
-            raise Unavailable(STOPPING_RETRY_AFTER_SECONDS, reason="stopping")
+        self.admit()
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise UnsupportedMedia("content encoding is not read here")
         self.limit()
         self.expect_body(BODY_SECONDS)
+
+    def admit(self) -> None:
+        """Raise Unavailable while nothing can be taken in."""
+        if self.site.stopping:
+            raise Unavailable(STOPPING_RETRY_AFTER_SECONDS, reason="stopping")
+
+    def check_room(self) -> None:
+        """Raise Unavailable while nothing new can be stored."""
+        if self.site.space.is_low:
+            raise Unavailable(SPACE_RETRY_AFTER_SECONDS, reason="disk_full")
+        if self.site.store.stalled > SLOW_SECONDS:
+            raise Unavailable(SLOW_RETRY_AFTER_SECONDS, reason="store_slow")
+
+    def check_outbox(self) -> None:
+        """Raise Unavailable while as many messages wait as may."""
+        most = self.site.settings.limits.max_waiting
+        if most and self.site.dispatcher.waiting >= most:
+            raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
 
     @property
     def max_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""GET /healthz: whether this daemon takes mail right now."""
+"""GET /healthz: whether this daemon takes mail right now, and will for a while."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,22 +6,34 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from relay.errors import Unavailable
-from relay.web.handler import RelayHandler
+from relay.web.handler import (
+    FULL_RETRY_AFTER_SECONDS,
+    SLOW_RETRY_AFTER_SECONDS,
+    SLOW_SECONDS,
+    SPACE_RETRY_AFTER_SECONDS,
+    RelayHandler,
+)
 
-STORE_SECONDS = 2.0
+# Red at this part of a limit, while mail is still taken.
+RED = 0.8
 
 
 class HealthHandler(RelayHandler):
-    """200 while submissions are taken and the store can be written, else 503."""
+    """200 while submissions are taken, there is room for more and the store can be written."""
 
     methods = ("GET", "HEAD")
 
     async def get(self) -> None:
+        if self.site.space.is_nearly_low:
+            raise Unavailable(SPACE_RETRY_AFTER_SECONDS, reason="disk_full")
+        most = self.site.settings.limits.max_waiting
+        if most and self.site.dispatcher.waiting >= most * RED:
+            raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
         try:
-            async with asyncio.timeout(STORE_SECONDS):
+            async with asyncio.timeout(SLOW_SECONDS):
                 await self.site.store.write(_nothing, None)
         except TimeoutError:
-            raise Unavailable(5, reason="store_slow") from None
+            raise Unavailable(SLOW_RETRY_AFTER_SECONDS, reason="store_slow") from None
         self.write({"status": "success", "response": "ok"})
 
     head = get

@@ -22,10 +22,20 @@ STATUS: dict[type[Exception], int] = {
     errors.UnsupportedMedia: 415,
     errors.TooManyRequests: 429,
     errors.Unavailable: 503,
+    errors.IdempotencyKeyInvalid: 400,
+    errors.IdempotencyConflict: 422,
+    errors.IdempotencyRunning: 409,
+    errors.UnknownMessage: 404,
+    errors.NotCancellable: 409,
     Exception: 500,
 }
 
-SUCCESS_WORDS = {"sent": "Message sent", "queued": "Message queued"}
+SUCCESS_WORDS = {
+    "sent": "Message sent",
+    "queued": "Message queued",
+    "scheduled": "Message scheduled",
+    "cancelled": "Message cancelled",
+}
 
 
 def status(error: BaseException | None) -> int:
@@ -42,6 +52,10 @@ def failure(error: BaseException | None) -> dict[str, Any]:
     return {"status": "error", "response": HTTPStatus(status(error)).phrase.lower()}
 
 
-def success(result: str) -> dict[str, Any]:
-    """Give the body for a message that was sent or queued: exactly these keys and words."""
-    return {"status": "success", "response": SUCCESS_WORDS[result]}
+def success(result: str, id: str = "") -> dict[str, Any]:
+    """Give the body for what became of a message: exactly these keys and words.
+
+    id: the message's, for its caller to cancel a scheduled one by.
+    """
+    body = {"status": "success", "response": SUCCESS_WORDS[result]}
+    return {**body, "id": id} if result == "scheduled" else body

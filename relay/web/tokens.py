@@ -33,6 +33,10 @@ class TokenHandler(RelayHandler):
 class CreateTokenHandler(TokenHandler):
     """Makes a token: 52 random bits in an integer that survives a JavaScript double."""
 
+    def admit(self) -> None:
+        super().admit()
+        self.check_room()
+
     async def post(self) -> None:
         self.body()
         token = secrets.randbelow(2**52) + 2**52

@@ -118,7 +118,7 @@ def test_an_application_posts_json_with_a_display_name_and_fields_for_nobody(
         ({"message": " "}, "message"),
         ({"to_address": "desk"}, "to_address"),
         ({"attachments": [{"Name": "a.txt"}]}, "attachments"),
-        ({"senddatetime": "+5 minutes"}, "senddatetime"),
+        ({"senddatetime": "yesterday"}, "senddatetime"),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(

@@ -20,3 +20,11 @@ def test_every_message_is_taken_under_its_own_id_and_in_order(
         message.id for message in messages
     ]
     assert chain().deliver([]) == []
+
+
+def test_a_message_that_was_being_delivered_is_kept(chain: Callable[..., Chain]) -> None:
+    desk = Address("desk@example.gov")
+    message = Message(desk, (desk,), subject="Hi", id=message_id())
+    receipt = chain().find(message, "mailbox")
+    assert isinstance(receipt, Receipt)
+    assert receipt.provider_id == message.id

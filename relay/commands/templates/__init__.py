@@ -6,9 +6,9 @@ import click
 
 from relay.commands.templates.checking import validate
 from relay.commands.templates.moving import pull, push
-from relay.commands.templates.opened import visible
 from relay.commands.templates.rendering import preview
 from relay.commands.templates.stored import list_templates, restore, show
+from relay.commands.terminal import visible
 from relay.errors import AccountError, TemplateError, Unavailable
 
 

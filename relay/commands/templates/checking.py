@@ -9,8 +9,8 @@ import click
 
 from relay import settings
 from relay.commands.templates import opened
-from relay.commands.templates.opened import visible
 from relay.commands.templates.plans import label
+from relay.commands.terminal import visible
 from relay.errors import StoredTemplateError, TemplateInvalid, TemplateSyntaxError
 from relay.templates import folder as folders
 from relay.templates import rules

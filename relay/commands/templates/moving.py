@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from relay.commands.templates.opened import visible
 from relay.commands.templates.places import Place, RemotePlace, StorePlace, account_of
 from relay.commands.templates.plans import Plan, label
+from relay.commands.terminal import visible
 from relay.message import Account
 from relay.templates import folder as folders
 from relay.templates.drafts import TemplateDraft

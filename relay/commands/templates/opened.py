@@ -1,7 +1,6 @@
 """What the commands of templates share: the server that is meant, its library, its one door."""
 
 import asyncio
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,8 +10,9 @@ from typing import Any
 import click
 
 from relay.checking import nearest
-from relay.commands.daemon import ask
+from relay.commands.daemon import tell
 from relay.commands.opened import reading, writing
+from relay.commands.terminal import visible
 from relay.settings import Settings
 from relay.store.templates import StoredTemplate
 from relay.templates.drafts import Change, TemplateDraft
@@ -92,28 +92,7 @@ def restore(read: Settings, server: str, reference: int | str, version: int) -> 
 
 def _told(read: Settings, path: str, asked: dict[str, Any]) -> dict[str, Any] | None:
     """Have the daemon do something; None if none runs. End the command if it refuses."""
-    try:
-        answer = ask(read.data, "POST", path, asked, seconds=SECONDS)
-    except ValueError:
-        raise click.ClickException(
-            "the running daemon could not do that; if it is an older one, restart it"
-        ) from None
-    except TimeoutError:
-        raise click.ClickException(
-            "the daemon did not answer in time: see `templates list` for what it did"
-        ) from None
-    except OSError as error:
-        words = "the daemon broke off: see `templates list` for what it did"
-        raise click.ClickException(f"{words} ({type(error).__name__})") from None
+    answer = tell(read.data, path, asked, see="templates list", seconds=SECONDS)
     if answer is not None and answer["problem"]:
         raise click.ClickException(visible(answer["problem"]))
     return answer
-
-
-def visible(text: str | None) -> str:
-    """Show a text on a terminal: what would be a command to it is written out."""
-    lines = (text or "").replace("\r\n", "\n")
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", lines)
-
-
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import click
 
 from relay.addresses import Address
-from relay.commands.templates.opened import library_of, reference_of, visible, whole
+from relay.commands.templates.opened import library_of, reference_of, whole
+from relay.commands.terminal import visible
 from relay.message import Message
 from relay.store.templates import StoredTemplate
 from relay.templates.folder import folder_name

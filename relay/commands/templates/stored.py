@@ -8,7 +8,8 @@ import click
 
 from relay import settings
 from relay.commands.templates import opened
-from relay.commands.templates.opened import library_of, reference_of, visible
+from relay.commands.templates.opened import library_of, reference_of
+from relay.commands.terminal import visible
 from relay.store.templates import StoredTemplate
 from relay.times import shown
 

@@ -31,9 +31,11 @@ class MailHandler(PageHandler):
     """What the pages of one message share: finding it."""
 
     async def mail(self, id: str) -> Mail:
-        """Give a message that the mailbox took; raise HTTPError 404 for every other."""
+        """Give a message that the mailbox took; raise HTTPError 404 for others and cleared ones."""
         found = await self.site.store.read(listing.find, id)
         if found is None or (found.row.delivery, found.row.state) != ("mailbox", "sent"):
+            raise HTTPError(404)
+        if found.row.cleared_at is not None:
             raise HTTPError(404)
         # In a thread, as its source below: a message may have megabytes.
         message = await asyncio.to_thread(documents.load, id, found.content.document)

@@ -10,7 +10,6 @@ import structlog
 from relay.chain import Chain
 from relay.errors import (
     AuthenticationFailed,
-    Unavailable,
     UnknownPath,
     UnsupportedMedia,
     WrongMethod,
@@ -19,7 +18,7 @@ from relay.keys import find_key
 from relay.logs import trace
 from relay.message import Key
 from relay.web import bodies
-from relay.web.handler import STOPPING_RETRY_AFTER_SECONDS, RelayHandler
+from relay.web.handler import RelayHandler
 from relay.web.postmark import replies
 from relay.web.postmark.reading import is_digits, json_value
 
@@ -66,13 +65,17 @@ class PostmarkHandler(RelayHandler):
         self.decorate()
         if self.request.method not in self.methods:
             raise WrongMethod
-        if self.site.stopping:
-            raise Unavailable(STOPPING_RETRY_AFTER_SECONDS, reason="stopping")
+        self.admit()
         self.authenticate()
         # A body that says to be too large is refused for that, when it has come to its end.
         if self.request.method in ("POST", "PUT") and self._declared_size() <= self.max_bytes:
             self._check_media()
         self.expect_body(BODY_SECONDS)
+
+    def admit(self) -> None:
+        super().admit()
+        if self.request.method in ("POST", "PUT"):
+            self.check_room()
 
     def _check_media(self) -> None:
         media = self.request.headers.get("Content-Type", "").partition(";")[0]
@@ -140,14 +143,16 @@ class PostmarkHandler(RelayHandler):
 
     def answer(self, value: Any) -> None:
         """Answer JSON: an object or a list."""
+        self.answer_text(bodies.json_text(value))
+
+    def answer_text(self, text: str) -> None:
+        """Answer JSON that is written already."""
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(bodies.json_text(value))
+        self.finish(text)
 
     async def answer_aside(self, make: Callable[[], Any]) -> None:
         """Answer what a function makes, as JSON, all of it in a thread: for what may be large."""
-        text = await asyncio.to_thread(lambda: bodies.json_text(make()))
-        self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(text)
+        self.answer_text(await asyncio.to_thread(lambda: bodies.json_text(make())))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]

@@ -23,6 +23,9 @@ STATUSES = {
     "sent": "Sent",
     "failed": "Processed",
     "expired": "Processed",
+    "cancelled": "Processed",
+    "suppressed": "Processed",
+    "quarantined": "Processed",
 }
 
 # Clients know six types of events and break on any other. What the provider took is no event:

@@ -35,6 +35,8 @@ REFUSALS: dict[type[Exception], Refusal] = {
     errors.WrongMethod: Refusal(405, 405),
     errors.TooManyRequests: Refusal(429, 429, "Too many requests. Slow down."),
     errors.Unavailable: Refusal(503, 100, "Nothing can be stored right now. Try again later."),
+    errors.IdempotencyKeyInvalid: Refusal(400, 300),
+    errors.IdempotencyRunning: Refusal(409, 100),
     errors.SubmissionError: Refusal(422, 300),
     errors.TemplateNotFound: Refusal(422, 1101),
     errors.TooManyTemplates: Refusal(422, 1105),

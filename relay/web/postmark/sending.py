@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 import structlog
 
 from relay.errors import RelayError, TemplateNotFound
+from relay.idempotency import HEADER, Repeat, Request, fingerprint_of
 from relay.ids import message_id
 from relay.message import Message
-from relay.sending import check_stream
+from relay.sending import Once, check_stream
+from relay.web import bodies
 from relay.web.postmark import outcomes, replies
 from relay.web.postmark.handler import MEGABYTE, SERVER_TOKEN, PostmarkHandler
 from relay.web.postmark.messages import MAX_MESSAGE, Submitted, check_size, read
@@ -25,10 +27,14 @@ log = structlog.get_logger()
 
 Read = Submitted | RelayError
 Result = Message | RelayError
+Answer = dict[str, Any] | RelayError
 
 
 class SendingHandler(PostmarkHandler):
-    """Takes messages, stores them and answers; their delivery nobody waits for."""
+    """Takes messages, stores them and answers; their delivery nobody waits for.
+
+    A kind of call says how to `read` a body's JSON, and how to `write` the messages' answers.
+    """
 
     methods = ("POST",)
     templated: ClassVar[bool] = False
@@ -46,15 +52,70 @@ class SendingHandler(PostmarkHandler):
         else:
             super()._authenticate()
 
-    async def _sent(self, given: Sequence[Read]) -> list[dict[str, Any] | RelayError]:
-        """Send what could be read; give each message's answer or refusal, in order."""
+    def admit(self) -> None:
+        super().admit()
+        self.check_outbox()
+
+    async def post(self) -> None:
+        given, fingerprint = await self.aside(self._parsed, self.raw_body())
+        if self.testing or self.request.headers.get(HEADER) is None:
+            await self._send(given, None)
+            return
+        scope = ("api", self.key.id, self.chain.server.name, self._path)
+        begun = await self.site.repeats.begin(
+            self.request.headers[HEADER], scope, lambda: fingerprint, self.started_at
+        )
+        if isinstance(begun, Repeat):
+            self.answer_text(begun.answer)
+        elif begun is not None:
+            try:
+                await self._send(given, begun)
+            finally:
+                self.site.repeats.end(begun)
+
+    @property
+    def _path(self) -> str:
+        return self.request.path.lower().rstrip("/")
+
+    def _parsed(self, body: bytes) -> tuple[Sequence[Read], bytes]:
+        """Read a body; give its fingerprint too, where the caller named the request."""
+        value = json_value(body)
+        # In a smaller body no message can be too large.
+        given = self.read(value, measured=len(body) > MAX_MESSAGE)
+        return given, fingerprint_of(value) if HEADER in self.request.headers else b""
+
+    def read(self, value: Any, *, measured: bool) -> Sequence[Read]:
+        """Read the messages of a call; measured: whether each must be checked for its size."""
+        raise NotImplementedError
+
+    def write_answers(self, answers: Sequence[Answer]) -> Any:
+        """Give what is answered for the messages of a call; may raise their refusal."""
+        raise NotImplementedError
+
+    async def _send(self, given: Sequence[Read], request: Request | None) -> None:
+        """Send what could be read, and answer."""
+
+        def answer(results: Sequence[Result]) -> str:
+            return bodies.json_text(self.write_answers(self._answers(given, results)))
+
         messages = [one.message for one in given if isinstance(one, Submitted)]
-        results = iter(_tested(messages) if self.testing else await self._stored(messages))
+        once = None if request is None else Once(request, answer)
+        results = _tested(messages) if self.testing else await self._stored(messages, once)
+        answers = self._answers(given, results)
+        self.answer(self.write_answers(answers))
+        refused = [one for one in answers if isinstance(one, RelayError)]
+        if refused:
+            codes = sorted({replies.refusal(error).code for error in refused})
+            log.info("messages.refused", count=len(refused), of=len(given), codes=codes)
+
+    def _answers(self, given: Sequence[Read], results: Sequence[Result]) -> list[Answer]:
+        """Give each message's answer or refusal, in order."""
+        each = iter(results)
         return [
-            self._answer(one, next(results)) if isinstance(one, Submitted) else one for one in given
+            self._answer(one, next(each)) if isinstance(one, Submitted) else one for one in given
         ]
 
-    async def _stored(self, messages: Sequence[Message]) -> Sequence[Result]:
+    async def _stored(self, messages: Sequence[Message], once: Once | None) -> Sequence[Result]:
         """Store messages and have them delivered; raise Unavailable."""
         dispatcher, name = self.site.dispatcher, self.chain.server.name
         kept: list[Message] = []
@@ -65,17 +126,17 @@ class SendingHandler(PostmarkHandler):
 
         try:
             results = await self.site.sending.send(
-                messages, self.chain, self.group_chain, self.key.id, keep
+                messages, self.chain, self.group_chain, self.key.id, keep, once
             )
         except BaseException:
             dispatcher.drop(kept)
             raise
         stored = sum(isinstance(result, Message) for result in results)
         if stored:
-            dispatcher.queued(stored)
+            dispatcher.queued(stored, name)
         return results
 
-    def _answer(self, submitted: Submitted, result: Result) -> dict[str, Any] | RelayError:
+    def _answer(self, submitted: Submitted, result: Result) -> Answer:
         if isinstance(result, Message):
             words = "Test job accepted" if self.testing else "OK"
             return outcomes.accepted(submitted, result, words)
@@ -86,15 +147,14 @@ class SendingHandler(PostmarkHandler):
 class SingleHandler(SendingHandler):
     """`POST /email`: one message."""
 
-    async def post(self) -> None:
-        submitted = await self.aside(self._read, self.raw_body())
-        [answer] = await self._sent([submitted])
+    def read(self, value: Any, *, measured: bool) -> Sequence[Read]:
+        return [read(value, templated=self.templated)]
+
+    def write_answers(self, answers: Sequence[Answer]) -> Any:
+        [answer] = answers
         if isinstance(answer, RelayError):
             raise answer
-        self.answer(answer)
-
-    def _read(self, body: bytes) -> Submitted:
-        return read(json_value(body), templated=self.templated)
+        return answer
 
 
 class SingleTemplateHandler(SingleHandler):
@@ -108,24 +168,14 @@ class BatchHandler(SendingHandler):
 
     largest = 50 * MEGABYTE
 
-    async def post(self) -> None:
-        given = await self.aside(self._read, self.raw_body())
-        answers = await self._sent(given)
-        refused = [one for one in answers if isinstance(one, RelayError)]
-        if refused:
-            codes = sorted({replies.refusal(error).code for error in refused})
-            log.info("messages.refused", count=len(refused), of=len(given), codes=codes)
-        self.answer(
-            [outcomes.refused(one) if isinstance(one, RelayError) else one for one in answers]
-        )
+    def write_answers(self, answers: Sequence[Answer]) -> Any:
+        return [outcomes.refused(one) if isinstance(one, RelayError) else one for one in answers]
 
-    def _read(self, body: bytes) -> list[Read]:
-        items = self._items(json_value(body))
+    def read(self, value: Any, *, measured: bool) -> Sequence[Read]:
+        items = self._items(value)
         if len(items) > MAX_BATCH:
             words = f"You may only send up to {MAX_BATCH} messages in a single batched request."
             raise PostmarkError(410, words)
-        # In a smaller body no message can be too large.
-        measured = len(body) > MAX_MESSAGE
         return [self._read_one(item, measured=measured) for item in items]
 
     def _items(self, value: Any) -> Sequence[Any]:

@@ -27,6 +27,7 @@ def upgrade() -> None:
     ]
     for column in columns:
         op.add_column("messages", column)
+    op.drop_index("messages_queued", "messages")
     for name, indexed, where in (
         ("messages_new", ["server", "due_at"], f"{QUEUED} AND tries = 0"),
         ("messages_retried", ["server", "due_at"], f"{QUEUED} AND tries > 0"),

@@ -1,0 +1,167 @@
+"""Lanes: which plugin and account a server's mail goes through now, as their breakers allow."""
+
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from relay.chain import Chain
+from relay.delivery.breaker import Breaker
+from relay.delivery.outcomes import Result
+from relay.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt
+from relay.message import Receipt
+from relay.store.claims import Lane
+
+# Beyond its deadline an attempt has this long to be settled, then it is in doubt.
+LEASE_SECONDS = 120.0
+
+log = structlog.get_logger()
+
+
+class _Way(NamedTuple):
+    """A delivery plugin of a group, and the outlet that it shares with others of its account."""
+
+    group: str
+    plugin: str
+    outlet: Hashable
+    max_batch: int
+    lease: float
+
+
+class Lanes:
+    """Every server's ways to a provider, the first one first, and a breaker for each outlet.
+
+    An outlet is a plugin with the provider's account, or with the group where it has none.
+    `servers` are those whose mail may be sent, `first_only` those of them whose retries wait.
+    """
+
+    def __init__(self, senders: int) -> None:
+        self.servers: Collection[str] = ()
+        self.first_only: Collection[str] = ()
+        self._senders = senders
+        self._ways: dict[str, list[_Way]] = {}
+        self._breakers: dict[Hashable, Breaker] = {}
+        self._running: Counter[Hashable] = Counter()
+
+    def adopt(self, chains: Mapping[str, Chain], paused: Collection[str]) -> None:
+        """Go by these chains; an outlet that was there before keeps its breaker."""
+        enabled = {name for name, chain in chains.items() if chain.server.enabled} - set(paused)
+        groups = {chain.server.group: chains[chain.server.group] for chain in chains.values()}
+        ways = {name: list(_ways(chain, groups)) for name, chain in groups.items()}
+        # Mail of a server is sent where it and its group are enabled, and by the group.
+        self._ways = {
+            name: ways[chain.server.group]
+            for name, chain in chains.items()
+            if {name, chain.server.group} <= enabled
+        }
+        self.servers = self._ways.keys()
+        self.first_only = {name for name in self._ways if not _retries(name, chains)}
+        outlets = {way.outlet for group in ways.values() for way in group}
+        self._breakers = {
+            outlet: self._breakers.get(outlet) or Breaker(self._senders) for outlet in outlets
+        }
+
+    def at(self, server: str, now: float) -> list[Lane]:
+        """Give the lanes that a server's mail may take now, the preferred one first.
+
+        The first way whose breaker is closed, and before it every one that may be probed. None:
+        its mail has to wait.
+        """
+        lanes = []
+        for way in self._ways.get(server, ()):
+            breaker = self._breakers[way.outlet]
+            calls = breaker.allowed(now, self._running[way.outlet])
+            batch = 1 if breaker.is_open else way.max_batch
+            if calls:
+                lanes.append(Lane(way.group, way.plugin, way.outlet, batch, calls, way.lease))
+            if not breaker.is_open:
+                break
+        return lanes
+
+    def open(self, server: str) -> str | None:
+        """Name the plugin by which a server's mail would be sent at once; None if by none."""
+        ways = self._ways.get(server, ())
+        closed = (way.plugin for way in ways if not self._breakers[way.outlet].is_open)
+        return next(closed, None)
+
+    def probes(self) -> list[float]:
+        """Give the times at which outlets may be probed that are closed to other mail."""
+        probes = (breaker.next_probe for breaker in self._breakers.values())
+        return [probe for probe in probes if probe is not None]
+
+    def started(self, lane: Lane, now: float) -> None:
+        """Take note of a call that starts."""
+        self._running[lane.outlet] += 1
+        if breaker := self._breakers.get(lane.outlet):
+            breaker.started(now)
+
+    def ended(self, lane: Lane) -> None:
+        """Take note that a call ended, however it did."""
+        self._running[lane.outlet] -= 1
+        if not self._running[lane.outlet]:
+            del self._running[lane.outlet]
+
+    def heard(self, lane: Lane, results: Sequence[Result], now: float) -> None:
+        """Take note of what a provider answered."""
+        breaker = self._breakers.get(lane.outlet)
+        if breaker is None:
+            return
+        was_open = breaker.is_open
+        faults = _faults(results)
+        if faults:
+            asked = [one.retry_after for one in faults if isinstance(one, DeliveryDeferred)]
+            retry_after = max((one for one in asked if one is not None), default=None)
+            breaker.failed(now, at_once=any(map(_is_ours, faults)), retry_after=retry_after)
+        else:
+            breaker.succeeded(now)
+        if breaker.is_open != was_open:
+            write = log.error if breaker.is_open else log.info
+            event = "breaker.opened" if breaker.is_open else "breaker.closed"
+            codes = {"code": faults[0].code} if faults else {}
+            write(event, plugin=lane.plugin, group=lane.group, **codes)
+
+
+def _ways(group: Chain, groups: Mapping[str, Chain]) -> Iterator[_Way]:
+    for plugin in group.deliver_plugins:
+        outlet = _outlet(group, plugin)
+        alike = (
+            name
+            for name, other in groups.items()
+            if plugin in other.deliver_plugins
+            and _outlet(other, plugin) == outlet
+            and other.delivers_like(group, plugin)
+        )
+        # Of the groups that deliver alike, one delivers for all: their messages share calls.
+        lease = group.server.deadline + LEASE_SECONDS
+        yield _Way(next(alike), plugin, outlet, group.batch_of(plugin), lease)
+
+
+def _outlet(group: Chain, plugin: str) -> Hashable:
+    """Name the account that a plugin delivers through; without one, its group."""
+    has_account = plugin in group.describe()["account"]
+    return plugin, (group.account if has_account else None) or group.server.name
+
+
+def _retries(server: str, chains: Mapping[str, Chain]) -> bool:
+    """Tell whether what was tried before is tried again, by the server and by its group."""
+    chain = chains[server]
+    return chain.server.queue_enabled and chains[chain.server.group].server.queue_enabled
+
+
+def _faults(results: Sequence[Result]) -> list[DeliveryDeferred | DeliveryInDoubt]:
+    """Give what speaks against the provider or the account, unless it judged a message as well."""
+    if any(isinstance(result, Receipt | DeliveryFailed) for result in results):
+        return []
+    return [
+        result
+        for result in results
+        if isinstance(result, DeliveryInDoubt)
+        or (isinstance(result, DeliveryDeferred) and result.opens_breaker)
+    ]
+
+
+def _is_ours(fault: DeliveryDeferred | DeliveryInDoubt) -> bool:
+    """Tell whether it is for the operator to mend: the provider answered, and will not judge."""
+    answered = fault.code[:1].isdigit()
+    return isinstance(fault, DeliveryDeferred) and not fault.counted and answered

@@ -1,0 +1,240 @@
+"""Messages in doubt: how they came to be, which are to be looked up, and what was decided.
+
+A message is in doubt when the provider may have taken it and nobody knows. Nothing is decided for
+a row that has changed since it was read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.engine import Row
+
+from relay.store.schema import IS_UNDECIDED, events, messages
+
+# How many messages one look takes out of the store.
+BATCH = 100
+
+# What a decision changes.
+CHANGES = (
+    "state",
+    "due_at",
+    "looks",
+    "absences",
+    "maybe_twice",
+    "delivery",
+    "provider_id",
+    "words",
+)
+
+# The event of a look-up that told nothing.
+UNKNOWN = "looked_up"
+
+State = Literal["in_doubt", "sent", "queued", "scheduled", "held", "quarantined", "expired"]
+
+
+class Interruption(NamedTuple):
+    """Attempts that will not be heard of again; `settle`: seconds to the first look, by server."""
+
+    now: float
+    settle: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A message in doubt.
+
+    looks, absences: look-ups since its answer was lost, and how many of them found for certain
+    that the provider does not have it. failing_since: when the first of the latest look-ups that
+    told nothing was made. delivery: the plugin that made the last attempt; None where that was
+    never written down.
+    """
+
+    id: str
+    server: str
+    fence: int
+    since: float
+    due_at: float
+    looks: int
+    absences: int
+    crashes: int
+    maybe_twice: bool
+    delivery: str | None
+    failing_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a message in doubt; `events` are pairs of a kind and words."""
+
+    doubt: Doubt
+    at: float
+    state: State
+    due_at: float
+    looks: int
+    absences: int
+    maybe_twice: bool
+    delivery: str | None
+    words: str
+    events: tuple[tuple[str, str], ...]
+    provider_id: str | None = None
+
+
+def interrupted(connection: Connection, batch: Sequence[Interruption]) -> list[int]:
+    """Put in doubt whatever a daemon that is gone left `sending`, and count it."""
+    words = "the daemon stopped while it was being sent"
+    crashed = {"crashes": messages.c.crashes + 1}
+    return [
+        _lost(connection, one, ("interrupted", words), messages.c.state == "sending", crashed)
+        for one in batch
+    ]
+
+
+def lapsed(connection: Connection, batch: Sequence[Interruption]) -> list[int]:
+    """Put in doubt what is `sending` beyond the end of its claim, and count it."""
+    words = "its attempt ended without a word"
+    return [
+        _lost(connection, one, ("interrupted", words), _has_lapsed(one.now), {}) for one in batch
+    ]
+
+
+def any_lapsed(connection: Connection, now: float) -> bool:
+    """Tell whether anything is `sending` beyond the end of its claim."""
+    found = select(messages.c.id).where(IS_UNDECIDED, _has_lapsed(now)).limit(1)
+    return connection.execute(found).first() is not None
+
+
+def _has_lapsed(now: float) -> ColumnElement[bool]:
+    return (messages.c.state == "sending") & (messages.c.due_at <= now)
+
+
+def _lost(
+    connection: Connection,
+    interruption: Interruption,
+    event: tuple[str, str],
+    which: ColumnElement[bool],
+    changes: Mapping[str, Any],
+) -> int:
+    now, settle = interruption
+    kind, words = event
+    lost = select(messages.c.id, literal(now), literal(kind), literal(words))
+    names = ["message", "at", "kind", "words"]
+    connection.execute(insert(events).from_select(names, lost.where(IS_UNDECIDED, which)))
+    waits = [(messages.c.server == server, seconds) for server, seconds in settle.items()]
+    values = {
+        "state": "in_doubt",
+        "due_at": now + (case(*waits, else_=0.0) if waits else 0.0),
+        # Whoever had claimed it has lost it: a late outcome changes nothing any more.
+        "fence": messages.c.fence + 1,
+        "looks": 0,
+        "absences": 0,
+        "words": words,
+        **changes,
+    }
+    return connection.execute(update(messages).where(IS_UNDECIDED, which).values(values)).rowcount
+
+
+def due(
+    connection: Connection,
+    now: float,
+    longest: float,
+    asked: Sequence[tuple[str, str]],
+    after: tuple[float, str] = (0.0, ""),
+) -> list[Doubt]:
+    """Give some of the messages that are to be looked up, next due first, from `after` on.
+
+    asked: pairs of a server and a plugin that can be asked about its messages; "" where none was
+    written down. A message due in more than `longest` seconds is due now: the clock was set back.
+    """
+    query = (
+        select(messages, _failing_since())
+        .where(IS_UNDECIDED, messages.c.state == "in_doubt")
+        .where(or_(messages.c.due_at <= now, messages.c.due_at > now + longest))
+        .where(_key() > tuple_(*map(literal, after)))
+        .where(_asked().in_(asked))
+        .order_by(messages.c.due_at, messages.c.id)
+        .limit(BATCH)
+    )
+    return [_doubt(row) for row in connection.execute(query)] if asked else []
+
+
+def unasked(
+    connection: Connection, asked: Sequence[tuple[str, str]]
+) -> list[tuple[str, str | None, int]]:
+    """Count the messages in doubt that nobody can be asked about, by server and plugin."""
+    server, delivery = messages.c.server, messages.c.delivery
+    query = select(server, delivery, func.count()).where(IS_UNDECIDED)
+    query = query.where(messages.c.state == "in_doubt").group_by(server, delivery)
+    if asked:
+        query = query.where(_asked().not_in(asked))
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
+def _failing_since() -> Any:
+    """Give the time of the first look-up after the last event that was no failing look-up."""
+    others = events.alias()
+    last = select(func.max(others.c.id)).where(
+        others.c.message == messages.c.id, others.c.kind != UNKNOWN
+    )
+    first = select(func.min(events.c.at)).where(
+        events.c.message == messages.c.id,
+        events.c.kind == UNKNOWN,
+        events.c.id > func.coalesce(last.correlate(messages).scalar_subquery(), 0),
+    )
+    return first.correlate(messages).scalar_subquery().label("failing_since")
+
+
+def _key() -> Any:
+    return tuple_(messages.c.due_at, messages.c.id)
+
+
+def _asked() -> Any:
+    return tuple_(messages.c.server, func.coalesce(messages.c.delivery, ""))
+
+
+def _doubt(row: Row[Any]) -> Doubt:
+    return Doubt(**{field.name: getattr(row, field.name) for field in fields(Doubt)})
+
+
+def decide(connection: Connection, batch: Sequence[Decision]) -> list[bool]:
+    """Record what becomes of messages in doubt; tell for which of them it still counted."""
+    query = select(messages.c.id, messages.c.fence, messages.c.looks).where(
+        messages.c.id.in_([one.doubt.id for one in batch]), messages.c.state == "in_doubt"
+    )
+    current = {row.id: (row.fence, row.looks) for row in connection.execute(query)}
+    # Of two decisions on the same look the first counts.
+    counts = [
+        current.pop(one.doubt.id, None) == (one.doubt.fence, one.doubt.looks) for one in batch
+    ]
+    decided = [one for one, counted in zip(batch, counts, strict=True) if counted]
+    if decided:
+        statement = update(messages).where(messages.c.id == bindparam("message"))
+        statement = statement.values({name: bindparam(f"new_{name}") for name in CHANGES})
+        connection.execute(statement, [_change(one) for one in decided])
+        connection.execute(insert(events), [event for one in decided for event in _events(one)])
+    return counts
+
+
+def _change(decision: Decision) -> dict[str, Any]:
+    values = {f"new_{name}": getattr(decision, name) for name in CHANGES}
+    return values | {"message": decision.doubt.id, "new_words": decision.words[:500]}
+
+
+def _events(decision: Decision) -> list[dict[str, Any]]:
+    return [
+        {"message": decision.doubt.id, "at": decision.at, "kind": kind, "words": words[:500]}
+        for kind, words in decision.events
+    ]

@@ -1,0 +1,133 @@
+"""Requests that their callers named by a key: stored with their messages, found when repeated."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy.engine import Row
+
+from relay.errors import IdempotencyRunning, TokenRefused
+from relay.store import outbox
+from relay.store.outbox import NewMessage
+from relay.store.schema import idempotency, messages
+
+RETRY_AFTER_SECONDS = 1
+
+
+class Entry(NamedTuple):
+    """A request, by its digest, with what it stores; `answer` where it is known beforehand."""
+
+    digest: bytes
+    fingerprint: bytes
+    expires_at: float
+    now: float
+    messages: Sequence[NewMessage]
+    status: int | None = None
+    answer: str | None = None
+
+
+class Answered(NamedTuple):
+    """What a request was answered."""
+
+    digest: bytes
+    status: int
+    answer: str
+
+
+class Known(NamedTuple):
+    """An earlier request: its answer, None if it was never written down, and its messages."""
+
+    fingerprint: bytes
+    status: int | None
+    answer: str | None
+    messages: Sequence[Row[*tuple[Any, ...]]]
+
+
+def find(connection: Connection, digest: bytes, now: float) -> Known | None:
+    """Look up a request that is not forgotten yet."""
+    query = select(idempotency).where(
+        idempotency.c.digest == digest, idempotency.c.expires_at > now
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    columns = messages.c
+    stored = select(
+        columns.id, columns.state, columns.created_at, columns.due_at, columns.words
+    ).where(columns.id.in_(row.messages.split()))
+    found = connection.execute(stored.order_by(columns.id)).all()
+    return Known(row.fingerprint, row.status, row.answer, found)
+
+
+def add(
+    connection: Connection, batch: Sequence[Entry]
+) -> list[TokenRefused | IdempotencyRunning | None]:
+    """Store requests, each in one commit with its messages and the token that these spend.
+
+    One whose digest is taken, or whose token is gone, is not stored: its result is the refusal.
+    """
+    taken = _taken(connection, batch)
+    results: list[TokenRefused | IdempotencyRunning | None] = []
+    for entry in batch:
+        refusal = None
+        if entry.digest in taken:
+            refusal = IdempotencyRunning(RETRY_AFTER_SECONDS)
+        taken.add(entry.digest)
+        results.append(refusal)
+    first = [index for index, refusal in enumerate(results) if refusal is None]
+    stored = [(index, message) for index in first for message in batch[index].messages]
+    refusals = outbox.add(connection, [message for _, message in stored])
+    for (index, _), token_refusal in zip(stored, refusals, strict=True):
+        results[index] = results[index] or token_refusal
+    rows = [_row(entry) for entry, refusal in zip(batch, results, strict=True) if refusal is None]
+    if rows:
+        connection.execute(insert(idempotency), rows)
+    return results
+
+
+def _taken(connection: Connection, batch: Sequence[Entry]) -> set[bytes]:
+    """Tell which digests are in use; those that were to be forgotten are, now."""
+    digests = [entry.digest for entry in batch]
+    mine = idempotency.c.digest.in_(digests)
+    now = min(entry.now for entry in batch)
+    connection.execute(delete(idempotency).where(mine, idempotency.c.expires_at <= now))
+    return set(connection.execute(select(idempotency.c.digest).where(mine)).scalars())
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    return {
+        "digest": entry.digest,
+        "fingerprint": entry.fingerprint,
+        "expires_at": entry.expires_at,
+        "messages": " ".join(message.id for message in entry.messages),
+        "status": entry.status,
+        "answer": entry.answer,
+    }
+
+
+def answer(connection: Connection, batch: Sequence[Answered]) -> Sequence[None]:
+    """Write down what requests were answered."""
+    statement = update(idempotency).where(idempotency.c.digest == bindparam("request"))
+    statement = statement.values(status=bindparam("new_status"), answer=bindparam("new_answer"))
+    connection.execute(
+        statement,
+        [
+            {"request": one.digest, "new_status": one.status, "new_answer": one.answer}
+            for one in batch
+        ],
+    )
+    return [None] * len(batch)
+
+
+def drop(connection: Connection, batch: Sequence[bytes]) -> Sequence[None]:
+    """Forget requests at once: what they asked for was refused after all."""
+    connection.execute(delete(idempotency).where(idempotency.c.digest.in_(batch)))
+    return [None] * len(batch)
+
+
+def forget(connection: Connection, batch: Sequence[float]) -> list[int]:
+    """Forget the requests that expired before each of these times; count them."""
+    return [
+        connection.execute(delete(idempotency).where(idempotency.c.expires_at <= now)).rowcount
+        for now in batch
+    ]

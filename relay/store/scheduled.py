@@ -1,0 +1,42 @@
+"""Scheduled messages: cancelled by whoever scheduled them, until their time has come."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, insert, select, update
+
+from relay.store.schema import events, messages
+
+
+class Cancelling(NamedTuple):
+    """A server's message that is to be cancelled, and the id of the key that asks for it."""
+
+    id: str
+    server: str
+    key: str
+    now: float
+
+
+def cancel(connection: Connection, batch: Sequence[Cancelling]) -> list[str | None]:
+    """Cancel scheduled messages.
+
+    Give None for each that was cancelled, else the state that it is in; "" where the server never
+    scheduled such a message.
+    """
+    return [_cancel(connection, one) for one in batch]
+
+
+def _cancel(connection: Connection, one: Cancelling) -> str | None:
+    mine = (messages.c.id == one.id, messages.c.server == one.server)
+    changed = connection.execute(
+        update(messages).where(*mine, messages.c.state == "scheduled").values(state="cancelled")
+    )
+    if changed.rowcount:
+        words = f"with key {one.key}"
+        event = {"message": one.id, "at": one.now, "kind": "cancelled", "words": words}
+        connection.execute(insert(events), [event])
+        return None
+    # The age of what was scheduled counts from its time, not from when it came in.
+    query = select(messages.c.state).where(*mine, messages.c.since > messages.c.created_at)
+    state = connection.execute(query).scalar()
+    return "" if state is None or state == "screened" else str(state)

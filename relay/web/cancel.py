@@ -1,0 +1,84 @@
+"""POST /rest/email_cancel/{server}: cancels a message before its scheduled time."""
+
+from collections.abc import Collection
+from functools import cached_property
+from types import MappingProxyType
+
+import structlog
+
+from relay.acceptance import identify
+from relay.chain import Chain
+from relay.errors import (
+    AuthenticationFailed,
+    InvalidSubmission,
+    NotCancellable,
+    UnknownMessage,
+)
+from relay.message import Submission, freeze
+from relay.store import scheduled
+from relay.store.scheduled import Cancelling
+from relay.web import replies
+from relay.web.handler import RelayHandler
+
+# Why a message of a state cannot be cancelled; of every other, because its time has come.
+ENDED = {
+    "sent": "already sent",
+    "cancelled": "already cancelled",
+    "failed": "already failed",
+    "expired": "already expired",
+    "suppressed": "already suppressed",
+    "quarantined": "already quarantined",
+}
+UNDER_WAY = "already being sent"
+
+log = structlog.get_logger()
+
+
+class CancelHandler(RelayHandler):
+    """Cancels one message, for a secret key of its server."""
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The chain of the server that takes this post."""
+        return self.site.acceptance.chain(self.path_args[0])
+
+    def origins(self) -> Collection[str]:
+        return self.chain.server.origins
+
+    async def post(self, *args: str) -> None:
+        fields = self.body().fields
+        self.site.post_limiter.take(self.caller)
+        key = self._key(
+            Submission(
+                server=self.chain.server.name,
+                fields=freeze(fields),
+                headers=MappingProxyType(self.request.headers),
+                address=self.caller.address,
+                request_id=self.request_id,
+                received_at=self.started_at,
+            )
+        )
+        id = fields.get("id")
+        if not isinstance(id, str) or not id:
+            raise InvalidSubmission({"id": ["Missing data for required field."]})
+        await self._cancel(Cancelling(id, self.chain.server.name, key, self.started_at))
+        self.write(replies.success("cancelled"))
+
+    def _key(self, submission: Submission) -> str:
+        """Give the id of the key that asks; raise AuthenticationFailed."""
+        identity = identify(self.chain, submission)
+        if identity.kind != "secret":
+            raise AuthenticationFailed(reason="key_kind")
+        return identity.key
+
+    async def _cancel(self, asked: Cancelling) -> None:
+        state = await self.site.store.write(scheduled.cancel, asked)
+        if state == "":
+            raise UnknownMessage
+        if state is not None:
+            raise NotCancellable(ENDED.get(state, UNDER_WAY))
+        self.site.dispatcher.waiting -= 1
+        log.info("message.cancelled", id=asked.id, server=asked.server, key=asked.key)
+
+
+ROUTES = [(r"/rest/email_cancel/([^/]+)/?", CancelHandler)]
