@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
 
-.PHONY: run install test check format lock clean
+.PHONY: run install test chaos check format lock clean
 
 run: install
 	$(VENV)/bin/python run.py
@@ -13,6 +13,10 @@ install: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest
 	$(VENV)/bin/python -m pytest tests/browser
+
+# The chaos tests in full: more kills, and those that `make test` leaves out. About half an hour.
+chaos: $(VENV)/installed-dev
+	RELAY_CHAOS=full $(VENV)/bin/python -m pytest -rs tests/chaos
 
 # What CI checks besides the tests: format, lint, types.
 check: $(VENV)/installed-dev

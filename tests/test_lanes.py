@@ -210,8 +210,11 @@ def lane(group: str = "x", *, batch: int = 10, calls: int = 16) -> Lane:
     return Lane(group, "mailbox", group, batch, calls, 145.0)
 
 
+_COUNTED = ("size", "crashes", "maybe_twice")
+
+
 def add(store: Store, server: str, *dues: float, tries: int = 0, **changes: Any) -> None:
-    columns = {name: changes.pop(name) for name in ("size", "crashes") if name in changes}
+    columns = {name: changes.pop(name) for name in _COUNTED if name in changes}
     columns["tries"] = tries
     rows = [
         NewMessage(message_id(), server, changes.pop("state", "queued"), due, "", "{}", **changes)
@@ -286,11 +289,18 @@ def test_a_message_that_three_daemons_died_of_goes_alone(store: Store) -> None:
     assert [[one.crashes for one in call.messages] for call in claimed.calls] == [[0, 0], [3]]
 
 
-def test_a_claim_ends_with_its_lease(store: Store) -> None:
+def test_a_message_that_was_sent_again_without_certainty_goes_alone(store: Store) -> None:
+    add(store, "a", 1, 2)
+    add(store, "a", 1.5, maybe_twice=1)
+    claimed = claim(store, ClaimOrder(9.0, 16, {"a": [lane()]}))
+    assert [len(call.messages) for call in claimed.calls] == [2, 1]
+
+
+def test_a_claim_ends_with_its_lease_and_names_who_sends(store: Store) -> None:
     add(store, "a", 1)
     claim(store, ClaimOrder(9.0, 1, {"a": [lane()]}))
-    query = text("SELECT state, due_at FROM messages")
-    assert store.read_now(lambda c: c.execute(query).all()) == [("sending", 9.0 + 145)]
+    query = text("SELECT state, due_at, delivery FROM messages")
+    assert store.read_now(lambda c: c.execute(query).all()) == [("sending", 9.0 + 145, "mailbox")]
 
 
 def test_one_server_has_its_share_of_the_calls_while_another_has_due_mail(store: Store) -> None:

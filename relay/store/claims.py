@@ -24,7 +24,8 @@ SOLITARY_CRASHES = 3
 
 
 def _due(*conditions: TextClause) -> Select[Any]:
-    columns = ("id", "server", "fence", "since", "attempts", "tries", "kind", "size", "crashes")
+    columns = ["id", "server", "fence", "since", "attempts", "tries", "kind", "size"]
+    columns += ["crashes", "maybe_twice"]
     return (
         select(*(messages.c[name] for name in columns))
         .where(*conditions, messages.c.server == bindparam("of"))
@@ -40,7 +41,13 @@ _NEW, _RETRIED, _POSTED = _due(IS_NEW), _due(IS_RETRIED), _due(IS_NEW, IS_POSTED
 _LEASE = (
     update(messages)
     .where(messages.c.id.in_(bindparam("ids", expanding=True)))
-    .values(state="sending", fence=messages.c.fence + 1, due_at=bindparam("ends"))
+    .values(
+        state="sending",
+        fence=messages.c.fence + 1,
+        due_at=bindparam("ends"),
+        # Whoever finds it `sending` after a crash knows which provider to ask.
+        delivery=bindparam("plugin"),
+    )
 )
 
 
@@ -117,11 +124,12 @@ def _claim(connection: Connection, order: ClaimOrder) -> Claims:
 
 
 def _lease(connection: Connection, calls: Sequence[Call], now: float) -> None:
-    ids: dict[float, list[str]] = {}
+    ids: dict[tuple[float, str], list[str]] = {}
     for call in calls:
-        ids.setdefault(call.lane.lease, []).extend(claimed.id for claimed in call.messages)
-    for lease, leased in ids.items():
-        connection.execute(_LEASE, {"ids": leased, "ends": now + lease})
+        leased = ids.setdefault((call.lane.lease, call.lane.plugin), [])
+        leased.extend(claimed.id for claimed in call.messages)
+    for (lease, plugin), leased in ids.items():
+        connection.execute(_LEASE, {"ids": leased, "ends": now + lease, "plugin": plugin})
 
 
 class _Queue:
@@ -167,7 +175,8 @@ class _Planned:
 
     def take(self, row: Row[Any], *, alone: bool) -> bool:
         """Put a message into a call, if there is or may be one for it."""
-        solitary = row.crashes >= SOLITARY_CRASHES
+        # So is what was sent again without certainty: whatever lost its answer may have been it.
+        solitary = row.crashes >= SOLITARY_CRASHES or row.maybe_twice
         for lane in self._order.lanes[row.server]:
             key = (lane.group, lane.outlet, row.kind)
             call = None if solitary else self._filling.get(key)

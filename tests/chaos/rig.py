@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import requests
 
@@ -97,7 +97,7 @@ class Caller(threading.Thread):
         return reply.json()["response"] if self.kind == "form" else ledger.QUEUED
 
 
-def post(url: str, reference: str, kind: str = "form", server: str = "registry") -> Any:
+def post(url: str, reference: str, kind: str = "form", seconds: float = 20) -> requests.Response:
     """Post one message whose subject is its reference."""
     if kind == "form":
         form = {
@@ -107,7 +107,9 @@ def post(url: str, reference: str, kind: str = "form", server: str = "registry")
             "message": "Make the roads green.",
         }
         headers = {"Authorization": f"token {KEY}"}
-        return requests.post(f"{url}/rest/email/{server}", data=form, headers=headers, timeout=20)
+        return requests.post(
+            f"{url}/rest/email/registry", data=form, headers=headers, timeout=seconds
+        )
     content = {
         "From": "registry@example.gov",
         "To": "desk@example.gov",
@@ -115,7 +117,7 @@ def post(url: str, reference: str, kind: str = "form", server: str = "registry")
         "TextBody": "Make the roads green.",
     }
     headers = {"X-Postmark-Server-Token": TOKEN}
-    return requests.post(f"{url}/email", json=content, headers=headers, timeout=20)
+    return requests.post(f"{url}/email", json=content, headers=headers, timeout=seconds)
 
 
 class Rig:
