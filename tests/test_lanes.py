@@ -282,11 +282,15 @@ def test_new_and_retried_mail_is_taken_alternately(store: Store) -> None:
     assert [one.tries for one in claim(store, retried).calls[0].messages] == [3, 0, 0]
 
 
-def test_a_message_that_three_daemons_died_of_goes_alone(store: Store) -> None:
+def test_a_message_that_three_daemons_died_of_goes_while_nothing_else_does(store: Store) -> None:
     add(store, "a", 1, 2)
     add(store, "a", 1.5, crashes=3)
-    claimed = claim(store, ClaimOrder(9.0, 16, {"a": [lane()]}))
-    assert [[one.crashes for one in call.messages] for call in claimed.calls] == [[0, 0], [3]]
+    order = ClaimOrder(9.0, 16, {"a": [lane()]})
+    assert claim(store, order._replace(running={"b": 1})) == ((), frozenset())
+    [call] = claim(store, order).calls
+    assert ([one.crashes for one in call.messages], call.alone) == ([3], True)
+    [call] = claim(store, order).calls
+    assert ([one.crashes for one in call.messages], call.alone) == ([0, 0], False)
 
 
 def test_a_message_that_was_sent_again_without_certainty_goes_alone(store: Store) -> None:
@@ -313,9 +317,10 @@ def test_one_server_has_its_share_of_the_calls_while_another_has_due_mail(store:
     busy = order._replace(running={"a": 4})
     claimed = claim(store, busy)
     assert (shape(claimed.calls), claimed.drained) == (["b"], {"b"})
-    assert shape(claim(store, busy).calls) == ["a"] * 8
+    lone = busy._replace(lanes={"a": [lane(batch=1)]})
     # Servers that are not asked may have some.
-    assert shape(claim(store, busy._replace(others=True)).calls) == []
+    assert claim(store, lone._replace(others=True)) == Claims([], frozenset())
+    assert shape(claim(store, lone).calls) == ["a"] * 8
 
 
 def test_what_has_no_way_out_holds_nobody_up(store: Store) -> None:

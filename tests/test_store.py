@@ -216,8 +216,14 @@ ORDER = ClaimOrder(1.0, 5, {"a": [LANE]})
 FIRST_ONLY = ORDER._replace(first_only={"a"})
 PULL_BACK = outbox.PullBack("a", 1.0, 10.0)
 PLANS: dict[str, tuple[list[str], Callable[[Connection], Any]]] = {
-    "claim": (["messages_new", "messages_retried"], lambda c: claims.claim(c, [ORDER])),
-    "claim, first only": (["messages_new"], lambda c: claims.claim(c, [FIRST_ONLY])),
+    "claim": (
+        ["messages_suspect", "messages_new", "messages_retried"],
+        lambda c: claims.claim(c, [ORDER]),
+    ),
+    "claim, first only": (
+        ["messages_suspect", "messages_new"],
+        lambda c: claims.claim(c, [FIRST_ONLY]),
+    ),
     "next due": (["messages_new", "messages_retried"], lambda c: listing.next_due(c, ["a"])),
     "next due, first only": (["messages_new"], lambda c: listing.next_due(c, ["a"], {"a"})),
     "pull back": (

@@ -1,9 +1,7 @@
 """The loop around delivery: claim what is due, start its attempts, look again when more is due."""
 
 import asyncio
-import itertools
 import time
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 import structlog
@@ -12,19 +10,18 @@ from relay import retry
 from relay.chain import Chain
 from relay.delivery.attempts import Attempts
 from relay.delivery.lanes import Lanes
+from relay.delivery.turns import Turns
 from relay.delivery.watches import Outcome, Watches
 from relay.logs import trace
 from relay.message import Message
 from relay.store import claims, listing, outbox
-from relay.store.claims import Call, ClaimOrder, Claims
+from relay.store.claims import Call
 from relay.store.database import Store
 from relay.store.outbox import PullBack
 
 # How often the outbox is looked at when nothing is known to be due, and how often at most.
 LOOK_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
-# How many servers one claim asks for each call it may make.
-ASKED_PER_CALL, ASKED_AT_LEAST = 4, 16
 # A clock that moved by more than this against the monotonic one was set.
 CLOCK_SECONDS = 60.0
 # A retry is never further ahead than this, or the ladder's longest step.
@@ -47,15 +44,11 @@ class Dispatcher:
         self._store = store
         self._senders = senders
         self._lanes = Lanes(senders)
+        self._turns = Turns(self._lanes)
         self._attempts = Attempts(store, self.watches, senders, self._lanes.heard)
         self._running: set[asyncio.Task[int]] = set()
-        self._calls: Counter[str] = Counter()  # by the server whose message opened the call
         # Groups and plugins by which a message was deferred and none sent since.
         self._failing: set[tuple[str, str]] = set()
-        # Servers that may have due mail, in the order of their turns, each with its last mark.
-        self._due: dict[str, int] = {}
-        self._marks = itertools.count()
-        self._retried_first: set[str] = set()
         self._clock: float | None = None  # this machine's clock against the monotonic one
         self._pump: asyncio.Task[None] | None = None
         self._again = False
@@ -71,8 +64,7 @@ class Dispatcher:
         """
         self._chains = chains
         self._lanes.adopt(chains, paused)
-        for server in self._due.keys() - self._lanes.servers:
-            del self._due[server]
+        self._turns.keep(self._lanes.servers)
 
     def expect(self, message: Message, server: str) -> None:
         """Keep a message that is about to be stored, and watch it: its outcome may come at once."""
@@ -102,7 +94,7 @@ class Dispatcher:
         server: whose they are; without it every server's mail is looked for.
         """
         self.waiting += count
-        self._mark(self._lanes.servers if server is None else (server,))
+        self._turns.mark(self._lanes.servers if server is None else (server,))
         self._claim_soon()
 
     def wake(self) -> None:
@@ -127,10 +119,10 @@ class Dispatcher:
         """
         now = time.time() if now is None else now
         count = 0
-        self._mark(self._lanes.servers)
+        self._turns.mark(self._lanes.servers)
         while started := await self._claim(now):
             count += sum(await asyncio.gather(*started))
-            self._mark(self._lanes.servers)
+            self._turns.mark(self._lanes.servers)
         return count
 
     async def run(self) -> None:
@@ -156,7 +148,7 @@ class Dispatcher:
         await self._mind_the_clock(now)
         servers, first_only = list(self._lanes.servers), self._lanes.first_only
         dues = await self._store.read(listing.next_due, servers, first_only)
-        self._mark(server for server, due in dues.items() if due <= now)
+        self._turns.mark(server for server, due in dues.items() if due <= now)
         self._claim_soon()
         times = [*dues.values(), *self._lanes.probes()]
         return min((moment for moment in times if moment > now), default=None)
@@ -187,11 +179,6 @@ class Dispatcher:
         if sum(counts):
             log.warning("messages.brought_back", count=sum(counts))
 
-    def _mark(self, servers: Iterable[str]) -> None:
-        for server in servers:
-            if server in self._lanes.servers:
-                self._due[server] = next(self._marks)
-
     def _claim_soon(self) -> None:
         self._again = True
         if self._pump is None and not self._stopping:
@@ -202,74 +189,35 @@ class Dispatcher:
             while self._again and not self._stopping:
                 self._again = False
                 if await self._claim(time.time()):
-                    self._again = bool(self._due)
-        except Exception as error:  # noqa: BLE001 - run() looks again
+                    self._again = bool(self._turns)
+        except Exception as error:  # noqa: BLE001 - run() looks again, soon
             log.error("outbox.unclaimable", **trace(error))
+            self._alarm.set()
         finally:
             self._pump = None
 
     async def _claim(self, now: float) -> set[asyncio.Task[int]]:
         """Claim as much as there are free senders, and start the attempts."""
-        while not self._stopping and (order := self._order(now)) is not None:
-            asked = {server: self._due[server] for server in order.lanes}
+        while not self._stopping and (order := self._turns.order(now, self._senders)) is not None:
+            marks = self._turns.marks(order)
             chains = self._chains  # the same for claim and attempt, whatever is read meanwhile
             claimed = await self._store.write(claims.claim, order)
-            done = self._turn(claimed, asked)
+            done = self._turns.claimed(claimed, marks)
+            if done or not claimed.calls:
+                self._alarm.set()  # something may be due later: nobody has looked past this
             if claimed.calls:
                 ahead = now - time.time()
                 return {self._start(call, chains, ahead) for call in claimed.calls}
-            self._alarm.set()  # something may be due later
             if not done:
                 break
         return set()
 
-    def _order(self, now: float) -> ClaimOrder | None:
-        """Choose whose mail to ask for; None if nothing may start now."""
-        free = self._senders - len(self._running)
-        if free <= 0:
-            return None
-        most = max(free * ASKED_PER_CALL, ASKED_AT_LEAST)
-        able = ((server, at) for server in self._due if (at := self._lanes.at(server, now)))
-        lanes = dict(itertools.islice(able, most))
-        if not lanes:
-            return None
-        return ClaimOrder(
-            now=now,
-            calls=free,
-            lanes=lanes,
-            first_only=self._lanes.first_only,
-            retried_first=frozenset(self._retried_first),
-            running=dict(self._calls),
-            share=max(self._senders // 2, 1),
-            others=next(able, None) is not None,
-        )
-
-    def _turn(self, claimed: Claims, asked: Mapping[str, int]) -> bool:
-        """Take note whose turn it was, and who has nothing more; tell whether there are such."""
-        done = {server for server in claimed.drained if self._due.get(server) == asked[server]}
-        for server in done:
-            del self._due[server]
-        for call in claimed.calls:
-            for one in call.messages:
-                if one.server in self._due:
-                    self._due[one.server] = self._due.pop(one.server)
-                change = self._retried_first.discard if one.tries else self._retried_first.add
-                change(one.server)
-        return bool(done)
-
     def _start(self, call: Call, chains: Mapping[str, Chain], ahead: float) -> asyncio.Task[int]:
-        server = call.messages[0].server
-        self._calls[server] += 1
+        self._turns.started(call)
         self._lanes.started(call.lane, time.time() + ahead)
         task = asyncio.create_task(self._attempt(call, chains, ahead))
         self._running.add(task)
-
-        def ended(task: asyncio.Task[int]) -> None:
-            self._calls[server] -= 1
-            self._lanes.ended(call.lane)
-            self._ended(task)
-
-        task.add_done_callback(ended)
+        task.add_done_callback(lambda task: self._ended(call, task))
         return task
 
     async def _attempt(self, call: Call, chains: Mapping[str, Chain], ahead: float) -> int:
@@ -290,9 +238,11 @@ class Dispatcher:
                 self._failing.discard(way)
         return len(call.messages)
 
-    def _ended(self, task: asyncio.Task[int]) -> None:
+    def _ended(self, call: Call, task: asyncio.Task[int]) -> None:
         self._running.discard(task)
+        self._turns.ended(call)
+        self._lanes.ended(call.lane)
         if not task.cancelled() and (error := task.exception()):
             log.error("attempt.broken", **trace(error))
-        if self._due:
+        if self._turns:
             self._claim_soon()

@@ -9,27 +9,41 @@ from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, Select, TextClause, bindparam, select, update
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Integer,
+    Select,
+    TextClause,
+    bindparam,
+    select,
+    update,
+)
 from sqlalchemy.engine import Row
 
 from relay.store.outbox import Claimed
-from relay.store.schema import IS_NEW, IS_POSTED, IS_RETRIED, messages
+from relay.store.schema import IS_NEW, IS_POSTED, IS_RETRIED, IS_SUSPECT, messages
 
 # The most messages that one claim takes.
 MAX_CLAIM = 1000
 # The most bytes of documents in one call: providers take 50 MB, and what we send is longer.
 MAX_BYTES = 40 * 2**20
-# A message that so many daemons died of is sent by itself.
-SOLITARY_CRASHES = 3
+# A message that so many daemons died of is sent while nothing else is.
+SUSPECT_CRASHES = 3
+
+
+_NAMES = (
+    *("id", "server", "fence", "since", "attempts", "tries", "kind", "size"),
+    *("crashes", "maybe_twice"),
+)
+_COLUMNS = [messages.c[name] for name in _NAMES]
 
 
 def _due(*conditions: TextClause) -> Select[Any]:
-    columns = ["id", "server", "fence", "since", "attempts", "tries", "kind", "size"]
-    columns += ["crashes", "maybe_twice"]
     return (
-        select(*(messages.c[name] for name in columns))
+        select(*_COLUMNS)
         .where(*conditions, messages.c.server == bindparam("of"))
-        .where(messages.c.due_at <= bindparam("now"))
+        .where(messages.c.due_at <= bindparam("now"), messages.c.crashes < SUSPECT_CRASHES)
         .order_by(messages.c.due_at)
         .limit(bindparam("most", type_=Integer))
         .with_for_update(skip_locked=True)
@@ -38,6 +52,14 @@ def _due(*conditions: TextClause) -> Select[Any]:
 
 # Written once: to write a statement takes longer than to run it.
 _NEW, _RETRIED, _POSTED = _due(IS_NEW), _due(IS_RETRIED), _due(IS_NEW, IS_POSTED)
+_SUSPECT = (
+    select(*_COLUMNS)
+    .where(IS_SUSPECT, messages.c.server.in_(bindparam("of", expanding=True)))
+    .where(messages.c.due_at <= bindparam("now"))
+    .order_by(messages.c.due_at)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
 _LEASE = (
     update(messages)
     .where(messages.c.id.in_(bindparam("ids", expanding=True)))
@@ -87,11 +109,15 @@ class ClaimOrder(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """Messages that go to a provider together; `size` in bytes of their documents."""
+    """Messages that go to a provider together; `size` in bytes of their documents.
+
+    alone: there must be no other call beside it, because it may end the daemon.
+    """
 
     lane: Lane
     messages: list[Claimed] = field(default_factory=list)
     size: int = 0
+    alone: bool = False
 
 
 class Claims(NamedTuple):
@@ -107,20 +133,39 @@ def claim(connection: Connection, batch: Sequence[ClaimOrder]) -> list[Claims]:
 
 
 def _claim(connection: Connection, order: ClaimOrder) -> Claims:
+    suspects = {"of": [*order.lanes.keys() - set(order.first_only)], "now": order.now}
+    suspect = connection.execute(_SUSPECT, suspects).first()
+    if suspect is not None:
+        return _claim_alone(connection, order, suspect)
     queues = [_Queue(connection, server, order) for server in order.lanes]
-    turns = deque((queue, queue.row) for queue in queues if queue.row is not None)
+    turns = deque(queues)
     planned = _Planned(order)
-    while turns and planned.count < MAX_CLAIM:
-        queue, row = turns.popleft()
-        if not planned.take(row, alone=not turns and not order.others):
-            continue  # it has no way out in this claim
-        queue.advance()
-        if queue.row is not None:
-            turns.append((queue, queue.row))
+    while turns and planned.has_room:
+        queue = turns.popleft()
+        row = queue.next()
+        if row is None:
+            continue
+        if planned.take(row, alone=not turns and not order.others):
+            queue.advance()
+            turns.append(queue)  # else it has no way out in this claim
     for queue in queues:
         queue.close()
     _lease(connection, planned.calls, order.now)
-    return Claims(planned.calls, frozenset(one.server for one in queues if one.row is None))
+    return Claims(planned.calls, frozenset(queue.server for queue in queues if queue.is_drained))
+
+
+def _claim_alone(connection: Connection, order: ClaimOrder, suspect: Row[Any]) -> Claims:
+    """Claim what three daemons died of as soon as nothing runs that would die with it."""
+    if sum(order.running.values()):
+        return Claims((), frozenset())
+    call = Call(order.lanes[suspect.server][0], [_claimed(suspect)], suspect.size, alone=True)
+    _lease(connection, [call], order.now)
+    return Claims([call], frozenset())
+
+
+def _claimed(row: Row[Any]) -> Claimed:
+    fence = row.fence + 1
+    return Claimed(row.id, row.server, fence, row.since, row.attempts, row.tries, row.crashes)
 
 
 def _lease(connection: Connection, calls: Sequence[Call], now: float) -> None:
@@ -133,33 +178,46 @@ def _lease(connection: Connection, calls: Sequence[Call], now: float) -> None:
 
 
 class _Queue:
-    """A server's due mail, new and retried alternately; `row` is the next one, None at the end."""
+    """A server's due mail, new and retried alternately, read as it is taken."""
 
     def __init__(self, connection: Connection, server: str, order: ClaimOrder) -> None:
         self.server = server
-        queries = [_NEW, _RETRIED]
-        if server in order.first_only:
-            queries = [_POSTED]
-        elif server in order.retried_first:
-            queries.reverse()
-        # One more than is taken, to tell whether there are more.
-        bound = {"of": server, "now": order.now, "most": MAX_CLAIM + 1}
-        self._results = [connection.execute(query, bound) for query in queries]
-        self._sources: deque[Iterator[Row[Any]]] = deque(map(iter, self._results))
-        self.row: Row[Any] | None = None
-        self.advance()
+        self.is_drained = False
+        self._connection = connection
+        self._order = order
+        self._results: list[CursorResult[Any]] | None = None
+        self._sources: deque[Iterator[Row[Any]]] = deque()
+        self._row: Row[Any] | None = None
+
+    def next(self) -> Row[Any] | None:
+        """Give the next message; None at the end."""
+        if self._results is None:
+            self._results = self._opened()
+            self._sources.extend(map(iter, self._results))
+        while self._row is None and self._sources:
+            self._row = next(self._sources[0], None)
+            if self._row is None:
+                self._sources.popleft()
+        self.is_drained = self._row is None
+        return self._row
 
     def advance(self) -> None:
-        self.row = None
-        while self._sources and self.row is None:
-            self.row = next(self._sources[0], None)
-            if self.row is None:
-                self._sources.popleft()
+        """Go on behind the message that `next` gave."""
+        self._row = None
         self._sources.rotate(-1)
 
     def close(self) -> None:
-        for result in self._results:
+        for result in self._results or ():
             result.close()
+
+    def _opened(self) -> list[CursorResult[Any]]:
+        queries = [_NEW, _RETRIED]
+        if self.server in self._order.first_only:
+            queries = [_POSTED]
+        elif self.server in self._order.retried_first:
+            queries.reverse()
+        bound = {"of": self.server, "now": self._order.now, "most": MAX_CLAIM}
+        return [self._connection.execute(query, bound) for query in queries]
 
 
 class _Planned:
@@ -167,16 +225,24 @@ class _Planned:
 
     def __init__(self, order: ClaimOrder) -> None:
         self.calls: list[Call] = []
-        self.count = 0
+        self._count = 0
         self._order = order
         self._filling: dict[Hashable, Call] = {}
         self._of_outlet: Counter[Hashable] = Counter()
         self._of_server = Counter(order.running)
 
+    @property
+    def has_room(self) -> bool:
+        """Tell whether any more message may fit."""
+        return self._count < MAX_CLAIM and (
+            len(self.calls) < self._order.calls
+            or any(len(call.messages) < call.lane.max_batch for call in self._filling.values())
+        )
+
     def take(self, row: Row[Any], *, alone: bool) -> bool:
         """Put a message into a call, if there is or may be one for it."""
-        # So is what was sent again without certainty: whatever lost its answer may have been it.
-        solitary = row.crashes >= SOLITARY_CRASHES or row.maybe_twice
+        # What was sent again without certainty goes alone: the lost answer may have been its doing.
+        solitary = row.maybe_twice
         for lane in self._order.lanes[row.server]:
             key = (lane.group, lane.outlet, row.kind)
             call = None if solitary else self._filling.get(key)
@@ -205,12 +271,9 @@ class _Planned:
         return call
 
     def _put(self, call: Call, row: Row[Any]) -> None:
-        claimed = Claimed(
-            row.id, row.server, row.fence + 1, row.since, row.attempts, row.tries, row.crashes
-        )
-        call.messages.append(claimed)
+        call.messages.append(_claimed(row))
         call.size += row.size
-        self.count += 1
+        self._count += 1
 
 
 def _fits(call: Call, row: Row[Any]) -> bool:

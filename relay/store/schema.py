@@ -30,6 +30,7 @@ IS_NEW = text("messages.state IN ('queued', 'scheduled') AND messages.tries = 0"
 IS_RETRIED = text("messages.state IN ('queued', 'scheduled') AND messages.tries > 0")
 # Of new ones, those that were not scheduled: no index of its own.
 IS_POSTED = text("messages.state = 'queued'")
+IS_SUSPECT = text("messages.state IN ('queued', 'scheduled') AND messages.crashes >= 3")
 IS_UNDECIDED = text("messages.state IN ('sending', 'in_doubt')")
 IS_KEPT = text(
     "messages.cleared_at IS NULL AND messages.state IN"
@@ -84,6 +85,7 @@ messages = Table(
     Column("words", String(500)),
     Index("messages_new", "server", "due_at", sqlite_where=_bare(IS_NEW)),
     Index("messages_retried", "server", "due_at", sqlite_where=_bare(IS_RETRIED)),
+    Index("messages_suspect", "due_at", sqlite_where=_bare(IS_SUSPECT)),
     Index("messages_undecided", "due_at", sqlite_where=_bare(IS_UNDECIDED)),
     Index("messages_kept", "server", "state", "id", sqlite_where=_bare(IS_KEPT)),
     Index("messages_unsent", "id", sqlite_where=text("state NOT IN ('sent', 'screened')")),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.chaos.provider import Acceptance
 
-SENT, QUEUED = "Message sent", "Message queued"
+SENT, QUEUED, SCHEDULED = "Message sent", "Message queued", "Message scheduled"
 # States of messages that wait for the relay; and of those that wait for a person to see them.
 WAITING = ("queued", "scheduled", "sending", "in_doubt")
 KEPT = ("held", "failed", "expired", "quarantined")
@@ -45,7 +45,7 @@ class Ledger:
     @property
     def promised(self) -> set[str]:
         """What was answered with a promise."""
-        return {name for name, words in self.answers.items() if words in (SENT, QUEUED)}
+        return {name for name, words in self.answers.items() if words in (SENT, QUEUED, SCHEDULED)}
 
     @property
     def states(self) -> dict[str, str]:

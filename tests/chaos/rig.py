@@ -154,7 +154,12 @@ class Rig:
         self.provider.__enter__()
         self.provider.set(seed=self.seed)
         toml = SETTINGS.format(url=self.provider.url, **self._values)
-        self.daemon = Daemon(self.folder, toml, SECRETS).start()
+        self.daemon = Daemon(self.folder, toml, SECRETS)
+        try:
+            self.daemon.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         self.port = int(self.daemon.url.rpartition(":")[2])
         self.daemon.environment["RELAY_PORT"] = str(self.port)
         return self

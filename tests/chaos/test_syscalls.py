@@ -97,7 +97,7 @@ def ended(rig: Rig) -> bool:
     return rig.daemon.process.poll() is not None
 
 
-def unsent(rig: Rig) -> bool:
+def unsettled(rig: Rig) -> bool:
     """Tell whether the outcome of an attempt is still to be stored."""
     return any(row.state == "sending" for row in rows(rig.store))
 

@@ -31,6 +31,7 @@ def upgrade() -> None:
     for name, indexed, where in (
         ("messages_new", ["server", "due_at"], f"{QUEUED} AND tries = 0"),
         ("messages_retried", ["server", "due_at"], f"{QUEUED} AND tries > 0"),
+        ("messages_suspect", ["due_at"], f"{QUEUED} AND crashes >= 3"),
         ("messages_undecided", ["due_at"], "state IN ('sending', 'in_doubt')"),
         ("messages_kept", ["server", "state", "id"], KEPT),
     ):
