@@ -11,7 +11,7 @@ run: install
 install: $(VENV)/installed
 
 test: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto
 	$(VENV)/bin/python -m pytest tests/browser
 
 # The chaos tests in full: more kills, and those that `make test` leaves out. About half an hour.

@@ -157,9 +157,11 @@ class Provider:
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.call_soon(self._listen)
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._server.close_all_connections())
-        self._loop.close()
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._server.close_all_connections())
+        finally:
+            self._loop.close()
 
     def _listen(self) -> None:
         socket, port = bind_unused_port()

@@ -26,14 +26,17 @@ class Provider:
     def __init__(self) -> None:
         self.ready = threading.Event()
         self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
         assert self.ready.wait(10)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_until_complete(self._listen())
-        self.loop.run_forever()
-        self.loop.close()
+        try:
+            self.loop.run_until_complete(self._listen())
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
 
     async def _listen(self) -> None:
         self.fake = FakePostmark()
@@ -61,6 +64,7 @@ def provider() -> Iterator[Provider]:
     yield provider
     provider.do(provider.end())
     provider.loop.call_soon_threadsafe(provider.loop.stop)
+    provider.thread.join(10)
 
 
 @pytest.mark.parametrize(
