@@ -24,6 +24,8 @@ LOOK_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
 # A clock that moved by more than this against the monotonic one was set.
 CLOCK_SECONDS = 60.0
+# A claim is put off by this at most.
+LONGEST_PACE = 0.02
 # A retry is never further ahead than this, or the ladder's longest step.
 LONGEST_WAIT = 4 * 3600.0
 
@@ -47,6 +49,7 @@ class Dispatcher:
         self._turns = Turns(self._lanes)
         self._attempts = Attempts(store, self.watches, senders, self._lanes.heard)
         self._running: set[asyncio.Task[int]] = set()
+        self._call_seconds = 0.0  # what a call takes, on average
         # Groups and plugins by which a message was deferred and none sent since.
         self._failing: set[tuple[str, str]] = set()
         self._clock: float | None = None  # this machine's clock against the monotonic one
@@ -187,6 +190,7 @@ class Dispatcher:
     async def _claim_waiting(self) -> None:
         try:
             while self._again and not self._stopping:
+                await self._pace()
                 self._again = False
                 if await self._claim(time.time()):
                     self._again = bool(self._turns)
@@ -195,6 +199,14 @@ class Dispatcher:
             self._alarm.set()
         finally:
             self._pump = None
+
+    async def _pace(self) -> None:
+        """Where half of the senders are busy, spread the calls over the time that one takes.
+
+        Started at once, all would end together, and what comes meanwhile would wait for that.
+        """
+        if 2 * len(self._running) >= self._senders:
+            await asyncio.sleep(min(self._call_seconds / self._senders, LONGEST_PACE))
 
     async def _claim(self, now: float) -> set[asyncio.Task[int]]:
         """Claim as much as there are free senders, and start the attempts."""
@@ -221,12 +233,14 @@ class Dispatcher:
         return task
 
     async def _attempt(self, call: Call, chains: Mapping[str, Chain], ahead: float) -> int:
+        started = time.monotonic()
         try:
             settlements = await self._attempts.make(call, chains, ahead)
         except Exception:
             for one in call.messages:
                 self.watches.tell(one.id, Outcome("queued"))
             raise
+        self._call_seconds += (time.monotonic() - started - self._call_seconds) / 8
         for settlement in settlements:
             way = chains[settlement.claimed.server].server.group, settlement.delivery
             if settlement.state == "queued":
