@@ -9,6 +9,7 @@ Run it from the project's root: .venv/bin/python -m benchmarks.backlog
 """
 
 import asyncio
+import os
 import platform
 import time
 from pathlib import Path
@@ -83,6 +84,7 @@ def _fill(folder: Path, size: int) -> None:
         ]
         store.write_now(outbox.add_together, [rows])
     store.close()
+    os.sync()  # or the disk would still be busy with this when the daemon commits
 
 
 def _drained(provider: int, size: int, seconds: float) -> float:

@@ -211,23 +211,21 @@ def test_the_limiter_forgets_the_callers_it_heard_of_least_recently() -> None:
     assert taken(limiter, addresses[0], 1) == 1  # forgotten, so it begins anew
 
 
-def test_stopping_waits_for_the_last_request() -> None:
-    async def stop() -> list[str]:
-        running, seen = Running(), []
+@pytest.mark.gen_test
+async def test_stopping_waits_for_the_last_request() -> None:
+    running, seen = Running(), []
+    await running.none_running()
+    running.begin()
+    running.begin()
+
+    async def wait() -> None:
         await running.none_running()
-        running.begin()
-        running.begin()
+        seen.append("none running")
 
-        async def wait() -> None:
-            await running.none_running()
-            seen.append("none running")
-
-        waiting = asyncio.create_task(wait())
-        running.end()
-        await asyncio.wait([waiting], timeout=0)
-        seen.append("one left")
-        running.end()
-        await waiting
-        return seen
-
-    assert asyncio.run(stop()) == ["one left", "none running"]
+    waiting = asyncio.create_task(wait())
+    running.end()
+    await asyncio.wait([waiting], timeout=0)
+    seen.append("one left")
+    running.end()
+    await waiting
+    assert seen == ["one left", "none running"]
