@@ -6,6 +6,13 @@ from collections import Counter
 from typing import Any
 
 
+def _body(received: bytes) -> bytes | None:
+    """Give the body of an answer; None while it has not come whole."""
+    head, found, body = received.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+    return body if found and len(body) >= length else None
+
+
 class _Caller(asyncio.Protocol):
     """Sends the same request again as soon as it is answered, until the time is up."""
 
@@ -22,11 +29,8 @@ class _Caller(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
-        if not found:
-            return
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        if len(body) < length:
+        body = _body(self._received)
+        if body is None:
             return
         self._answers[body] += 1
         self._received = b""
@@ -78,9 +82,8 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-        if found and len(body) >= length:
+        body = _body(self._received)
+        if body is not None:
             self._received = b""
             self._answered.set_result(body)
 

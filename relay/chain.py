@@ -30,9 +30,8 @@ log = structlog.get_logger()
 class Chain:
     """A server and its plugins in call order; each deciding hook is a method.
 
-    `deliver_plugins` are those that deliver: the first does, the others stand in for it.
-    `max_batch` is how many messages the first takes in one call. `account` is the provider's, if
-    it has templates of its own.
+    `deliver_plugins` are those that deliver: the first does, the others stand in for it. `account`
+    is the provider's, if it has templates of its own.
     """
 
     def __init__(self, server: Server, manager: pluggy.PluginManager) -> None:
@@ -42,7 +41,6 @@ class Chain:
         self.schema: Schema | None = manager.hook.schema(server=server)
         self.account: Account | None = manager.hook.account(server=server)
         self.deliver_plugins = tuple(self._deciding("deliver"))
-        self.max_batch = self.batch_of(self.deliver_plugins[0]) if self.deliver_plugins else 1
 
     @property
     def takes_forms(self) -> bool:

@@ -47,10 +47,11 @@ class SecretReference(fields.Field[Secret]):
         return value
 
 
+# States in which nothing more will be done about a message by itself.
+FINAL_STATES = ("sent", "failed", "expired", "cancelled", "suppressed", "quarantined", "screened")
 # States whose contents are cleared in time. What failed stays until a person has seen it, unless
 # the settings name it.
 KEEP_DAYS: Mapping[str, float] = {"sent": 30, "screened": 30, "cancelled": 30, "suppressed": 30}
-FINAL_STATES = ("sent", "failed", "expired", "cancelled", "suppressed", "quarantined", "screened")
 
 
 class Days(fields.Field[dict[str, float]]):

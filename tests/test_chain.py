@@ -95,9 +95,9 @@ def test_only_the_one_that_is_named_looks_up(plugins: dict[str, Any]) -> None:
 def test_each_takes_as_many_messages_a_call_as_it_says(plugins: dict[str, Any]) -> None:
     built = chain(plugins)
     assert [built.batch_of(name) for name in ("first", "third", "unknown")] == [50, 1, 1]
-    assert built.max_batch == 50
-    assert chain({"third": Sender()}).max_batch == 1
-    assert chain({"nothing": SimpleNamespace()}).max_batch == 1
+    assert built.batch_of(built.deliver_plugins[0]) == 50
+    assert chain({"third": Sender()}).batch_of("third") == 1
+    assert chain({"nothing": SimpleNamespace()}).batch_of("nothing") == 1
 
 
 def test_a_wrapper_delivers_nothing_itself_and_works_around_each(plugins: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from tornado.ioloop import IOLoop
 from relay import retry
 from relay.app import Site, make_app, make_site
 from relay.settings import Settings
-from relay.store import claims, listing
+from relay.store import claims, listing, queue
 from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
 from tests.fake_postmark import FakePostmark, error
 
@@ -273,7 +273,7 @@ async def test_a_lost_answer_leaves_the_message_in_doubt_and_it_is_not_sent_agai
     assert time.monotonic() - started < 1.5 + 3
     assert await site.dispatcher.deliver_waiting(time.time() + 1e6) == 0
     assert len(postmark.calls) == 1
-    listed = site.store.read_now(listing.unsent, None, 10, "in_doubt")
+    listed = site.store.read_now(queue.page, queue.Selection("in_doubt"), None, 10)
     assert [row.id for row in listed.rows] == [reply.headers["X-Relay-Message-Id"]]
 
 

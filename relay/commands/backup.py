@@ -15,7 +15,8 @@ from relay.commands.terminal import agree, counted, progress
 from relay.settings import Settings
 from relay.store import backup as backups
 from relay.store import lock, restoring
-from relay.store.restoring import Report, Restoration
+from relay.store.doubts import Interruption
+from relay.store.restoring import Report
 from relay.times import utc
 
 MEGABYTE = 2**20
@@ -54,7 +55,7 @@ def restore(path: Path, folder: Path, *, yes: bool) -> None:
             folder.absolute(),
             Path(read.database.removeprefix("sqlite:///")),
             read.data,
-            _restoration(read, now),
+            _interruption(read, now),
             aside=f"before-restore-{utc(now):%Y%m%dT%H%M%SZ}",
             progress=went_on,
         )
@@ -62,9 +63,9 @@ def restore(path: Path, folder: Path, *, yes: bool) -> None:
         click.echo(line)
 
 
-def _restoration(read: Settings, now: float) -> Restoration:
+def _interruption(read: Settings, now: float) -> Interruption:
     settle = {name: one.server.settle[0] for name, one in read.servers.items()}
-    return Restoration(now, settle, max(settle.values(), default=0.0))
+    return Interruption(now, settle, max(settle.values(), default=0.0))
 
 
 def _told(report: Report) -> Iterator[str]:

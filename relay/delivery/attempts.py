@@ -1,7 +1,6 @@
 """One attempt: find the messages, hand them to the deliver hook in a thread, store the outcome."""
 
 import asyncio
-import contextvars
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from sqlalchemy import Connection
 from relay.chain import Chain
 from relay.delivery import outcomes
 from relay.delivery.outcomes import Result
+from relay.delivery.threads import in_thread
 from relay.delivery.watches import Outcome, Watches
 from relay.errors import (
     DeliveryDeferred,
@@ -29,8 +29,6 @@ from relay.store.claims import Call, Lane
 from relay.store.database import Store
 from relay.store.outbox import Claimed, Settlement
 
-# Beyond its deadline an attempt gets this long to say so itself, then it is in doubt.
-GRACE_SECONDS = 5.0
 # A settlement that the store refuses is tried again for this long; then the row stays `sending`
 # and is in doubt at the next start.
 SETTLE_SECONDS = 60.0
@@ -130,12 +128,10 @@ class Attempts:
         self, group: Chain, plugin: str, messages: Sequence[Message]
     ) -> list[Result]:
         """Call a plugin's deliver hook in a thread; give one result for each message."""
-        call: Callable[..., Any] = contextvars.copy_context().run
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, call, group.deliver, messages, plugin)
         answer: Any
         try:
-            answer = await asyncio.wait_for(future, group.server.deadline + GRACE_SECONDS)
+            deadline = group.server.deadline
+            answer = await in_thread(self._pool, deadline, group.deliver, messages, plugin)
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises, or its time-out
             answer = error
         if isinstance(answer, Exception) and not isinstance(answer, DeliveryError):

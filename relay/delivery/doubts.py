@@ -1,7 +1,6 @@
 """Settling doubts: look messages whose answer was lost up at their provider, and decide."""
 
 import asyncio
-import contextvars
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ import structlog
 
 from relay import retry
 from relay.chain import Chain
+from relay.delivery.threads import in_thread
 from relay.delivery.verdicts import TWICE, Answer, Untraceable, verdict, without_asking
 from relay.errors import DeliveryError, DeliveryInDoubt
 from relay.logs import trace
@@ -21,9 +21,8 @@ from relay.store.doubts import Decision, Doubt, Interruption
 
 # How often the endless loop looks whether anything is due.
 LOOK_SECONDS = 2.0
-# Look-ups at a time, and how long one may take beyond its server's deadline.
+# Look-ups at a time.
 THREADS = 2
-GRACE_SECONDS = 5.0
 # So many look-ups that fail leave the others of the same provider to the next pass.
 OUTAGE = 3
 # A message that is due later than all waits there are, and this, was put off by a wrong clock.
@@ -156,13 +155,9 @@ class Doubts:
     ) -> tuple[Message | None, Answer]:
         """Ask the plugin in a thread; whatever goes wrong is an outage of the search."""
         found = await self._store.read(listing.documents, [doubt.id])
-        call: Callable[..., Any] = contextvars.copy_context().run
-        loop = asyncio.get_running_loop()
-        asking = loop.run_in_executor(
-            self._pool, call, _ask, group, plugin, doubt.id, found.get(doubt.id, "")
-        )
+        document, deadline = found.get(doubt.id, ""), group.server.deadline
         try:
-            return await asyncio.wait_for(asking, group.server.deadline + GRACE_SECONDS)
+            return await in_thread(self._pool, deadline, _ask, group, plugin, doubt.id, document)
         except DeliveryError as error:
             return None, error
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises, or its time-out

@@ -7,13 +7,12 @@ from relay import retry
 from relay.errors import DeliveryError
 from relay.message import ABSENT, Absent, Receipt, Server
 from relay.store.doubts import UNKNOWN, Decision, Doubt, State
+from relay.store.schema import SUSPECT_CRASHES
 
 # Look-ups on end that must find nothing before a message is sent again.
 ABSENCES = 2
 # Where nothing can be looked up for so long, losing the message is worse than a second copy.
 BLIND_SECONDS = 6 * 3600.0
-# A message with so many crashes is tried in a call of its own; with one more, no more.
-ALONE_AFTER = 3
 
 TWICE = "may be delivered twice"
 
@@ -96,7 +95,8 @@ def _again(
     doubt: Doubt, server: Server, words: str, now: float, *before: tuple[str, str]
 ) -> Decision:
     """Queue a message again, unless it is what breaks us or was given time enough."""
-    if doubt.crashes > ALONE_AFTER:
+    # With so many it was tried while nothing else was: it is this message, and no other.
+    if doubt.crashes > SUSPECT_CRASHES:
         broke = ("quarantined", f"sending it failed badly {doubt.crashes} times")
         return _decision(doubt, "quarantined", now, (*before, broke))
     if doubt.maybe_twice and retry.too_old(now, doubt.since, server.max_age):

@@ -22,14 +22,19 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 
 from relay.store.outbox import Claimed
-from relay.store.schema import IS_NEW, IS_POSTED, IS_RETRIED, IS_SUSPECT, messages
+from relay.store.schema import (
+    IS_NEW,
+    IS_POSTED,
+    IS_RETRIED,
+    IS_SUSPECT,
+    SUSPECT_CRASHES,
+    messages,
+)
 
 # The most messages that one claim takes.
 MAX_CLAIM = 1000
 # The most bytes of documents in one call: providers take 50 MB, and what we send is longer.
 MAX_BYTES = 40 * 2**20
-# A message that so many daemons died of is sent while nothing else is.
-SUSPECT_CRASHES = 3
 
 
 _NAMES = (

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    and_,
     bindparam,
     case,
     func,
@@ -47,10 +48,14 @@ State = Literal["in_doubt", "sent", "queued", "scheduled", "held", "quarantined"
 
 
 class Interruption(NamedTuple):
-    """Attempts that will not be heard of again; `settle`: seconds to the first look, by server."""
+    """Attempts that will not be heard of again.
+
+    settle: seconds to the first look, by server; otherwise: those of any other server.
+    """
 
     now: float
     settle: Mapping[str, float]
+    otherwise: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +100,18 @@ class Decision:
 
 def interrupted(connection: Connection, batch: Sequence[Interruption]) -> list[int]:
     """Put in doubt whatever a daemon that is gone left `sending`, and count it."""
-    words = "the daemon stopped while it was being sent"
+    event = ("interrupted", "the daemon stopped while it was being sent")
     crashed = {"crashes": messages.c.crashes + 1}
-    return [
-        _lost(connection, one, ("interrupted", words), messages.c.state == "sending", crashed)
-        for one in batch
-    ]
+    sending = and_(IS_UNDECIDED, messages.c.state == "sending")
+    return [put_in_doubt(connection, sending, one, event, crashed) for one in batch]
 
 
 def lapsed(connection: Connection, batch: Sequence[Interruption]) -> list[int]:
     """Put in doubt what is `sending` beyond the end of its claim, and count it."""
-    words = "its attempt ended without a word"
+    event = ("interrupted", "its attempt ended without a word")
     return [
-        _lost(connection, one, ("interrupted", words), _has_lapsed(one.now), {}) for one in batch
+        put_in_doubt(connection, and_(IS_UNDECIDED, _has_lapsed(one.now)), one, event)
+        for one in batch
     ]
 
 
@@ -121,30 +125,33 @@ def _has_lapsed(now: float) -> ColumnElement[bool]:
     return (messages.c.state == "sending") & (messages.c.due_at <= now)
 
 
-def _lost(
+def put_in_doubt(
     connection: Connection,
+    which: ColumnElement[bool],
     interruption: Interruption,
     event: tuple[str, str],
-    which: ColumnElement[bool],
-    changes: Mapping[str, Any],
+    changes: Mapping[str, Any] | None = None,
 ) -> int:
-    now, settle = interruption
+    """Put messages in doubt, each with an event of this kind and words; count them.
+
+    changes: what else changes of their rows.
+    """
+    now, settle, otherwise = interruption
     kind, words = event
-    lost = select(messages.c.id, literal(now), literal(kind), literal(words))
-    names = ["message", "at", "kind", "words"]
-    connection.execute(insert(events).from_select(names, lost.where(IS_UNDECIDED, which)))
+    lost = select(messages.c.id, literal(now), literal(kind), literal(words)).where(which)
+    connection.execute(insert(events).from_select(["message", "at", "kind", "words"], lost))
     waits = [(messages.c.server == server, seconds) for server, seconds in settle.items()]
     values = {
         "state": "in_doubt",
-        "due_at": now + (case(*waits, else_=0.0) if waits else 0.0),
+        "due_at": now + (case(*waits, else_=otherwise) if waits else otherwise),
         # Whoever had claimed it has lost it: a late outcome changes nothing any more.
         "fence": messages.c.fence + 1,
         "looks": 0,
         "absences": 0,
         "words": words,
-        **changes,
+        **(changes or {}),
     }
-    return connection.execute(update(messages).where(IS_UNDECIDED, which).values(values)).rowcount
+    return connection.execute(update(messages).where(which).values(values)).rowcount
 
 
 def due(

@@ -46,7 +46,7 @@ def mailbox(connection: Connection, below: str | None, limit: int, words: str = 
         .order_by(messages.c.id.desc())
     )
     if not words:
-        return _page(connection, listed, below, limit)
+        return paged(connection, listed, below, limit)
     end = _below(select(messages.c.id).where(IN_MAILBOX), below)
     end = end.order_by(messages.c.id.desc()).offset(SEARCH_SPAN).limit(1)
     oldest = connection.execute(end).scalar()
@@ -56,7 +56,7 @@ def mailbox(connection: Connection, below: str | None, limit: int, words: str = 
         column.icontains(words, autoescape=True)
         for column in (contents.c.recipients, contents.c.subject)
     ]
-    page = _page(connection, listed.where(or_(*matches)), below, limit)
+    page = paged(connection, listed.where(or_(*matches)), below, limit)
     return page if page.below is not None else Page(page.rows, oldest)
 
 
@@ -70,25 +70,18 @@ def in_mailbox(connection: Connection, id: str) -> str | None:
     return connection.execute(query).scalar()
 
 
-def unsent(connection: Connection, below: str | None, limit: int, state: str | None = None) -> Page:
-    """List what was not sent: queued, sending, in doubt, failed, expired."""
-    listed = select(messages).where(IS_UNSENT).order_by(messages.c.id.desc())
-    if state is not None:
-        listed = listed.where(messages.c.state == state)
-    return _page(connection, listed, below, limit)
-
-
 def screened(connection: Connection, below: str | None, limit: int) -> Page:
     """List the submissions that were kept back as a robot's."""
     listed = select(messages).where(IS_SCREENED).order_by(messages.c.id.desc())
-    return _page(connection, listed, below, limit)
+    return paged(connection, listed, below, limit)
 
 
 def _below(query: Select[Any], below: str | None) -> Select[Any]:
     return query if below is None else query.where(messages.c.id < below)
 
 
-def _page(connection: Connection, query: Select[Any], below: str | None, limit: int) -> Page:
+def paged(connection: Connection, query: Select[Any], below: str | None, limit: int) -> Page:
+    """Give a page of messages that a query gives newest first."""
     rows = connection.execute(_below(query, below).limit(limit + 1)).all()
     more = len(rows) > limit
     return Page(rows[:limit], rows[limit - 1].id if more else None)

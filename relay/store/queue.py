@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, select
 
-from relay.store.listing import Page
+from relay.store.listing import Page, paged
 from relay.store.operations import is_dismissed
 from relay.store.schema import IS_NEW, IS_RETRIED, IS_UNSENT, ledger, messages
 
@@ -38,11 +38,7 @@ class Selection(NamedTuple):
 
 def page(connection: Connection, selection: Selection, below: str | None, limit: int) -> Page:
     """List what was not sent, newest first, below an id."""
-    query = _selected(select(messages), selection)
-    if below is not None:
-        query = query.where(messages.c.id < below)
-    rows = connection.execute(query.limit(limit + 1)).all()
-    return Page(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+    return paged(connection, _selected(select(messages), selection), below, limit)
 
 
 def ids(connection: Connection, selection: Selection) -> Iterator[Sequence[str]]:

@@ -8,27 +8,20 @@ The database that was there is moved aside, never deleted.
 import os
 import shutil
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select
 
 from relay.store import backup, paused
 from relay.store.backup import BESIDE, DATABASE, BackupError, Progress
 from relay.store.database import Store
-from relay.store.schema import events, messages, tokens
+from relay.store.doubts import Interruption, put_in_doubt
+from relay.store.schema import messages, tokens
 
 WORDS = "put back from a backup: it may have been sent since"
-
-
-class Restoration(NamedTuple):
-    """When a backup is put back; `settle`: seconds until a look-up, by server, and of others."""
-
-    now: float
-    settle: Mapping[str, float]
-    otherwise: float
 
 
 class Restored(NamedTuple):
@@ -57,31 +50,17 @@ class Report(NamedTuple):
     newer: int | None
 
 
-def doubt(connection: Connection, batch: Sequence[Restoration]) -> list[Restored]:
+def doubt(connection: Connection, batch: Sequence[Interruption]) -> list[Restored]:
     """Put in doubt what waited in a backup, and drop its unspent tokens."""
     return [_doubt(connection, one) for one in batch]
 
 
-def _doubt(connection: Connection, restoration: Restoration) -> Restored:
-    now, settle, otherwise = restoration
+def _doubt(connection: Connection, interruption: Interruption) -> Restored:
     waited = or_(
         messages.c.state.in_(("queued", "sending", "in_doubt")),
-        (messages.c.state == "scheduled") & (messages.c.due_at <= now),
+        and_(messages.c.state == "scheduled", messages.c.due_at <= interruption.now),
     )
-    lost = select(messages.c.id, literal(now), literal("restored"), literal(WORDS)).where(waited)
-    connection.execute(insert(events).from_select(["message", "at", "kind", "words"], lost))
-    seconds = case(
-        *((messages.c.server == server, wait) for server, wait in settle.items()), else_=otherwise
-    )
-    values = {
-        "state": "in_doubt",
-        "due_at": now + seconds,
-        "fence": messages.c.fence + 1,
-        "looks": 0,
-        "absences": 0,
-        "words": WORDS,
-    }
-    doubted = connection.execute(update(messages).where(waited).values(values)).rowcount
+    doubted = put_in_doubt(connection, waited, interruption, ("restored", WORDS))
     dropped = connection.execute(delete(tokens).where(tokens.c.message.is_(None))).rowcount
     query = select(func.count()).where(messages.c.state == "scheduled")
     newest = connection.execute(select(func.max(messages.c.id))).scalar() or ""
@@ -93,7 +72,7 @@ def restore(
     source: Path,
     database: Path,
     data: Path,
-    restoration: Restoration,
+    interruption: Interruption,
     *,
     aside: str,
     progress: Progress = lambda *_: None,
@@ -110,7 +89,7 @@ def restore(
     ready.mkdir(mode=0o700)
     try:
         backup.copy(source / DATABASE, ready / DATABASE, progress)
-        rows = _prepared(ready, restoration)
+        rows = _prepared(ready, interruption)
         newer = _newer(database, rows.newest)
         kept = _move_aside(database, data, database.with_name(aside))
         for name in BESIDE:
@@ -129,7 +108,7 @@ def restore(
     return Report(rows, kept, newer)
 
 
-def _prepared(ready: Path, restoration: Restoration) -> Restored:
+def _prepared(ready: Path, interruption: Interruption) -> Restored:
     """Bring the copy of a backup up to date, and put in doubt what waited."""
     with closing(backup.opened(ready / DATABASE)) as connection:
         query = "SELECT 1 FROM sqlite_master WHERE name IN ('messages', 'alembic_version')"
@@ -138,7 +117,7 @@ def _prepared(ready: Path, restoration: Restoration) -> Restored:
     store = Store(f"sqlite:///{ready / DATABASE}", ready)
     store.open()
     try:
-        [rows] = store.write_now(doubt, [restoration])
+        [rows] = store.write_now(doubt, [interruption])
     finally:
         store.close()
     # Closed, it is one file again: only what is in it takes the database's place.

@@ -22,6 +22,8 @@ from sqlalchemy import (
     text,
 )
 
+from relay.tables import FINAL_STATES
+
 metadata = MetaData()
 
 # The conditions of the partial indexes. A query that means one must use the same text: SQLite
@@ -30,12 +32,14 @@ IS_NEW = text("messages.state IN ('queued', 'scheduled') AND messages.tries = 0"
 IS_RETRIED = text("messages.state IN ('queued', 'scheduled') AND messages.tries > 0")
 # Of new ones, those that were not scheduled: no index of its own.
 IS_POSTED = text("messages.state = 'queued'")
-IS_SUSPECT = text("messages.state IN ('queued', 'scheduled') AND messages.crashes >= 3")
-IS_UNDECIDED = text("messages.state IN ('sending', 'in_doubt')")
-IS_KEPT = text(
-    "messages.cleared_at IS NULL AND messages.state IN"
-    " ('sent', 'failed', 'expired', 'cancelled', 'suppressed', 'quarantined', 'screened')"
+# A message that so many daemons died of is sent while nothing else is.
+SUSPECT_CRASHES = 3
+IS_SUSPECT = text(
+    f"messages.state IN ('queued', 'scheduled') AND messages.crashes >= {SUSPECT_CRASHES}"
 )
+IS_UNDECIDED = text("messages.state IN ('sending', 'in_doubt')")
+# A tuple of names reads as SQL writes a list.
+IS_KEPT = text(f"messages.cleared_at IS NULL AND messages.state IN {FINAL_STATES}")
 IS_UNSENT = text("messages.state NOT IN ('sent', 'screened')")
 IS_SCREENED = text("messages.state = 'screened'")
 IS_ACCEPTED = text("messages.state != 'screened'")
