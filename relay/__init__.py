@@ -6,6 +6,7 @@ hooks there are. A plugin imports from here, and the libraries it is about, and 
 
 from relay.addresses import Address
 from relay.batches import Parcel, in_calls
+from relay.callback import Callback, ProviderEvent, Reply
 from relay.deadlines import call_json, post_json
 from relay.errors import (
     AuthenticationFailed,
@@ -58,6 +59,7 @@ __all__ = [
     "Address",
     "Attachment",
     "AuthenticationFailed",
+    "Callback",
     "Claim",
     "ConfigurationError",
     "Decoy",
@@ -78,7 +80,9 @@ __all__ = [
     "MessageBroken",
     "NotOffered",
     "Parcel",
+    "ProviderEvent",
     "Receipt",
+    "Reply",
     "Secret",
     "SecretReference",
     "Server",

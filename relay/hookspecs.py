@@ -14,6 +14,7 @@ import pluggy
 from marshmallow import Schema
 from marshmallow.fields import Field
 
+from relay.callback import Callback, ProviderEvent, Reply
 from relay.errors import DeliveryError, SubmissionError
 from relay.message import (
     Absent,
@@ -111,6 +112,14 @@ def find(message: Message, server: Server) -> Receipt | Absent | None:
     """
 
 
+@hookspec(firstresult=True)
+def receive(callback: Callback, server: Server) -> Reply | Sequence[ProviderEvent] | None:
+    """Read what the provider told by a webhook: an answer that came in as mail, or events.
+
+    Loop. The first plugin that knows the kind of callback wins; None from all is logged.
+    """
+
+
 @hookspec
 def accepted(message: Message, server: Server) -> None:
     """Observe that a message was stored. Loop."""
@@ -144,3 +153,13 @@ def failed(message: Message, error: DeliveryError, server: Server) -> None:
 @hookspec
 def expired(message: Message, error: DeliveryError, server: Server) -> None:
     """Observe that a message grew too old without being sent. Loop."""
+
+
+@hookspec
+def quarantined(message: Message, error: DeliveryError, server: Server) -> None:
+    """Observe that a message was set aside, because our own code fails at it. Loop."""
+
+
+@hookspec
+def bounced(event: ProviderEvent, server: Server) -> None:
+    """Observe that a message came back for good, or that its recipient complained. Loop."""

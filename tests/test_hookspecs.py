@@ -21,12 +21,15 @@ DECIDING = {
     "compose",
     "deliver",
     "find",
+    "receive",
 }
 
 
 def test_the_hooks_are_those_of_the_design_in_the_order_of_calls() -> None:
-    deciding = "settings schema account authenticate check_token screen compose deliver find"
-    observing = "accepted screened refused sent deferred failed expired"
+    deciding = (
+        "settings schema account authenticate check_token screen compose deliver find receive"
+    )
+    observing = "accepted screened refused sent deferred failed expired quarantined bounced"
     assert f"{deciding} {observing}".split() == NAMES
 
 

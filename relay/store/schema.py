@@ -171,6 +171,88 @@ idempotency = Table(
     Index("idempotency_expires", "expires_at"),
 )
 
+# Addresses that a provider reported as dead or unwilling: nothing is sent to them. `server` is the
+# group whose provider said so, `address` in lower case.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("server", String(100), primary_key=True),
+    Column("address", String(320), primary_key=True),
+    # bounced, complained, unsubscribed, or manual
+    Column("reason", String(20), nullable=False),
+    Column("since", Float, nullable=False),
+    # The message it was learned from, and the provider's words.
+    Column("message", String(36)),
+    Column("words", String(500), nullable=False, server_default=""),
+)
+
+# Callbacks of providers that were taken: one that comes again changes nothing.
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("at", Float, nullable=False),
+    Index("callbacks_at", "at"),
+)
+
+# Recipients of a message whose fate differs from their message's: taken, or refused for good.
+recipients = Table(
+    "recipients",
+    metadata,
+    Column("message", String(36), primary_key=True),
+    Column("address", String(320), primary_key=True),
+    Column("state", String(12), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("words", String(500), nullable=False, server_default=""),
+)
+
+# Addresses that an office answers to, and the writer whom each stands for.
+reply_addresses = Table(
+    "reply_addresses",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("message", String(36), nullable=False),
+    Column("server", String(100), nullable=False),
+    # The writer as a header has it: name and address.
+    Column("writer", Text, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    # How many answers were passed on in the hour that began at `hour_at`.
+    Column("hour_at", Float, nullable=False, server_default="0"),
+    Column("replies", Integer, nullable=False, server_default="0"),
+    Index("reply_addresses_expires", "expires_at"),
+    Index("reply_addresses_message", "message"),
+)
+
+# What a writer is told about a message: stored with it, sent when its fate is known.
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("message", String(36), primary_key=True),
+    Column("server", String(100), nullable=False),
+    Column("address", String(320), nullable=False),
+    Column("reference", String(20), nullable=False, unique=True),
+    Column("created_at", Float, nullable=False),
+    # When the writer was told, or it was decided not to; and the message that does it.
+    Column("done_at", Float),
+    Column("receipt", String(36)),
+    Index("receipts_open", "created_at", sqlite_where=text("done_at IS NULL")),
+    Index("receipts_address", "address", "created_at"),
+)
+
+# What an operator is to be told, by what it is about: once at first, then together.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("since", Float, nullable=False),
+    Column("last_at", Float, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("words", Text, nullable=False),
+    # When the operator was told, and how often it had happened then.
+    Column("told_at", Float),
+    Column("told_count", Integer, nullable=False, server_default="0"),
+)
+
 # Servers that an operator paused.
 paused = Table(
     "paused",
