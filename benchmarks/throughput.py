@@ -1,9 +1,11 @@
 """Submissions per second while the provider takes 100 ms a call, every one answered "Message sent".
 
-Three are measured in turn, several times, under the same load from another process:
+Four are measured in turn, several times, under the same load from another process:
 
 - bare: a Tornado handler that parses the JSON, waits 100 ms and answers.
 - flask: benchmarks/flask_app.py under gunicorn: one call to the provider a message, nothing stored.
+  It has as many processes as gunicorn's documentation advises, 2 for each core and one more.
+- threads: the same with a thread for every caller.
 - relay: the daemon, durable (synchronous=FULL), delivering to the same provider in batches.
 
 Run it from the project's root: .venv/bin/python -m benchmarks.throughput
@@ -11,10 +13,11 @@ Run it from the project's root: .venv/bin/python -m benchmarks.throughput
 
 import asyncio
 import json
+import os
 import platform
 import statistics
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import click
 
@@ -22,6 +25,8 @@ from benchmarks import serving
 from benchmarks.load import load
 
 PROVIDER_SECONDS = 0.1
+# https://docs.gunicorn.org/en/stable/design.html, "How Many Workers?"
+ADVISED_WORKERS = 2 * (os.cpu_count() or 1) + 1
 # Two processes for two cores, and together a thread for each of 512 callers.
 FLASK_WORKERS, FLASK_THREADS = 2, 256
 
@@ -33,12 +38,16 @@ def _bare() -> Iterator[tuple[int, bytes]]:
 
 
 @contextmanager
-def _flask() -> Iterator[tuple[int, bytes]]:
+def _flask(workers: int = ADVISED_WORKERS, threads: int = 1) -> Iterator[tuple[int, bytes]]:
     with (
         serving.provider(PROVIDER_SECONDS) as provider,
-        serving.flask(provider, FLASK_WORKERS, FLASK_THREADS) as served,
+        serving.flask(provider, workers, threads) as served,
     ):
         yield served
+
+
+def _threads() -> AbstractContextManager[tuple[int, bytes]]:
+    return _flask(FLASK_WORKERS, FLASK_THREADS)
 
 
 @contextmanager
@@ -47,7 +56,7 @@ def _relay() -> Iterator[tuple[int, bytes]]:
         yield served
 
 
-MEASURED = {"bare": _bare, "flask": _flask, "relay": _relay}
+MEASURED = {"bare": _bare, "flask": _flask, "threads": _threads, "relay": _relay}
 
 
 @click.command()
@@ -65,14 +74,16 @@ def main(callers: int, seconds: float, rounds: int) -> None:
             if words != {"Message sent"}:
                 raise click.ClickException(f"{name} answered {dict(answers)}")
             rates[name].append(rate)
-            click.echo(f"{name:6} {rate:8.0f} requests/s")
+            click.echo(f"{name:7} {rate:8.0f} requests/s")
     median = {name: statistics.median(values) for name, values in rates.items()}
     click.echo(
         f"\n{callers} callers, {rounds} rounds of {seconds:g} s, Python {platform.python_version()}"
-        f"\nrelay {median['relay']:.0f}/s: {median['relay'] / median['bare']:.2f} of bare"
-        f" ({median['bare']:.0f}/s), {median['relay'] / median['flask']:.2f} times flask"
-        f" ({median['flask']:.0f}/s)"
     )
+    for name in ("bare", "flask", "threads"):
+        ratio = median["relay"] / median[name]
+        click.echo(
+            f"relay {median['relay']:.0f}/s: {ratio:.2f} times {name} ({median[name]:.0f}/s)"
+        )
 
 
 if __name__ == "__main__":

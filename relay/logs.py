@@ -38,8 +38,12 @@ def configure(style: str = "auto") -> None:
 
 
 def _render_json(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    # ASCII only, so that nothing in a value can forge a line.
-    return json.dumps(event, ensure_ascii=True, default=str)
+    return _encode(event)
+
+
+# Made once: json.dumps would make one for every line. ASCII only, so that nothing in a value can
+# forge a line.
+_encode = json.JSONEncoder(ensure_ascii=True, default=str).encode
 
 
 class _Bridge(logging.Handler):

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
+from relay.timeouts import Timeouts
+
 Result = Literal["sent", "queued", "failed"]
 
 
@@ -33,6 +35,7 @@ class Watches:
 
     def __init__(self) -> None:
         self._watches: dict[str, _Watch] = {}
+        self._timeouts = Timeouts()
 
     def open(self, id: str) -> None:
         """Begin to watch a message, before it is stored: its outcome may come at once."""
@@ -45,7 +48,7 @@ class Watches:
     async def wait(self, id: str, seconds: float) -> Outcome:
         """Give the outcome of the first attempt, or `queued` when it takes longer than this."""
         watch = self._watches[id]
-        timer = asyncio.get_running_loop().call_later(seconds, watch.give_up)
+        timer = self._timeouts.start(seconds, watch.give_up)
         try:
             return await watch.future
         finally:

@@ -84,6 +84,15 @@ class Store:
             self._lock.close()
 
     @property
+    def is_broken(self) -> bool:
+        """Whether the disk failed to say what it holds: nothing is written any more."""
+        return self._writer.is_broken
+
+    def when_broken(self, call: Callable[[], None]) -> None:
+        """Call on the event loop when the disk has failed so."""
+        self._writer.when_broken = call
+
+    @property
     def stalled(self) -> float:
         """The seconds for which the writer has been busy with its present transaction."""
         return self._writer.stalled

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, bindparam, insert, update
 
 from relay.store.schema import ledger
 from relay.times import utc
@@ -26,14 +26,24 @@ def record(connection: Connection, entries: Iterable[Entry]) -> None:
     """Count messages as accepted, or as screened, on the day (UTC) on which they came in."""
     counts = Counter((one.server, day(one.created_at), one.screened) for one in entries)
     for (server, on, screened), count in counts.items():
-        column = ledger.c.screened if screened else ledger.c.accepted
-        mine = (ledger.c.server == server, ledger.c.day == on)
-        changed = connection.execute(
-            update(ledger).where(*mine).values({column.name: column + count})
-        )
-        if not changed.rowcount:
-            values = {"accepted": 0, "screened": 0, column.name: count}
-            connection.execute(insert(ledger).values(server=server, day=on, **values))
+        counted = {"accepted": 0, "screened": 0, "screened" if screened else "accepted": count}
+        more = {f"more_{name}": number for name, number in counted.items()}
+        if not connection.execute(_COUNT, {"of": server, "on": on, **more}).rowcount:
+            connection.execute(insert(ledger), {"server": server, "day": on, **counted})
+
+
+def release(connection: Connection, server: str, created_at: float) -> None:
+    """Count a screened submission as released, besides as accepted: it is screened no more."""
+    counted = {"screened": ledger.c.screened - 1, "released": ledger.c.released + 1}
+    mine = (ledger.c.server == server, ledger.c.day == day(created_at))
+    connection.execute(update(ledger).where(*mine).values(counted))
+
+
+_COUNT = (
+    update(ledger)
+    .where(ledger.c.server == bindparam("of"), ledger.c.day == bindparam("on"))
+    .values({name: ledger.c[name] + bindparam(f"more_{name}") for name in ("accepted", "screened")})
+)
 
 
 def day(seconds: float) -> str:

@@ -7,6 +7,7 @@ batch it can insert a hundred rows with one statement, which is what makes a gro
 
 import asyncio
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ Operation = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 # More than this in one transaction makes the first of it wait for nothing.
 MAX_GROUP = 1000
 RETRY_AFTER_SECONDS = 5
+# The disk did not say that it holds what was written, and asked again it would say so without
+# holding it: nobody knows any more what is stored.
+LOST_SYNCS = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
 
 
 class _Unit(NamedTuple):
@@ -31,13 +35,19 @@ class _Unit(NamedTuple):
 
 
 class Writer:
-    """Owns the writing connection; started by `start`, ended by `stop` after all that waits."""
+    """Owns the writing connection; started by `start`, ended by `stop` after all that waits.
+
+    `is_broken` once a sync has failed: then nothing is written any more, and `when_broken` is
+    called on the loop.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiting: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._begun_at: float | None = None
+        self.is_broken = False
+        self.when_broken: Callable[[], None] = lambda: None
 
     @property
     def stalled(self) -> float:
@@ -66,12 +76,14 @@ class Writer:
         with self._engine.connect() as connection:
             while group := self._next_group():
                 self._begun_at = time.monotonic()
-                results = _commit(connection, group)
+                results = self._commit(connection, group)
                 self._begun_at = None
                 # One hand-over to the loop for the whole group.
                 loop = group[0].future.get_loop()
                 if not loop.is_closed():
                     loop.call_soon_threadsafe(_resolve, group, results)
+                    if self.is_broken:
+                        loop.call_soon_threadsafe(self.when_broken)
 
     def _next_group(self) -> list[_Unit]:
         """Wait for a unit and take all others that wait; an empty group ends the thread."""
@@ -86,18 +98,24 @@ class Writer:
             self._waiting.put(None)  # the end comes after this last group
         return group
 
+    def _commit(self, connection: Connection, group: Sequence[_Unit]) -> list[Any]:
+        if self.is_broken:
+            return [Unavailable(RETRY_AFTER_SECONDS, reason="store")] * len(group)
+        try:
+            return _run_all(connection, group)
+        except Exception as error:  # noqa: BLE001 - it becomes the result of whoever caused it
+            if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
+                self.is_broken = _is_lost_sync(error)
+                # The disk or the file: trying again one by one would only fail as often.
+                return [unavailable(error)] * len(group)
+            if len(group) == 1:
+                return [error]
+        # One unit spoilt the transaction: each gets one of its own, and only the culprit fails.
+        return [result for unit in group for result in self._commit(connection, [unit])]
 
-def _commit(connection: Connection, group: Sequence[_Unit]) -> list[Any]:
-    try:
-        return _run_all(connection, group)
-    except Exception as error:  # noqa: BLE001 - it becomes the result of whoever caused it
-        if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
-            # The disk or the file: trying again one by one would only fail as often.
-            return [unavailable(error)] * len(group)
-        if len(group) == 1:
-            return [error]
-    # One unit spoilt the transaction: each gets one of its own, so that only the culprit fails.
-    return [result for unit in group for result in _commit(connection, [unit])]
+
+def _is_lost_sync(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", None) in LOST_SYNCS
 
 
 def _run_all(connection: Connection, group: Sequence[_Unit]) -> list[Any]:
