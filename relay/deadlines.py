@@ -6,8 +6,6 @@ of the request was written: before that nothing can have been sent; after it, no
 an answer is read.
 """
 
-import io
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -20,6 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError as _UrllibError
 
 from relay.errors import DeliveryDeferred, DeliveryInDoubt
+from relay.sockets import Clock, TimedSocket
 
 # A connection kept open for longer may have been closed at the other end, which looks like a lost
 # answer; a new one costs a handshake.
@@ -41,70 +40,26 @@ class Answer(NamedTuple):
         return float(seconds) if seconds.isascii() and seconds.isdecimal() else None
 
 
-class _Clock(threading.local):
-    """What this thread's call may still take, whether it wrote anything, and its session."""
+class _Clock(Clock, threading.local):
+    """What this thread's call may still take, and its session."""
 
-    ends = 0.0
-    wrote = False
     idle_since = 0.0
     session: requests.Session | None = None
-
-    def left(self) -> float:
-        left = self.ends - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        return left
 
 
 _clock = _Clock()
 
 
-class _Reader(socket.SocketIO):
-    """Reads from a socket within the time that is left."""
-
-    def __init__(self, sock: Any) -> None:
-        super().__init__(sock, "rb")
-        self._timed = sock
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._timed.settimeout(_clock.left())
-        return super().readinto(buffer)
-
-
-class _TimedSocket:
-    """A socket whose reads and writes share one deadline; all else is the socket's own."""
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    def settimeout(self, value: float | None) -> None:
-        """Ignore the time-out of a single operation: the deadline sets it."""
-
-    def sendall(self, data: Any) -> None:
-        self._sock.settimeout(_clock.left())
-        _clock.wrote = True
-        self._sock.sendall(data)
-
-    def makefile(self, mode: str = "rb", *args: Any, **kwargs: Any) -> io.BufferedReader:
-        # As socket.makefile does: where the provider ends the connection, the socket is closed
-        # before its answer was read, and lives on until the reader is closed too.
-        self._sock._io_refs += 1
-        return io.BufferedReader(_Reader(self._sock))
-
-
 class _TimedHTTP(HTTPConnection):
     def connect(self) -> None:
         super().connect()
-        self.sock = _TimedSocket(self.sock)
+        self.sock = TimedSocket(self.sock, _clock)
 
 
 class _TimedHTTPS(HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        self.sock = _TimedSocket(self.sock)
+        self.sock = TimedSocket(self.sock, _clock)
 
 
 class _HTTPPool(HTTPConnectionPool):
@@ -152,7 +107,7 @@ def call_json(
     and DeliveryInDoubt when the answer was lost after that.
     """
     session = _session()
-    _clock.ends, _clock.wrote = time.monotonic() + deadline, False
+    _clock.start(deadline)
     media = {} if content is None else {"Content-Type": "application/json"}
     try:
         with session.request(

@@ -53,18 +53,23 @@ _NOT_IN_A_FILE_NAME = re.compile(
 _AROUND_A_FILE_NAME = re.compile(r"\A[\s.]+|[\s.]+\Z")
 
 
-def as_bytes(message: Message, domain: str = "relay") -> bytes:
+def as_bytes(
+    message: Message, domain: str = "relay", labels: Sequence[tuple[str, str]] = ()
+) -> bytes:
     """Serialise a message; raise ValueError if it does not read back as the headers it was given.
 
     The Message-ID is made of the message's id, so that every attempt has the same one, unless the
     message brings its own with X-PM-KeepID. Bcc is left out, as it is in what recipients get, and
     so are the X-PM- headers, which speak to the provider. A message whose template is not stored
     has its model's subject and parts: what the template would be given.
+
+    labels: further headers, for the mail server.
     """
     message = _with_parts(message)
     root = _content(message)
     try:
         given = [(name, value) for name, value in _headers(message, domain) if value]
+        given += [(name, _encoded(value)) for name, value in labels]
         for name, value in given:
             root[name] = value
         content = root.as_bytes()
@@ -113,12 +118,13 @@ def disposition(kind: str, name: str) -> str:
 
 def _headers(message: Message, domain: str) -> list[tuple[str, str]]:
     given = [(name, value) for name, value in message.headers if not _is_control(name)]
+    to, cc = message.addressed or (message.to, message.cc)
     return [
         ("Message-ID", _kept_id(message) or f"<{message.id}@{domain}>"),
         ("Date", format_datetime(utc(timestamp(message.id)))),
         ("From", _addresses([message.sender])),
-        ("To", _addresses(message.to)),
-        ("Cc", _addresses(message.cc)),
+        ("To", _addresses(to)),
+        ("Cc", _addresses(cc)),
         ("Reply-To", _addresses(message.reply_to)),
         ("Subject", _encoded(message.subject or "")),
         ("X-Relay-Message-Id", message.id),

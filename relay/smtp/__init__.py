@@ -1,0 +1,1 @@
+"""SMTP: mail servers, the dialogue with them, and the messages handed over."""
