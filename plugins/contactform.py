@@ -4,22 +4,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from relay import (
     Address,
     EmailForm,
     Line,
+    Link,
     Message,
     Server,
     as_html,
     hookimpl,
     plain_message,
-    template_file,
+    reference_of,
+    template_files,
     templated,
 )
 
-TEXT, HTML = "contactform.txt", "contactform.html"
+NAME = "contactform"
 
 
 class ContactForm(EmailForm):
@@ -36,12 +38,11 @@ class ContactForm(EmailForm):
 @hookimpl
 def settings() -> Mapping[str, fields.Field]:
     """The installation's own words."""
-    link = validate.URL(schemes={"http", "https"}, require_tld=False)
     return {
         "form_name": fields.String(load_default="the contact form"),
         "reply_line": fields.String(load_default="Please type your reply above this line"),
         "footer": fields.String(load_default=""),
-        "logo_url": fields.String(load_default="", validate=lambda url: url and link(url)),
+        "logo_url": Link(load_default=""),
         "tag": fields.String(load_default="Contact Form"),
     }
 
@@ -49,8 +50,7 @@ def settings() -> Mapping[str, fields.Field]:
 @hookimpl
 def schema(server: Server) -> ContactForm:
     """Take the contact form's fields; read the template files now rather than at the first form."""
-    for file in (TEXT, HTML):
-        template_file(server, file)
+    template_files(server, NAME)
     return ContactForm()
 
 
@@ -65,22 +65,13 @@ def compose(form: Mapping[str, Any], server: Server) -> Message:
         sender=Address(server.sender.email, form["sender"] or server.sender.name),
         reply_to=form["reply_to"] or server.reply_to or named,
         tag=form["tag"] or server.options["tag"],
-        text=_text(message, form, server),
-        html=_html(message, form, server) if form["useHtml"] else None,
     )
-    return templated(message, form, server)
-
-
-def _text(message: Message, form: Mapping[str, Any], server: Server) -> str:
     words = {**_words(form, server), "message": message.text or ""}
-    return template_file(server, TEXT).render(words, escape=False)
-
-
-def _html(message: Message, form: Mapping[str, Any], server: Server) -> str:
-    words = _words(form, server)
-    words["message"] = message.html or as_html(message.text or "")
-    words["footer"] = as_html(words["footer"])
-    return template_file(server, HTML).render(words)
+    markup = None
+    if form["useHtml"]:
+        html = {"message": message.html or as_html(message.text or "")}
+        markup = {**words, **html, "footer": as_html(words["footer"])}
+    return templated(template_files(server, NAME).fill(message, words, markup), form, server)
 
 
 def _words(form: Mapping[str, Any], server: Server) -> dict[str, Any]:
@@ -89,5 +80,6 @@ def _words(form: Mapping[str, Any], server: Server) -> dict[str, Any]:
         **{name: form[name] for name in ("name", "phone", "url", "browser")},
         "from_address": form["from_address"].email,
         "form": server.options["form_name"],
+        "reference": reference_of(form),
         **{name: server.options[name] for name in ("reply_line", "footer", "logo_url")},
     }

@@ -3,12 +3,61 @@
 A file stands in `templates/` of the installation or, if it is not there, beside the plugins.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+from marshmallow import ValidationError, fields
+
+from relay.checking import nearest
 from relay.errors import ConfigurationError, TemplateSyntaxError
-from relay.message import Server
+from relay.message import Message, Server
 from relay.mustachio import Template, parse
+from relay.text import as_html
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A mail's words: the template file of its text part, and that of its HTML part if any."""
+
+    text: Template
+    html: Template | None = None
+
+    def fill(
+        self, message: Message, words: Mapping[str, Any], markup: Mapping[str, Any] | None
+    ) -> Message:
+        """Give the message with its parts filled in.
+
+        words: what the text part's file may use. markup: the same for the HTML part, where
+        `{{name}}` is escaped and `{{{name}}}` is not; None is no HTML part.
+        """
+        plain = self.text.render(words, escape=False)
+        if markup is None:
+            return replace(message, text=plain, html=None)
+        html = self.html.render(markup) if self.html else as_html(plain)
+        return replace(message, text=plain, html=html)
+
+
+class Pattern(fields.Field[Template]):
+    """A setting that is a template of one line, such as `subject = "Permit {{permit}}"`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Template:
+        if not isinstance(value, str):
+            raise ValidationError("Not a valid string.")
+        try:
+            return parse(value)
+        except TemplateSyntaxError as error:
+            raise ValidationError(str(error)) from None
+
+
+def template_files(server: Server, name: str) -> Wording:
+    """Give the template files NAME.txt and, where there is one, NAME.html of this server.
+
+    As `template_file`: call it in `schema` too, so that a mistake is told at startup.
+    """
+    return _wording(server.templates, name)
 
 
 def template_file(server: Server, name: str) -> Template:
@@ -21,12 +70,21 @@ def template_file(server: Server, name: str) -> Template:
 
 
 @lru_cache(maxsize=256)
+def _wording(folders: tuple[str, ...], name: str) -> Wording:
+    markup = f"{name}.html"
+    has_markup = any((Path(folder) / markup).is_file() for folder in folders)
+    return Wording(_read(folders, f"{name}.txt"), _read(folders, markup) if has_markup else None)
+
+
+@lru_cache(maxsize=256)
 def _read(folders: tuple[str, ...], name: str) -> Template:
     for folder in folders:
         path = Path(folder) / name
         if path.is_file():
             return _parse(path)
-    raise ConfigurationError(f"template file {name} is in none of: {', '.join(folders)}")
+    there = [path.name for folder in folders for path in Path(folder).glob("*.*")]
+    words = f"template file {name} is in none of: {', '.join(folders)}"
+    raise ConfigurationError(words + nearest(name, there))
 
 
 def _parse(path: Path) -> Template:
@@ -42,4 +100,5 @@ def _parse(path: Path) -> Template:
 
 def forget() -> None:
     """Read every file again when it is next asked for."""
+    _wording.cache_clear()
     _read.cache_clear()

@@ -7,14 +7,13 @@ from typing import Any
 
 import click
 
-from relay.chain import Chain
 from relay.commands.opened import built
-from relay.composition import validate
-from relay.errors import ConfigurationError, RelayError, SubmissionError
+from relay.composition import NoMessage
+from relay.errors import AuthenticationFailed, ConfigurationError, SubmissionError
 from relay.forms import ALIASES, CONTROL_FIELDS, Form
-from relay.message import Message, Submission, freeze
-from relay.policy import check_policy
-from relay.web import bodies
+from relay.message import Message
+from relay.rehearsal import Rehearsal, submission_of
+from relay.times import shown
 
 
 @click.command("try")
@@ -32,41 +31,35 @@ def try_form(path: Path, server: str, file: Any, key: str, *, session: bool) -> 
     chain = chains.get(server.lower())
     if chain is None or not chain.takes_forms:
         raise ConfigurationError(f"{read.path.name}: no server {server} takes forms")
-    content = file.read().strip()
-    media = "application/json" if content.startswith(b"{") else bodies.URLENCODED
-    headers = {"authorization": f"token {key}"} if key else {}
     try:
-        body = bodies.parse(media, content)
-        submission = Submission(
-            chain.server.name, freeze(body.fields), session=session, headers=headers
-        )
-        for line in _run(chain, submission):
+        submission = submission_of(chain.server.name, file.read(), key=key, session=session)
+        for line in _run(Rehearsal(chain, submission)):
             click.echo(line)
     except SubmissionError as error:
         raise click.ClickException(f"refused: {error}") from None
 
 
-def _run(chain: Chain, submission: Submission) -> Iterator[str]:
+def _run(rehearsal: Rehearsal) -> Iterator[str]:
+    """Go through the steps; who is not let in sees what would become of the form all the same."""
     try:
-        identity = chain.authenticate(submission)
-        yield f"authenticate  {identity or 'None: refused with 401; --key brings one'}"
-        if identity is not None:
-            claim = chain.check_token(submission, identity)
-            none = "None: refused with 403" if submission.session else "None: no token needed"
-            yield f"check_token   {'a token, to be looked up' if claim else none}"
-    except RelayError as error:
-        yield f"refused       {error} ({getattr(error, 'reason', '')})"
-    decoy = chain.screen(submission)
+        identity, claim = rehearsal.admit()
+        yield f"authenticate  {identity}"
+        yield f"check_token   {'a token, to be looked up' if claim else 'None: no token needed'}"
+    except AuthenticationFailed as error:
+        hint = "; --key brings one" if error.reason == "no_header" else ""
+        yield f"authenticate  None: refused with 401 ({error.reason}{hint})"
+    except SubmissionError as error:
+        yield f"check_token   refused: {error} ({error.reason})"
+    decoy = rehearsal.screen()
     yield f"screen        {f'a robot: {decoy.reason}' if decoy else 'None: passes'}"
-    form = validate(chain, submission.fields)
-    yield f"schema        {type(chain.schema).__name__}: in order"
-    message = chain.compose(form)
-    if message is None:
+    try:
+        form, message = rehearsal.compose()
+    except NoMessage:
         yield "compose       None: no plugin makes a message of it, answered 500"
         return
-    check_policy(message, chain.server)
+    yield f"schema        {type(rehearsal.chain.schema).__name__}: in order"
     yield "compose       a message"
-    yield f"unused fields {', '.join(_unused(form, submission.fields)) or 'none'}"
+    yield f"unused fields {', '.join(_unused(form, rehearsal.submission.fields)) or 'none'}"
     yield ""
     yield from _shown(message)
 
@@ -74,7 +67,8 @@ def _run(chain: Chain, submission: Submission) -> Iterator[str]:
 def _unused(form: Mapping[str, Any], submitted: Mapping[str, Any]) -> list[str]:
     """Name the submitted fields that neither the mapping nor the chain before it read."""
     used = form.used if isinstance(form, Form) else set(form)
-    unread = [name for name in submitted if ALIASES.get(name, name) not in used]
+    aliases = form.aliases if isinstance(form, Form) else ALIASES
+    unread = [name for name in submitted if aliases.get(name, name) not in used]
     return sorted(set(unread) - used - CONTROL_FIELDS)
 
 
@@ -91,6 +85,8 @@ def _shown(message: Message) -> Iterator[str]:
     for name, value in (("Subject", message.subject), ("Tag", message.tag)):
         if value:
             yield f"{name}: {value}"
+    if message.send_at is not None:
+        yield f"To be sent: {shown(message.send_at)}"
     yield from (f"{name}: {value}" for name, value in message.headers)
     if message.template is not None:
         yield f"Template: {message.template}"

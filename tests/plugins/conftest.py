@@ -13,8 +13,10 @@ from relay import composition, plugins
 from relay.chain import Chain
 from relay.message import Message, Submission, freeze
 from relay.settings import Settings
+from relay.testing import form_server  # noqa: F401 - a fixture
 from relay.web import bodies
 
+EXAMPLES = (Path(__file__).parents[2] / "examples" / "settings.toml").read_text(encoding="utf-8")
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
 KEYS = """

@@ -13,7 +13,7 @@ from relay import composition
 from relay.addresses import Address
 from relay.chain import Chain
 from relay.errors import ConfigurationError, InvalidSubmission
-from relay.message import Message, Submission
+from relay.message import File, Message, Submission
 from tests.plugins.conftest import CONTACTFORM
 
 Compose = Callable[..., Message]
@@ -263,7 +263,7 @@ def test_what_is_wrong_is_refused_by_name(
 
 
 def test_a_file_is_refused_by_its_field(chain: Callable[..., Chain]) -> None:
-    submission = Submission("contactform", FIELDS, files=("photo",))
+    submission = Submission("contactform", FIELDS, files=(File("photo", "a.png", "", b"x"),))
     with pytest.raises(InvalidSubmission) as raised:
         composition.compose(chain(), submission)
     assert list(raised.value.fields) == ["photo"]

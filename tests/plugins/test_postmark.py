@@ -285,7 +285,7 @@ def test_a_fault_of_the_message_or_its_recipients_is_final(
     postmark: ModuleType, status: int, answer: bytes
 ) -> None:
     outcome = postmark.classify(status, answer)
-    assert type(outcome) is DeliveryFailed
+    assert isinstance(outcome, DeliveryFailed)
     assert outcome.code.startswith(f"{status}/")
 
 

@@ -1,0 +1,67 @@
+"""Metrolist: the link to the listing form, for whoever asked for it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from marshmallow import fields
+
+from relay import (
+    EmailForm,
+    Line,
+    Link,
+    Message,
+    Server,
+    Text,
+    hookimpl,
+    plain_message,
+    template_files,
+    templated,
+    web_link,
+)
+
+NAME = "metrolistinitiationform"
+
+
+class InitiationForm(EmailForm):
+    """The shared fields, and who asked from which page; the message is the link."""
+
+    message = Text(required=True)
+    name = Line(load_default=None, max=200)
+    url = Line(load_default=None, max=2000)
+
+
+@hookimpl
+def settings() -> Mapping[str, fields.Field]:
+    """The installation's own words."""
+    return {
+        "form_name": fields.String(load_default="the Metrolist listing form"),
+        "questions": fields.String(load_default=""),
+        "signature": fields.String(load_default=""),
+        "logo_url": Link(load_default=""),
+    }
+
+
+@hookimpl
+def schema(server: Server) -> InitiationForm:
+    """Take the form's fields; read the template files now rather than at the first form."""
+    template_files(server, NAME)
+    return InitiationForm()
+
+
+@hookimpl
+def compose(form: Mapping[str, Any], server: Server) -> Message:
+    """Write the mail around the link."""
+    message = replace(plain_message(form, server), tag="metrolist form initiation")
+    words = {
+        "message": form["message"].strip(),
+        "link": web_link(form["message"].strip()),
+        "name": form["name"],
+        "requester": ", ".join(address.email for address in message.to),
+        "url": form["url"],
+        "page": web_link(form["url"]),
+        **{name: server.options[name] for name in ("questions", "signature", "logo_url")},
+        "form": server.options["form_name"],
+    }
+    filled = template_files(server, NAME).fill(message, words, words if form["useHtml"] else None)
+    return templated(filled, form, server)

@@ -1,0 +1,1 @@
+"""Forms that are declared in the settings: their fields, and the message they make."""

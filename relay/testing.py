@@ -1,0 +1,145 @@
+"""A pytest plugin for whoever writes form plugins: post to a server, get the message.
+
+    pytest -p relay.testing tests/test_permits.py
+
+Nothing is stored and nothing is sent; no daemon runs.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay import plugins, settings
+from relay.chain import Chain
+from relay.errors import ConfigurationError, SubmissionError
+from relay.message import Key, Message
+from relay.rehearsal import JSON, Rehearsal, submission_of
+from relay.secret import digest
+from relay.store import documents
+from relay.tables import RelayTable
+from relay.web import replies
+
+SETTINGS = "settings.toml"
+# As session_token takes it; there is no store here to look it up in.
+TOKEN = 2**52
+# Variables that override settings; in a test they do not.
+_OVERRIDES = {f"RELAY_{name.upper()}" for name in RelayTable().fields}
+
+
+class Refused(Exception):
+    """What a client would be told: `status`, the reply's `words`, and the log line's `reason`."""
+
+    def __init__(self, error: SubmissionError) -> None:
+        self.status = replies.status(error)
+        self.words = str(error)
+        self.reason = error.reason
+        super().__init__(f"{self.status}: {self.words}")
+
+
+class Screened(Exception):
+    """The submission was taken for a robot's: answered like a message, and kept for review."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormServer:
+    """A server of the settings, as a client meets it."""
+
+    chain: Chain
+    key: str = field(repr=False)
+
+    def post(
+        self,
+        content: Mapping[str, Any] | str | bytes,
+        *,
+        media: str | None = None,
+        session: bool = False,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Message:
+        """Post a form and give the message that would be stored; raise Refused or Screened.
+
+        content: fields, sent as JSON; or a body: JSON or urlencoded, or what `media` says. session:
+        post as a web page does, with a token. key: instead of the right one; "" brings none. Any
+        other exception is a mistake in a plugin, which the daemon answers 500.
+        """
+        if isinstance(content, Mapping):
+            token = {"token_session": TOKEN} if session else {}
+            content, media = json.dumps({**token, **content}), media or JSON
+        body = content.encode() if isinstance(content, str) else content
+        try:
+            submission = submission_of(
+                self.chain.server.name,
+                body,
+                media=media,
+                key=self.key if key is None else key,
+                session=session,
+                headers=headers,
+            )
+            return self._composed(Rehearsal(self.chain, submission))
+        except SubmissionError as error:
+            raise Refused(error) from None
+
+    def _composed(self, rehearsal: Rehearsal) -> Message:
+        rehearsal.admit()
+        decoy = rehearsal.screen()
+        if decoy is not None:
+            raise Screened(decoy.reason)
+        _, message = rehearsal.compose()
+        documents.dump(message)  # what cannot be written down cannot be accepted
+        return message
+
+    def refused(self, content: Mapping[str, Any] | str | bytes, **options: Any) -> Refused:
+        """Post a form that must be refused, and give what the client is told."""
+        try:
+            message = self.post(content, **options)
+        except Refused as refused:
+            return refused
+        raise AssertionError(f"it was taken: {message.subject or message.template}")
+
+
+class _MadeUp(dict[str, str]):
+    """An environment in which every variable that the settings name for a secret is set."""
+
+    def __missing__(self, name: str) -> str:
+        return os.environ.get(name) or secrets.token_urlsafe(32)
+
+    def __contains__(self, name: object) -> bool:
+        return name not in _OVERRIDES
+
+
+@pytest.fixture
+def form_server(request: pytest.FixtureRequest) -> Callable[..., FormServer]:
+    """Give a server of settings.toml by its name: `form_server("permits")`.
+
+    The settings are those in the nearest folder above the test that has some; `plugins/` and
+    `templates/` stand beside them. `form_server("permits", text)` reads a text as if it stood
+    there. Secrets that the environment lacks are made up; `environment` sets some. Raise
+    ConfigurationError, as the daemon would.
+    """
+    folder = _installation(request.path)
+
+    def find(
+        name: str, text: str | None = None, *, environment: Mapping[str, str] | None = None
+    ) -> FormServer:
+        read = settings.load(folder / SETTINGS, _MadeUp(environment or {}), text)
+        secret = secrets.token_urlsafe(32)
+        key = Key("testing", "secret", frozenset({"*"}), (digest(secret.encode()),))
+        chain = plugins.build(read, [*read.keys, key]).get(name.lower())
+        if chain is None or not chain.takes_forms:
+            raise ConfigurationError(f"{SETTINGS}: no server {name} takes forms")
+        return FormServer(chain, secret)
+
+    return find
+
+
+def _installation(path: Path) -> Path:
+    for folder in path.parents:
+        if (folder / SETTINGS).is_file():
+            return folder
+    return path.parent
