@@ -25,6 +25,7 @@ from relay import (
     MessageBroken,
     Parcel,
     Receipt,
+    RecipientsInactive,
     SecretReference,
     Server,
     call_json,
@@ -59,6 +60,9 @@ DEFAULT_STREAM = "outbound"
 # What begins the name of the Metadata field with the message's own id.
 KEY = "relay-"
 NO_ID = "00000000-0000-0000-0000-000000000000"
+# That all recipients are inactive, and what stands before their addresses.
+INACTIVE_RECIPIENTS = 406
+FOUND_INACTIVE = "Found inactive addresses: "
 # What stands between Postmark's words and the addresses that it took the message without.
 INACTIVE = " to these inactive addresses: "
 
@@ -278,6 +282,9 @@ def _judge(
         return DeliveryDeferred(words, code=code, retry_after=retry_after, opens_breaker=True)
     if status == 401 or (status == 422 and number in OPERATOR_CODES):
         return DeliveryDeferred(words, code=code, counted=False, opens_breaker=True)
+    if status == 422 and number == INACTIVE_RECIPIENTS:
+        _, _, named = str(body.get("Message", "")).partition(FOUND_INACTIVE)
+        return RecipientsInactive(words, code=code, recipients=_addresses(named))
     if status in (413, 422) or (400 <= status < 500 and number):
         return DeliveryFailed(words, code=code)
     if 300 <= status < 500:

@@ -8,6 +8,7 @@ import click
 from relay.commands.opened import reading
 from relay.commands.paging import paged, print_page
 from relay.commands.queue.orders import cancel, dismiss, found, release, retry
+from relay.commands.queue.replay import replay
 from relay.commands.queue.showing import show
 from relay.commands.terminal import visible
 from relay.store import paused
@@ -55,5 +56,5 @@ def _line(row: Any, now: float) -> str:
     return f"{row.id}  {row.state:11}  {row.server:16}  {old:>4}  {tries:8}  {words}".rstrip()
 
 
-for command in (show, retry, release, cancel, found, dismiss):
+for command in (show, retry, release, cancel, found, dismiss, replay):
     queue.add_command(command)

@@ -1,16 +1,18 @@
 """`queue show`: all that happened to a message, in order of time, and what happens next."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy.engine import Row
 
 from relay.commands.opened import reading
 from relay.commands.terminal import visible
+from relay.ids import as_reference
 from relay.settings import Settings
-from relay.store import listing, paused
+from relay.store import listing, paused, recipients, references
 from relay.times import shown
 
 # What a person can do about a message that nothing will happen to by itself.
@@ -29,18 +31,26 @@ _DUE = {
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", metavar="ID|REFERENCE")
 @click.pass_obj
 def show(path: Path, id: str) -> None:
     """Show one message's history, with the provider's words, and what is next."""
     with reading(path) as (read, store):
+        named = as_reference(id)
+        id = (named and store.read_now(references.find, named)) or id
         found = store.read_now(listing.find, id)
+        fates = store.read_now(recipients.of_message, id)
+        reference = store.read_now(references.of, id)
         pauses = store.read_now(paused.servers)
     if found is None:
         raise click.ClickException(f"no message {id}")
     row = found.row
     click.echo(f"{row.id}  {row.state}  server {row.server}  key {row.key or '-'}")
     click.echo(f"to {visible(found.content.recipients) or '-'}")
+    for line in _recipients(found.content.recipients.split(), fates, row.state):
+        click.echo(f"  {visible(line)}")
+    if reference is not None:
+        click.echo(f"reference {reference}")
     told = listing.history(found)
     if row.cleared_at is not None:
         told.append((row.cleared_at, "contents cleared"))
@@ -50,6 +60,13 @@ def show(path: Path, id: str) -> None:
         click.echo(line)
     if row.words and not any(row.words in words for _, words in told):
         click.echo(f"now: {visible(row.words)}")
+
+
+def _recipients(named: Sequence[str], fates: Sequence[Row[Any]], state: str) -> Iterator[str]:
+    """Tell of each recipient what became of it, where that is not the same for all."""
+    known = {fate.address: f"{fate.state} at {shown(fate.at)}" for fate in fates}
+    if known:
+        yield from (f"{address}  {known.get(address, state)}" for address in named)
 
 
 def _next(row: Any, read: Settings, pauses: Mapping[str, float], now: float) -> Iterator[str]:

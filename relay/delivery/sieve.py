@@ -1,0 +1,136 @@
+"""Who a message is sent to right before its attempt, where some of its recipients get no mail."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import structlog
+
+from relay.addresses import Address
+from relay.chain import Chain
+from relay.errors import (
+    DeliveryDeferred,
+    DeliveryError,
+    RecipientsInactive,
+    RecipientsSuppressed,
+    Unavailable,
+)
+from relay.message import Message, Receipt, Server
+from relay.suppressions import Suppressions
+
+NO_MAIL = "no mail goes to "
+HELD = "; held until the address works again: `queue replay`"
+
+log = structlog.get_logger()
+
+
+class Sieve:
+    """Takes suppressed recipients out of messages, and learns of new ones from the answers."""
+
+    def __init__(self, suppressions: Suppressions) -> None:
+        self._suppressions = suppressions
+
+    def sift(
+        self, found: Sequence[Message | DeliveryError], chains: Sequence[Chain], now: float
+    ) -> Sequence[Message | DeliveryError]:
+        """Give messages as they may be sent, or why not; chains are those of their servers.
+
+        The same sequence where nobody is suppressed.
+        """
+        if not any(self._suppressions.of(chain.server.group) for chain in chains):
+            return found
+        return [
+            self._sifted(one, chain, now) if isinstance(one, Message) else one
+            for one, chain in zip(found, chains, strict=True)
+        ]
+
+    def _sifted(self, message: Message, chain: Chain, now: float) -> Message | RecipientsSuppressed:
+        server = chain.server
+        suppressed = self._suppressions.among(message.recipients, server.group, now)
+        if not suppressed:
+            return message
+        backup = () if server.backup is None else (server.backup,)
+        backup_works = bool(backup) and not self._suppressions.among(backup, server.group, now)
+        return sift(message, server, suppressed, forms=chain.takes_forms, backup=backup_works)
+
+    async def hear(
+        self,
+        found: Sequence[Message | DeliveryError],
+        sent: Sequence[Message | DeliveryError],
+        results: Sequence[Receipt | DeliveryError],
+        chains: Sequence[Chain],
+        now: float,
+    ) -> list[Receipt | DeliveryError]:
+        """Give the results of messages that were found so and sent so, as their history has them.
+
+        An address that the provider refuses to send to gets nothing for a day.
+        """
+        refused = any(isinstance(result, RecipientsInactive) for result in results)
+        if found is sent and not refused:
+            return list(results)
+        heard = []
+        for one, other, result, chain in zip(found, sent, results, chains, strict=True):
+            judged = result
+            if isinstance(one, Message) and isinstance(other, Message):
+                if isinstance(result, RecipientsInactive):
+                    judged = await self._refused(one, other, result, chain, now)
+                elif isinstance(result, Receipt) and one is not other:
+                    dropped = (*result.dropped, *left_out(one, other))
+                    judged = replace(result, dropped=dropped)
+            heard.append(judged)
+        return heard
+
+    async def _refused(
+        self, message: Message, sent: Message, error: RecipientsInactive, chain: Chain, now: float
+    ) -> DeliveryError:
+        """Suppress those who were refused; an office's mail is held, or goes to the backup next."""
+        named = {address.lower() for address in error.recipients}
+        everybody = [address.email.lower() for address in sent.recipients]
+        refused = [email for email in everybody if email in named] or everybody
+        group = chain.server.group
+        try:
+            await self._suppressions.refuse(group, refused, message.id, now)
+        except Unavailable:
+            log.warning("suppression.unstored", group=group, count=len(refused))
+            return error
+        again = self._sifted(message, chain, now)
+        if isinstance(again, Message):
+            backup = chain.server.backup in again.to and chain.server.backup not in sent.to
+            words = f"{error}; it goes to the server's backup next"
+            return DeliveryDeferred(words, code=error.code) if backup else error
+        return again if again.held else error
+
+
+def sift(
+    message: Message, server: Server, suppressed: Collection[str], *, forms: bool, backup: bool
+) -> Message | RecipientsSuppressed:
+    """Give a message for those of its recipients who get mail, or say why it is not sent.
+
+    suppressed: addresses in lower case that get none. Where a server takes forms, mail for an
+    office must reach an office: the server's backup stands in, if `backup` says that it gets mail;
+    else the message is held.
+    """
+    gone = [address for address in message.recipients if address.email.lower() in suppressed]
+    words = NO_MAIL + ", ".join(address.email for address in gone)
+    others = message.without(suppressed)
+    offices = [one for one in message.recipients if forms and is_office(one, message, server)]
+    if offices and all(office in gone for office in offices):
+        if server.backup is None or not backup:
+            return RecipientsSuppressed(words + HELD, held=True)
+        return replace(others, to=(*others.to, server.backup))
+    return others if others.recipients else RecipientsSuppressed(words, held=False)
+
+
+def is_office(address: Address, message: Message, server: Server) -> bool:
+    """Tell whether an address is one that the server names for its mail, and not the writer's.
+
+    A whole domain may be anybody's.
+    """
+    email = address.email.lower()
+    named = server.recipients is not None and email in server.recipients
+    return named and email not in {writer.email.lower() for writer in message.reply_to}
+
+
+def left_out(message: Message, sent: Message) -> tuple[str, ...]:
+    """Give the recipients that a message was sent without."""
+    reached = {address.email for address in sent.recipients}
+    return tuple(one.email for one in message.recipients if one.email not in reached)

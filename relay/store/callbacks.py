@@ -1,0 +1,131 @@
+"""What providers told of messages: each told thing once, in one commit with what follows of it."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.engine import Row
+
+from relay.callback import ProviderEvent
+from relay.store import found, suppressions
+from relay.store.schema import IS_TAKEN, callbacks, events, messages
+from relay.store.suppressions import Word
+
+# Providers repeat a call for hours; nobody repeats one after so long.
+KEPT_SECONDS = 14 * 86400.0
+
+
+class Told(NamedTuple):
+    """What a provider told in one call: events of messages of these servers, all of one group."""
+
+    group: str
+    servers: Sequence[str]
+    events: Sequence[ProviderEvent]
+    now: float
+
+
+class Taken(NamedTuple):
+    """What came of one event.
+
+    new: whether it was told for the first time. id, server: of its message; "" where there is none
+    here. before: the state that it was in; settled: whether it is sent by this word. word: what
+    this says of the recipient's address, where that is news.
+    """
+
+    event: ProviderEvent
+    new: bool
+    id: str = ""
+    server: str = ""
+    before: str = ""
+    settled: bool = False
+    word: Word | None = None
+
+
+def digest_of(group: str, identity: str) -> bytes:
+    """Give the form in which a told thing is remembered."""
+    return hashlib.sha256(f"{group}\n{identity}".encode("utf-8", "replace")).digest()
+
+
+def remember(connection: Connection, digest: bytes, now: float) -> bool:
+    """Remember that something was told; tell whether that is new."""
+    known = select(callbacks.c.digest).where(callbacks.c.digest == digest)
+    if connection.execute(known).first() is not None:
+        return False
+    connection.execute(insert(callbacks).values(digest=digest, at=now))
+    return True
+
+
+def forget(connection: Connection, batch: Sequence[float]) -> list[int]:
+    """Forget what was told long before each of these times; count it."""
+    return [
+        connection.execute(delete(callbacks).where(callbacks.c.at < now - KEPT_SECONDS)).rowcount
+        for now in batch
+    ]
+
+
+def take(connection: Connection, batch: Sequence[Told]) -> list[list[Taken]]:
+    """Take what providers told, with all that follows; what was told before changes nothing."""
+    return [[_take(connection, told, event) for event in told.events] for told in batch]
+
+
+def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:
+    if not remember(connection, digest_of(told.group, event.identity), told.now):
+        return Taken(event, new=False)
+    at = min(event.at or told.now, told.now)
+    row = _message(connection, event, told.servers)
+    word = _word(event, told.group, at, row)
+    if word is not None and not suppressions.note(connection, [word])[0]:
+        word = None
+    if row is None:
+        return Taken(event, new=True, word=word)
+    settled = _is_settled_by(event, row)
+    if settled:
+        words = f"the provider told that it is {event.kind}"
+        found.settle(connection, row.id, event.provider_id, words, told.now)
+    words = ": ".join(part for part in (event.recipient, event.words) if part)
+    connection.execute(
+        insert(events).values(message=row.id, at=at, kind=event.kind, words=words[:500])
+    )
+    return Taken(event, True, row.id, row.server, row.state, settled, word)
+
+
+def _message(
+    connection: Connection, event: ProviderEvent, servers: Iterable[str]
+) -> Row[*tuple[Any, ...]] | None:
+    """Find an event's message, by our own id or else by the provider's, among these servers'."""
+    columns = messages.c
+    query = select(columns.id, columns.server, columns.state, columns.maybe_twice)
+    query = query.where(columns.server.in_(list(servers)), columns.state != "screened")
+    if event.message:
+        return connection.execute(query.where(columns.id == event.message)).first()
+    if not event.provider_id:
+        return None
+    taken = query.where(IS_TAKEN, columns.provider_id == event.provider_id)
+    return connection.execute(taken.order_by(columns.id).limit(1)).first()
+
+
+def _word(
+    event: ProviderEvent, group: str, at: float, row: Row[*tuple[Any, ...]] | None
+) -> Word | None:
+    """Tell what an event says of its recipient's address; None if nothing."""
+    address, id = event.recipient.strip().lower(), row.id if row is not None else None
+    if not address or not ("@" in address and len(address) <= 320):
+        return None
+    if event.kind == "resubscribed":
+        return Word(group, address, "lifted", at, None, id, event.words)
+    if event.kind == "bounced" and event.permanent:
+        return Word(group, address, event.reason or "bounced", at, None, id, event.words)
+    if event.kind == "complained":
+        return Word(group, address, event.reason or "complained", at, None, id, event.words)
+    if event.kind == "unsubscribed":
+        return Word(group, address, event.reason or "unsubscribed", at, None, id, event.words)
+    return None
+
+
+def _is_settled_by(event: ProviderEvent, row: Row[*tuple[Any, ...]]) -> bool:
+    """Tell whether a message that nobody knew the fate of is known to be sent by this event.
+
+    Only our own id proves it.
+    """
+    return bool(event.message) and found.is_open(row.state, maybe_twice=row.maybe_twice)

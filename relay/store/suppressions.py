@@ -1,0 +1,128 @@
+"""Addresses that get no mail: because a provider said so, or an operator did. By group.
+
+A row is the latest word on an address. One that is `lifted` says that it may be written to again:
+it stays for a while, so that older news that comes late changes nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, delete, or_, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Row
+
+from relay.store.schema import suppressions
+
+Reason = Literal["bounced", "complained", "unsubscribed", "refused", "manual", "lifted"]
+
+# For how long the word that an address may be written to again is kept.
+LIFTED_SECONDS = 14 * 86400.0
+
+
+class Word(NamedTuple):
+    """What is said of an address from a time on; `until` None is for ever.
+
+    message: the message that it was learned from.
+    """
+
+    server: str
+    address: str
+    reason: Reason
+    since: float
+    until: float | None = None
+    message: str | None = None
+    words: str = ""
+
+
+class Listed(NamedTuple):
+    """A page of suppressed addresses, and what the next one starts after; None at the end."""
+
+    rows: Sequence[Row[Any]]
+    after: tuple[str, str] | None
+
+
+def note(connection: Connection, batch: Sequence[Word]) -> list[bool]:
+    """Take words on addresses, in this order; tell which of them changed anything."""
+    return [_note(connection, word) for word in batch]
+
+
+def _note(connection: Connection, word: Word) -> bool:
+    known = connection.execute(
+        select(suppressions).where(
+            suppressions.c.server == word.server, suppressions.c.address == word.address
+        )
+    ).first()
+    if known is not None and not _is_news(word, known):
+        return False
+    values = {**word._asdict(), "words": word.words[:500]}
+    statement = insert(suppressions).values(values)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["server", "address"], set_=values)
+    )
+    return True
+
+
+def _is_news(word: Word, known: Row[Any]) -> bool:
+    """Tell whether a word takes the place of what is known.
+
+    What comes later does; of words against the address the first one stays, but for one that
+    holds for longer.
+    """
+    since, until = float(known.since), known.until
+    if word.reason == "lifted" or known.reason == "lifted":
+        return word.since > since or (word.since == since and known.reason != "lifted")
+    return until is not None and (word.until is None or word.until > float(until))
+
+
+def active(connection: Connection, now: float) -> list[Row[Any]]:
+    """Give every address that gets no mail at a time."""
+    columns = suppressions.c
+    query = select(columns.server, columns.address, columns.until).where(_is_active(now))
+    return list(connection.execute(query))
+
+
+def page(
+    connection: Connection,
+    server: str | None,
+    now: float,
+    after: tuple[str, str] | None = None,
+    limit: int = 50,
+) -> Listed:
+    """List the addresses that get no mail, of one group or of all, in the order of the alphabet."""
+    columns = suppressions.c
+    query = select(suppressions).where(_is_active(now)).order_by(columns.server, columns.address)
+    if server is not None:
+        query = query.where(columns.server == server)
+    if after is not None:
+        group, address = after
+        later = (columns.server == group) & (columns.address > address)
+        query = query.where(or_(columns.server > group, later))
+    rows = connection.execute(query.limit(limit + 1)).all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Listed(rows[:limit], last and (last.server, last.address))
+
+
+def standing(
+    connection: Connection, server: str, addresses: Iterable[str], now: float
+) -> Sequence[str]:
+    """Give those of some addresses that get no mail of a group."""
+    columns = suppressions.c
+    query = select(columns.address).where(_is_active(now), columns.server == server)
+    return connection.execute(query.where(columns.address.in_(list(addresses)))).scalars().all()
+
+
+def forget(connection: Connection, batch: Sequence[float]) -> list[int]:
+    """Forget what ended, or was lifted, long before each of these times; count it."""
+    return [_forget(connection, now) for now in batch]
+
+
+def _forget(connection: Connection, now: float) -> int:
+    columns, before = suppressions.c, now - LIFTED_SECONDS
+    lifted = (columns.reason == "lifted") & (columns.since < before)
+    ended = columns.until.is_not(None) & (columns.until < before)
+    return connection.execute(delete(suppressions).where(or_(lifted, ended))).rowcount
+
+
+def _is_active(now: float) -> ColumnElement[bool]:
+    columns = suppressions.c
+    return (columns.reason != "lifted") & or_(columns.until.is_(None), columns.until > now)

@@ -1,0 +1,158 @@
+"""POST /rest/email/postmark/{server}/{stream}: what a provider tells, and mail that came in.
+
+Whoever knows one of the server's secrets may call, by HTTP Basic (any user name) or by a header of
+its own. What was told is stored before it is answered, so that a provider may forget it.
+"""
+
+import asyncio
+import base64
+import binascii
+import hmac
+from functools import cached_property
+from ipaddress import ip_address
+from typing import Any
+
+import structlog
+
+from relay.callback import Callback, Reply
+from relay.chain import Chain
+from relay.errors import (
+    MalformedBody,
+    UnknownServer,
+    UnsupportedMedia,
+    WebhookRefused,
+    WrongMethod,
+)
+from relay.message import freeze
+from relay.secret import digest
+from relay.web import bodies, replies
+from relay.web.handler import RelayHandler
+
+# The header that may carry the secret where a provider can set one.
+SECRET_HEADER = "X-Relay-Webhook-Secret"  # noqa: S105 - a header's name
+
+# Inbound mail is tens of megabytes with its attachments.
+BODY_SECONDS = 120
+# Larger bodies are read in a thread, so that the loop answers others meanwhile.
+READ_ON_LOOP_BYTES = 64 * 1024
+
+log = structlog.get_logger()
+
+
+class WebhookHandler(RelayHandler):
+    """Takes a provider's call: the server's plugins read it, the host acts upon it."""
+
+    methods = ("POST",)
+
+    @property
+    def max_bytes(self) -> int:
+        return self.site.settings.limits.webhook_bytes
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The chain of the server that is called; without webhook secrets it is not there."""
+        chain = self.site.chains.get(self.path_args[0].lower())
+        if chain is None or not chain.server.webhook_digests:
+            raise UnknownServer
+        return chain
+
+    def prepare(self) -> None:
+        """Refuse what can be refused before the body is read: first of all, who it is."""
+        self.enter()
+        self.decorate()
+        if self.request.method not in self.methods:
+            raise WrongMethod
+        self.authenticate()
+        self.admit()
+        self.check_room()
+        media = self.request.headers.get("Content-Type", "").partition(";")[0]
+        if media.strip().lower() != "application/json":
+            raise UnsupportedMedia
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise UnsupportedMedia
+        self.expect_body(BODY_SECONDS)
+
+    def authenticate(self) -> None:
+        """Raise WebhookRefused, or TooManyRequests after many refusals of an address."""
+        server = self.chain.server
+        try:
+            given = digest(secret_of(self.request.headers.get("Authorization", ""), self._header))
+            known = [hmac.compare_digest(given, one) for one in server.webhook_digests]
+            if not any(known):
+                raise WebhookRefused
+            if server.webhook_networks and not self._is_within():
+                raise WebhookRefused(reason="webhook_network")
+        except WebhookRefused as error:
+            self.site.sightings.refused(server.name, error)
+            self.site.post_limiter.take(self.caller)
+            raise
+
+    @property
+    def _header(self) -> str:
+        return self.request.headers.get(SECRET_HEADER, "")
+
+    def _is_within(self) -> bool:
+        """Tell whether the caller's address is in one of the server's networks."""
+        try:
+            address = ip_address(self.caller.address)
+        except ValueError:
+            return False
+        return any(address in network for network in self.chain.server.webhook_networks)
+
+    async def post(self, *args: str) -> None:
+        body = await self._object()
+        callback = Callback(
+            server=self.chain.server.name,
+            stream=self.path_args[1],
+            body=body,
+            received_at=self.started_at,
+            metadata_key=self.site.metadata_key,
+        )
+        await self._take(callback)
+        self.write(replies.success("noted"))
+
+    async def _take(self, callback: Callback) -> None:
+        group = self.site.chains[self.chain.server.group]
+        told = self.chain.receive(callback)
+        if told is None and group is not self.chain:
+            told = group.receive(callback)
+        if told is None:
+            log.warning("callback.unknown", server=callback.server)
+        elif isinstance(told, Reply):
+            await self.site.replies.take(told, self.chain.server, self.started_at)
+        else:
+            await self.site.feedback.take(told, self.chain, self.site.chains, self.started_at)
+
+    async def _object(self) -> Any:
+        """Read the body; raise BodyTooLarge or MalformedBody."""
+        body = self.raw_body()
+        self._chunks.clear()  # a large one need not stand in memory twice
+        if len(body) <= READ_ON_LOOP_BYTES:
+            return read(body)
+        return await asyncio.to_thread(read, body)
+
+
+def read(body: bytes) -> Any:
+    """Read a call's JSON object, frozen; raise MalformedBody."""
+    value = bodies.json_value(body)
+    if not isinstance(value, dict):
+        raise MalformedBody("the JSON must be an object")
+    return freeze(value)
+
+
+def secret_of(authorization: str, header: str) -> bytes:
+    """Give the secret that a call brings: the password of HTTP Basic, else a header's value.
+
+    Headers arrive as Latin-1; encoding them so gives the bytes that were sent.
+    """
+    scheme, _, credentials = authorization.strip().partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            decoded = base64.b64decode(credentials.strip().encode("latin-1"), validate=True)
+        except (binascii.Error, UnicodeEncodeError):
+            return b""
+        return decoded.partition(b":")[2]
+    return header.strip().encode("latin-1", "replace")
+
+
+ROUTES = [(r"/rest/email/postmark/([^/]+)/([^/]+)/?", WebhookHandler)]
