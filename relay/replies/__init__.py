@@ -1,0 +1,1 @@
+"""The way back: reply addresses, and the answers that offices send to them."""
