@@ -1,0 +1,1 @@
+"""What writers are told about their messages, and by which reference number."""

@@ -1,0 +1,111 @@
+"""Receipts: what writers are to be told, found when their messages' fate is known, and told once.
+
+The commit that stores the mail to a writer also notes that it was done, so that no crash makes two
+of it, or none.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy.engine import Row
+
+from relay.store import outbox
+from relay.store.outbox import NewMessage
+from relay.store.schema import events, messages, receipts
+
+HOUR_SECONDS = 3600.0
+DAY_SECONDS = 86_400.0
+
+# What came of an order: told, not told, or left open because the message's fate changed again.
+Told = Literal["told", "silent", "open"]
+
+
+class Telling(NamedTuple):
+    """An order to tell a writer, at a time, what the state of his message means.
+
+    letter: the mail to him; None where he is told nothing, and `words` say why. per_hour, per_day:
+    how many letters one mailbox may get.
+    """
+
+    message: str
+    state: str
+    at: float
+    letter: NewMessage | None
+    words: str
+    per_hour: int = 0
+    per_day: int = 0
+
+
+def waiting(connection: Connection, after: str, limit: int) -> Sequence[Row[Any]]:
+    """Give some of the receipts that are open, with their messages' states, after an id."""
+    query = _open().where(receipts.c.message > after)
+    return connection.execute(query.order_by(receipts.c.message).limit(limit)).all()
+
+
+def waiting_of(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
+    """Give the receipts that are open of these messages, with the messages' states."""
+    return connection.execute(_open().where(receipts.c.message.in_(ids))).all()
+
+
+def _open() -> Select[Any]:
+    return (
+        select(
+            receipts.c.message,
+            receipts.c.reference,
+            receipts.c.address,
+            messages.c.server,
+            messages.c.state,
+            messages.c.created_at,
+        )
+        .join(messages, messages.c.id == receipts.c.message)
+        .where(receipts.c.done_at.is_(None))
+    )
+
+
+def tell(connection: Connection, batch: Sequence[Telling]) -> list[Told]:
+    """Store the mail to writers, each with the note that it was done, unless a limit forbids it."""
+    return [_tell(connection, one) for one in batch]
+
+
+def _tell(connection: Connection, one: Telling) -> Told:
+    query = _open().add_columns(receipts.c.mailbox).where(receipts.c.message == one.message)
+    row = connection.execute(query.where(messages.c.state == one.state)).first()
+    if row is None:
+        return "open"
+    letter, words = one.letter, one.words
+    objection = _objection(connection, row.mailbox, one) if letter else ""
+    if objection:
+        letter, words = None, f"the writer is not told: {objection}"
+    befell = [(one.message, words)]
+    if letter is not None:
+        outbox.add_together(connection, [[letter]])
+        befell = [
+            (one.message, f"{words}, by {letter.id}"),
+            (letter.id, f"tells the writer of {one.message}"),
+        ]
+    done = update(receipts).where(receipts.c.message == one.message)
+    connection.execute(done.values(done_at=one.at, receipt=letter.id if letter else None))
+    connection.execute(
+        insert(events),
+        [{"message": id, "at": one.at, "kind": "receipt", "words": words} for id, words in befell],
+    )
+    return "told" if letter else "silent"
+
+
+def _objection(connection: Connection, mailbox: str, one: Telling) -> str:
+    """Say why a mailbox gets no letter; "" where it does."""
+    if not mailbox:
+        return "the address was cleared"
+    for limit, seconds, unit in (
+        (one.per_hour, HOUR_SECONDS, "hour"),
+        (one.per_day, DAY_SECONDS, "day"),
+    ):
+        query = select(func.count()).where(
+            receipts.c.mailbox == mailbox,
+            receipts.c.receipt.is_not(None),
+            receipts.c.done_at > one.at - seconds,
+        )
+        if connection.execute(query).scalar_one() >= limit:
+            return f"the address had {limit} receipts within the {unit}"
+    return ""
