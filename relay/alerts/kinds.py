@@ -1,0 +1,53 @@
+"""The kinds of alert: what happens now and then, and what lasts until it is over."""
+
+from typing import NamedTuple
+
+# What lasts is over when it has been gone for so long: a provider that comes and goes is not
+# worth two mails each time.
+CALM_SECONDS = 300.0
+
+
+class Kind(NamedTuple):
+    """lasts: it is there or it is not; else it is counted. urgent: it cannot wait until morning.
+
+    calm: for how long it must be gone to be over.
+    """
+
+    name: str
+    lasts: bool = False
+    urgent: bool = False
+    calm: float = CALM_SECONDS
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("keys"),
+        Kind("tokens"),
+        Kind("screened"),
+        Kind("failed"),
+        Kind("expired"),
+        Kind("quarantined"),
+        Kind("held"),
+        Kind("suppressed"),
+        Kind("dropped"),
+        Kind("bounced"),
+        Kind("resent"),
+        Kind("breaker", lasts=True),
+        Kind("waiting", lasts=True),
+        # While this is known, nothing is told of `waiting`.
+        Kind("waiting_long", lasts=True, urgent=True),
+        Kind("disk", lasts=True, urgent=True),
+        Kind("silence", lasts=True, calm=0.0),
+    )
+}
+
+# The reasons of refusals that are about keys, and those about session tokens.
+KEY_REASONS = frozenset(
+    {"no_header", "unknown_key", "wrong_server", "key_kind", "webhook_secret", "webhook_network"}
+)
+TOKEN_REASONS = frozenset({"token_missing", "token_unknown", "token_expired", "token_used"})
+# States in which a message stays, unsent, until a person does something.
+TROUBLES = ("failed", "expired", "quarantined", "held", "suppressed")
+# What befalls messages on their way: of alerts themselves, no alert is made.
+DELIVERIES = frozenset({*TROUBLES, "dropped", "bounced", "resent"})

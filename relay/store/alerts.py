@@ -1,0 +1,122 @@
+"""What an operator is told of, as it stands: stored, so that a restart tells nothing twice.
+
+What changed of the alerts, and the mails that say so, are one commit.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from relay.store import outbox
+from relay.store.outbox import NewMessage
+from relay.store.schema import alerts, installation
+
+
+class Key(NamedTuple):
+    """What an alert is about: `server` "" is the installation, `plugin` one that delivers."""
+
+    kind: str
+    server: str
+    plugin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that goes wrong, since when, how often, and what the operator was told of it.
+
+    reasons, ids: of what was not told yet. told_count: how many were told by `told_at`, in so many
+    `tellings`. over_at: since when it is over; None while it lasts.
+    """
+
+    key: Key
+    since: float
+    last_at: float
+    count: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
+    words: str = ""
+    told_at: float | None = None
+    told_count: int = 0
+    tellings: int = 0
+    over_at: float | None = None
+
+    @property
+    def untold(self) -> int:
+        """Count what happened since the operator was told last."""
+        return self.count - self.told_count
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one look changes: alerts put in the place of the old, alerts that are done with, mails.
+
+    remembered: values by name, for the looks to come.
+    """
+
+    put: Sequence[Alert] = ()
+    dropped: Sequence[Key] = ()
+    mails: Sequence[NewMessage] = ()
+    remembered: Mapping[str, float] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.put or self.dropped or self.mails or self.remembered)
+
+
+def standing(connection: Connection) -> list[Alert]:
+    """Give all alerts, by kind and server."""
+    query = select(alerts).order_by(alerts.c.kind, alerts.c.server, alerts.c.plugin)
+    return [_alert(row._mapping) for row in connection.execute(query)]
+
+
+def remembered(connection: Connection) -> dict[str, float]:
+    """Give what earlier looks remembered, by name."""
+    query = select(installation).where(installation.c.name.startswith(_PREFIX, autoescape=True))
+    return {row.name.removeprefix(_PREFIX): float(row.value) for row in connection.execute(query)}
+
+
+def change(connection: Connection, batch: Sequence[Change]) -> Sequence[None]:
+    """Make changes, each whole or not at all."""
+    for one in batch:
+        for key in [*one.dropped, *(alert.key for alert in one.put)]:
+            connection.execute(delete(alerts).where(*_is(key)))
+        if one.put:
+            connection.execute(insert(alerts), [_row(alert) for alert in one.put])
+        for name, value in one.remembered.items():
+            _remember(connection, _PREFIX + name, repr(value))
+        if one.mails:
+            outbox.add_together(connection, [one.mails])
+    return [None] * len(batch)
+
+
+_PREFIX = "alerts: "
+
+
+def _remember(connection: Connection, name: str, value: str) -> None:
+    mine = update(installation).where(installation.c.name == name)
+    if not connection.execute(mine.values(value=value)).rowcount:
+        connection.execute(insert(installation).values(name=name, value=value))
+
+
+def _is(key: Key) -> list[Any]:
+    return [alerts.c[name] == value for name, value in key._asdict().items()]
+
+
+_PLAIN = ("since", "last_at", "count", "words", "told_at", "told_count", "tellings", "over_at")
+
+
+def _row(alert: Alert) -> dict[str, Any]:
+    values = {name: getattr(alert, name) for name in _PLAIN}
+    values |= {"reasons": json.dumps(dict(alert.reasons)), "ids": " ".join(alert.ids)}
+    return {**alert.key._asdict(), **values}
+
+
+def _alert(row: Mapping[Any, Any]) -> Alert:
+    return Alert(
+        Key(row["kind"], row["server"], row["plugin"]),
+        reasons=json.loads(row["reasons"]),
+        ids=tuple(row["ids"].split()),
+        **{name: row[name] for name in _PLAIN},
+    )
