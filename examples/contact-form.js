@@ -2,11 +2,14 @@
 // became of it. The relay's address and the publishable key stand in the form itself.
 "use strict";
 
+const WRITING_MS = 4000; // longer than the least that a server asks for between token and form
+
 const form = document.getElementById("contact-form");
 const notice = document.getElementById("notice");
 const button = form.querySelector("button");
 
 let token = form.elements["email[token_session]"].value; // a server may have put one there
+let coming = null; // the token that was asked for
 let unanswered = false; // an earlier post whose answer was lost may have arrived
 
 class Refusal extends Error {
@@ -29,8 +32,14 @@ async function post(path, body) {
   return answer;
 }
 
+// Asked for when somebody begins to write: a form that comes right after its token is a robot's.
+function haveToken() {
+  coming ??= newToken().finally(() => (coming = null));
+  return coming;
+}
+
 async function newToken() {
-  return (await post("../email_token/create")).token_session;
+  token ||= (await post("../email_token/create")).token_session;
 }
 
 async function submit() {
@@ -48,13 +57,15 @@ async function submit() {
 }
 
 async function send() {
-  token ||= await newToken();
+  await haveToken();
   try {
     return await submit();
   } catch (error) {
     // After a lost answer the token may be spent because the message arrived: see explain().
     if (error.message !== "invalid token" || unanswered) throw error;
-    token = await newToken(); // the old one expired while the page stood open
+    token = ""; // it expired while the page stood open
+    await haveToken();
+    await new Promise((resolve) => setTimeout(resolve, WRITING_MS));
     return await submit();
   }
 }
@@ -91,6 +102,10 @@ function show(kind, words) {
   notice.hidden = false;
   notice.focus();
 }
+
+form.addEventListener("focusin", () => {
+  haveToken().catch(() => {}); // sending tries again, and says what is wrong
+});
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();

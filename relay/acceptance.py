@@ -6,35 +6,31 @@ What a robot sent is stored too, apart, and answered as if it were a message.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
-from relay import records
+from relay import records, screening
+from relay.admission import Admission, identify
 from relay.chain import Chain
 from relay.composition import compose
 from relay.errors import (
-    AuthenticationFailed,
     InvalidSubmission,
     SubmissionError,
     TemplateNotFound,
     TemplateRenderError,
-    TokenRefused,
     UnknownServer,
 )
-from relay.idempotency import HEADER, Repeat, Repeats, Request, fingerprint_of
-from relay.ids import message_id, timestamp
-from relay.message import Identity, Message, Server, Submission
+from relay.idempotency import Repeat, Repeats, Request
+from relay.ids import reference_number
+from relay.message import Identity, Message, Submission
 from relay.policy import check_policy
-from relay.schedule import ScheduleError, scheduled_time
-from relay.secret import Secret, keyed_digest
-from relay.store import documents, idempotency, outbox, tokens
+from relay.replies.addresses import ReplyRoute, routed
+from relay.secret import Secret
+from relay.store import idempotency, outbox, references, screened
 from relay.store.database import Store
 from relay.store.outbox import NewMessage
 from relay.templates.library import Library, Warnings
-
-# What a post brings to be let in with: no part of what it asks for.
-CREDENTIALS = frozenset({"token_session", "key"})
 
 log = structlog.get_logger()
 
@@ -78,7 +74,7 @@ class Acceptance:
         self._library = library
         self._secret = secret
         self._metadata_key = metadata_key
-        self._repeats = repeats
+        self._admission = Admission(store, secret, repeats)
         self._unknown_server = unknown_server.lower()
 
     def chain(self, name: str) -> Chain:
@@ -103,31 +99,18 @@ class Acceptance:
         chain = self.chain(submission.server)
         try:
             identity = identify(chain, submission)
-            begun = await self._begin(chain, submission, identity, path)
+            begun = await self._admission.begin(chain, submission, identity, path)
             if isinstance(begun, Repeat):
                 return Accepted(begun.message, None, repeat=begun)
             try:
                 return await self._accept(chain, submission, identity, begun, before_commit)
             except BaseException:
                 if begun is not None:
-                    self._repeats.end(begun)
+                    self._admission.end(begun)
                 raise
         except SubmissionError as error:
             chain.observe("refused", submission=submission, error=error)
             raise
-
-    async def _begin(
-        self, chain: Chain, submission: Submission, identity: Identity, path: str
-    ) -> Request | Repeat | None:
-        left_out = CREDENTIALS if submission.session else frozenset()
-
-        def fingerprint() -> bytes:
-            fields = submission.fields
-            return fingerprint_of({name: fields[name] for name in fields if name not in left_out})
-
-        scope = (identity.kind, identity.key, chain.server.name, path)
-        key = submission.headers.get(HEADER)
-        return await self._repeats.begin(key, scope, fingerprint, submission.received_at)
 
     async def _accept(
         self,
@@ -137,21 +120,73 @@ class Acceptance:
         request: Request | None,
         before_commit: Callable[[Message], None],
     ) -> Accepted:
-        token = await self._token(chain, submission, identity)
+        token = await self._admission.token(chain, submission, identity)
+        digest = None
+        if token is not None:
+            digest, submission = token.digest, replace(submission, token_age=token.age)
         decoy = chain.screen(submission)
         if decoy is not None:
-            row = _kept_back(submission, chain.server, identity, token, decoy.reason)
+            row = screening.kept_back(submission, chain.server, identity, digest, decoy.reason)
             await self._add(row, request)
             log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
             return Accepted(row.id, None, row.due_at is not None, request)
-        message, warnings = await self._message(chain, submission)
+        message, row = await self._row(chain, submission, identity.key, token=digest)
         before_commit(message)
-        row = records.record(message, chain.server, identity.key, warnings, token)
         await self._add(row, request)
         records.log_accepted(message, row, self._secret)
         chain.observe("accepted", message=message)
         return Accepted(message.id, message, row.due_at is not None, request)
+
+    async def release(self, id: str, now: float) -> bool:
+        """Queue what a screened submission asks for, under its own id, as if it came in now.
+
+        It runs from the schema onwards. False where it is not there, or was released before. Raise
+        SubmissionError where it could not be accepted either.
+        """
+        kept = await self._store.read(screened.find, id)
+        if kept is None:
+            return False
+        chain = self.chain(kept.server)
+        if chain.server.name != kept.server:
+            raise UnknownServer
+        submission = screening.kept_submission(kept, now)
+        message, row = await self._row(chain, submission, kept.key, id=id)
+        if row.due_at is None:
+            row = replace(row, due_at=now)  # its age counts from now
+        if not await self._store.write(screened.release, screened.Release(row, now)):
+            return False
+        log.info("submission.released", id=id, server=row.server, reason=kept.reason)
+        records.log_accepted(message, row, self._secret)
+        chain.observe("accepted", message=message)
+        return True
+
+    async def _row(
+        self,
+        chain: Chain,
+        submission: Submission,
+        key: str,
+        *,
+        token: bytes | None = None,
+        id: str | None = None,
+    ) -> tuple[Message, NewMessage]:
+        """Make the message and its row; the id is a new one where none is given."""
+        reference = await self._reference(chain)
+        message, warnings, route = await self._message(chain, submission, id, reference)
+        row = records.record(message, chain.server, key, warnings, token)
+        if route is not None:
+            row = replace(row, reply_route=route)
+        if reference:
+            row = replace(row, receipt=references.receipt(reference, message.writer))
+        return message, row
+
+    async def _reference(self, chain: Chain) -> str:
+        """Make a reference number that no message has; "" where writers are told nothing."""
+        while chain.server.receipt is not None:
+            reference = reference_number()
+            if await self._store.read(references.find, reference) is None:
+                return reference
+        return ""
 
     async def _add(self, row: NewMessage, request: Request | None) -> None:
         if request is None:
@@ -159,75 +194,20 @@ class Acceptance:
         else:
             await self._store.write(idempotency.add, request.entry([row]))
 
-    async def _message(self, chain: Chain, submission: Submission) -> tuple[Message, Warnings]:
-        """Make the message, rendered where its template is stored here."""
-        message = compose(chain, submission)
+    async def _message(
+        self, chain: Chain, submission: Submission, id: str | None, reference: str
+    ) -> tuple[Message, Warnings, ReplyRoute | None]:
+        """Make the message, rendered where its template is stored here, and the way of answers."""
+        message = compose(chain, submission, reference)
         check_policy(message, chain.server)
-        message = records.identified(message, self._metadata_key)
+        message = records.referenced(message, reference)
+        message, route = routed(message, chain.server, self._secret, submission.received_at)
+        message = records.identified(message, self._metadata_key, id)
         if message.template is None:
-            return message, ()
+            return message, (), route
         try:
-            return await self._library.rendered(message, chain.server.group)
+            return *await self._library.rendered(message, chain.server.group), route
         except TemplateNotFound:
-            return message, ()  # the provider may have it
+            return message, (), route  # the provider may have it
         except TemplateRenderError as error:
             raise InvalidSubmission({"template_id": [str(error)]}, reason="template") from None
-
-    async def _token(
-        self, chain: Chain, submission: Submission, identity: Identity
-    ) -> bytes | None:
-        """Look up the claimed session token; give its digest, to be spent by the commit."""
-        claim = chain.check_token(submission, identity)
-        if claim is None:
-            if submission.session:
-                raise TokenRefused(reason="token_missing")
-            return None
-        digest = token_digest(self._secret, claim.token)
-        await self._store.read(tokens.check, digest, submission.received_at)
-        return digest
-
-
-def _kept_back(
-    submission: Submission,
-    server: Server,
-    identity: Identity,
-    token: bytes | None,
-    reason: str,
-) -> NewMessage:
-    """Make the row of a robot's submission, which is kept for review."""
-    id = message_id()
-    return NewMessage(
-        id=id,
-        server=server.name,
-        state="screened",
-        created_at=timestamp(id),
-        due_at=_would_be_due(submission, server),
-        key=identity.key,
-        document=documents.dump_submission(submission),
-        token=token,
-        words=reason,
-    )
-
-
-def _would_be_due(submission: Submission, server: Server) -> float | None:
-    """Tell for when a robot's submission would be scheduled; None for at once."""
-    now = submission.received_at
-    try:
-        at = scheduled_time(submission.fields.get("senddatetime", ""), now)
-    except ScheduleError:
-        return None
-    return at if at > now and server.scheduling else None
-
-
-def token_digest(secret: Secret, token: int) -> bytes:
-    """Give the form in which a session token is stored."""
-    return keyed_digest(secret, f"token {token}")
-
-
-def identify(chain: Chain, submission: Submission) -> Identity:
-    """Tell who posted a submission; raise AuthenticationFailed."""
-    identity = chain.authenticate(submission)
-    if identity is None:
-        given = submission.headers.get("authorization") or submission.fields.get("key")
-        raise AuthenticationFailed(reason="unknown_key" if given else "no_header")
-    return identity

@@ -17,6 +17,10 @@ from tests.conftest import APPLICATION_KEY, FORM, PAGE_KEY, Outbox, Post
 JSON = "application/json"
 FORM_MEDIA = "application/x-www-form-urlencoded"
 DEEP = b'{"a":' * 40 + b"1" + b"}" * 40
+PART = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n'
+MANY_PARTS = PART * 101 + b"--b--\r\n"
+LONE_CR = PART.replace(b'"a"', b'"a"\rBcc: evil@example.com') + b"--b--\r\n"
+NAMELESS = PART.replace(b'; name="a"', b"") + b"--b--\r\n"
 
 MALFORMED: list[tuple[str, str, bytes, int]] = [
     ("not JSON", JSON, b"{", 400),
@@ -47,6 +51,9 @@ MALFORMED: list[tuple[str, str, bytes, int]] = [
     ("a long name", FORM_MEDIA, b"a" * 101 + b"=1", 400),
     ("multipart without a boundary", "multipart/form-data", b"x", 400),
     ("broken multipart", "multipart/form-data; boundary=b", b"--b\r\nnonsense", 400),
+    ("over a hundred parts", "multipart/form-data; boundary=b", MANY_PARTS, 400),
+    ("a part with a lone CR", "multipart/form-data; boundary=b", LONE_CR, 400),
+    ("a part without a name", "multipart/form-data; boundary=b", NAMELESS, 400),
     ("another media type", "text/xml", b"<a/>", 415),
     ("no media type", "", b"subject=x", 415),
     ("another charset", FORM_MEDIA + "; charset=iso-8859-1", b"subject=%e9", 415),
@@ -203,13 +210,21 @@ async def test_a_body_declared_far_over_the_limit_is_refused_before_it_is_read(
         b"Content-Length: +5",
         b"Content-Length: -5",
         b"X-Nul: a\x00b",
+        b"Host: other",
+        b"X-Folded: a\r\n b",
+        b"Content-Length: 5, 6",
+        b"Transfer-Encoding: chunked, identity",
+        b"Transfer-Encoding : chunked",
+        b"X-Long: " + b"x" * 70_000,
     ],
+    ids=lambda header: str(header)[:50],
 )
 async def test_a_smuggled_request_gets_nowhere(
     post: Post, http_server: HTTPServer, outbox: Outbox, header: bytes
 ) -> None:
     answer = await asyncio.wait_for(_raw(http_server, HEAD + header + b"\r\n\r\nhello"), 10)
     assert answer.startswith(b"HTTP/1.1 400 ") or answer == b""
+    assert b"from_address" not in answer  # no form was read
     assert outbox.rows() == []
 
 
