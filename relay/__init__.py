@@ -4,7 +4,7 @@ A form server is a module in `plugins/` with functions marked `@hookimpl`; hooks
 hooks there are. A plugin imports from here, and the libraries it is about, and nothing else.
 """
 
-from relay.addresses import Address
+from relay.addresses import Address, listed
 from relay.batches import Parcel, in_calls
 from relay.callback import Callback, ProviderEvent, Reply
 from relay.deadlines import call_json, post_json
@@ -17,6 +17,7 @@ from relay.errors import (
     DeliveryInDoubt,
     InvalidSubmission,
     MessageBroken,
+    RecipientsInactive,
     TokenRefused,
 )
 from relay.fields import (
@@ -29,9 +30,11 @@ from relay.fields import (
     TemplateReference,
     Text,
 )
-from relay.forms import EmailForm, base_message, plain_message, templated
+from relay.forms import EmailForm, base_message, plain_message, reference_of, templated
 from relay.hookspecs import hookimpl
 from relay.keys import find_key, token_of
+from relay.mapping.declared import Declaration, DeclaredFields
+from relay.mapping.kinds import Link, Rows, WholeNumber
 from relay.message import (
     ABSENT,
     Absent,
@@ -39,6 +42,7 @@ from relay.message import (
     Attachment,
     Claim,
     Decoy,
+    File,
     Identity,
     Key,
     Message,
@@ -47,10 +51,13 @@ from relay.message import (
     Submission,
     thaw,
 )
+from relay.mime import as_bytes as as_mail
 from relay.secret import Secret
+from relay.smtp.mailserver import MailServer, mail_server
+from relay.smtp.transfer import hand_over
 from relay.tables import SecretReference
-from relay.text import as_html, clean_html
-from relay.wording import template_file
+from relay.text import as_html, as_text, clean_html, one_line, web_link
+from relay.wording import Pattern, Wording, template_file, template_files
 
 __all__ = [
     "ABSENT",
@@ -62,27 +69,35 @@ __all__ = [
     "Callback",
     "Claim",
     "ConfigurationError",
+    "Declaration",
+    "DeclaredFields",
     "Decoy",
     "DeliveryDeferred",
     "DeliveryError",
     "DeliveryFailed",
     "DeliveryInDoubt",
     "EmailForm",
+    "File",
     "Headers",
     "Html",
     "Identity",
     "InvalidSubmission",
     "Key",
     "Line",
+    "Link",
     "MailAddress",
     "MailAddresses",
+    "MailServer",
     "Message",
     "MessageBroken",
     "NotOffered",
     "Parcel",
+    "Pattern",
     "ProviderEvent",
     "Receipt",
+    "RecipientsInactive",
     "Reply",
+    "Rows",
     "Secret",
     "SecretReference",
     "Server",
@@ -90,17 +105,28 @@ __all__ = [
     "TemplateReference",
     "Text",
     "TokenRefused",
+    "WholeNumber",
+    "Wording",
     "as_html",
+    "as_mail",
+    "as_text",
     "base_message",
     "call_json",
     "clean_html",
     "find_key",
+    "hand_over",
     "hookimpl",
     "in_calls",
+    "listed",
+    "mail_server",
+    "one_line",
     "plain_message",
     "post_json",
+    "reference_of",
     "template_file",
+    "template_files",
     "templated",
     "thaw",
     "token_of",
+    "web_link",
 ]

@@ -21,6 +21,7 @@ MAX_ADDRESSES = 50
 
 # What Postmark takes before the @ (its help article 1180): ASCII, and no quoted form.
 _LOCAL = re.compile(r"[a-z0-9.!#$%&'`*+\-/=^_{}|~]+", re.IGNORECASE | re.ASCII)
+_ROUTE = re.compile("[%!]")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~ \u00a0-\U0010ffff]+")
 _QUOTED_NAME = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
@@ -120,10 +121,13 @@ def listed(address: Address, patterns: Collection[str]) -> bool:
     """Tell whether an address is in a list of `a@b.c`, `@b.c` (that domain alone) and `*`.
 
     Patterns are lower-case A-labels, as `pattern()` makes them. A local part is compared without
-    regard to case, as every provider that counts does.
+    regard to case, as every provider that counts does. A domain's entry does not cover a local
+    part that names a further host, which old mail servers pass on to: `a%evil.com@b.c`.
     """
     email = address.email.lower()
-    return email in patterns or f"@{address.domain}" in patterns or "*" in patterns
+    if email in patterns or "*" in patterns:
+        return True
+    return f"@{address.domain}" in patterns and not _ROUTE.search(email)
 
 
 def pattern(text: str) -> str:

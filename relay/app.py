@@ -8,20 +8,38 @@ from tornado.web import Application
 
 from relay import keys, plugins
 from relay.acceptance import Acceptance
+from relay.alerts.sightings import Sightings
+from relay.alerts.watch import Watch
 from relay.chain import Chain
 from relay.delivery.dispatcher import Dispatcher
 from relay.delivery.doubts import Doubts
 from relay.errors import ConfigurationError, UnknownServer
+from relay.feedback import Feedback
 from relay.idempotency import Repeats
 from relay.keys import MadeKey, hashing_secret
 from relay.message import Key
+from relay.receipts.telling import Receipts
+from relay.replies.passing import Replies
 from relay.sending import Sending
 from relay.settings import Settings
 from relay.space import Space
-from relay.store import idempotency, listing, paused, remembered, retention, servers, tokens
+from relay.store import (
+    callbacks,
+    idempotency,
+    listing,
+    paused,
+    remembered,
+    replies,
+    retention,
+    servers,
+    suppressions,
+    tokens,
+)
 from relay.store.database import Store
+from relay.suppressions import Suppressions
 from relay.templates.library import Library
-from relay.web import cancel, forms, health
+from relay.timeouts import Timeouts
+from relay.web import cancel, forms, health, webhooks
 from relay.web import tokens as token_routes
 from relay.web.callers import Limiter, Running
 from relay.web.cors import origin_of
@@ -57,12 +75,18 @@ class Site:
         self.library = Library(self.store)
         self.repeats = Repeats(self.store)
         self.space = Space(self.store.path.parent)
+        self.sightings = Sightings()
         self.stopping = False
+        self.timeouts = Timeouts()
         self.requests = Running()
         self.listening: tuple[str, int] = (settings.host, settings.port)
         self.pages: tuple[str, int] | None = settings.pages
         self._adopt(settings, plugins.build(settings, self._keys(settings)))
-        self.dispatcher = Dispatcher(self.store, self.chains)
+        self.suppressions = Suppressions(self.store)
+        self.dispatcher = Dispatcher(self.store, self.chains, suppressions=self.suppressions)
+        self.feedback = Feedback(
+            self.store, self.suppressions, self.dispatcher.queued, secret=self.secret
+        )
         self.doubts = Doubts(self.store, self.chains, self.dispatcher.queued)
         self._paused: set[str] = set()
 
@@ -72,6 +96,7 @@ class Site:
         [installation] = self.store.write_now(
             remembered.remember, [("installation", secrets.token_hex(4))]
         )
+        self.suppressions.open(time.time())
         interrupted = self.doubts.interrupted()
         if interrupted:
             log.warning("messages.in_doubt", count=interrupted)
@@ -80,6 +105,23 @@ class Site:
         self._paused = set(self.store.read_now(paused.servers))
         self.dispatcher.adopt(self.chains, self._paused)
         self.metadata_key = f"relay-{installation}"
+        self.receipts = Receipts(self.store, self.chains, self.metadata_key, self.dispatcher.queued)
+        self.replies = Replies(
+            self.store,
+            self.chains,
+            secret=self.secret,
+            metadata_key=self.metadata_key,
+            queued=self.dispatcher.queued,
+        )
+        self.alerts = Watch(
+            self.store,
+            self.dispatcher,
+            self.space,
+            self.sightings,
+            metadata_key=self.metadata_key,
+            paused=self.paused,
+        )
+        self.alerts.adopt(self.chains, self.settings.alerts)
         self._accept_with(self.settings)
 
     def close(self) -> None:
@@ -95,6 +137,9 @@ class Site:
         chains = plugins.build(settings, self._keys(settings))
         self._adopt(settings, chains)
         self.doubts.adopt(chains)
+        self.replies.adopt(chains)
+        self.receipts.adopt(chains)
+        self.alerts.adopt(chains, settings.alerts)
         self._accept_with(settings)
         self._deliver()
 
@@ -136,9 +181,15 @@ class Site:
         return await self.store.write(servers.number, sorted(self.chains))
 
     async def forget_tokens(self) -> None:
-        """Drop session tokens that expired long ago, and the keys of requests after a day."""
+        """Drop session tokens that expired long ago, and the keys of requests after a day.
+
+        Reply addresses too: who answers later than they are good writes to nobody.
+        """
         await self.store.write(tokens.forget, time.time())
+        await self.store.write(replies.forget, time.time())
         await self.store.write(idempotency.forget, time.time())
+        await self.store.write(callbacks.forget, time.time())
+        await self.store.write(suppressions.forget, time.time())
 
     async def clear_old(self) -> None:
         """Clear what messages said, where it was kept long enough."""
@@ -163,6 +214,8 @@ class Site:
     def _adopt(self, settings: Settings, chains: dict[str, Chain]) -> None:
         self.settings = settings
         self.chains = chains
+        for chain in chains.values():
+            chain.onlooker = self.sightings.saw
         self.token_origins = frozenset(
             origin for chain in chains.values() for origin in chain.server.origins
         )
@@ -182,6 +235,7 @@ class Site:
         self.sending = Sending(
             self.store,
             self.library,
+            self.suppressions,
             secret=self.secret,
             metadata_key=self.metadata_key,
         )
@@ -195,7 +249,14 @@ def make_site(settings: Settings) -> Site:
 def make_app(site: Site) -> Application:
     """Build the API's web application for an open site."""
     return Application(
-        [*forms.ROUTES, *cancel.ROUTES, *token_routes.ROUTES, *health.ROUTES, *routes.ROUTES],
+        [
+            *forms.ROUTES,
+            *cancel.ROUTES,
+            *token_routes.ROUTES,
+            *health.ROUTES,
+            *webhooks.ROUTES,
+            *routes.ROUTES,
+        ],
         site=site,
         default_handler_class=NotFoundHandler,
         # Refusals and failures have lines of their own; a proxy in front logs requests.

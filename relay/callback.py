@@ -7,16 +7,22 @@ from typing import Any, Literal
 from relay.message import Message
 
 EventKind = Literal["delivered", "bounced", "complained", "unsubscribed", "resubscribed", "other"]
+# Why an address gets no mail any more.
+SuppressionReason = Literal["", "bounced", "complained", "unsubscribed", "manual"]
 
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A provider's call to us, its secret already checked. `body` is the JSON object, frozen."""
+    """A provider's call to us, its secret already checked. `body` is the JSON object, frozen.
+
+    `metadata_key` is the name under which every message carries Relay's id to the provider.
+    """
 
     server: str
     stream: str
     body: Mapping[str, Any] = field(repr=False)
     received_at: float = 0.0
+    metadata_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,8 @@ class ProviderEvent:
 
     `identity` is the same for every repetition of this event. `message` is Relay's id as it
     travelled in the metadata, `provider_id` the provider's; either may be empty. `permanent`: the
-    address takes no mail any more. `at` is in epoch seconds. `words` are the provider's, without
-    addresses.
+    address takes no mail any more; `reason` says why, where that is not the kind of event. `at` is
+    in epoch seconds. `words` are the provider's, without addresses.
     """
 
     kind: EventKind
@@ -37,6 +43,7 @@ class ProviderEvent:
     permanent: bool = False
     at: float = 0.0
     words: str = ""
+    reason: SuppressionReason = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import structlog
 from marshmallow import Schema
 
 from relay import hookspecs
+from relay.callback import Callback, ProviderEvent, Reply
 from relay.errors import DeliveryError
 from relay.message import (
     Absent,
@@ -24,6 +25,9 @@ from relay.message import (
 
 SLOW_SECONDS = 1.0
 
+# The host's own observer: told the server's name, a hook's name or a state, and what it is about.
+Onlooker = Callable[[str, str, Mapping[str, Any]], None]
+
 log = structlog.get_logger()
 
 
@@ -31,7 +35,7 @@ class Chain:
     """A server and its plugins in call order; each deciding hook is a method.
 
     `deliver_plugins` are those that deliver: the first does, the others stand in for it. `account`
-    is the provider's, if it has templates of its own.
+    is the provider's, if it has templates of its own. `onlooker` sees what the observers see.
     """
 
     def __init__(self, server: Server, manager: pluggy.PluginManager) -> None:
@@ -41,6 +45,11 @@ class Chain:
         self.schema: Schema | None = manager.hook.schema(server=server)
         self.account: Account | None = manager.hook.account(server=server)
         self.deliver_plugins = tuple(self._deciding("deliver"))
+        self.onlooker: Onlooker = lambda server, what, about: None
+
+    def join(self, observer: object, name: str) -> None:
+        """Let a part of the host observe this server's messages, as a plugin would."""
+        self._manager.register(observer, name)
 
     @property
     def takes_forms(self) -> bool:
@@ -84,6 +93,13 @@ class Chain:
         )
         return found
 
+    def receive(self, callback: Callback) -> Reply | Sequence[ProviderEvent] | None:
+        """Let the plugins read what a provider told; None where none of them can."""
+        told: Reply | Sequence[ProviderEvent] | None = self._hook.receive(
+            callback=callback, server=self.server
+        )
+        return told
+
     def finds(self, plugin: str) -> bool:
         """Tell whether a plugin of this server can look messages up."""
         return plugin in self._deciding("find")
@@ -93,6 +109,10 @@ class Chain:
         most: int = getattr(self._manager.get_plugin(plugin), "max_batch", 1)
         return most
 
+    def has_account(self, plugin: str) -> bool:
+        """Tell whether a plugin delivers through an account with templates of its own."""
+        return plugin in self._deciding("account")
+
     def delivers_like(self, other: "Chain", plugin: str) -> bool:
         """Tell whether a plugin treats another server's messages just as this one's.
 
@@ -101,19 +121,30 @@ class Chain:
         terms = self._terms(plugin)
         return self is other or (terms is not None and terms == other._terms(plugin))
 
-    def _terms(self, plugin: str) -> tuple[Any, ...] | None:
-        """Give what a plugin delivers by; None where wrappers have a hand in it."""
-        implementations = self._hook.deliver.get_hookimpls()
-        if any(one.wrapper or one.hookwrapper for one in implementations):
-            return None
+    def shares(self, plugin: str, other: "Chain") -> bool:
+        """Tell whether a plugin delivers for another server too, with the same account."""
+        if plugin not in other.deliver_plugins:
+            return False
+        if plugin in self.describe()["account"]:
+            return self.account == other.account
+        return self._options_of(plugin) == other._options_of(plugin)
+
+    def _options_of(self, plugin: str) -> dict[str, Any]:
+        """Give the options that are a plugin's own."""
         named = [
             name
             for one in self._hook.settings.get_hookimpls()
             if one.plugin_name == plugin
             for name in cast("Mapping[str, Any]", one.function())
         ]
-        options = {name: self.server.options[name] for name in named}
-        return self._manager.get_plugin(plugin), self.server.deadline, options
+        return {name: self.server.options[name] for name in named}
+
+    def _terms(self, plugin: str) -> tuple[Any, ...] | None:
+        """Give what a plugin delivers by; None where wrappers have a hand in it."""
+        implementations = self._hook.deliver.get_hookimpls()
+        if any(one.wrapper or one.hookwrapper for one in implementations):
+            return None
+        return self._manager.get_plugin(plugin), self.server.deadline, self._options_of(plugin)
 
     def _deciding(self, hook: str) -> list[str]:
         """Name the plugins that answer a hook, in call order: wrappers only change answers."""
@@ -128,8 +159,13 @@ class Chain:
         others = (name for name in self._deciding(hook) if name != plugin)
         return self._manager.subset_hook_caller(hook, map(self._manager.get_plugin, others))
 
+    def note(self, what: str, **about: Any) -> None:
+        """Tell the host's own observer something for which there is no hook."""
+        self.onlooker(self.server.name, what, about)
+
     def observe(self, hook: str, **arguments: Any) -> None:
         """Call every observer; one that raises is logged and the others still run."""
+        self.onlooker(self.server.name, hook, arguments)
         known = {**arguments, "server": self.server}
         for implementation in reversed(getattr(self._hook, hook).get_hookimpls()):
             try:

@@ -9,6 +9,7 @@ import click
 import structlog
 
 from relay.commands import (
+    alerts,
     audit,
     backup,
     check,
@@ -21,6 +22,7 @@ from relay.commands import (
     screened,
     serve,
     status,
+    suppressions,
     templates,
     try_form,
 )
@@ -57,8 +59,10 @@ for command in (
     mailbox.mailbox,
     queue.queue,
     audit.audit,
+    alerts.alerts,
     screened.screened,
     templates.templates,
+    suppressions.suppressions,
     pause.pause,
     pause.resume,
     status.status,

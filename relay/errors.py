@@ -6,6 +6,7 @@
     │   └── PluginConflict
     ├── SubmissionError             the client's fault, or ours at the door; answered over HTTP
     │   ├── AuthenticationFailed    no key, an unknown key, a key for something else
+    │   ├── WebhookRefused          a provider's call without its secret, or from somewhere else
     │   ├── TokenRefused            session token missing, unknown, expired or already used
     │   ├── OriginRefused           a browser page of an origin that is not listed
     │   ├── UnknownServer           no server of that name takes forms
@@ -42,6 +43,8 @@
     └── DeliveryError               a provider's answer: for the outbox, never HTTP by itself
         ├── DeliveryDeferred        certainly not sent: try again
         ├── DeliveryFailed          refused for good
+        │   └── RecipientsInactive  .recipients: addresses that the provider sends nothing to
+        ├── RecipientsSuppressed    not tried: nobody is left whom it may be sent to; .held
         ├── DeliveryInDoubt         the answer was lost: sent or not, nobody knows
         └── MessageBroken           no provider's fault: no mail can be made of what is stored
 
@@ -85,6 +88,13 @@ class AuthenticationFailed(SubmissionError):
 
     words = "could not authenticate"
     reason = "unknown_key"
+
+
+class WebhookRefused(SubmissionError):
+    """A provider's call that is not let in: webhook_secret, webhook_network."""
+
+    words = "could not authenticate"
+    reason = "webhook_secret"
 
 
 class TokenRefused(SubmissionError):
@@ -342,6 +352,28 @@ class DeliveryDeferred(DeliveryError):
 
 class DeliveryFailed(DeliveryError):
     """Refused for good; the words say what to mend."""
+
+
+class RecipientsInactive(DeliveryFailed):
+    """The provider sends nothing to the recipients: all of them bounced or complained before.
+
+    recipients: their addresses, as far as the provider named them.
+    """
+
+    def __init__(self, words: str, *, code: str = "", recipients: Sequence[str] = ()) -> None:
+        super().__init__(words, code=code)
+        self.recipients = tuple(recipients)
+
+
+class RecipientsSuppressed(DeliveryError):
+    """Not even tried, because none of the recipients takes mail.
+
+    held: whether it is an office's own mail, kept until its address works again.
+    """
+
+    def __init__(self, words: str, *, held: bool) -> None:
+        super().__init__(words, code="suppressed")
+        self.held = held
 
 
 class DeliveryInDoubt(DeliveryError):

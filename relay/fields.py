@@ -13,6 +13,7 @@ from marshmallow import ValidationError, fields, validate
 
 from relay import addresses, text
 from relay.addresses import Address
+from relay.message import Attachment
 from relay.schedule import ScheduleError, scheduled_time
 
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*", re.ASCII)
@@ -114,6 +115,15 @@ class Headers(fields.Field[tuple[tuple[str, str], ...]]):
         if not isinstance(content, str) or len(content) > 998:
             raise ValueError
         return name, text.line(content)
+
+
+class Attachments(fields.Field[tuple[Attachment, ...]]):
+    """Files, read and checked by the host; anything else is refused: there they are not taken."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, tuple) and all(isinstance(one, Attachment) for one in value):
+            return value
+        raise ValidationError("attachments are not taken here")
 
 
 class SendTime(fields.Field[float | None]):

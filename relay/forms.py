@@ -10,12 +10,12 @@ from marshmallow import fields as marshmallow_fields
 from relay import text
 from relay.addresses import Address, listed
 from relay.fields import (
+    Attachments,
     Headers,
     Html,
     Line,
     MailAddress,
     MailAddresses,
-    NotOffered,
     SendTime,
     TemplateReference,
     Text,
@@ -32,7 +32,7 @@ ALIASES: Mapping[str, str] = {
 
 # What steers Relay and is no business of a template's.
 CONTROL_FIELDS = frozenset(
-    {"token_session", "useHtml", "template_id", "key", "return_to", "senddatetime"}
+    {"token_session", "useHtml", "template_id", "key", "return_to", "senddatetime", "attachments"}
     | {alias for alias, name in ALIASES.items() if name == "template_id"}
 )
 
@@ -40,13 +40,22 @@ CONTROL_FIELDS = frozenset(
 class Form(Mapping[str, Any]):
     """A form's validated fields. `submitted` is what came in, under the names it came under.
 
+    `aliases` are the other names of fields, and what each stands for.
     `used` collects the names that were read, so that the author of a plugin sees what was not.
     """
 
-    def __init__(self, values: Mapping[str, Any], submitted: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        submitted: Mapping[str, Any],
+        aliases: Mapping[str, str] = ALIASES,
+    ) -> None:
         self._values = values
         self.submitted = submitted
+        self.aliases = aliases
         self.used: set[str] = set()
+        # What the writer is told to ask by; "" where the server tells its writers nothing.
+        self.reference = ""
 
     def __getitem__(self, name: str) -> Any:
         self.used.add(name)
@@ -67,6 +76,9 @@ class EmailForm(Schema):
 
     A field that was not given, or given blank, is None. Fields that no schema declares are kept
     as they came, for templates.
+
+    template: the stored template of the server's settings, where the form names none. aliases:
+    further names of fields, and what each stands for.
     """
 
     class Meta:
@@ -74,6 +86,21 @@ class EmailForm(Schema):
 
     # Whether a message must be given: a plugin whose own body stands without one says False.
     message_required: ClassVar[bool] = True
+    # The same of the subject: a plugin that makes one says False.
+    subject_required: ClassVar[bool] = True
+    # The media types that such a form may come in; none are all.
+    media_types: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self,
+        *,
+        template: int | str | None = None,
+        aliases: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.template = template
+        self.aliases = {**ALIASES, **(aliases or {})}
 
     token_session = marshmallow_fields.Raw(load_default=None)
     to_address = MailAddresses(required=True)
@@ -90,39 +117,47 @@ class EmailForm(Schema):
     bcc = MailAddresses(load_default=())
     tag = Line(load_default=None, max=1000)
     headers = Headers(load_default=())
-    attachments = NotOffered("attachments are not taken here", load_default=None)
+    attachments = Attachments(load_default=())
     senddatetime = SendTime(load_default=None)
 
     @pre_load
     def _one_name_each(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Resolve aliases and drop what is blank: browsers send every field they show."""
-        return _given(data)
+        given = _given(data, self.aliases)
+        if self.template is not None:
+            given.setdefault("template_id", self.template)
+        return given
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _says_something(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
-        """Without a template there must be a subject and, unless the plugin says no, a body."""
+        """Without a template there must be a subject and a body, unless the plugin says no."""
         # What was given and cleaned away, such as a subject of zero-width blanks, says nothing.
-        given = {name for name in _given(original) if data.get(name) != ""}
+        submitted = _given(original, self.aliases)
+        given = {name for name in submitted if data.get(name) != ""}
+        if self.template is not None:
+            given.add("template_id")
         missing = {}
-        if not given & {"template_id", "subject"}:
+        if self.subject_required and not given & {"template_id", "subject"}:
             missing["subject"] = ["Missing data for required field."]
         bodies = {"template_id", "message", "TextBody", "HtmlBody"}
         if self.message_required and not given & bodies:
             missing["message"] = ["Missing data for required field."]
+        # A schema that requires the field itself has said so.
+        missing = {name: words for name, words in missing.items() if not self.fields[name].required}
         if missing:
             raise ValidationError(missing)
 
     @post_load(pass_original=True)
     def _form(self, data: dict[str, Any], original: Mapping[str, Any], **kwargs: Any) -> Form:
-        return Form(data, original)
+        return Form(data, original, self.aliases)
 
 
-def _given(data: Mapping[str, Any]) -> dict[str, Any]:
+def _given(data: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for name, value in data.items():
         if _blank(value):
             continue
-        canonical = ALIASES.get(name, name)
+        canonical = aliases.get(name, name)
         if given.setdefault(canonical, value) != value:
             raise ValidationError("given twice with different values", canonical)
     return given
@@ -157,18 +192,28 @@ def plain_message(form: Mapping[str, Any], server: Server) -> Message:
         html=markup,
         tag=form["tag"],
         headers=form["headers"],
+        attachments=form.get("attachments") or (),
         send_at=form["senddatetime"],
+        writer=form["from_address"],
     )
 
 
-def templated(message: Message, form: Mapping[str, Any], server: Server) -> Message:
+def templated(
+    message: Message,
+    form: Mapping[str, Any],
+    server: Server,
+    template: int | str | None = None,
+) -> Message:
     """Where the form names a template, turn subject and parts into its model.
+
+    template: the one to use instead of the form's.
 
     The model holds every submitted field that is not a control field, under the name it came
     under and, where the schema knows it as text, as the schema left it; and `subject`, `TextBody`,
     `HtmlBody` and `ReplyTo` as the message has them.
     """
-    if not form["template_id"]:
+    template = template or form["template_id"]
+    if not template:
         return message
     control = CONTROL_FIELDS | {server.options.get("honeypot")}
     submitted = form.submitted if isinstance(form, Form) else form
@@ -179,14 +224,20 @@ def templated(message: Message, form: Mapping[str, Any], server: Server) -> Mess
     parts = {"subject": message.subject, "TextBody": message.text, "HtmlBody": message.html}
     model |= {name: value for name, value in parts.items() if value is not None}
     model["ReplyTo"] = ", ".join(map(str, message.reply_to))
-    return replace(
-        message, subject=None, text=None, html=None, template=form["template_id"], model=model
-    )
+    if reference_of(form):
+        model["reference"] = reference_of(form)
+    return replace(message, subject=None, text=None, html=None, template=template, model=model)
+
+
+def reference_of(form: Mapping[str, Any]) -> str:
+    """Give the reference number that a form's writer is told; "" where he is told nothing."""
+    return form.reference if isinstance(form, Form) else ""
 
 
 def _cleaned(form: Mapping[str, Any], name: str, value: Any) -> Any:
     """Give a text as the schema left it: HTML as it was submitted was not cleaned."""
-    loaded = form.get(ALIASES.get(name, name))
+    aliases = form.aliases if isinstance(form, Form) else ALIASES
+    loaded = form.get(aliases.get(name, name))
     return loaded if isinstance(value, str) and isinstance(loaded, str) else value
 
 

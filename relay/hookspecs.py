@@ -98,7 +98,8 @@ def deliver(
 
     Thread. One plugin of those that have this hook is asked: the first of the list, or a later
     one that stands in for it. A DeliveryError that is raised holds for all messages; any other
-    exception leaves all of them in doubt.
+    exception leaves all of them in doubt. A receipt with `later` sends a message to some of its
+    recipients; it is given again for the others alone.
     """
 
 

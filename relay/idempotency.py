@@ -143,7 +143,8 @@ def _repeat(known: Known, request: Request) -> Repeat:
     row = known.messages[0]
     scheduled = row.state in ("scheduled", "screened") and row.due_at > row.created_at
     # A robot is told what a clean submission most likely would have been.
-    told = "scheduled" if scheduled else {"screened": "sent"}.get(row.state, row.state)
+    alike = {"screened": "sent", "suppressed": "failed"}
+    told = "scheduled" if scheduled else alike.get(row.state, row.state)
     words = row.words or ""
     return Repeat(200, told if told in ("sent", "scheduled", "failed") else "queued", first, words)
 

@@ -1,9 +1,18 @@
-"""Message ids: lower-case UUIDs of version 7, which sort by the time they were made."""
+"""Message ids: lower-case UUIDs of version 7, which sort by the time they were made.
+
+And reference numbers, which people read to each other.
+"""
 
 import random
+import re
+import secrets
 import threading
 import time
 import uuid
+
+# Nothing that looks like something else on paper, and no vowels: no words come of it.
+REFERENCE_CHARACTERS = "CDFHJKMNPQRTWXY34679"
+REFERENCE_LENGTH = 9
 
 _lock = threading.Lock()
 _last_milliseconds = 0
@@ -32,6 +41,26 @@ def message_id() -> str:
 def request_id() -> str:
     """Make the id of a request, for its reply and its log lines: 16 hex digits."""
     return f"{random.getrandbits(64):016x}"
+
+
+def reference_number() -> str:
+    """Make a reference number for people to read, say and type: `K7M-4QX-9RD`.
+
+    Random out of 512 thousand million; whoever stores it looks whether it is taken.
+    """
+    characters = "".join(secrets.choice(REFERENCE_CHARACTERS) for _ in range(REFERENCE_LENGTH))
+    return _grouped(characters)
+
+
+def as_reference(text: str) -> str | None:
+    """Read a reference as a person writes it, in any case and grouping; None if it is none."""
+    characters = re.sub(r"[\s-]", "", text).upper()
+    known = set(characters) <= set(REFERENCE_CHARACTERS)
+    return _grouped(characters) if known and len(characters) == REFERENCE_LENGTH else None
+
+
+def _grouped(characters: str) -> str:
+    return "-".join(characters[start : start + 3] for start in range(0, REFERENCE_LENGTH, 3))
 
 
 def timestamp(id: str) -> float:

@@ -6,10 +6,12 @@ absence is the default, and a plugin of one server cannot join another.
 
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
+from traceback import walk_tb
 from types import MappingProxyType, ModuleType
 from typing import Any
 
@@ -17,18 +19,23 @@ import pluggy
 from marshmallow import RAISE, Schema
 from marshmallow.fields import Field
 
-from relay import hookspecs, wording
+from relay import hookspecs
 from relay.chain import Chain, watch
 from relay.checking import check, nearest
 from relay.errors import ConfigurationError, PluginConflict, PluginNotFound
 from relay.message import Key
+from relay.receipts import letters
 from relay.settings import ServerSettings, Settings
 from relay.tables import ServerTable
+from relay.wording import forget as forget_files
+
+# The modules of plugin files, so that they are nobody else's.
+_PACKAGE = "relay_plugins."
 
 
 def build(settings: Settings, keys: Sequence[Key]) -> dict[str, Chain]:
     """Build every server's chain; raise ConfigurationError."""
-    wording.forget()
+    forget_files()
     modules = _Modules(settings.path.parent)
     place = f"{settings.path.name} [servers.{{}}]"
     chains = {
@@ -56,13 +63,37 @@ def _chain(
     except pluggy.PluginValidationError as error:
         raise ConfigurationError(f"{place} plugins: {_one_line(error)}") from None
     fields: dict[str, Field[Any]] = {}
-    for named in reversed(manager.hook.settings()):
-        fields |= named
+    for implementation in manager.hook.settings.get_hookimpls():
+        with _starting(implementation.plugin_name, place):
+            named: Any = implementation.function()
+            fields |= dict(named)
     schema = Schema.from_dict(dict(fields))(unknown=RAISE)
     options = check(schema, settings.extra, place, also=ServerTable().fields)
     server = replace(settings.server, keys=keys, options=MappingProxyType(options))
     watch(manager, server.deadline)
-    return Chain(server, manager)
+    try:
+        with _starting("a schema or account hook", place):
+            chain = Chain(server, manager)
+    except ConfigurationError as error:  # of a schema hook, which knows no place
+        words = str(error)
+        raise ConfigurationError(words if words.startswith(place) else f"{place} {words}") from None
+    if not isinstance(chain.schema, Schema | None):
+        raise ConfigurationError(f"{place} plugins: {chain.describe()['schema'][0]} has no schema")
+    return chain
+
+
+@contextmanager
+def _starting(name: str, place: str) -> Iterator[None]:
+    """Name the plugin that breaks at the start, by its frames where it is known no better."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        modules = [frame.f_globals["__name__"] for frame, _ in walk_tb(error.__traceback__)]
+        plugin = next((one for one in modules if one.startswith(_PACKAGE)), name)
+        words = f"{plugin.removeprefix(_PACKAGE)} breaks: {type(error).__name__}"
+        raise ConfigurationError(f"{place} plugins: {words}: {_one_line(error)}") from error
 
 
 def _check_server(chain: Chain, group: Chain, keys: Sequence[Key], place: str) -> None:
@@ -77,10 +108,15 @@ def _check_server(chain: Chain, group: Chain, keys: Sequence[Key], place: str) -
         raise ConfigurationError(f"{place} plugins: {words}")
     if not group.deliver_plugins:
         raise ConfigurationError(f"{place} plugins: no plugin delivers (mailbox, postmark, ...)")
+    _check_replies(chain, group, place)
+    if server.webhook_digests and not (hooks["receive"] or group.describe()["receive"]):
+        words = "no plugin reads what a provider tells (postmark_webhooks)"
+        raise ConfigurationError(f"{place} webhook_secrets: {words}")
     if not chain.takes_forms:
         return
     if server.sender is None:
         raise ConfigurationError(f"{place} sender: missing; it is the From of this server's mail")
+    letters.check(server)
     if server.recipients is None:
         public = [key.id for key in keys if key.kind == "publishable" and key.opens(server.name)]
         if public or server.session_key == "optional":
@@ -89,6 +125,17 @@ def _check_server(chain: Chain, group: Chain, keys: Sequence[Key], place: str) -
     elif "*" in server.recipients and group.deliver_plugins != ("mailbox",):
         words = '"*" is for the embedded mailbox alone; name addresses or "@domain"'
         raise ConfigurationError(f"{place} recipients: {words}")
+
+
+def _check_replies(chain: Chain, group: Chain, place: str) -> None:
+    """Refuse reply addresses that no form would get, or that no answer could come in at."""
+    if chain.server.replies is None:
+        return
+    if not chain.takes_forms:
+        raise ConfigurationError(f"{place} replies: this server takes no forms")
+    if not (chain.server.webhook_digests or group.server.webhook_digests):
+        words = "no answer can come in: set webhook_secrets, and list postmark_webhooks"
+        raise ConfigurationError(f"{place} replies: {words}")
 
 
 def _one_line(error: Exception) -> str:
@@ -134,7 +181,7 @@ class _Modules:
 
 def _import(name: str, path: Path) -> ModuleType:
     """Import a file afresh, so that reading the settings again also reads changed plugins."""
-    spec = importlib.util.spec_from_file_location(f"relay_plugins.{name}", path)
+    spec = importlib.util.spec_from_file_location(f"{_PACKAGE}{name}", path)
     if spec is None or spec.loader is None:
         raise ImportError(path.name)
     module = importlib.util.module_from_spec(spec)

@@ -8,6 +8,7 @@ import structlog
 from relay.ids import message_id, timestamp
 from relay.logs import fingerprint
 from relay.message import Message, Server
+from relay.receipts.letters import REFERENCE_HEADER
 from relay.secret import Secret
 from relay.store import documents
 from relay.store.outbox import NewMessage
@@ -18,16 +19,25 @@ MAX_METADATA = 10
 log = structlog.get_logger()
 
 
-def identified(message: Message, metadata_key: str) -> Message:
+def identified(message: Message, metadata_key: str, id: str | None = None) -> Message:
     """Give a message its id, which also travels as metadata, so that it can be looked up.
 
-    Where the caller's own metadata leaves no room, it stays as it is.
+    It is a new one where none is given. Where the caller's own metadata leaves no room, it stays
+    as it is.
     """
-    id = message_id()
+    id = id or message_id()
     labels = dict(message.metadata)
     if len(labels) < MAX_METADATA:
         labels[metadata_key] = id
     return replace(message, id=id, metadata=labels)
+
+
+def referenced(message: Message, reference: str) -> Message:
+    """Let a message show the reference number that its writer is told, if there is one."""
+    if not reference:
+        return message
+    headers = ((REFERENCE_HEADER, reference),)
+    return replace(message, headers=(*message.headers, *headers))
 
 
 def record(

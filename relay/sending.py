@@ -1,6 +1,7 @@
 """From messages that an application wrote itself to the outbox: all of a call in one commit."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from relay.chain import Chain
 from relay.errors import (
     BodyTooLarge,
     InvalidSubmission,
+    RecipientsInactive,
     RelayError,
     TemplateNotFound,
     Unavailable,
@@ -20,6 +22,7 @@ from relay.secret import Secret
 from relay.store import idempotency, outbox
 from relay.store.database import Store
 from relay.store.outbox import NewMessage
+from relay.suppressions import Suppressions
 from relay.templates.library import Library, Warnings
 
 # The streams that every server has for sending, and the one that it has for receiving.
@@ -56,20 +59,23 @@ class _Ready(NamedTuple):
 class Sending:
     """Stores messages for delivery, without any form's plugins.
 
-    library: the stored templates. secret: what addresses in log lines are hashed with.
-    metadata_key: the name under which a message carries its own id to the provider.
+    library: the stored templates. suppressions: who gets no mail. secret: what addresses in log
+    lines are hashed with. metadata_key: the name under which a message carries its own id to the
+    provider.
     """
 
     def __init__(
         self,
         store: Store,
         library: Library,
+        suppressions: Suppressions,
         *,
         secret: Secret,
         metadata_key: str,
     ) -> None:
         self._store = store
         self._library = library
+        self._suppressions = suppressions
         self._secret = secret
         self._metadata_key = metadata_key
 
@@ -118,13 +124,25 @@ class Sending:
         try:
             check_addresses(message, chain.server)
             check_stream(message.stream, group)
-            rendered, warnings = await self._rendered(message, group)
+            reached, left_out = self._reached(message, group.server.name)
+            rendered, warnings = await self._rendered(reached, group)
         except Unavailable:
             raise
         except RelayError as error:
             return error
         stored = records.identified(rendered, self._metadata_key)
-        return _Ready(stored, tuple(message.metadata), warnings)
+        return _Ready(stored, tuple(message.metadata), (*warnings, *left_out))
+
+    def _reached(self, message: Message, group: str) -> tuple[Message, Warnings]:
+        """Take recipients who get no mail out of a message; raise RecipientsInactive if all do."""
+        gone = self._suppressions.among(message.recipients, group, time.time())
+        if not gone:
+            return message, ()
+        reached = message.without(gone)
+        left_out = [one.email for one in message.recipients if one.email.lower() in gone]
+        if not reached.recipients:
+            raise RecipientsInactive("no mail goes to its recipients", recipients=left_out)
+        return reached, (f"not sent to {', '.join(left_out)}: no mail goes there",)
 
     async def _rendered(self, message: Message, group: Chain) -> tuple[Message, Warnings]:
         if message.template is None:

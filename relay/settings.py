@@ -9,11 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from relay.alerts import terms
+from relay.alerts.terms import Terms
 from relay.checking import check, nearest, no_others, resolved, table_of
 from relay.errors import ConfigurationError
 from relay.message import Key, Server
 from relay.secret import Secret, digest
 from relay.tables import (
+    REPLY_DAYS,
     KeyTable,
     LimitsTable,
     RelayTable,
@@ -26,12 +29,16 @@ MIN_KEY_CHARACTERS = 32
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`[relay.limits]`: bytes of a form, calls per minute and address, messages waiting."""
+    """`[relay.limits]`: bytes of a form, calls per minute and address, messages waiting.
+
+    And the bytes of what a provider tells.
+    """
 
     form_bytes: int
     posts_per_minute: int
     tokens_per_minute: int
     max_waiting: int
+    webhook_bytes: int = 50 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +71,20 @@ class Settings:
     token_key_required: bool
     keys: tuple[Key, ...]
     servers: Mapping[str, ServerSettings]
+    alerts: Terms
 
 
-def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read and check a settings file; raise ConfigurationError."""
+def load(
+    path: Path, environment: Mapping[str, str] | None = None, text: str | None = None
+) -> Settings:
+    """Read and check a settings file; raise ConfigurationError.
+
+    text: what to read as if it stood in the file.
+    """
     environment = os.environ if environment is None else environment
     path = path.resolve()
-    content = resolved(_toml(path), environment, path)
-    no_others(path.name, content, ("relay", "tokens", "keys", "servers"))
+    content = resolved(_toml(path, text), environment, path)
+    no_others(path.name, content, ("relay", "tokens", "keys", "servers", "alerts"))
     relay = {**table_of(content, "relay", path.name), **_overrides(environment)}
     values = check(RelayTable(), relay, f"{path.name} [relay]")
     limits = check(LimitsTable(), values["limits"], f"{path.name} [relay.limits]")
@@ -80,6 +93,8 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     servers = _servers(table_of(content, "servers", path.name), switches, path)
     keys = _keys(table_of(content, "keys", path.name), servers, path)
     _existing(relay, servers, path)
+    named = {name: one.server for name, one in servers.items()}
+    values["alerts"] = terms.read(content.get("alerts"), named, f"{path.name} [alerts]")
     data = (path.parent / values["data"]).resolve()
     values |= {"path": path, "data": data, "keys": keys, "servers": MappingProxyType(servers)}
     values["database"] = _database(values["database"], data, path)
@@ -90,10 +105,9 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(**values)
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def _toml(path: Path, text: str | None) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(path.read_bytes().decode() if text is None else text)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -134,8 +148,9 @@ def _servers(
 
 def _server(name: str, values: dict[str, Any], switches: Mapping[str, bool], path: Path) -> Server:
     """Freeze a server's checked values; the switches of [relay] hold for every server."""
-    values.pop("attachments")
     values["max_age"] = values.pop("max_age_hours") * 3600
+    values["expect_mail"] = values.pop("expect_mail_hours") * 3600
+    values["reply_seconds"] = (values.pop("reply_days") or REPLY_DAYS) * 86400
     values["group"] = values["group"].lower() or name
     values["keep"] = MappingProxyType(
         {state: days * 86400 for state, days in values.pop("keep_days").items() if days}
@@ -146,10 +161,19 @@ def _server(name: str, values: dict[str, Any], switches: Mapping[str, bool], pat
         values[key] = values[key] and value
     for key in ("senders", "recipients", "origins"):
         values[key] = None if values[key] is None else frozenset(values[key])
-    for key in ("plugins", "retry", "settle"):
+    values["webhook_digests"] = _webhook_digests(values.pop("webhook_secrets"), name, path)
+    for key in ("plugins", "retry", "settle", "webhook_networks"):
         values[key] = tuple(values[key])
     folders = (path.parent / "templates", Path(__file__).parent.parent / "plugins" / "templates")
     return Server(name=name, templates=tuple(map(str, folders)), **values)
+
+
+def _webhook_digests(secrets: Sequence[Secret], name: str, path: Path) -> tuple[bytes, ...]:
+    """Digest the secrets that a provider calls with: as long as keys."""
+    if any(len(secret.reveal()) < MIN_KEY_CHARACTERS for secret in secrets):
+        words = f"one has fewer than {MIN_KEY_CHARACTERS} characters"
+        raise ConfigurationError(f"{path.name} [servers.{name}] webhook_secrets: {words}")
+    return tuple(digest(secret.reveal().encode()) for secret in secrets)
 
 
 def _keys(

@@ -5,9 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields, validate
+from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
 
 from relay import addresses
+from relay.attachments import KINDS
+from relay.message import AttachmentRules
+from relay.receipts.terms import Receipt
+from relay.replies import addresses as reply_addresses
 from relay.secret import Secret
 
 _COUNT = validate.Range(min=0)
@@ -52,6 +56,10 @@ FINAL_STATES = ("sent", "failed", "expired", "cancelled", "suppressed", "quarant
 # States whose contents are cleared in time. What failed stays until a person has seen it, unless
 # the settings name it.
 KEEP_DAYS: Mapping[str, float] = {"sent": 30, "screened": 30, "cancelled": 30, "suppressed": 30}
+
+
+# How long an office may answer to a reply address.
+REPLY_DAYS = 90.0
 
 
 class Days(fields.Field[dict[str, float]]):
@@ -135,6 +143,9 @@ class LimitsTable(Schema):
         unknown = RAISE
 
     form_bytes = fields.Integer(load_default=262_144, validate=validate.Range(1024, 16 * 2**20))
+    webhook_bytes = fields.Integer(
+        load_default=50 * 2**20, validate=validate.Range(1024, 60 * 2**20)
+    )
     posts_per_minute = fields.Integer(load_default=60, validate=_COUNT)
     tokens_per_minute = fields.Integer(load_default=60, validate=_COUNT)
     max_waiting = fields.Integer(load_default=2_000_000, validate=_COUNT)
@@ -164,6 +175,34 @@ class KeyTable(Schema):
     servers = fields.List(fields.String(), load_default=list)
 
 
+class FilesTable(Schema):
+    """`attachments = { ... }` of a server: the files its forms may bring."""
+
+    class Meta:
+        unknown = RAISE
+
+    max_files = fields.Integer(load_default=5, validate=validate.Range(1, 10))
+    max_file_bytes = fields.Integer(load_default=5_000_000, validate=validate.Range(1, 20_000_000))
+    max_bytes = fields.Integer(load_default=7_000_000, validate=validate.Range(1, 20_000_000))
+    types = fields.List(
+        fields.String(validate=validate.OneOf(KINDS, error=f"one of {', '.join(KINDS)}")),
+        load_default=lambda: list(KINDS),
+        validate=validate.Length(min=1),
+    )
+
+
+class Files(fields.Field[AttachmentRules | None]):
+    """`true`, `false`, or a table of limits."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if value is False:
+            return None
+        if value is not True and not isinstance(value, dict):
+            raise ValidationError("true, false, or a table of limits")
+        limits = FilesTable().load({} if value is True else value)
+        return AttachmentRules(**{**limits, "types": frozenset(limits["types"])})
+
+
 class ServerTable(Schema):
     """`[servers.NAME]`: what every server may have. Other keys are its plugins' business."""
 
@@ -175,7 +214,14 @@ class ServerTable(Schema):
     sender = Parsed(addresses.parse, load_default=None)
     senders = fields.List(Parsed(addresses.pattern), load_default=list)
     reply_to = Parsed(addresses.parse_list, load_default=())
+    replies = Parsed(optional(reply_addresses.inbox), load_default=None)
+    reply_days = fields.Float(load_default=None, validate=validate.Range(min=1, max=3650))
     recipients = fields.List(Parsed(addresses.pattern), load_default=None)
+    backup = Parsed(optional(addresses.parse), load_default=None)
+    webhook_secrets = fields.List(
+        SecretReference(), load_default=list, validate=validate.Length(max=2)
+    )
+    webhook_networks = Names(Parsed(ipaddress.ip_network), load_default=list)
     origins = fields.List(Parsed(origin), load_default=list)
     session_key = fields.String(
         load_default="required", validate=validate.OneOf(["required", "optional"])
@@ -184,10 +230,8 @@ class ServerTable(Schema):
     headers = fields.List(
         fields.String(validate=validate.Regexp(r"[A-Za-z0-9-]+\Z")), load_default=list
     )
-    attachments = fields.Boolean(
-        load_default=False,
-        validate=validate.Equal(False, error="forms take no attachments; leave it false"),
-    )
+    attachments = Files(load_default=None)
+    receipt = Receipt(load_default=None)
     enabled = fields.Boolean(load_default=True)
     queue_enabled = fields.Boolean(load_default=True)
     retry = fields.List(
@@ -207,3 +251,21 @@ class ServerTable(Schema):
     scheduling = fields.Boolean(load_default=True)
     deadline = fields.Float(load_default=25.0, validate=validate.Range(min=1, max=300))
     max_age_hours = fields.Float(load_default=72.0, validate=validate.Range(min=0.01, max=720))
+    expect_mail_hours = fields.Float(load_default=0.0, validate=_COUNT)
+
+    @validates_schema
+    def _replies_come_back(self, values: Mapping[str, Any], **kwargs: Any) -> None:
+        """Refuse reply addresses that stand in nobody's mail, or that anybody could answer to."""
+        replies, sender = values["replies"], values["sender"]
+        words = ""
+        if replies is None:
+            if values["reply_days"] is not None:
+                raise ValidationError("is for reply addresses: set replies too", "reply_days")
+        elif values["reply_to"]:
+            words = "reply_to would stand in its place in all mail; set one of them"
+        elif values["recipients"] is None:
+            words = "needs recipients: only they may answer"
+        elif sender is not None and sender.email.lower() == replies.email:
+            words = "must not be the sender's address"
+        if words:
+            raise ValidationError(words, "replies")

@@ -2,6 +2,7 @@
 
 import html
 import re
+from urllib.parse import urlsplit
 
 import nh3
 
@@ -70,6 +71,11 @@ def line(text: str) -> str:
     return _INVISIBLE.sub("", text).strip()
 
 
+def one_line(text: str, max: int = 2000) -> str:
+    """Make one line of any text, without invisible characters and cut to a length."""
+    return " ".join(_INVISIBLE.sub("", _NOT_IN_A_LINE.sub(" ", text)).split())[:max].strip()
+
+
 def as_html(text: str) -> str:
     """Escape text for HTML; its newlines become `<br>`."""
     escaped = html.escape(text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -93,6 +99,18 @@ def clean_html(markup: str) -> str:
         if cleaned == before:
             break
     return cleaned
+
+
+def web_link(text: str | None) -> str:
+    """Give an absolute http or https URL that is safe to link to; "" for anything else."""
+    if not text or re.search(r"[\s\\]", text):
+        return ""
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname) and "@" not in parts.netloc and (parts.port or 0) >= 0
+    except ValueError:  # a port or an IPv6 address that is none
+        return ""
+    return text if named and parts.scheme in ("http", "https") else ""
 
 
 def without_addresses(words: str) -> str:

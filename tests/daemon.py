@@ -16,6 +16,10 @@ from relay.commands.banner import LAST_LINE
 
 ROOT = Path(__file__).parent.parent
 
+# The settings as they come, but for the server whose place REGISTRY takes.
+SHIPPED = re.sub(
+    r"\[servers\.registry\]\n(?:.+\n)+", "", (ROOT / "settings.toml").read_text(encoding="utf-8")
+)
 
 # A server that delivers through a provider, quickly given up on and quickly tried again.
 REGISTRY = """

@@ -1,5 +1,6 @@
 """Hypothesis for the tests: how many examples, no deadline, and nothing written into the tree."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -11,9 +12,9 @@ set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "relay-hypothesis")
 
 
 def examples(count: int) -> settings:
-    """Decorate a test to be run with so many generated examples."""
+    """Decorate a test to be run with so many generated examples, or RELAY_EXAMPLES if more."""
     return settings(
-        max_examples=count,
+        max_examples=max(count, int(os.environ.get("RELAY_EXAMPLES", "0"))),
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -136,7 +136,11 @@ FAILED = f"'{new_id(1)}'"
             ["x: there are labels, but no message"],
         ),
         (
-            ["INSERT INTO tokens VALUES (x'00', 0, 'x'), (x'01', 0, NULL)"],
+            ["INSERT INTO receipts VALUES ('x', 'K7M-4QX-9RD', '', '', NULL, NULL)"],
+            ["x: a writer is to be told of it, but there is no message"],
+        ),
+        (
+            ["INSERT INTO tokens VALUES (x'00', 0, 'x', NULL), (x'01', 0, NULL, 0)"],
             ["x: a token was spent on it, but there is no message"],
         ),
     ],

@@ -18,11 +18,10 @@ from relay.store import backup, lock, tokens
 from relay.store.backup import BackupError
 from relay.store.database import Store
 from relay.store.tokens import NewToken, Spending
-from tests.daemon import REGISTRY, ROOT, Daemon
+from tests.daemon import REGISTRY, ROOT, SHIPPED, Daemon
 from tests.fake_postmark import FakePostmark
 from tests.stored import CREATED, happened, put, row, rows
 
-SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 FORM = {"to_address": "desk@example.gov", "from_address": "a@example.com", "message": "Hi."}
 FAR = 4e9
 

@@ -10,6 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from relay.errors import InvalidSubmission, MalformedBody, SubmissionError, UnsupportedMedia
+from relay.message import File
 from relay.text import storable
 from relay.web.bodies import MULTIPART, URLENCODED, Body, parse
 from tests.generated import examples
@@ -468,10 +469,14 @@ def test_multipart_names_are_utf_8_as_browsers_write_them(name: str) -> None:
     assert parse(MULTIPART_TYPE, multipart({name: "1"})).fields == {name: "1"}
 
 
-def test_a_part_with_a_file_is_named_and_its_content_dropped() -> None:
+def test_a_part_with_a_file_is_kept_with_its_bare_fields_name() -> None:
     body = GOOD + part("photo", b"\xff\xd8", '; filename="x.jpg"\r\nContent-Type: image/jpeg')
     body += part("email[größe]", b"x", '; filename="x.txt"') + END
-    assert parse(MULTIPART_TYPE, body) == Body({"a": "1"}, ("photo", "email[größe]"), is_form=True)
+    files = (
+        File("photo", "x.jpg", "image/jpeg", b"\xff\xd8"),
+        File("größe", "x.txt", "application/unknown", b"x"),
+    )
+    assert parse(MULTIPART_TYPE, body) == Body({"a": "1"}, files, is_form=True)
 
 
 def test_a_file_field_that_was_left_empty_is_a_blank_field() -> None:
@@ -531,7 +536,7 @@ def test_any_multipart_makes_a_body_or_a_refusal(pieces: list[str]) -> None:
     for whole in (body, body + END):
         answer = parsed_or_refused(MULTIPART_TYPE, whole)
         if isinstance(answer, Body):
-            assert all(map(storable, answer.files))
+            assert all(storable(file.field_name) for file in answer.files)
         else:
             assert str(answer).isprintable()
 

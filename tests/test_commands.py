@@ -1,5 +1,6 @@
 """The commands that need no daemon: check, plugins, try, keys."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def offline(tmp_path: Path) -> Daemon:
 def test_check_says_what_stands_between_the_settings_and_production(offline: Daemon) -> None:
     ran = offline.command("check")
     assert ran.returncode == 0
-    assert "2 servers, 0 keys, in order" in ran.stdout
+    assert "9 servers, 0 keys, in order" in ran.stdout
     for words in ("no [keys]", "public_url is empty", "embedded mailbox", 'recipients is "*"'):
         assert f"before production: {words}" in ran.stdout or words in ran.stdout
     assert offline.command("check", "--strict").returncode == 1
@@ -70,6 +71,13 @@ def test_try_reads_json_from_a_file_and_shows_a_templates_model(offline: Daemon)
     assert "Template: welcome" in ran.stdout
     assert '"permit": 7' in ran.stdout
     assert "unused fields none" in ran.stdout
+
+
+def test_try_tells_when_a_message_would_be_sent(offline: Daemon) -> None:
+    day = f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%d}"
+    later = f"{PAYLOAD}&email[senddatetime]={day}T18:00:00Z"
+    ran = offline.command("try", "contactform", "-", stdin=later)
+    assert f"To be sent: {day} 18:00" in ran.stdout, ran.stdout
 
 
 @pytest.mark.parametrize(

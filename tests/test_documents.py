@@ -65,7 +65,13 @@ def test_every_field_of_a_message_is_among_those_that_are_tried() -> None:
         *("template", "model", "inline_css", "attachments", "track_opens", "track_links"),
         *("stream", "metadata", "send_at", "id"),
     }
-    assert {field.name for field in fields(Message)} == tried
+    assert {field.name for field in fields(Message)} - {"writer", "addressed"} == tried
+
+
+def test_the_writer_is_not_in_the_document() -> None:
+    message = replace(PLAIN, writer=Address("resident@example.com"))
+    assert "resident" not in dump(message)
+    assert load(ID, dump(message)).writer is None
 
 
 def test_what_is_empty_takes_no_room() -> None:

@@ -14,10 +14,8 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from tests.conftest import FORM
-from tests.daemon import REGISTRY, ROOT, Daemon
+from tests.daemon import REGISTRY, SHIPPED, Daemon
 from tests.fake_postmark import FakePostmark, Taken
-
-SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 
 
 class Provider:

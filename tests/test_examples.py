@@ -236,6 +236,7 @@ PRODUCTION = {
     "RELAY_KEY_WEBSITE": "website-key-website-key-website-key",
     "RELAY_KEY_APPLICATIONS": "applications-key-applications-key-0",
     "POSTMARK_TOKEN": "postmark-server-token",
+    "POSTMARK_TOKEN_ALERTS": "another-server-token",
 }
 
 

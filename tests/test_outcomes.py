@@ -18,6 +18,7 @@ from relay.store.outbox import Claimed, Settlement
 
 SERVER = Server(name="registry", plugins=(), retry=(10, 100), max_age=1000, settle=(7, 70))
 SENT = Receipt("provider-id", words="OK")
+PARTLY = Receipt("provider-id", words="OK", later=("later@example.gov",))
 DEFERRED = DeliveryDeferred("busy", code="503/100")
 UNCOUNTED = DeliveryDeferred("no connection", counted=False)
 FAILED = DeliveryFailed("bad address")
@@ -95,6 +96,7 @@ def test_what_no_plugin_took_was_no_attempt() -> None:
     ("result", "state", "outcome", "due_at", "counted"),
     [
         (SENT, "sent", "sent", 500, True),
+        (PARTLY, "queued", "partly", 510, True),
         (FAILED, "failed", "failed", 500, True),
         (IN_DOUBT, "in_doubt", "in_doubt", 507, True),
         (DeliveryError("unknown"), "in_doubt", "in_doubt", 507, True),
@@ -129,6 +131,8 @@ def test_each_try_takes_the_next_step_of_the_servers_ladder(tries: int, due_at: 
     [
         (DEFERRED, -500, "queued"),
         (DEFERRED, -501, "expired"),
+        (PARTLY, -500, "queued"),
+        (PARTLY, -501, "expired"),
         (UNCOUNTED, -501, "expired"),
         (SENT, -9999, "sent"),
         (FAILED, -9999, "failed"),
@@ -137,11 +141,17 @@ def test_each_try_takes_the_next_step_of_the_servers_ladder(tries: int, due_at: 
     ],
 )
 def test_only_what_was_not_sent_grows_too_old(result: Result, since: float, state: str) -> None:
-    assert settled(result, since=since).state == state
+    assert settled(result, since=since, tries=4).state == state
+
+
+@pytest.mark.parametrize("result", [DEFERRED, PARTLY, UNCOUNTED])
+def test_what_is_too_old_is_tried_five_times_before_it_is_given_up(result: Result) -> None:
+    states = [settled(result, since=-9999, tries=tries).state for tries in range(6)]
+    assert states == ["queued"] * 4 + ["expired"] * 2
 
 
 def test_what_grew_too_old_is_told_as_the_attempt_that_it_was() -> None:
-    expired = settled(DEFERRED, since=-501)
+    expired = settled(DEFERRED, since=-501, tries=4)
     assert (expired.state, expired.outcome, expired.words) == ("expired", "deferred", "busy")
 
 
@@ -149,6 +159,8 @@ def test_what_grew_too_old_is_told_as_the_attempt_that_it_was() -> None:
     ("result", "words", "provider_id"),
     [
         (SENT, "OK", "provider-id"),
+        (PARTLY, "OK; 1 of them to be tried again", "provider-id"),
+        (Receipt("", words="OK"), "OK", None),
         (DEFERRED, "busy", None),
         (FAILED, "bad address", None),
         (IN_DOUBT, "no answer", None),

@@ -57,7 +57,7 @@ def test_the_readmes_form_server_sends(daemon: Daemon) -> None:
 
 
 def test_the_readmes_try_line_shows_the_message(daemon: Daemon) -> None:
-    line = block("sh", "echo '{").replace(
+    line = block("sh", 'echo \'{"to"').replace(
         ".venv/bin/python run.py",
         f"{ROOT}/.venv/bin/python {ROOT}/run.py --settings {daemon.settings}",
     )
@@ -93,3 +93,40 @@ def test_every_reason_and_event_is_in_the_readme() -> None:
 def test_files_that_the_readme_names_exist() -> None:
     for path in re.findall(r"\]\(([^)#]+)\)", README):
         assert path.startswith("http") or (ROOT / path).exists(), path
+
+
+def test_the_readmes_form_server_without_code_makes_the_mail_that_it_shows(tmp_path: Path) -> None:
+    offline = Daemon(tmp_path, SHIPPED + "\n" + block("toml", "# A form server without code"))
+    line = next(
+        line for line in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "try parking" in line
+    )
+    given = re.search(r"echo '(.*?)'", line, re.DOTALL)
+    assert given is not None
+    ran = offline.command("try", "parking", "-", stdin=given[1])
+    assert ran.returncode == 0, ran.stderr
+    for words in (
+        "To: desk@example.gov",
+        "Subject: Parking permit for AB 123",
+        "Tag: Parking north",
+    ):
+        assert words in ran.stdout
+    assert f"--- text ---\n{block('text', 'Number plate')}" in ran.stdout
+
+
+def test_the_example_settings_of_all_servers_are_in_order(tmp_path: Path) -> None:
+    example = (ROOT / "examples" / "settings.toml").read_text(encoding="utf-8")
+    ran = Daemon(tmp_path, example).command("check")
+    assert (ran.returncode, "9 servers, 0 keys, in order" in ran.stdout) == (0, True), ran.stderr
+    used = set(re.findall(r'"(\w+)"', " ".join(re.findall(r"plugins = (.*)", example))))
+    table = README.partition("### The form servers that come with it")[2]
+    for name in used - {"bearer_token", "session_token", "honeypot", "mailbox"}:
+        assert f"| `{name}` |" in table, name
+
+
+def test_every_setting_of_a_form_plugin_is_in_the_readme() -> None:
+    table = README.partition("Plugins add keys of their own:")[2].partition("## Endpoints")[0]
+    for path in (ROOT / "plugins").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        hook = re.search(r"def settings\(\).*?(?=\n@hookimpl|\n\n\n)", text, re.DOTALL)
+        for key in re.findall(r'^ +"(\w+)": ', hook[0], re.MULTILINE) if hook else ():
+            assert f"`{key}`" in table, f"{path.stem}: {key}"

@@ -240,6 +240,32 @@ async def test_whoever_is_let_in_without_a_secret_key_may_not_cancel(
     assert outbox.states() == ["scheduled"]
 
 
+OWN = """
+from relay import EmailForm, Message, hookimpl
+
+@hookimpl
+def schema(server):
+    return EmailForm()
+
+@hookimpl
+def compose(form, server):
+    return Message(server.sender, form["to_address"], subject="Mine", text=form["message"])
+"""
+
+
+@pytest.mark.gen_test
+async def test_a_message_that_a_plugin_makes_all_by_itself_is_scheduled_too(
+    post: Post, outbox: Outbox, site: Site, load: Callable[[str], Settings], tmp_path: Path
+) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "own.py").write_text(OWN, encoding="utf-8")
+    site.reload(load(SETTINGS.replace('"contactform", "mailbox"', '"own", "mailbox"')))
+    assert (await post("/rest/email/contactform", LATER)).words == "Message scheduled"
+    row = outbox.last()
+    assert (row["state"], row["subject"]) == ("scheduled", "Mine")
+    assert row["due_at"] == row["document"]["send_at"]
+
+
 @pytest.mark.gen_test
 async def test_only_a_servers_own_scheduled_messages_are_known(post: Post, outbox: Outbox) -> None:
     scheduled = (await post("/rest/email/contactform", LATER)).json["id"]

@@ -11,9 +11,7 @@ from typing import Self
 import pytest
 import requests
 
-from tests.daemon import REGISTRY, ROOT, Daemon
-
-SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
+from tests.daemon import REGISTRY, SHIPPED, Daemon
 
 FORM = {
     "to_address": "desk@example.gov",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay.acceptance import token_digest
+from relay.admission import token_digest
 from relay.app import Site
 from relay.settings import Settings
 from relay.store import tokens

@@ -10,7 +10,9 @@ import click
 
 from relay.chain import Chain
 from relay.commands.opened import built, reading
+from relay.message import Server
 from relay.settings import Settings
+from relay.smtp.mailserver import MailServer
 from relay.store import paused, queue
 from relay.store.database import SAFE_SQLITE, Store
 from relay.times import shown
@@ -29,6 +31,8 @@ def check(path: Path, *, strict: bool) -> None:
     notes = [
         *_installation(read),
         *_servers(chains),
+        *_mail_servers(chains),
+        *_alerts(read, chains),
         *_retention(read),
         *_stored(read),
         *_machine(),
@@ -69,10 +73,48 @@ def _servers(chains: Mapping[str, Chain]) -> Iterator[str]:
             yield f'[servers.{name}] recipients is "*": anybody with a key may write to anybody'
         if server.sender and server.sender.domain.split(".")[-2:][0] == "example":
             yield f"[servers.{name}] sender {server.sender.domain} is an example"
+        if server.replies and server.replies.domain.split(".")[-2:][0] == "example":
+            yield f"[servers.{name}] replies {server.replies.domain} is an example"
         if any(key.kind == "publishable" and key.opens(name) for key in server.keys) and (
             not server.origins
         ):
             yield f"[servers.{name}] origins is empty: no page of another origin may post"
+        yield from _receipts(name, server)
+
+
+def _mail_servers(chains: Mapping[str, Chain]) -> Iterator[str]:
+    """Name the mail servers to which mail goes in the clear."""
+    for name, chain in chains.items():
+        for key, value in chain.server.options.items():
+            if isinstance(value, MailServer) and value.is_exposed:
+                yield f"[servers.{name}] {key} has no TLS: whoever is between reads the mail"
+
+
+def _receipts(name: str, server: Server) -> Iterator[str]:
+    """Say what strangers can do with a server that tells its writers what became of their mail."""
+    if server.receipt is None or server.session_key == "required":
+        return
+    hour, day = server.receipt.per_address_per_hour, server.receipt.per_address_per_day
+    more = "" if "honeypot" in server.plugins else "; add the honeypot against robots"
+    yield (
+        f'[servers.{name}] receipt with session_key = "optional": anybody can have a receipt sent '
+        f"to any address, {hour} an hour and {day} a day{more}"
+    )
+
+
+def _alerts(read: Settings, chains: Mapping[str, Chain]) -> Iterator[str]:
+    if not read.alerts.to:
+        yield "no [alerts]: nobody gets a mail when something goes wrong"
+        return
+    name = read.alerts.server
+    own, others = chains[name], [chain for other, chain in chains.items() if other != name]
+    if own.takes_forms:
+        yield f"[alerts] server {name} takes forms too: of its own failures nobody is told"
+    ways = chains[own.server.group]
+    plugins = [plugin for plugin in ways.deliver_plugins if plugin != "mailbox"]
+    groups = [chains[chain.server.group] for chain in others]
+    if plugins and all(any(ways.shares(one, group) for group in groups) for one in plugins):
+        yield f"[alerts] server {name} delivers as others do: when that fails, nobody is told"
 
 
 def _retention(read: Settings) -> Iterator[str]:

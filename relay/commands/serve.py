@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sqlite3
@@ -40,13 +41,27 @@ def serve(path: Path) -> None:
     logs.configure(read.log)
     site = make_site(read)
     site.open()
+    _spare_the_collector()
     try:
         whole = asyncio.run(_serve(site))
     finally:
+        if site.store.is_broken:
+            os._exit(1)  # without another word to the disk: a supervisor starts it afresh
         site.close()
     log.info("daemon.stopped", whole=whole)
     if not whole:
         os._exit(0)  # not to wait for a provider any longer: what it was sending is in doubt
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector look less often: it took a fifth of the time of a request.
+
+    What is there by now stays for ever. Of what comes, a request leaves some hundred objects
+    that refer to each other in circles: those of a few hundred requests may wait.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 async def _serve(site: Site) -> bool:
@@ -59,21 +74,29 @@ async def _serve(site: Site) -> bool:
     tasks = {
         asyncio.create_task(site.dispatcher.run()),
         asyncio.create_task(site.doubts.run()),
+        asyncio.create_task(site.receipts.run()),
+        asyncio.create_task(site.alerts.run()),
         asyncio.create_task(_housekeeping(site)),
     }
+    site.store.when_broken(stop.set)
     await stop.wait()
     site.stopping = True
+    if site.store.is_broken:
+        log.error("store.broken", note="a sync failed: what is stored is found at the next start")
     log.info("daemon.stopping")
     for server in servers:
         server.stop()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(REQUEST_SECONDS):
             await site.requests.none_running()
+    if site.store.is_broken:
+        return False
     site.doubts.stop()
     whole = await site.dispatcher.stop(ATTEMPT_SECONDS)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await site.alerts.stop()
     for server in servers:
         await server.close_all_connections()
     return whole

@@ -5,41 +5,52 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import structlog
-from sqlalchemy import Connection
 
 from relay.chain import Chain
-from relay.delivery import outcomes
+from relay.delivery import outcomes, partial
+from relay.delivery.fresh import Fresh
 from relay.delivery.outcomes import Result
+from relay.delivery.sieve import Sieve
 from relay.delivery.threads import in_thread
 from relay.delivery.watches import Outcome, Watches
 from relay.errors import (
     DeliveryDeferred,
     DeliveryError,
     DeliveryInDoubt,
-    MessageBroken,
     Unavailable,
 )
 from relay.logs import trace
 from relay.message import Message, Receipt
-from relay.store import documents, listing, outbox
+from relay.store import found, outbox
 from relay.store.claims import Call, Lane
 from relay.store.database import Store
-from relay.store.outbox import Claimed, Settlement
+from relay.store.found import WAITING_STATES, LateAnswer
+from relay.store.outbox import Settlement
 
 # A settlement that the store refuses is tried again for this long; then the row stays `sending`
 # and is in doubt at the next start.
 SETTLE_SECONDS = 60.0
-# Messages kept in memory between acceptance and their first attempt: as many as callers wait at
-# once, few enough that large ones do not fill the memory.
-MAX_FRESH = 500
 # Outcomes told in one go, before others have the loop.
 BREATH = 50
 
 # Which hook learns of a state that an attempt ended in.
-OBSERVED = {"queued": "deferred", "failed": "failed", "expired": "expired"}
+OBSERVED = {
+    "queued": "deferred",
+    "failed": "failed",
+    "expired": "expired",
+    "quarantined": "quarantined",
+}
+
+
+class Attempted(NamedTuple):
+    """A message as it was handed over, or why it was not; and what came of it."""
+
+    message: Message | DeliveryError
+    result: Result
+
 
 Heard = Callable[[Lane, Sequence[Result], float], None]
 
@@ -47,24 +58,21 @@ log = structlog.get_logger()
 
 
 class Attempts:
-    """Makes attempts with a pool of `senders` threads, and tells who waits for them."""
+    """Makes attempts with a pool of `senders` threads, and tells who waits for them.
 
-    def __init__(self, store: Store, watches: Watches, senders: int, heard: Heard) -> None:
+    `fresh` keeps messages between acceptance and their first attempt.
+    """
+
+    def __init__(
+        self, store: Store, watches: Watches, senders: int, heard: Heard, sieve: Sieve
+    ) -> None:
         self._store = store
         self._watches = watches
         self._heard = heard
+        self._sieve = sieve
         self._pool = ThreadPoolExecutor(senders, "sender")
-        self._fresh: dict[str, Message] = {}
+        self.fresh = Fresh(store)
         self._stopping = False
-
-    def keep(self, message: Message) -> None:
-        """Keep a message that is being stored, so that its attempt need not read it again."""
-        if len(self._fresh) < MAX_FRESH:
-            self._fresh[message.id] = message
-
-    def drop(self, message: Message) -> None:
-        """Forget a message that was kept."""
-        self._fresh.pop(message.id, None)
 
     def stop(self) -> None:
         """Start no thread any more, and give up on a store that refuses."""
@@ -79,50 +87,64 @@ class Attempts:
         ahead: seconds by which the attempt's clock runs ahead of this machine's.
         """
         started_at = time.time() + ahead
-        found = await self._messages(call.messages)
-        messages = [message for message in found if isinstance(message, Message)]
-        results: Sequence[Result] = []
-        if messages:
-            results = await self._deliver(chains[call.lane.group], call.lane.plugin, messages)
-            self._heard(call.lane, results, time.time() + ahead)
-        delivered = iter(results)
-        outcome = [next(delivered) if isinstance(one, Message) else one for one in found]
+        attempted = await self._attempted(call, chains, ahead)
         settlements = [
             outcomes.settlement(
-                one,
-                result,
-                chains[one.server].server,
+                claimed,
+                one.result,
+                chains[claimed.server].server,
                 call.lane.plugin,
                 started_at=started_at,
                 now=time.time() + ahead,
                 random=random.random(),  # noqa: S311 - spreads retries, guards nothing
-                watched=self._watches.settle(one.id),
+                watched=self._watches.settle(claimed.id),
+                fates=partial.fates(one.message, one.result),
             )
-            for one, result in zip(call.messages, outcome, strict=True)
+            for claimed, one in zip(call.messages, attempted, strict=True)
         ]
-        stored = await self._settle(settlements)
-        for index, (settlement, done) in enumerate(zip(settlements, stored, strict=True), 1):
-            message, result = found[index - 1], outcome[index - 1]
-            self._tell(settlement, result)
-            if done and isinstance(message, Message):
-                _observe(chains[settlement.claimed.server], settlement.state, message, result)
-            if not index % BREATH:
+        counted = await self._settle(settlements)
+        for index, (settlement, one) in enumerate(zip(settlements, attempted, strict=True)):
+            self._tell(settlement, one.result)
+            if counted[index]:
+                _observe(chains[settlement.claimed.server], settlement, one)
+            elif settlement.state == "sent":
+                counted[index] = await self._hear_late(settlement)
+            if not (index + 1) % BREATH:
                 await asyncio.sleep(0)
-        return [one for one, done in zip(settlements, stored, strict=True) if done]
+        return [one for one, done in zip(settlements, counted, strict=True) if done]
 
-    async def _messages(self, claimed: Sequence[Claimed]) -> list[Message | DeliveryError]:
-        """Find claimed messages: in memory if they have just come in, else in the store."""
-        fresh = {one.id: self._fresh.pop(one.id, None) for one in claimed}
-        stored: Mapping[str, Message | DeliveryError] = {}
-        missing = [id for id, message in fresh.items() if message is None]
-        if missing:
-            try:
-                stored = await self._store.read(_stored, missing)
-            except Exception as error:  # noqa: BLE001 - the store: nothing was sent, try again
-                log.error("messages.unread", count=len(missing), **trace(error))
-                unread = DeliveryDeferred("the store could not be read", counted=False)
-                stored = dict.fromkeys(missing, unread)
-        return [fresh[one.id] or stored[one.id] for one in claimed]
+    async def _attempted(
+        self, call: Call, chains: Mapping[str, Chain], ahead: float
+    ) -> list[Attempted]:
+        """Hand the messages that may be sent to the plugin; give what came of each of the call."""
+        own = [chains[one.server] for one in call.messages]
+        group = chains[call.lane.group]
+        stored = _for_plugin(await self.fresh.find(call.messages), group, call.lane.plugin)
+        sifted = self._sieve.sift(stored, own, time.time() + ahead)
+        messages = [message for message in sifted if isinstance(message, Message)]
+        answers: Sequence[Result] = []
+        if messages:
+            answers = await self._deliver(group, call.lane.plugin, messages)
+            self._heard(call.lane, answers, time.time() + ahead)
+        delivered = iter(answers)
+        results = [next(delivered) if isinstance(one, Message) else one for one in sifted]
+        results = await self._sieve.hear(stored, sifted, results, own, time.time() + ahead)
+        whole = map(partial.concluded, stored, results)
+        return [Attempted(message, result) for message, result in zip(sifted, whole, strict=True)]
+
+    async def _hear_late(self, settlement: Settlement) -> bool:
+        """Settle a message whose claim was lost before its provider said that it took it.
+
+        Tell whether it waited for another attempt, which it needs no more.
+        """
+        id, at, plugin = settlement.claimed.id, settlement.ended_at, settlement.delivery
+        answer = LateAnswer(id, at, settlement.provider_id or "", plugin)
+        try:
+            before = await self._store.write(found.answered_late, answer)
+        except Unavailable:
+            before = ""
+        log.warning("answer.late", id=id, server=settlement.claimed.server, before=before)
+        return before in WAITING_STATES
 
     async def _deliver(
         self, group: Chain, plugin: str, messages: Sequence[Message]
@@ -138,7 +160,7 @@ class Attempts:
             log.error("delivery.broken", plugin=plugin, server=group.server.name, **trace(answer))
         return outcomes.per_message(answer, len(messages))
 
-    async def _settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
+    async def _settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Store outcomes; if the store refuses for long, leave them to the next start."""
         ends = time.monotonic() + SETTLE_SECONDS
         while True:
@@ -156,7 +178,7 @@ class Attempts:
         outcome = Outcome("queued")
         if state == "sent":
             outcome = Outcome("sent")
-        elif state == "failed":
+        elif state in ("failed", "suppressed"):
             outcome = Outcome("failed", str(result))
         self._watches.tell(id, outcome)
         write = log.info if state == "sent" and not _dropped(result) else log.warning
@@ -169,6 +191,7 @@ class Attempts:
             seconds=round(settlement.ended_at - settlement.started_at, 3),
             **({"code": result.code} if isinstance(result, DeliveryError) else {}),
             **({"dropped": len(result.dropped)} if _dropped(result) else {}),
+            **({"later": len(result.later)} if _put_off(result) else {}),
         )
 
 
@@ -176,22 +199,37 @@ def _dropped(result: Result) -> TypeGuard[Receipt]:
     return isinstance(result, Receipt) and bool(result.dropped)
 
 
-def _stored(connection: Connection, ids: Sequence[str]) -> dict[str, Message | DeliveryError]:
-    """Read messages in the reader's thread: a call's documents are megabytes."""
-    stored = listing.documents(connection, ids)
-    return {id: _loaded(id, stored) for id in ids}
+def _put_off(result: Result) -> TypeGuard[Receipt]:
+    return isinstance(result, Receipt) and bool(result.later)
 
 
-def _loaded(id: str, stored: Mapping[str, str]) -> Message | DeliveryError:
-    try:
-        return documents.load(id, stored[id])
-    except (KeyError, TypeError, ValueError) as error:
-        log.error("message.unreadable", id=id, **trace(error))
-        return MessageBroken("the stored message cannot be read")
+def _for_plugin(
+    found: Sequence[Message | DeliveryError], group: Chain, plugin: str
+) -> Sequence[Message | DeliveryError]:
+    """Hold back, from a plugin that stands in, what only the account it stands in for can render.
+
+    The same sequence where there is nothing of the kind.
+    """
+    if plugin == group.deliver_plugins[0] or group.account is None or group.has_account(plugin):
+        return found
+    words = "its template is not stored here; it waits for the account that has it"
+    return [
+        DeliveryDeferred(words, code="template", counted=False)
+        if isinstance(one, Message) and one.template is not None and not one.is_rendered
+        else one
+        for one in found
+    ]
 
 
-def _observe(chain: Chain, state: str, message: Message, result: Result) -> None:
-    if isinstance(result, Receipt):
+def _observe(chain: Chain, settled: Settlement, attempted: Attempted) -> None:
+    message, result = attempted
+    hook = OBSERVED.get(settled.state)
+    if _put_off(result):
+        result = DeliveryDeferred(settled.words)
+    if isinstance(message, Message) and isinstance(result, Receipt):
         chain.observe("sent", message=message, receipt=result)
-    elif not isinstance(result, DeliveryInDoubt) and (hook := OBSERVED.get(state)):
+    elif isinstance(message, Message) and hook and not isinstance(result, DeliveryInDoubt):
         chain.observe(hook, message=message, error=result)
+    else:
+        state = "resent" if settled.maybe_twice else settled.state
+        chain.note(state, id=settled.claimed.id, words=settled.words)

@@ -10,6 +10,7 @@ from relay import retry
 from relay.chain import Chain
 from relay.delivery.attempts import Attempts
 from relay.delivery.lanes import Lanes
+from relay.delivery.sieve import Sieve
 from relay.delivery.turns import Turns
 from relay.delivery.watches import Outcome, Watches
 from relay.logs import trace
@@ -18,6 +19,7 @@ from relay.store import claims, listing, outbox
 from relay.store.claims import Call
 from relay.store.database import Store
 from relay.store.outbox import PullBack
+from relay.suppressions import Suppressions
 
 # How often the outbox is looked at when nothing is known to be due, and how often at most.
 LOOK_SECONDS = 30.0
@@ -40,14 +42,21 @@ class Dispatcher:
     settled nor in doubt.
     """
 
-    def __init__(self, store: Store, chains: Mapping[str, Chain], senders: int = 16) -> None:
+    def __init__(
+        self,
+        store: Store,
+        chains: Mapping[str, Chain],
+        senders: int = 16,
+        suppressions: Suppressions | None = None,
+    ) -> None:
         self.watches = Watches()
         self.waiting = 0
         self._store = store
         self._senders = senders
         self._lanes = Lanes(senders)
         self._turns = Turns(self._lanes)
-        self._attempts = Attempts(store, self.watches, senders, self._lanes.heard)
+        sieve = Sieve(suppressions or Suppressions(store))
+        self._attempts = Attempts(store, self.watches, senders, self._lanes.heard, sieve)
         self._running: set[asyncio.Task[int]] = set()
         self._call_seconds = 0.0  # what a call takes, on average
         # Groups and plugins by which a message was deferred and none sent since.
@@ -73,23 +82,23 @@ class Dispatcher:
         """Keep a message that is about to be stored, and watch it: its outcome may come at once."""
         self.watches.open(message.id)
         if self.delivers(server):
-            self._attempts.keep(message)
+            self._attempts.fresh.keep(message)
 
     def forget(self, message: Message) -> None:
         """Drop a message that was expected and could not be stored."""
         self.watches.close(message.id)
-        self._attempts.drop(message)
+        self._attempts.fresh.drop(message)
 
     def keep(self, messages: Iterable[Message], server: str) -> None:
         """Keep messages that are about to be stored, so that their attempts need not read them."""
         if self.delivers(server):
             for message in messages:
-                self._attempts.keep(message)
+                self._attempts.fresh.keep(message)
 
     def drop(self, messages: Iterable[Message]) -> None:
         """Drop messages that were kept and could not be stored."""
         for message in messages:
-            self._attempts.drop(message)
+            self._attempts.fresh.drop(message)
 
     def queued(self, count: int = 1, server: str | None = None) -> None:
         """Take note that messages were queued, new or again, and deliver them.
@@ -114,6 +123,10 @@ class Dispatcher:
     def delivers(self, server: str) -> bool:
         """Tell whether mail of this server is attempted at once: it may be, and a way is open."""
         return self._lanes.open(server) is not None
+
+    def down(self) -> dict[tuple[str, str], list[str]]:
+        """Give the providers that fail, by group and plugin, with the servers that use them."""
+        return self._lanes.down()
 
     async def deliver_waiting(self, now: float | None = None) -> int:
         """Attempt everything that is due at `now`, once; give the number of attempts.

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
 from relay import retry
 from relay.chain import Chain
 from relay.delivery.threads import in_thread
 from relay.delivery.verdicts import TWICE, Answer, Untraceable, verdict, without_asking
-from relay.errors import DeliveryError, DeliveryInDoubt
+from relay.errors import DeliveryError, DeliveryInDoubt, MessageBroken
 from relay.logs import trace
 from relay.message import Absent, Message, Receipt, Server
 from relay.store import documents, doubts, listing
@@ -27,6 +28,12 @@ THREADS = 2
 OUTAGE = 3
 # A message that is due later than all waits there are, and this, was put off by a wrong clock.
 MARGIN_SECONDS = 60.0
+
+# The states that have a hook, and what it is told.
+OBSERVED: Mapping[str, type[DeliveryError]] = {
+    "expired": DeliveryInDoubt,
+    "quarantined": MessageBroken,
+}
 
 log = structlog.get_logger()
 
@@ -146,8 +153,9 @@ class Doubts:
         if not await self._store.write(doubts.decide, decision):
             return False
         self._tell(decision)
-        if message is not None:
-            _observe(chain, decision, message)
+        if message is None and decision.state in OBSERVED:
+            message = await self._store.read(_stored, doubt.id)
+        _observe(chain, decision, message)
         return True
 
     async def _answer(
@@ -181,12 +189,24 @@ def _first_look(server: Server) -> float:
     return server.settle[0] if server.in_doubt == "look_up" else 0.0
 
 
-def _observe(chain: Chain, decision: Decision, message: Message) -> None:
-    if decision.state == "sent":
-        receipt = Receipt(decision.provider_id or "", words=decision.words)
+def _stored(connection: Connection, id: str) -> Message | None:
+    """Read a message in the reader's thread; None where that is what is wrong with it."""
+    try:
+        return documents.load(id, listing.documents(connection, [id])[id])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _observe(chain: Chain, decision: Decision, message: Message | None) -> None:
+    words, error = decision.words, OBSERVED.get(decision.state)
+    if message is not None and decision.state == "sent":
+        receipt = Receipt(decision.provider_id or "", words=words)
         chain.observe("sent", message=message, receipt=receipt)
-    elif decision.state == "expired":
-        chain.observe("expired", message=message, error=DeliveryInDoubt(decision.words))
+    elif message is not None and error is not None:
+        chain.observe(decision.state, message=message, error=error(words))
+    else:
+        resent = decision.state in ("queued", "scheduled")
+        chain.note("resent" if resent else decision.state, id=decision.doubt.id, words=words)
 
 
 def _ask(chain: Chain, plugin: str, id: str, document: str) -> tuple[Message | None, Answer]:

@@ -85,6 +85,15 @@ class Lanes:
         closed = (way.plugin for way in ways if not self._breakers[way.outlet].is_open)
         return next(closed, None)
 
+    def down(self) -> dict[tuple[str, str], list[str]]:
+        """Give the providers that fail, by group and plugin, with the servers that use them."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for server, ways in self._ways.items():
+            for way in ways:
+                if self._breakers[way.outlet].is_open:
+                    found.setdefault((way.group, way.plugin), []).append(server)
+        return found
+
     def probes(self) -> list[float]:
         """Give the times at which outlets may be probed that are closed to other mail."""
         probes = (breaker.next_probe for breaker in self._breakers.values())

@@ -10,12 +10,20 @@ from relay.errors import (
     DeliveryFailed,
     DeliveryInDoubt,
     MessageBroken,
+    RecipientsSuppressed,
 )
 from relay.message import Receipt, Server
 from relay.store.outbox import Claimed, Settlement
+from relay.store.recipients import Fate
+
+# What is too old is tried so often before it is given up: it may have waited for its server to be
+# switched on, or the clock was set forward.
+FEWEST_TRIES = 5
 
 Result = Receipt | DeliveryError
-State = Literal["sent", "queued", "failed", "in_doubt", "held", "expired", "quarantined"]
+State = Literal[
+    "sent", "queued", "failed", "in_doubt", "held", "expired", "quarantined", "suppressed"
+]
 
 
 class PluginBroken(DeliveryInDoubt):
@@ -49,15 +57,20 @@ def settlement(
     now: float,
     random: float,
     watched: bool,
+    fates: tuple[Fate, ...] = (),
 ) -> Settlement:
     """Decide a message's next state and time.
 
     random: in [0, 1), for the jitter of a retry. watched: whether the caller still waits, and so
-    learns of a refusal and gets the session token back.
+    learns of a refusal and gets the session token back. fates: those of single recipients.
     """
     state, due_at = _state(claimed, result, server, now, random)
     in_doubt = _is_in_doubt(result)
-    outcome = "deferred" if isinstance(result, DeliveryDeferred) else state
+    outcome: str = "deferred" if isinstance(result, DeliveryDeferred) else state
+    if isinstance(result, RecipientsSuppressed):
+        outcome = "suppressed"  # also of what is held
+    if isinstance(result, Receipt) and result.later:
+        outcome = "partly"
     return Settlement(
         claimed=claimed,
         state=state,
@@ -68,18 +81,20 @@ def settlement(
         words=_words(result) + (_consequence(state) if in_doubt else ""),
         started_at=started_at,
         ended_at=now,
-        provider_id=result.provider_id if isinstance(result, Receipt) else None,
-        give_token_back=watched and state == "failed",
+        provider_id=(result.provider_id or None) if isinstance(result, Receipt) else None,
+        give_token_back=watched and state in ("failed", "suppressed"),
         crashed=isinstance(result, PluginBroken),
         maybe_twice=True if in_doubt and state == "queued" else None,
+        fates=fates,
     )
 
 
 def _words(result: Result) -> str:
     if not isinstance(result, Receipt):
         return str(result)
+    later = f"; {len(result.later)} of them to be tried again" if result.later else ""
     without = f"; taken without {', '.join(result.dropped)}" if result.dropped else ""
-    return result.words + without
+    return result.words + later + without
 
 
 def _consequence(state: State) -> str:
@@ -92,28 +107,32 @@ def _is_counted(result: Result) -> bool:
     """Tell whether the provider got something to judge."""
     if isinstance(result, DeliveryDeferred):
         return result.counted
-    return not isinstance(result, MessageBroken)
+    return not isinstance(result, MessageBroken | RecipientsSuppressed)
 
 
 def _is_in_doubt(result: Result) -> bool:
     """Tell whether nobody knows what became of it, as of every error that says nothing else."""
-    return not isinstance(result, Receipt | DeliveryDeferred | DeliveryFailed | MessageBroken)
+    certain = Receipt | DeliveryDeferred | DeliveryFailed | MessageBroken | RecipientsSuppressed
+    return not isinstance(result, certain)
 
 
 def _state(
     claimed: Claimed, result: Result, server: Server, now: float, random: float
 ) -> tuple[State, float]:
-    if isinstance(result, Receipt):
+    if isinstance(result, Receipt) and not result.later:
         return "sent", now
     if isinstance(result, DeliveryFailed):
         return "failed", now
     if isinstance(result, MessageBroken):
         return "quarantined", now
+    if isinstance(result, RecipientsSuppressed):
+        return ("held" if result.held else "suppressed"), now
     retry_after = result.retry_after if isinstance(result, DeliveryDeferred) else None
     again = retry.next_attempt(now, claimed.tries + 1, server.retry, random, retry_after)
     too_old = retry.too_old(now, claimed.since, server.max_age)
-    if isinstance(result, DeliveryDeferred):
-        return ("expired", now) if too_old else ("queued", again)
+    if isinstance(result, DeliveryDeferred | Receipt):
+        given_up = too_old and claimed.tries + 1 >= FEWEST_TRIES
+        return ("expired", now) if given_up else ("queued", again)
     if server.in_doubt == "look_up":
         return "in_doubt", retry.next_look(now, 0, server.settle)
     if server.in_doubt == "hold" or too_old:

@@ -32,6 +32,7 @@ from relay.store.schema import (
     ledger,
     message_metadata,
     messages,
+    receipts,
     tokens,
 )
 
@@ -210,5 +211,6 @@ _ORPHANS: Sequence[tuple[str, ColumnElement[str], ColumnElement[bool]]] = (
     ("there are attempts, but no message", attempts.c.message, _ANY),
     ("there are events, but no message", events.c.message, _ANY),
     ("there are labels, but no message", message_metadata.c.message, _ANY),
+    ("a writer is to be told of it, but there is no message", receipts.c.message, _ANY),
     ("a token was spent on it, but there is no message", tokens.c.message, _ANY),
 )

@@ -1,11 +1,12 @@
 """Messages as JSON documents, as `contents` holds them."""
 
 import json
+from base64 import b64decode, b64encode
 from dataclasses import fields
 from typing import Any
 
 from relay.addresses import Address
-from relay.message import Attachment, Message, Submission, freeze, thaw
+from relay.message import Attachment, File, Message, Submission, freeze, thaw
 
 # What stands in the place of a document that was cleared.
 CLEARED = ""
@@ -30,7 +31,7 @@ def dump(message: Message) -> str:
         elif name == "attachments":
             value = [[one.name, one.content_type, one.content, one.content_id] for one in value]
         document[name] = thaw(value) if name in _NESTED else value
-    return json.dumps(document, separators=(",", ":"))
+    return _encode(document)
 
 
 def load(id: str, document: str) -> Message:
@@ -52,12 +53,33 @@ def load(id: str, document: str) -> Message:
 
 
 def dump_submission(submission: Submission) -> str:
-    """Write down a screened submission: all its fields, for whoever reviews it."""
-    return json.dumps({"fields": thaw(submission.fields)}, separators=(",", ":"))
+    """Write down a screened submission: its fields and files, for whoever reviews it."""
+    files = [
+        [one.field_name, one.name, one.content_type, b64encode(one.content).decode("ascii")]
+        for one in submission.files
+    ]
+    document = {"fields": thaw(submission.fields), **({"files": files} if files else {})}
+    return _encode(document)
 
+
+def load_submission(server: str, document: str) -> Submission:
+    """Read a screened submission again; raise ContentsCleared where it is gone for good."""
+    if document == CLEARED:
+        raise ContentsCleared
+    values = json.loads(document)
+    files = tuple(
+        File(field_name, name, content_type, b64decode(content))
+        for field_name, name, content_type, content in values.get("files", ())
+    )
+    return Submission(server, freeze(values["fields"]), files=files)
+
+
+# Made once: json.dumps would make one for every message.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 _DEFAULTS: dict[str, Any] = {
     field.name: {} if field.name == "metadata" else None if field.name == "to" else field.default
     for field in fields(Message)
-    if field.name not in ("id", "sender")
+    # The writer's address is kept where it is needed, and no longer than it is.
+    if field.name not in ("id", "sender", "writer", "addressed")
 }

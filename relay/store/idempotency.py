@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.engine import Row
 
-from relay.errors import IdempotencyRunning, TokenRefused
+from relay.errors import IdempotencyRunning, TokenRefused, Unavailable
 from relay.store import outbox
 from relay.store.outbox import NewMessage
 from relay.store.schema import idempotency, messages
@@ -61,13 +61,13 @@ def find(connection: Connection, digest: bytes, now: float) -> Known | None:
 
 def add(
     connection: Connection, batch: Sequence[Entry]
-) -> list[TokenRefused | IdempotencyRunning | None]:
+) -> list[TokenRefused | Unavailable | IdempotencyRunning | None]:
     """Store requests, each in one commit with its messages and the token that these spend.
 
     One whose digest is taken, or whose token is gone, is not stored: its result is the refusal.
     """
     taken = _taken(connection, batch)
-    results: list[TokenRefused | IdempotencyRunning | None] = []
+    results: list[TokenRefused | Unavailable | IdempotencyRunning | None] = []
     for entry in batch:
         refusal = None
         if entry.digest in taken:
@@ -77,8 +77,8 @@ def add(
     first = [index for index, refusal in enumerate(results) if refusal is None]
     stored = [(index, message) for index in first for message in batch[index].messages]
     refusals = outbox.add(connection, [message for _, message in stored])
-    for (index, _), token_refusal in zip(stored, refusals, strict=True):
-        results[index] = results[index] or token_refusal
+    for (index, _), not_stored in zip(stored, refusals, strict=True):
+        results[index] = results[index] or not_stored
     rows = [_row(entry) for entry, refusal in zip(batch, results, strict=True) if refusal is None]
     if rows:
         connection.execute(insert(idempotency), rows)

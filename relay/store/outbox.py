@@ -6,8 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Table, Update, bindparam, func, insert, select, update
 
-from relay.errors import TokenRefused
-from relay.store import ledger, tokens
+from relay.errors import TokenRefused, Unavailable
+from relay.replies.addresses import ReplyRoute
+from relay.store import ledger, recipients, references, tokens
+from relay.store.recipients import Fate
+from relay.store.references import NewReceipt
 from relay.store.schema import (
     IS_NEW,
     IS_POSTED,
@@ -17,12 +20,17 @@ from relay.store.schema import (
     events,
     message_metadata,
     messages,
+    receipts,
+    reply_addresses,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
     """A message (or, `screened`, a submission) to be stored, and the token it spends.
+
+    `reply_route`: the way of the answers to it, where its Reply-To is a reply address. `receipt`:
+    what its writer is to be told.
 
     `due_at`: when it is to be sent, if that is later; its age counts from then.
     """
@@ -44,6 +52,8 @@ class NewMessage:
     warnings: tuple[str, ...] = ()
     token: bytes | None = None
     words: str | None = None
+    reply_route: ReplyRoute | None = None
+    receipt: NewReceipt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,7 @@ class Settlement:
 
     counted: whether the provider got something to judge. crashed: whether our own code failed at
     it. maybe_twice: that it may have been sent before, or was not after all; None leaves that.
+    fates: those of recipients that are not their message's.
     """
 
     claimed: Claimed
@@ -80,20 +91,28 @@ class Settlement:
     give_token_back: bool = False
     crashed: bool = False
     maybe_twice: bool | None = None
+    fates: tuple[Fate, ...] = ()
 
 
-def add(connection: Connection, batch: Sequence[NewMessage]) -> Sequence[TokenRefused | None]:
-    """Store messages, each in one commit with the token it spends.
+def add(
+    connection: Connection, batch: Sequence[NewMessage]
+) -> Sequence[TokenRefused | Unavailable | None]:
+    """Store messages, each in one commit with the token it spends and what its writer is told.
 
-    A message whose token is gone is not stored: its result is the refusal.
+    A message whose token is gone, or whose reference is taken, is not stored: its result is the
+    refusal.
     """
+    taken = references.refusals(connection, [message.receipt for message in batch])
     spending = [
         tokens.Spending(message.token, message.id, message.created_at)
-        for message in batch
-        if message.token is not None
+        for message, refusal in zip(batch, taken, strict=True)
+        if message.token is not None and refusal is None
     ]
     verdicts = iter(tokens.spend(connection, spending))
-    results = [next(verdicts) if message.token is not None else None for message in batch]
+    results = [
+        refusal or (next(verdicts) if message.token is not None else None)
+        for message, refusal in zip(batch, taken, strict=True)
+    ]
     stored = [message for message, refusal in zip(batch, results, strict=True) if refusal is None]
     _insert(connection, stored)
     return results
@@ -111,6 +130,8 @@ def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
         contents: [_content(message) for message in new],
         message_metadata: [label for message in new for label in _labels(message)],
         events: [warning for message in new for warning in _warnings(message)],
+        reply_addresses: [route for message in new for route in _routes(message)],
+        receipts: [references.row(one.id, one.receipt) for one in new if one.receipt],
     }
     for table, values in rows.items():
         if values:
@@ -140,6 +161,13 @@ def _warnings(message: NewMessage) -> list[dict[str, Any]]:
     ]
 
 
+def _routes(message: NewMessage) -> list[dict[str, Any]]:
+    route = message.reply_route
+    if route is None:
+        return []
+    return [{**route._asdict(), "message": message.id, "server": message.server}]
+
+
 def _row(message: NewMessage) -> dict[str, Any]:
     return {
         "id": message.id,
@@ -164,13 +192,23 @@ def settle(connection: Connection, batch: Sequence[Sequence[Settlement]]) -> lis
     if current:
         connection.execute(_SETTLE, [_change(settlement) for settlement in current])
         connection.execute(insert(attempts), [_attempt(settlement) for settlement in current])
-        tokens.give_back(connection, [s.claimed.id for s in current if s.give_token_back])
+        befell = [_event(settlement) for settlement in current if _is_remarkable(settlement)]
+        if befell:
+            connection.execute(insert(events), befell)
+        for one in current:
+            if one.fates:
+                recipients.record(connection, one.claimed.id, one.ended_at, one.fates)
+        refused = [one for one in current if one.give_token_back]
+        if refused:
+            ids = [one.claimed.id for one in refused]
+            tokens.give_back(connection, ids)
+            references.told(connection, ids, refused[0].ended_at)
     return [[fences.get(s.claimed.id) == s.claimed.fence for s in settled] for settled in batch]
 
 
 def _settle() -> Update:
     """Write the settling statement, once: what it is bound to differs only in values."""
-    names = ("state", "due_at", "attempts", "tries", "delivery", "provider_id", "words")
+    names = ("state", "due_at", "attempts", "tries", "delivery", "words")
     return (
         update(messages)
         .where(messages.c.id == bindparam("message"))
@@ -179,6 +217,8 @@ def _settle() -> Update:
             | {
                 "crashes": messages.c.crashes + bindparam("crashed"),
                 "maybe_twice": func.coalesce(bindparam("new_maybe_twice"), messages.c.maybe_twice),
+                # Of a message that was sent to some, what they have it under.
+                "provider_id": func.coalesce(bindparam("new_provider_id"), messages.c.provider_id),
                 "looks": 0,
                 "absences": 0,
             }
@@ -216,6 +256,22 @@ def _attempt(settlement: Settlement) -> dict[str, Any]:
         "delivery": settlement.delivery,
         "outcome": settlement.outcome,
         "words": settlement.words[:500],
+    }
+
+
+def _is_remarkable(settlement: Settlement) -> bool:
+    """Tell whether an attempt left more behind than its own outcome."""
+    return bool(settlement.maybe_twice) or settlement.state in ("held", "quarantined")
+
+
+def _event(settlement: Settlement) -> dict[str, Any]:
+    kind = "resent" if settlement.maybe_twice else settlement.state
+    words = settlement.words[:500]
+    return {
+        "message": settlement.claimed.id,
+        "at": settlement.ended_at,
+        "kind": kind,
+        "words": words,
     }
 
 

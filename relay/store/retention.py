@@ -14,7 +14,7 @@ from relay.message import Server
 from relay.store import documents
 from relay.store.database import Store
 from relay.store.operations import UNSEEN_STATES, is_dismissed
-from relay.store.schema import IS_KEPT, contents, message_metadata, messages
+from relay.store.schema import IS_KEPT, contents, message_metadata, messages, receipts, recipients
 from relay.store.search import first_id
 
 # How many messages one commit clears: callers' messages wait behind it.
@@ -82,6 +82,9 @@ def _clear(connection: Connection, clearing: Clearing) -> int:
     connection.execute(delete(contents).where(contents.c.id.in_(ids)))
     connection.execute(insert(contents), [{"id": id, **CLEARED} for id in ids])
     connection.execute(delete(message_metadata).where(message_metadata.c.message.in_(ids)))
+    connection.execute(delete(recipients).where(recipients.c.message.in_(ids)))
+    told = update(receipts).where(receipts.c.message.in_(ids))
+    connection.execute(told.values(address="", mailbox=""))
     return len(ids)
 
 

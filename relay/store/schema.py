@@ -41,8 +41,9 @@ IS_UNDECIDED = text("messages.state IN ('sending', 'in_doubt')")
 # A tuple of names reads as SQL writes a list.
 IS_KEPT = text(f"messages.cleared_at IS NULL AND messages.state IN {FINAL_STATES}")
 IS_UNSENT = text("messages.state NOT IN ('sent', 'screened')")
-IS_SCREENED = text("messages.state = 'screened'")
+IS_SCREENED = text("messages.state = 'screened' AND messages.cleared_at IS NULL")
 IS_ACCEPTED = text("messages.state != 'screened'")
+IS_TAKEN = text("messages.provider_id IS NOT NULL AND messages.delivery != 'mailbox'")
 IN_MAILBOX = text("messages.delivery = 'mailbox' AND messages.state = 'sent'")
 
 
@@ -93,9 +94,10 @@ messages = Table(
     Index("messages_undecided", "due_at", sqlite_where=_bare(IS_UNDECIDED)),
     Index("messages_kept", "server", "state", "id", sqlite_where=_bare(IS_KEPT)),
     Index("messages_unsent", "id", sqlite_where=text("state NOT IN ('sent', 'screened')")),
-    Index("messages_screened", "id", sqlite_where=text("state = 'screened'")),
+    Index("messages_screened", "id", sqlite_where=_bare(IS_SCREENED)),
     Index("messages_mailbox", "id", sqlite_where=text("delivery = 'mailbox' AND state = 'sent'")),
     Index("messages_accepted", "server", "id", sqlite_where=text("state != 'screened'")),
+    Index("messages_taken", "provider_id", sqlite_where=_bare(IS_TAKEN)),
 )
 
 contents = Table(
@@ -108,7 +110,7 @@ contents = Table(
     Column("sender", Text, nullable=False, server_default=""),
     Column("tag", Text, nullable=False, server_default=""),
     Column("stream", Text, nullable=False, server_default=""),
-    # The message as JSON; of a screened submission, its fields.
+    # The message as JSON; of a screened submission, its fields and files.
     Column("document", Text, nullable=False),
 )
 
@@ -155,6 +157,8 @@ ledger = Table(
     Column("day", String(10), primary_key=True),
     Column("accepted", Integer, nullable=False),
     Column("screened", Integer, nullable=False),
+    # Of those accepted, how many were screened first and released by an operator.
+    Column("released", Integer, nullable=False, server_default="0"),
 )
 
 # Answers to callers that named a key for their request: a repeated one gets the same answer.
@@ -178,9 +182,12 @@ suppressions = Table(
     metadata,
     Column("server", String(100), primary_key=True),
     Column("address", String(320), primary_key=True),
-    # bounced, complained, unsubscribed, or manual
+    # bounced, complained, unsubscribed, refused, manual; or lifted: it may be written to again.
     Column("reason", String(20), nullable=False),
+    # When the provider or the operator said so: what was said before that is no news any more.
     Column("since", Float, nullable=False),
+    # When it ends by itself; NULL is never.
+    Column("until", Float),
     # The message it was learned from, and the provider's words.
     Column("message", String(36)),
     Column("words", String(500), nullable=False, server_default=""),
@@ -228,29 +235,39 @@ receipts = Table(
     "receipts",
     metadata,
     Column("message", String(36), primary_key=True),
-    Column("server", String(100), nullable=False),
-    Column("address", String(320), nullable=False),
     Column("reference", String(20), nullable=False, unique=True),
-    Column("created_at", Float, nullable=False),
+    # The writer's address, and whose mailbox it is: what the limits count by. Both are empty where
+    # nobody can be told, and once the message's contents are cleared.
+    Column("address", String(320), nullable=False),
+    Column("mailbox", String(320), nullable=False),
     # When the writer was told, or it was decided not to; and the message that does it.
     Column("done_at", Float),
     Column("receipt", String(36)),
-    Index("receipts_open", "created_at", sqlite_where=text("done_at IS NULL")),
-    Index("receipts_address", "address", "created_at"),
+    Index("receipts_open", "message", sqlite_where=text("done_at IS NULL")),
+    Index("receipts_mailbox", "mailbox", "done_at", sqlite_where=text("receipt IS NOT NULL")),
 )
 
-# What an operator is to be told, by what it is about: once at first, then together.
+# What an operator is told of, by its kind and what it is about: once at first, then together.
 alerts = Table(
     "alerts",
     metadata,
-    Column("name", String(200), primary_key=True),
+    Column("kind", String(20), primary_key=True),
+    # "" for what is about the whole installation; `plugin` where it is about a delivery.
+    Column("server", String(100), primary_key=True),
+    Column("plugin", String(100), primary_key=True),
     Column("since", Float, nullable=False),
     Column("last_at", Float, nullable=False),
     Column("count", Integer, nullable=False),
-    Column("words", Text, nullable=False),
-    # When the operator was told, and how often it had happened then.
+    # Since the operator was told last: reasons with their numbers as JSON, some messages' ids.
+    Column("reasons", Text, nullable=False, server_default="{}"),
+    Column("ids", Text, nullable=False, server_default=""),
+    Column("words", String(500), nullable=False, server_default=""),
+    # When the operator was told last, of how many, and how many times at all.
     Column("told_at", Float),
     Column("told_count", Integer, nullable=False, server_default="0"),
+    Column("tellings", Integer, nullable=False, server_default="0"),
+    # Since when it is over; NULL while it lasts.
+    Column("over_at", Float),
 )
 
 # Servers that an operator paused.
@@ -312,6 +329,8 @@ tokens = Table(
     Column("expires_at", Float, nullable=False),
     # The message (or screened submission) it was spent on; NULL while it may still be used.
     Column("message", String(36)),
+    # When it was made; NULL of those that an older Relay made.
+    Column("made_at", Float),
     Index("tokens_expires", "expires_at"),
     Index("tokens_message", "message"),
 )

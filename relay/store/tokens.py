@@ -17,6 +17,7 @@ class NewToken(NamedTuple):
 
     digest: bytes
     expires_at: float
+    made_at: float | None = None
 
 
 class Spending(NamedTuple):
@@ -33,8 +34,8 @@ def create(connection: Connection, batch: Sequence[NewToken]) -> Sequence[None]:
     return [None] * len(batch)
 
 
-def check(connection: Connection, digest: bytes, now: float) -> None:
-    """Raise TokenRefused unless the token may still be used."""
+def check(connection: Connection, digest: bytes, now: float) -> float | None:
+    """Give when a token was made, if that is known; raise TokenRefused unless it may be used."""
     row = connection.execute(select(tokens).where(tokens.c.digest == digest)).first()
     if row is None:
         raise TokenRefused(reason="token_unknown")
@@ -42,6 +43,8 @@ def check(connection: Connection, digest: bytes, now: float) -> None:
         raise TokenRefused(reason="token_used")
     if row.expires_at <= now:
         raise TokenRefused(reason="token_expired")
+    made_at: float | None = row.made_at
+    return made_at
 
 
 def spend(connection: Connection, batch: Sequence[Spending]) -> list[TokenRefused | None]:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -12,6 +12,7 @@ from tornado.httputil import HTTPFile, HTTPInputError, parse_body_arguments
 
 from relay.brackets import TWICE, nest
 from relay.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
+from relay.message import File
 from relay.text import storable
 
 MAX_DEPTH = 32
@@ -24,15 +25,16 @@ MULTIPART = "multipart/form-data"
 # A string, or what begins or ends an object or a list. Possessive, and a string without its end
 # too: what one that never closes costs is one pass.
 _NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
+_WRAPPED = re.compile(r"email\[([^\[\]]+)\](?:\[\])?")
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body's fields, the names of the fields that carry a file, and whether a form sent it."""
+    """A body's fields, the files beside them, and whether a form sent it."""
 
     fields: dict[str, Any]
-    files: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
     is_form: bool = False
 
 
@@ -54,9 +56,7 @@ def parse(content_type: str, body: bytes) -> Body:
         return Body(_merged(_values(_urlencoded(body))), is_form=True)
     if media == MULTIPART:
         arguments, files = _multipart(parameters, body)
-        for name in files:
-            _check_name(name)
-        return Body(_merged(_values(arguments)), tuple(files), is_form=True)
+        return Body(_merged(_values(arguments)), tuple(_files(files)), is_form=True)
     raise UnsupportedMedia
 
 
@@ -89,6 +89,19 @@ def _multipart(
     return arguments, files
 
 
+def _files(files: Mapping[str, list[HTTPFile]]) -> Iterator[File]:
+    for name, parts in files.items():
+        _check_name(name)
+        for part in parts:
+            yield File(_bare(name), part.filename, part.content_type, part.body)
+
+
+def _bare(name: str) -> str:
+    """Take the `email` wrapper off the name of a file's field: `email[photo]` is `photo`."""
+    found = _WRAPPED.fullmatch(name)
+    return found[1] if found else name
+
+
 def _values(arguments: Mapping[str, Iterable[bytes]]) -> list[tuple[str, str]]:
     return [(name, _utf8(value)) for name, values in arguments.items() for value in values]
 
@@ -111,19 +124,23 @@ def json_value(body: bytes) -> Any:
     """Read any JSON; raise MalformedBody. What JSON does not have, such as NaN, is refused."""
     _check_depth(body)
     try:
-        return json.loads(
-            _utf8(body),
-            object_pairs_hook=_unique,
-            parse_constant=_refuse,
-            parse_float=_finite,
-        )
+        return _decode(_utf8(body))
     except (ValueError, RecursionError):  # ValueError: also an integer of thousands of digits
         raise MalformedBody("malformed JSON") from None
 
 
+def text_bytes(value: Any) -> int:
+    """Count the bytes of all texts in a body's fields, but for the files among them."""
+    if isinstance(value, str):
+        return len(value.encode())
+    if isinstance(value, dict):
+        return sum(text_bytes(name) + text_bytes(value[name]) for name in value)
+    return sum(map(text_bytes, value)) if isinstance(value, list) else 8
+
+
 def json_text(value: Any) -> str:
     """Write JSON in ASCII, so that no reader can mistake its encoding."""
-    return json.dumps(value, separators=(",", ":"))
+    return _encode(value)
 
 
 def _check_depth(body: bytes) -> None:
@@ -158,6 +175,13 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError(digits)
     return number
+
+
+# Made once: json.loads and json.dumps would make one for every request.
+_decode = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite
+).decode
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _object_fields(value: Mapping[str, Any]) -> dict[str, Any]:

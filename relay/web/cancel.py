@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import structlog
 
-from relay.acceptance import identify
+from relay.admission import identify
 from relay.chain import Chain
 from relay.errors import (
     AuthenticationFailed,

@@ -38,6 +38,7 @@ class StatusHandler(ControlHandler):
                 "servers": sorted(self.site.chains),
                 "paused": sorted(self.site.paused()),
                 "waiting": self.site.dispatcher.waiting,
+                "replies": self.site.replies.told(),
                 "stopping": self.site.stopping,
             }
         )

@@ -1,5 +1,6 @@
 """Forms: /rest/email_session/{server}, /rest/email/{server} and the old /emails."""
 
+import asyncio
 from collections.abc import Collection
 from functools import cached_property
 from types import MappingProxyType
@@ -7,16 +8,21 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from relay.acceptance import Accepted
-from relay.errors import InvalidSubmission, MessageRefused, UnknownServer
+from relay.attachments import FIELD
+from relay.errors import BodyTooLarge, InvalidSubmission, MessageRefused, UnknownServer
 from relay.idempotency import Repeat
 from relay.message import Message, Server, Submission, freeze
 from relay.text import without_addresses
-from relay.web import replies
+from relay.web import bodies, replies
 from relay.web.bodies import Body
 from relay.web.handler import RelayHandler
 
 # 2021-01-01, when the original's documentation declared /emails deprecated; RFC 9745.
 DEPRECATED_SINCE = "@1609459200"
+
+# What files grow by as base64 with line ends; and how long a body with files may take to arrive.
+ENCODED = 1.4
+FILES_SECONDS = 120
 
 
 class FormHandler(RelayHandler):
@@ -27,6 +33,7 @@ class FormHandler(RelayHandler):
     def initialize(self) -> None:
         super().initialize()
         self.return_url: str | None = None
+        self._files_bytes = 0
 
     @property
     def server_name(self) -> str:
@@ -41,15 +48,26 @@ class FormHandler(RelayHandler):
     def origins(self) -> Collection[str]:
         return self.server.origins
 
+    @property
+    def max_bytes(self) -> int:
+        """How large a body may be: with files, where the server takes them."""
+        return super().max_bytes + self._files_bytes
+
+    def expect_body(self, seconds: float) -> None:
+        """Give files more time: a telephone sends them slowly."""
+        super().expect_body(FILES_SECONDS if self._files_bytes else seconds)
+
     def admit(self) -> None:
         super().admit()
+        if self.server.attachments is not None:
+            self._files_bytes = int(self.server.attachments.max_bytes * ENCODED)
         # A visitor without JavaScript comes back to the page with it, which the body names.
         if not self.server.return_to:
             self.check_room()
             self.check_outbox()
 
     async def post(self, *args: str) -> None:
-        body = self.body()
+        body = await self._read()
         self.return_url = self._return_url(body)
         # Only now, so that a visitor without JavaScript comes back to the page with it.
         self.check_room()
@@ -66,6 +84,19 @@ class FormHandler(RelayHandler):
         finally:
             if accepted.request is not None:
                 self.site.repeats.end(accepted.request)
+
+    async def _read(self) -> Body:
+        """Parse the body, in a thread where it is a large one: its texts must be small ones."""
+        content_type, raw = self.request.headers.get("Content-Type", ""), self.raw_body()
+        self._chunks.clear()  # files need not stand in memory twice
+        limit = super().max_bytes
+        if len(raw) <= limit:
+            return bodies.parse(content_type, raw)
+        body = await asyncio.to_thread(bodies.parse, content_type, raw)
+        texts = {name: value for name, value in body.fields.items() if name != FIELD}
+        if bodies.text_bytes(texts) > limit:
+            raise BodyTooLarge
+        return body
 
     def _reply(self, result: str, id: str) -> None:
         if self.return_url:

@@ -1,6 +1,5 @@
 """What every handler of the API shares: limits, CORS, request ids, replies, refusals."""
 
-import asyncio
 import time
 from collections.abc import Collection
 from functools import cached_property
@@ -22,6 +21,7 @@ from relay.errors import (
 )
 from relay.ids import request_id
 from relay.logs import trace
+from relay.timeouts import Timeout
 from relay.web import bodies, cors, replies
 from relay.web.callers import Caller, caller
 
@@ -69,7 +69,7 @@ class RelayHandler(RequestHandler):
         self._chunks: list[bytes] = []
         self._size = 0
         self._counted = False
-        self._slow: asyncio.TimerHandle | None = None
+        self._slow: Timeout | None = None
 
     def set_default_headers(self) -> None:
         self.site = self.application.settings["site"]
@@ -119,7 +119,7 @@ class RelayHandler(RequestHandler):
         """Give the body this long to arrive; raise BodyTooLarge if it need not come at all."""
         if self._declared_size() > self._drain_bytes:
             raise BodyTooLarge
-        self._slow = asyncio.get_running_loop().call_later(seconds, self._give_up)
+        self._slow = self.site.timeouts.start(seconds, self._give_up)
 
     def enter(self) -> None:
         """Count the request as running, and name it in its log lines."""

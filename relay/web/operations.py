@@ -4,13 +4,18 @@ import asyncio
 import time
 from typing import Any
 
+import structlog
 from tornado.escape import json_decode
 from tornado.web import RequestHandler
 
 from relay.app import Site
-from relay.errors import RelayError
-from relay.store import operations
+from relay.errors import RelayError, SubmissionError
+from relay.logs import trace
+from relay.store import held, operations, screened
 from relay.store.operations import Order, Verdict
+from relay.store.suppressions import Word
+
+log = structlog.get_logger()
 
 # The states that the dispatcher counts as waiting.
 _WAITING = ("queued", "scheduled")
@@ -53,6 +58,29 @@ class MessagesHandler(OperationHandler):
             self.site.dispatcher.queued(waits - waited)
 
 
+class ScreenedHandler(OperationHandler):
+    """POST /screened/release and /screened/drop with `{"ids": [...]}`: a verdict for each."""
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        if arguments[0] == "drop":
+            order = Order(asked["ids"], time.time())
+            return {"verdicts": await self.site.store.write(screened.drop, order)}
+        return {"verdicts": [await self._release(id) for id in asked["ids"]]}
+
+    async def _release(self, id: str) -> Verdict:
+        try:
+            released = await self.site.acceptance.release(id, time.time())
+        except SubmissionError as error:
+            return Verdict(id, "screened", "", str(error))
+        except Exception as error:  # noqa: BLE001 - one that breaks a plugin is no other's matter
+            log.error("release.failed", id=id, **trace(error))
+            return Verdict(id, "screened", "", f"a plugin fails at it: {type(error).__name__}")
+        if not released:
+            return Verdict(id, "", "", screened.ABSENT)
+        self.site.dispatcher.queued(1)
+        return Verdict(id, "screened", "queued", "released")
+
+
 class PauseHandler(OperationHandler):
     """POST /pause and /resume with `{"server": ...}`: `paused` are all that are paused then."""
 
@@ -62,7 +90,50 @@ class PauseHandler(OperationHandler):
         return {"paused": sorted(self.site.paused())}
 
 
+class SuppressionHandler(OperationHandler):
+    """POST /suppressions with `{"server": ..., "address": ..., "reason": ..., "words": ...}`.
+
+    `reason` is manual or lifted; `changed` tells whether it was not so before.
+    """
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        word = Word(
+            asked["server"], asked["address"], asked["reason"], time.time(), words=asked["words"]
+        )
+        [changed] = await self.site.suppressions.note([word])
+        return {"changed": changed}
+
+
+class ReplayHandler(OperationHandler):
+    """POST /held/replay with `{"address": ..., "server": ..., "after": ...}`: some at a time.
+
+    `count` are queued, `lifted` the addresses that are written to again, `after` is where to go
+    on, null at the end.
+    """
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        servers = {name: chain.server for name, chain in self.site.chains.items()}
+        order = held.order(asked["address"], asked["server"], servers, time.time(), asked["after"])
+        replayed = await self.site.store.write(held.replay, order)
+        self.site.suppressions.learn(replayed.lifted)
+        self.site.dispatcher.queued(replayed.queued)
+        lifted = sorted({word.address for word in replayed.lifted})
+        return {"count": replayed.queued, "lifted": lifted, "after": replayed.after}
+
+
+class TestAlertHandler(OperationHandler):
+    """POST /alerts/test: send a test alert; `id` is the message's, `result` what came of it."""
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        id, result = await self.site.alerts.test()
+        return {"id": id, "result": result}
+
+
 ROUTES = [
+    (r"/alerts/test", TestAlertHandler),
+    (r"/suppressions", SuppressionHandler),
+    (r"/held/replay", ReplayHandler),
     (rf"/messages/({'|'.join(operations.OPERATIONS)})", MessagesHandler),
+    (r"/screened/(release|drop)", ScreenedHandler),
     (r"/(pause|resume)", PauseHandler),
 ]

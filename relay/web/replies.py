@@ -10,6 +10,7 @@ from relay import errors
 # Looked up along the error's MRO, so that a subclass needs no line of its own.
 STATUS: dict[type[Exception], int] = {
     errors.AuthenticationFailed: 401,
+    errors.WebhookRefused: 403,
     errors.TokenRefused: 403,
     errors.OriginRefused: 403,
     errors.UnknownServer: 404,
@@ -35,6 +36,7 @@ SUCCESS_WORDS = {
     "queued": "Message queued",
     "scheduled": "Message scheduled",
     "cancelled": "Message cancelled",
+    "noted": "Noted",
 }
 
 

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Collection
 
-from relay.acceptance import token_digest
+from relay.admission import token_digest
 from relay.errors import AuthenticationFailed
 from relay.keys import find_key, token_of
 from relay.message import Key
@@ -21,7 +21,9 @@ class TokenHandler(RelayHandler):
         key = self._key()
         if self.site.settings.token_key_required and key is None:
             given = "Authorization" in self.request.headers
-            raise AuthenticationFailed(reason="unknown_key" if given else "no_header")
+            error = AuthenticationFailed(reason="unknown_key" if given else "no_header")
+            self.site.sightings.refused("", error)
+            raise error
         if key is None or key.kind != "secret":
             self.site.token_limiter.take(self.caller)
 
@@ -42,7 +44,8 @@ class CreateTokenHandler(TokenHandler):
         token = secrets.randbelow(2**52) + 2**52
         digest = token_digest(self.site.secret, token)
         expires_at = self.started_at + self.site.settings.token_seconds
-        await self.site.store.write(tokens.create, tokens.NewToken(digest, expires_at))
+        new = tokens.NewToken(digest, expires_at, self.started_at)
+        await self.site.store.write(tokens.create, new)
         self.write({"token_session": token})
 
 

@@ -88,7 +88,8 @@ class PostmarkHandler(RelayHandler):
         """Find who calls; raise AuthenticationFailed, or TooManyRequests after many failures."""
         try:
             self._authenticate()
-        except AuthenticationFailed:
+        except AuthenticationFailed as error:
+            self.site.sightings.refused("", error)
             self.site.post_limiter.take(self.caller)
             raise
 

@@ -124,7 +124,10 @@ def _noted(stored: Stored, everybody: Sequence[str]) -> Iterator[_Event]:
     """Tell what happened besides the attempts."""
     for event in stored.events:
         if type := EVENT_TYPES.get(event.kind):
-            yield _Event(event.at, type, event.words, "", everybody)
+            # What a provider told is of one recipient, who stands before its words.
+            named = event.words.partition(": ")[0].lower()
+            whose = [email for email in everybody if email.lower() == named]
+            yield _Event(event.at, type, event.words, "", whose or everybody)
     row = stored.row
     if row.state == "expired":
         words = f"too old to be tried again; last: {row.words}"

@@ -1,8 +1,9 @@
 """What is answered for one message: what became of it, in Postmark's shape and words."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from relay.errors import InvalidSubmission, RelayError, TemplateNotFound
+from relay.errors import InvalidSubmission, RecipientsInactive, RelayError, TemplateNotFound
 from relay.ids import timestamp
 from relay.message import Message, Server
 from relay.policy import stranger
@@ -20,6 +21,16 @@ UNSIGNED = (
     " and confirm this address in order to be able to use it in the 'From' field of your messages."
 )
 
+# Clients read the addresses out of these words.
+INACTIVE = (
+    "Inactive recipients are ones that have generated a hard bounce, a spam complaint, or a manual"
+    " suppression."
+)
+TO_INACTIVE = (
+    "You tried to send to recipient(s) that have been marked as inactive."
+    " Found inactive addresses: "
+)
+
 
 def accepted(submitted: Submitted, message: Message, words: str) -> dict[str, Any]:
     """Give the answer for a message that was taken, its keys in Postmark's order."""
@@ -31,6 +42,19 @@ def accepted(submitted: Submitted, message: Message, words: str) -> dict[str, An
         "MessageID": message.id,
         **replies.envelope(0, words),
     }
+
+
+def words_for(submitted: Message, stored: Message) -> str:
+    """Give the words for a message that was taken, which may be for some recipients only."""
+    reached = {address.email for address in stored.recipients}
+    inactive = [one.email.lower() for one in submitted.recipients if one.email not in reached]
+    if not inactive:
+        return "OK"
+    return f"Message OK, but will not deliver to these inactive addresses: {_listed(inactive)}"
+
+
+def _listed(inactive: Sequence[str]) -> str:
+    return f"{', '.join(inactive)}. {INACTIVE}"
 
 
 def refused(error: RelayError) -> dict[str, Any]:
@@ -50,6 +74,8 @@ def in_postmarks_words(error: RelayError, message: Message, server: Server | Non
     if isinstance(error, TemplateNotFound):
         by_number = isinstance(message.template, int)
         return PostmarkError(1101, UNKNOWN_ID if by_number else UNKNOWN_ALIAS)
+    if isinstance(error, RecipientsInactive):
+        return PostmarkError(406, TO_INACTIVE + _listed(error.recipients))
     if not isinstance(error, InvalidSubmission):
         return error
     if error.reason == "sender":

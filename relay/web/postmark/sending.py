@@ -138,7 +138,8 @@ class SendingHandler(PostmarkHandler):
 
     def _answer(self, submitted: Submitted, result: Result) -> Answer:
         if isinstance(result, Message):
-            words = "Test job accepted" if self.testing else "OK"
+            words = outcomes.words_for(submitted.message, result)
+            words = "Test job accepted" if self.testing else words
             return outcomes.accepted(submitted, result, words)
         server = None if self.testing else self.chain.server
         return outcomes.in_postmarks_words(result, submitted.message, server)
