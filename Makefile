@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
 
-.PHONY: run install test chaos check format lock clean
+.PHONY: run install install-dev test chaos check format lock clean
 
 run: install
 	$(VENV)/bin/python run.py
 
 install: $(VENV)/installed
+
+install-dev: $(VENV)/installed-dev
 
 test: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -n auto

@@ -21,7 +21,8 @@ from benchmarks.load import load
 from relay import records
 from relay.addresses import Address
 from relay.commands.daemon import ask
-from relay.message import Message, Server
+from relay.message import Message
+from relay.server import Server
 from relay.store import outbox
 from relay.store.database import Store
 from tests.daemon import Daemon

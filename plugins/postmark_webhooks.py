@@ -13,6 +13,8 @@ from relay import Address, Attachment, Callback, Message, ProviderEvent, Reply, 
 
 # Types of bounces after which Postmark sends no more to an address. Others mean the mail alone.
 HARD = {"HardBounce", "BadEmailAddress", "ManuallyDeactivated", "SpamComplaint", "Unsubscribe"}
+# Bounces of mail that arrived.
+ARRIVED = {"SpamComplaint": "complained", "Unsubscribe": "unsubscribed"}
 # Why an address is suppressed, in our words.
 REASONS = {"HardBounce": "bounced", "SpamComplaint": "complained"}
 # What stands for no message at all, in changes of subscriptions that an operator made.
@@ -52,7 +54,7 @@ def _bounce(callback: Callback) -> ProviderEvent:
     permanent = kind in HARD or body.get("Inactive") is True
     return _event(
         callback,
-        "complained" if kind == "SpamComplaint" else "bounced",
+        ARRIVED.get(kind, "bounced"),
         body.get("Email"),
         body.get("BouncedAt"),
         permanent=permanent,

@@ -29,6 +29,8 @@ from relay import (
     mail_server,
 )
 
+# What a header may be called; Postmark's metadata may have other names.
+_HEADER_NAME = re.compile(r"[!-9;-~]+")
 # What may stand between the angle brackets of an envelope; an address is ASCII everywhere here.
 _ADDRESS = re.compile(r"[!-;=?-~]{1,64}@[!-;=?-~]{1,255}")
 
@@ -119,4 +121,4 @@ def _labels(message: Message, server: Server) -> list[tuple[str, str]]:
         ("X-PM-TrackLinks", message.track_links or ""),
         *((f"X-PM-Metadata-{name}", value) for name, value in message.metadata.items()),
     ]
-    return [(name, value) for name, value in labels if value]
+    return [(name, value) for name, value in labels if value and _HEADER_NAME.fullmatch(name)]

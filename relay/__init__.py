@@ -30,32 +30,21 @@ from relay.fields import (
     TemplateReference,
     Text,
 )
-from relay.forms import EmailForm, base_message, plain_message, reference_of, templated
+from relay.forms import EmailForm
+from relay.frozen import thaw
 from relay.hookspecs import hookimpl
 from relay.keys import find_key, token_of
+from relay.kinds import SecretReference
 from relay.mapping.declared import Declaration, DeclaredFields
 from relay.mapping.kinds import Link, Rows, WholeNumber
-from relay.message import (
-    ABSENT,
-    Absent,
-    Account,
-    Attachment,
-    Claim,
-    Decoy,
-    File,
-    Identity,
-    Key,
-    Message,
-    Receipt,
-    Server,
-    Submission,
-    thaw,
-)
+from relay.mapping.shared import base_message, plain_message, reference_of, templated
+from relay.message import ABSENT, Absent, Attachment, Message, Receipt
 from relay.mime import as_bytes as as_mail
 from relay.secret import Secret
+from relay.server import Account, Key, Server
 from relay.smtp.mailserver import MailServer, mail_server
 from relay.smtp.transfer import hand_over
-from relay.tables import SecretReference
+from relay.submission import Claim, Decoy, File, Identity, Submission
 from relay.text import as_html, as_text, clean_html, one_line, web_link
 from relay.wording import Pattern, Wording, template_file, template_files
 

@@ -13,24 +13,16 @@ import structlog
 from relay import records, screening
 from relay.admission import Admission, identify
 from relay.chain import Chain
-from relay.composition import compose
-from relay.errors import (
-    InvalidSubmission,
-    SubmissionError,
-    TemplateNotFound,
-    TemplateRenderError,
-    UnknownServer,
-)
+from relay.errors import SubmissionError, UnknownServer
 from relay.idempotency import Repeat, Repeats, Request
-from relay.ids import reference_number
-from relay.message import Identity, Message, Submission
-from relay.policy import check_policy
-from relay.replies.addresses import ReplyRoute, routed
+from relay.making import Maker
+from relay.message import Message
 from relay.secret import Secret
-from relay.store import idempotency, outbox, references, screened
+from relay.store import idempotency, outbox, screened
 from relay.store.database import Store
 from relay.store.outbox import NewMessage
-from relay.templates.library import Library, Warnings
+from relay.submission import Identity, Submission
+from relay.templates.library import Library
 
 log = structlog.get_logger()
 
@@ -71,10 +63,9 @@ class Acceptance:
     ) -> None:
         self._store = store
         self._chains = chains
-        self._library = library
         self._secret = secret
-        self._metadata_key = metadata_key
         self._admission = Admission(store, secret, repeats)
+        self._maker = Maker(store, library, secret, metadata_key)
         self._unknown_server = unknown_server.lower()
 
     def chain(self, name: str) -> Chain:
@@ -131,7 +122,7 @@ class Acceptance:
             log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
             return Accepted(row.id, None, row.due_at is not None, request)
-        message, row = await self._row(chain, submission, identity.key, token=digest)
+        message, row = await self._maker.make(chain, submission, identity.key, token=digest)
         before_commit(message)
         await self._add(row, request)
         records.log_accepted(message, row, self._secret)
@@ -151,7 +142,7 @@ class Acceptance:
         if chain.server.name != kept.server:
             raise UnknownServer
         submission = screening.kept_submission(kept, now)
-        message, row = await self._row(chain, submission, kept.key, id=id)
+        message, row = await self._maker.make(chain, submission, kept.key, id=id)
         if row.due_at is None:
             row = replace(row, due_at=now)  # its age counts from now
         if not await self._store.write(screened.release, screened.Release(row, now)):
@@ -161,53 +152,8 @@ class Acceptance:
         chain.observe("accepted", message=message)
         return True
 
-    async def _row(
-        self,
-        chain: Chain,
-        submission: Submission,
-        key: str,
-        *,
-        token: bytes | None = None,
-        id: str | None = None,
-    ) -> tuple[Message, NewMessage]:
-        """Make the message and its row; the id is a new one where none is given."""
-        reference = await self._reference(chain)
-        message, warnings, route = await self._message(chain, submission, id, reference)
-        row = records.record(message, chain.server, key, warnings, token)
-        if route is not None:
-            row = replace(row, reply_route=route)
-        if reference:
-            row = replace(row, receipt=references.receipt(reference, message.writer))
-        return message, row
-
-    async def _reference(self, chain: Chain) -> str:
-        """Make a reference number that no message has; "" where writers are told nothing."""
-        while chain.server.receipt is not None:
-            reference = reference_number()
-            if await self._store.read(references.find, reference) is None:
-                return reference
-        return ""
-
     async def _add(self, row: NewMessage, request: Request | None) -> None:
         if request is None:
             await self._store.write(outbox.add, row)
         else:
             await self._store.write(idempotency.add, request.entry([row]))
-
-    async def _message(
-        self, chain: Chain, submission: Submission, id: str | None, reference: str
-    ) -> tuple[Message, Warnings, ReplyRoute | None]:
-        """Make the message, rendered where its template is stored here, and the way of answers."""
-        message = compose(chain, submission, reference)
-        check_policy(message, chain.server)
-        message = records.referenced(message, reference)
-        message, route = routed(message, chain.server, self._secret, submission.received_at)
-        message = records.identified(message, self._metadata_key, id)
-        if message.template is None:
-            return message, (), route
-        try:
-            return *await self._library.rendered(message, chain.server.group), route
-        except TemplateNotFound:
-            return message, (), route  # the provider may have it
-        except TemplateRenderError as error:
-            raise InvalidSubmission({"template_id": [str(error)]}, reason="template") from None

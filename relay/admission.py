@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from relay.chain import Chain
 from relay.errors import AuthenticationFailed, TokenRefused
 from relay.idempotency import HEADER, Repeat, Repeats, Request, fingerprint_of
-from relay.message import Claim, Identity, Submission
 from relay.secret import Secret, keyed_digest
 from relay.store import tokens
 from relay.store.database import Store
+from relay.submission import Claim, Identity, Submission
 
 # What a post brings to be let in with: no part of what it asks for.
 CREDENTIALS = frozenset({"token_session", "key"})

@@ -13,28 +13,18 @@ from relay.alerts.watch import Watch
 from relay.chain import Chain
 from relay.delivery.dispatcher import Dispatcher
 from relay.delivery.doubts import Doubts
-from relay.errors import ConfigurationError, UnknownServer
+from relay.errors import ConfigurationError
 from relay.feedback import Feedback
 from relay.idempotency import Repeats
 from relay.keys import MadeKey, hashing_secret
-from relay.message import Key
+from relay.pausing import Pauses
 from relay.receipts.telling import Receipts
 from relay.replies.passing import Replies
 from relay.sending import Sending
+from relay.server import Key
 from relay.settings import Settings
 from relay.space import Space
-from relay.store import (
-    callbacks,
-    idempotency,
-    listing,
-    paused,
-    remembered,
-    replies,
-    retention,
-    servers,
-    suppressions,
-    tokens,
-)
+from relay.store import listing, remembered
 from relay.store.database import Store
 from relay.suppressions import Suppressions
 from relay.templates.library import Library
@@ -62,15 +52,7 @@ class Site:
 
     def __init__(self, settings: Settings) -> None:
         self.made_keys: dict[str, MadeKey] = {}
-        try:
-            settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.first_start = not (settings.data / "secret").exists()
-            if not settings.keys:
-                self.made_keys = keys.made(settings.data, make=True)
-            self.secret = hashing_secret(settings.data, settings.secret)
-        except OSError as error:
-            words = f"cannot be written: {error.strerror}"
-            raise ConfigurationError(f"[relay] data {settings.data} {words}") from None
+        self._settle_in(settings)
         self.store = Store(settings.database, settings.data)
         self.library = Library(self.store)
         self.repeats = Repeats(self.store)
@@ -84,11 +66,20 @@ class Site:
         self._adopt(settings, plugins.build(settings, self._keys(settings)))
         self.suppressions = Suppressions(self.store)
         self.dispatcher = Dispatcher(self.store, self.chains, suppressions=self.suppressions)
-        self.feedback = Feedback(
-            self.store, self.suppressions, self.dispatcher.queued, secret=self.secret
-        )
         self.doubts = Doubts(self.store, self.chains, self.dispatcher.queued)
-        self._paused: set[str] = set()
+        self.pauses = Pauses(self.store, lambda: self.chains, self._deliver)
+
+    def _settle_in(self, settings: Settings) -> None:
+        """Make the folder of the installation's own, and the secrets in it."""
+        try:
+            settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.first_start = not (settings.data / "secret").exists()
+            if not settings.keys:
+                self.made_keys = keys.made(settings.data, make=True)
+            self.secret = hashing_secret(settings.data, settings.secret)
+        except OSError as error:
+            words = f"cannot be written: {error.strerror}"
+            raise ConfigurationError(f"[relay] data {settings.data} {words}") from None
 
     def open(self) -> None:
         """Take the store; what an earlier daemon was sending is in doubt from now on."""
@@ -102,9 +93,21 @@ class Site:
             log.warning("messages.in_doubt", count=interrupted)
         unsent = self.store.read_now(listing.count_unsent)
         self.dispatcher.waiting = unsent.get("queued", 0) + unsent.get("scheduled", 0)
-        self._paused = set(self.store.read_now(paused.servers))
-        self.dispatcher.adopt(self.chains, self._paused)
+        self.pauses.open()
+        self.dispatcher.adopt(self.chains, self.pauses.names())
         self.metadata_key = f"relay-{installation}"
+        self._join()
+        self._accept_with(self.settings)
+
+    def _join(self) -> None:
+        """Make the parts that write messages of their own, which carry the installation's name."""
+        self.feedback = Feedback(
+            self.store,
+            self.suppressions,
+            self.dispatcher.queued,
+            secret=self.secret,
+            metadata_key=self.metadata_key,
+        )
         self.receipts = Receipts(self.store, self.chains, self.metadata_key, self.dispatcher.queued)
         self.replies = Replies(
             self.store,
@@ -119,10 +122,9 @@ class Site:
             self.space,
             self.sightings,
             metadata_key=self.metadata_key,
-            paused=self.paused,
+            paused=self.pauses.names,
         )
         self.alerts.adopt(self.chains, self.settings.alerts)
-        self._accept_with(self.settings)
 
     def close(self) -> None:
         """Give the store back."""
@@ -143,57 +145,10 @@ class Site:
         self._accept_with(settings)
         self._deliver()
 
-    def paused(self) -> set[str]:
-        """Give the servers that an operator paused."""
-        return set(self._paused)
-
-    async def pause(self, server: str) -> None:
-        """Store a server's mail and attempt none of it, until `resume`; raise UnknownServer."""
-        name = self._known(server)
-        await self.store.write(paused.pause, (name, time.time()))
-        self._paused.add(name)
-        self._deliver()
-
-    async def resume(self, server: str) -> None:
-        """Deliver a server's mail again; raise UnknownServer."""
-        name = self._known(server)
-        await self.store.write(paused.resume, name)
-        self._paused.discard(name)
-        self._deliver()
-
-    def _known(self, server: str) -> str:
-        """Give the name of a server that there is, or that was paused when there was."""
-        name = server.lower()
-        if name not in self.chains and name not in self._paused:
-            raise UnknownServer
-        return name
-
     def _deliver(self) -> None:
         """Deliver by the chains and pauses as they are now."""
-        self.dispatcher.adopt(self.chains, self._paused)
+        self.dispatcher.adopt(self.chains, self.pauses.names())
         self.dispatcher.wake()
-
-    async def server_numbers(self) -> dict[str, int]:
-        """Give every server's number, by name, also of servers that are no longer there."""
-        known = await self.store.read(servers.numbers)
-        if self.chains.keys() <= known.keys():
-            return known
-        return await self.store.write(servers.number, sorted(self.chains))
-
-    async def forget_tokens(self) -> None:
-        """Drop session tokens that expired long ago, and the keys of requests after a day.
-
-        Reply addresses too: who answers later than they are good writes to nobody.
-        """
-        await self.store.write(tokens.forget, time.time())
-        await self.store.write(replies.forget, time.time())
-        await self.store.write(idempotency.forget, time.time())
-        await self.store.write(callbacks.forget, time.time())
-        await self.store.write(suppressions.forget, time.time())
-
-    async def clear_old(self) -> None:
-        """Clear what messages said, where it was kept long enough."""
-        await retention.clear_old(self.store, [chain.server for chain in self.chains.values()])
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -215,7 +170,7 @@ class Site:
         self.settings = settings
         self.chains = chains
         for chain in chains.values():
-            chain.onlooker = self.sightings.saw
+            chain.onlookers.append(self.sightings.saw)
         self.token_origins = frozenset(
             origin for chain in chains.values() for origin in chain.server.origins
         )

@@ -1,6 +1,5 @@
 """A server's chain: its plugins in call order, behind one typed method for each deciding hook."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -11,21 +10,11 @@ from marshmallow import Schema
 from relay import hookspecs
 from relay.callback import Callback, ProviderEvent, Reply
 from relay.errors import DeliveryError
-from relay.message import (
-    Absent,
-    Account,
-    Claim,
-    Decoy,
-    Identity,
-    Message,
-    Receipt,
-    Server,
-    Submission,
-)
+from relay.message import Absent, Message, Receipt
+from relay.server import Account, Server
+from relay.submission import Claim, Decoy, Identity, Submission
 
-SLOW_SECONDS = 1.0
-
-# The host's own observer: told the server's name, a hook's name or a state, and what it is about.
+# The host's own observers: told the server's name, a hook's name or a state, and what it is about.
 Onlooker = Callable[[str, str, Mapping[str, Any]], None]
 
 log = structlog.get_logger()
@@ -35,7 +24,7 @@ class Chain:
     """A server and its plugins in call order; each deciding hook is a method.
 
     `deliver_plugins` are those that deliver: the first does, the others stand in for it. `account`
-    is the provider's, if it has templates of its own. `onlooker` sees what the observers see.
+    is the provider's, if it has templates of its own. `onlookers` see what the observers see.
     """
 
     def __init__(self, server: Server, manager: pluggy.PluginManager) -> None:
@@ -45,11 +34,7 @@ class Chain:
         self.schema: Schema | None = manager.hook.schema(server=server)
         self.account: Account | None = manager.hook.account(server=server)
         self.deliver_plugins = tuple(self._deciding("deliver"))
-        self.onlooker: Onlooker = lambda server, what, about: None
-
-    def join(self, observer: object, name: str) -> None:
-        """Let a part of the host observe this server's messages, as a plugin would."""
-        self._manager.register(observer, name)
+        self.onlookers: list[Onlooker] = []
 
     @property
     def takes_forms(self) -> bool:
@@ -160,12 +145,13 @@ class Chain:
         return self._manager.subset_hook_caller(hook, map(self._manager.get_plugin, others))
 
     def note(self, what: str, **about: Any) -> None:
-        """Tell the host's own observer something for which there is no hook."""
-        self.onlooker(self.server.name, what, about)
+        """Tell the host's own observers something for which there is no hook."""
+        for onlooker in self.onlookers:
+            onlooker(self.server.name, what, about)
 
     def observe(self, hook: str, **arguments: Any) -> None:
         """Call every observer; one that raises is logged and the others still run."""
-        self.onlooker(self.server.name, hook, arguments)
+        self.note(hook, **arguments)
         known = {**arguments, "server": self.server}
         for implementation in reversed(getattr(self._hook, hook).get_hookimpls()):
             try:
@@ -192,28 +178,3 @@ class Chain:
 def hook_names() -> list[str]:
     """Give the hooks' names in the order in which they are called."""
     return [name for name, value in vars(hookspecs).items() if hasattr(value, "relay_spec")]
-
-
-def watch(manager: pluggy.PluginManager, deadline: float) -> None:
-    """Log every hook that takes too long, under its plugin's name."""
-    for hook in hook_names():
-        limit = deadline if hook in ("deliver", "find") else SLOW_SECONDS
-        for implementation in getattr(manager.hook, hook).get_hookimpls():
-            if not implementation.wrapper:
-                name = implementation.plugin_name
-                implementation.function = _timed(implementation.function, hook, name, limit)
-
-
-def _timed(
-    function: Callable[..., Any], hook: str, plugin: str, limit: float
-) -> Callable[..., Any]:
-    def call(*arguments: Any) -> Any:
-        started = time.perf_counter()
-        try:
-            return function(*arguments)
-        finally:
-            seconds = time.perf_counter() - started
-            if seconds > limit:
-                log.warning("hook.slow", hook=hook, plugin=plugin, seconds=round(seconds, 3))
-
-    return call

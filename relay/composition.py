@@ -9,7 +9,8 @@ from relay import attachments
 from relay.chain import Chain
 from relay.errors import InvalidSubmission, UnknownServer, UnsupportedMedia
 from relay.forms import EmailForm, Form
-from relay.message import Message, Submission
+from relay.message import Message
+from relay.submission import Submission
 
 
 class NoMessage(TypeError):

@@ -33,9 +33,12 @@ class Line(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         try:
-            return text.line(super()._deserialize(value, attr, data, **kwargs))
+            line = text.line(super()._deserialize(value, attr, data, **kwargs))
         except ValueError as error:
             raise ValidationError(str(error)) from None
+        if self.required and not line:
+            raise self.make_error("required")
+        return line
 
 
 class Html(fields.String):
@@ -43,9 +46,12 @@ class Html(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         try:
-            return text.clean_html(super()._deserialize(value, attr, data, **kwargs))
+            markup = text.clean_html(super()._deserialize(value, attr, data, **kwargs))
         except ValueError as error:
             raise ValidationError(str(error)) from None
+        if self.required and text.is_blank(text.as_text(markup)):
+            raise self.make_error("required")
+        return markup
 
 
 class MailAddress(Line):
@@ -104,9 +110,13 @@ class Headers(fields.Field[tuple[tuple[str, str], ...]]):
 
     @staticmethod
     def _pairs(value: Any) -> Any:
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and not all(
+            isinstance(one, Mapping) for one in value.values()
+        ):
             return value.items()
-        return [(header["Name"], header["Value"]) for header in value]
+        # Brackets whose numbers do not count from 0 make no list.
+        headers = value.values() if isinstance(value, Mapping) else value
+        return [(header["Name"], header["Value"]) for header in headers]
 
     @staticmethod
     def _pair(name: Any, content: Any) -> tuple[str, str]:

@@ -16,17 +16,9 @@ from marshmallow.fields import Field
 
 from relay.callback import Callback, ProviderEvent, Reply
 from relay.errors import DeliveryError, SubmissionError
-from relay.message import (
-    Absent,
-    Account,
-    Claim,
-    Decoy,
-    Identity,
-    Message,
-    Receipt,
-    Server,
-    Submission,
-)
+from relay.message import Absent, Message, Receipt
+from relay.server import Account, Server
+from relay.submission import Claim, Decoy, Identity, Submission
 
 hookspec = pluggy.HookspecMarker("relay")
 hookimpl = pluggy.HookimplMarker("relay")

@@ -20,7 +20,7 @@ from relay.errors import (
     IdempotencyRunning,
     Unavailable,
 )
-from relay.message import thaw
+from relay.frozen import thaw
 from relay.store import idempotency
 from relay.store.database import Store
 from relay.store.idempotency import RETRY_AFTER_SECONDS, Answered, Entry, Known

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.errors import ConfigurationError
-from relay.message import Key, KeyKind
 from relay.secret import Secret, digest, private_file
+from relay.server import Key, KeyKind
 
 # What a newcomer needs: a key for every server, one for web pages, one for a single server.
 _WANTED: Mapping[str, tuple[KeyKind, tuple[str, ...]]] = {

@@ -1,191 +1,14 @@
-"""The values that travel through Relay. All are frozen: a plugin gets them and returns new ones."""
+"""A message, and what a provider says of it. All are frozen: a plugin returns new ones."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import tzinfo
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from relay.addresses import Address
-from relay.mustachio import Template
-from relay.secret import Secret
 
-KeyKind = Literal["secret", "publishable", "account"]
-
-
-def freeze(value: Any) -> Any:
-    """Make nested dicts and lists read-only: mappings and tuples of the same content."""
-    if isinstance(value, dict):
-        return MappingProxyType({name: freeze(member) for name, member in value.items()})
-    if isinstance(value, list):
-        return tuple(freeze(member) for member in value)
-    return value
-
-
-def thaw(value: Any) -> Any:
-    """Make plain dicts and lists of frozen values, for JSON."""
-    if isinstance(value, Mapping):
-        return {name: thaw(member) for name, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [thaw(member) for member in value]
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """Who may call. `digests` are SHA-256, several while an old and a new secret live together."""
-
-    id: str
-    kind: KeyKind
-    servers: frozenset[str]
-    digests: tuple[bytes, ...] = field(repr=False)
-
-    def opens(self, server: str) -> bool:
-        """Tell whether this key is good for a server; `*` is good for all."""
-        return server in self.servers or "*" in self.servers
-
-
-@dataclass(frozen=True, slots=True)
-class AttachmentRules:
-    """Which files a server's forms may bring: how many, how large each and in all, of what kinds.
-
-    `types` are file extensions in lower case.
-    """
-
-    max_files: int
-    max_file_bytes: int
-    max_bytes: int
-    types: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiptTerms:
-    """How a server's writers are told what became of their messages.
-
-    `template` and `failure_template` name template files; `per_address_per_hour` and `_per_day`
-    are how many such mails one address gets.
-    """
-
-    template: str
-    subject: Template
-    failure_template: str
-    failure_subject: Template
-    office: str
-    form_name: str
-    time_zone: tzinfo
-    per_address_per_hour: int
-    per_address_per_day: int
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A named table of the settings: everything that a plugin may know about its server.
-
-    `recipients` None means any, `attachments` None none; `options` holds what the plugins' own
-    `settings` hooks read. `replies` is the address that reply addresses are made of, None where
-    answers go straight to the writer, and `reply_seconds` how long each is good. `backup` is who
-    gets an office's mail while its own address takes none; `webhook_digests` are those of the
-    secrets that the provider may call with, `webhook_networks` where it must call from, empty for
-    anywhere. `templates` are the folders with template files, first match wins; `keep` is how long
-    contents are kept in a final state, where they are cleared at all; `expect_mail` is after how
-    long without mail the operator is told, 0 for never. Times are in seconds.
-    """
-
-    name: str
-    plugins: tuple[str, ...]
-    group: str = ""
-    sender: Address | None = None
-    senders: frozenset[str] = frozenset()
-    reply_to: tuple[Address, ...] = ()
-    replies: Address | None = None
-    reply_seconds: float = 90 * 86400.0
-    recipients: frozenset[str] | None = None
-    backup: Address | None = None
-    webhook_digests: tuple[bytes, ...] = field(default=(), repr=False)
-    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
-    origins: frozenset[str] = frozenset()
-    session_key: Literal["required", "optional"] = "required"
-    return_to: Mapping[str, str] = field(default_factory=dict)
-    headers: frozenset[str] = frozenset()
-    attachments: AttachmentRules | None = None
-    # None: writers are told nothing.
-    receipt: ReceiptTerms | None = None
-    enabled: bool = True
-    queue_enabled: bool = True
-    retry: tuple[float, ...] = ()
-    deadline: float = 25.0
-    max_age: float = 72 * 3600.0
-    expect_mail: float = 0.0
-    settle: tuple[float, ...] = (120.0, 600.0, 1800.0)
-    in_doubt: Literal["look_up", "hold", "resend"] = "look_up"
-    keep: Mapping[str, float] = field(default_factory=dict)
-    scheduling: bool = True
-    keys: tuple[Key, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    templates: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file that came with a form: nothing of it is believed yet, neither name nor type."""
-
-    field_name: str
-    name: str
-    content_type: str
-    content: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What came in, before anybody judged it.
-
-    `fields` are the body's, with brackets resolved and the `email` wrapper taken off. `files` are
-    those of a multipart body. `session` tells a post that must bring a session token; `token_age`
-    is how many seconds ago that was made, None without one. `address` is the client's, as believed
-    through the trusted proxies.
-    """
-
-    server: str
-    fields: Mapping[str, Any]
-    session: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    files: tuple[File, ...] = ()
-    address: str = ""
-    request_id: str = ""
-    received_at: float = 0.0
-    token_age: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who is calling: the key's id and kind, or `anonymous` where a session needs no key."""
-
-    key: str
-    kind: Literal["secret", "publishable", "anonymous"]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A session token that the host is to look up, and to spend when it stores the message."""
-
-    token: int = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Decoy:
-    """A robot was here: it is told that all went well, and the submission is kept for review."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The provider's account that a server's mail goes through: its API's URL and its token."""
-
-    url: str
-    token: Secret
+# States in which nothing more will be done about a message by itself.
+FINAL_STATES = ("sent", "failed", "expired", "cancelled", "suppressed", "quarantined", "screened")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +31,11 @@ class Message:
     Where the template is stored here, subject and parts are there too, rendered. `stream` is
     Postmark's MessageStream, `inline_css` tells whether a rendered HTML part gets its styles
     inlined. `send_at` is when to send it, in epoch seconds; None is at once. `writer` is who wrote
-    a form, for what he is told and answered; it is not stored with the message. `id` is the host's:
-    a plugin leaves it empty in `compose` and may read it in `deliver`; so is what the host adds to
-    `metadata`. Where some have a message already, an attempt's `to`, `cc` and `bcc` are the others,
-    and `addressed` is to and cc as everybody sees them.
+    a form, for what he is told and answered; it is stored with the message only where he is one of
+    its recipients. `id` is the host's: a plugin leaves it empty in `compose` and may read it in
+    `deliver`; so is what the host adds to `metadata`. Where some have a message already, an
+    attempt's `to`, `cc` and `bcc` are the others, and `addressed` is to and cc as everybody sees
+    them.
     """
 
     sender: Address
@@ -250,6 +74,11 @@ class Message:
             for addresses in (self.to, self.cc, self.bcc)
         )
         return replace(self, to=to, cc=cc, bcc=bcc)
+
+    def reaches(self, address: Address) -> bool:
+        """Tell whether an address is one of the recipients'."""
+        email = address.email.lower()
+        return any(one.email.lower() == email for one in self.recipients)
 
     @property
     def recipients(self) -> tuple[Address, ...]:

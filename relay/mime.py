@@ -18,16 +18,12 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import quote
 
 from relay.addresses import Address
 from relay.ids import timestamp
+from relay.media import disposition, media_type
 from relay.message import Attachment, Message
 from relay.times import utc
-
-UNKNOWN_MEDIA = "application/octet-stream"
-# What file systems take, in bytes of UTF-8.
-MAX_FILE_NAME = 200
 
 _UTF8 = Charset("utf-8")
 _UTF8.body_encoding = QP
@@ -35,22 +31,8 @@ _UTF8.body_encoding = QP
 # A line has 998 characters at most, and plain text is folded only where it has blanks.
 _UNFOLDABLE = re.compile(r"[^ ]{900}")
 
-_TOKEN = r"[A-Za-z0-9!#$&^_.+-]{1,80}"  # noqa: S105 - RFC 6838's grammar
-_MEDIA = re.compile(rf"[ \t]*({_TOKEN}/{_TOKEN})[ \t]*(?:;|\Z)")
-# The parameters that tell how to read the content; a name or a boundary is not the caller's.
-_PARAMETER = re.compile(
-    rf";[ \t]*(charset|format|delsp|method)=(?:\"({_TOKEN})\"|({_TOKEN}))[ \t]*(?=;|\Z)",
-    re.IGNORECASE,
-)
 # What a Content-ID or a Message-ID has between its angle brackets.
 _ID = re.compile(r"[!-;=?-~]{1,500}")
-_PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-# Control and direction characters, line ends, lone surrogates, and what parts a path.
-_NOT_IN_A_FILE_NAME = re.compile(
-    '[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff/\\\\:*?"<>|]'
-)
-
-_AROUND_A_FILE_NAME = re.compile(r"\A[\s.]+|[\s.]+\Z")
 
 
 def as_bytes(
@@ -79,41 +61,6 @@ def as_bytes(
     if [part.keys() for part in message_from_bytes(content).walk()] != expected:
         raise ValueError("the headers do not read back as they were written")
     return content
-
-
-def media_type(given: str) -> str:
-    """Give an attachment's content type as a header may have it.
-
-    Of its parameters those are kept that tell how to read the content. What is no content type, or
-    would be read as further parts, is `application/octet-stream`.
-    """
-    found = _MEDIA.match(given)
-    if found is None or found[1].lower().startswith(("multipart/", "message/")):
-        return UNKNOWN_MEDIA
-    named: dict[str, str] = {}
-    for name, quoted, plain in _PARAMETER.findall(given):
-        named.setdefault(name.lower(), quoted or plain)
-    return "".join([found[1], *(f'; {name}="{value}"' for name, value in named.items())])
-
-
-def file_name(given: str) -> str:
-    """Give an attachment's name as a file may have it: no path, nothing that hides its end."""
-    last = re.split(r"[/\\]", given.rstrip("/\\"))[-1]
-    name = _AROUND_A_FILE_NAME.sub("", _NOT_IN_A_FILE_NAME.sub("_", last))
-    stem, dot, ending = name.rpartition(".")
-    if not stem or len(ending) > MAX_FILE_NAME // 10:
-        stem, dot, ending = name, "", ""
-    kept = MAX_FILE_NAME - len(f"{dot}{ending}".encode())
-    stem = _AROUND_A_FILE_NAME.sub("", stem.encode()[:kept].decode("utf-8", "ignore"))
-    return f"{stem}{dot}{ending}" or "attachment"
-
-
-def disposition(kind: str, name: str) -> str:
-    """Write a Content-Disposition: `attachment` or `inline`, with a file's name (RFC 6266)."""
-    name = file_name(name)
-    if _PLAIN_FILE_NAME.fullmatch(name):
-        return f'{kind}; filename="{name}"'
-    return f"{kind}; filename*=utf-8''{quote(name, safe='')}"
 
 
 def _headers(message: Message, domain: str) -> list[tuple[str, str]]:
@@ -207,8 +154,11 @@ def _content_id(attachment: Attachment) -> str | None:
 
 def _encoded(value: str) -> str:
     """Encode a value as literal text: ASCII without encoded words stays readable."""
-    plain = value.isascii() and "=?" not in value and not _UNFOLDABLE.search(value)
-    return Header(value, "us-ascii" if plain else "utf-8", maxlinelen=76).encode()
+    return Header(value, "us-ascii" if _is_plain(value) else "utf-8", maxlinelen=76).encode()
+
+
+def _is_plain(value: str) -> bool:
+    return value.isascii() and "=?" not in value and not _UNFOLDABLE.search(value)
 
 
 def _addresses(addresses: list[Address] | tuple[Address, ...]) -> str:
@@ -216,6 +166,6 @@ def _addresses(addresses: list[Address] | tuple[Address, ...]) -> str:
 
 
 def _address(address: Address) -> str:
-    if address.name.isascii() and "=?" not in address.name:
+    if _is_plain(address.name):
         return str(address)
     return f"{Header(address.name, 'utf-8').encode()} <{address.email}>"

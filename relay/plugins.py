@@ -20,12 +20,13 @@ from marshmallow import RAISE, Schema
 from marshmallow.fields import Field
 
 from relay import hookspecs
-from relay.chain import Chain, watch
+from relay.chain import Chain
 from relay.checking import check, nearest
 from relay.errors import ConfigurationError, PluginConflict, PluginNotFound
-from relay.message import Key
 from relay.receipts import letters
+from relay.server import Key
 from relay.settings import ServerSettings, Settings
+from relay.stopwatch import watch
 from relay.tables import ServerTable
 from relay.wording import forget as forget_files
 

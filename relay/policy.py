@@ -2,7 +2,8 @@
 
 from relay.addresses import Address, listed
 from relay.errors import InvalidSubmission
-from relay.message import Message, Server
+from relay.message import Message
+from relay.server import Server
 
 # Postmark's limit over to, cc and bcc together.
 MAX_RECIPIENTS = 50

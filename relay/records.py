@@ -7,9 +7,10 @@ import structlog
 
 from relay.ids import message_id, timestamp
 from relay.logs import fingerprint
-from relay.message import Message, Server
+from relay.message import Message
 from relay.receipts.letters import REFERENCE_HEADER
 from relay.secret import Secret
+from relay.server import Server
 from relay.store import documents
 from relay.store.outbox import NewMessage
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from relay.admission import claimed, identify
 from relay.chain import Chain
 from relay.composition import composed
-from relay.message import Claim, Decoy, Identity, Message, Submission, freeze
+from relay.frozen import freeze
+from relay.message import Message
 from relay.policy import check_policy
+from relay.submission import Claim, Decoy, Identity, Submission
 from relay.web import bodies
 
 JSON = "application/json"

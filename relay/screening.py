@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+from relay.frozen import freeze
 from relay.ids import message_id, timestamp
-from relay.message import Identity, Server, Submission, freeze
 from relay.schedule import ScheduleError, scheduled_time
+from relay.server import Server
 from relay.store import documents
 from relay.store.outbox import NewMessage
 from relay.store.screened import Kept
+from relay.submission import Identity, Submission
 
 SEND_TIME = "senddatetime"
 

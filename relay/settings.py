@@ -2,29 +2,32 @@
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from relay import credentials
 from relay.alerts import terms
 from relay.alerts.terms import Terms
 from relay.checking import check, nearest, no_others, resolved, table_of
 from relay.errors import ConfigurationError
-from relay.message import Key, Server
-from relay.secret import Secret, digest
+from relay.secret import Secret
+from relay.server import Key, Server
 from relay.tables import (
     REPLY_DAYS,
-    KeyTable,
     LimitsTable,
     RelayTable,
     ServerTable,
     TokensTable,
 )
 
-MIN_KEY_CHARACTERS = 32
+# Environment variables that override keys of [relay], and which.
+OVERRIDES: Mapping[str, str] = {
+    f"RELAY_{name.upper()}": name for name in RelayTable().fields.keys() - {"limits", "secret"}
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def load(
     tokens = check(TokensTable(), content.get("tokens", {}), f"{path.name} [tokens]")
     switches = {name: values.pop(name) for name in ("enabled", "queue_enabled")}
     servers = _servers(table_of(content, "servers", path.name), switches, path)
-    keys = _keys(table_of(content, "keys", path.name), servers, path)
+    keys = credentials.keys(table_of(content, "keys", path.name), servers, path.name)
     _existing(relay, servers, path)
     named = {name: one.server for name, one in servers.items()}
     values["alerts"] = terms.read(content.get("alerts"), named, f"{path.name} [alerts]")
@@ -116,12 +119,7 @@ def _toml(path: Path, text: str | None) -> dict[str, Any]:
 
 def _overrides(environment: Mapping[str, str]) -> dict[str, str]:
     """RELAY_PORT overrides `port` of [relay], and so on."""
-    names = RelayTable().fields.keys() - {"limits", "secret"}
-    return {
-        name: environment[variable]
-        for name in names
-        if (variable := f"RELAY_{name.upper()}") in environment
-    }
+    return {name: environment[key] for key, name in OVERRIDES.items() if key in environment}
 
 
 def _servers(
@@ -161,49 +159,12 @@ def _server(name: str, values: dict[str, Any], switches: Mapping[str, bool], pat
         values[key] = values[key] and value
     for key in ("senders", "recipients", "origins"):
         values[key] = None if values[key] is None else frozenset(values[key])
-    values["webhook_digests"] = _webhook_digests(values.pop("webhook_secrets"), name, path)
+    place = f"{path.name} [servers.{name}] webhook_secrets"
+    values["webhook_digests"] = credentials.digests(values.pop("webhook_secrets"), place)
     for key in ("plugins", "retry", "settle", "webhook_networks"):
         values[key] = tuple(values[key])
     folders = (path.parent / "templates", Path(__file__).parent.parent / "plugins" / "templates")
     return Server(name=name, templates=tuple(map(str, folders)), **values)
-
-
-def _webhook_digests(secrets: Sequence[Secret], name: str, path: Path) -> tuple[bytes, ...]:
-    """Digest the secrets that a provider calls with: as long as keys."""
-    if any(len(secret.reveal()) < MIN_KEY_CHARACTERS for secret in secrets):
-        words = f"one has fewer than {MIN_KEY_CHARACTERS} characters"
-        raise ConfigurationError(f"{path.name} [servers.{name}] webhook_secrets: {words}")
-    return tuple(digest(secret.reveal().encode()) for secret in secrets)
-
-
-def _keys(
-    tables: Mapping[str, Any], servers: Mapping[str, ServerSettings], path: Path
-) -> tuple[Key, ...]:
-    keys: list[Key] = []
-    for name, table in tables.items():
-        place = f"{path.name} [keys.{name}]"
-        values = check(KeyTable(), table, place)
-        secrets = [*values["secrets"], *([values["secret"]] if values["secret"] else [])]
-        names = frozenset(server.lower() for server in values["servers"])
-        for server in sorted(names - {"*"} - servers.keys()):
-            close = nearest(server, servers)
-            raise ConfigurationError(f"{place} servers: no server {server}{close}")
-        keys.append(Key(name, values["kind"], names, _digests(secrets, keys, place)))
-    return tuple(keys)
-
-
-def _digests(secrets: Sequence[Secret], keys: Sequence[Key], place: str) -> tuple[bytes, ...]:
-    """Digest a key's secrets, which must be long and nobody else's."""
-    if not secrets:
-        raise ConfigurationError(f"{place} secret: Missing data for required field.")
-    if any(len(secret.reveal()) < MIN_KEY_CHARACTERS for secret in secrets):
-        words = f"has fewer than {MIN_KEY_CHARACTERS} characters"
-        raise ConfigurationError(f"{place} secret: {words}")
-    digests = tuple(digest(secret.reveal().encode()) for secret in secrets)
-    for other in keys:
-        if set(digests) & set(other.digests):
-            raise ConfigurationError(f"{place} secret: the same as that of keys.{other.id}")
-    return digests
 
 
 def _existing(relay: Mapping[str, Any], servers: Mapping[str, ServerSettings], path: Path) -> None:

@@ -18,18 +18,16 @@ import pytest
 from relay import plugins, settings
 from relay.chain import Chain
 from relay.errors import ConfigurationError, SubmissionError
-from relay.message import Key, Message
+from relay.message import Message
 from relay.rehearsal import JSON, Rehearsal, submission_of
 from relay.secret import digest
+from relay.server import Key
 from relay.store import documents
-from relay.tables import RelayTable
 from relay.web import replies
 
 SETTINGS = "settings.toml"
 # As session_token takes it; there is no store here to look it up in.
 TOKEN = 2**52
-# Variables that override settings; in a test they do not.
-_OVERRIDES = {f"RELAY_{name.upper()}" for name in RelayTable().fields}
 
 
 class Refused(Exception):
@@ -65,8 +63,9 @@ class FormServer:
         """Post a form and give the message that would be stored; raise Refused or Screened.
 
         content: fields, sent as JSON; or a body: JSON or urlencoded, or what `media` says. session:
-        post as a web page does, with a token. key: instead of the right one; "" brings none. Any
-        other exception is a mistake in a plugin, which the daemon answers 500.
+        post as a web page does, with a token, which a body must bring itself. key: instead of the
+        right one; "" brings none. Any other exception is a mistake in a plugin, which the daemon
+        answers 500.
         """
         if isinstance(content, Mapping):
             token = {"token_session": TOKEN} if session else {}
@@ -104,13 +103,16 @@ class FormServer:
 
 
 class _MadeUp(dict[str, str]):
-    """An environment in which every variable that the settings name for a secret is set."""
+    """An environment in which every variable that the settings name for a secret is set.
+
+    And none of those that override settings.
+    """
 
     def __missing__(self, name: str) -> str:
         return os.environ.get(name) or secrets.token_urlsafe(32)
 
     def __contains__(self, name: object) -> bool:
-        return name not in _OVERRIDES
+        return name not in settings.OVERRIDES
 
 
 @pytest.fixture

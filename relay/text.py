@@ -64,6 +64,11 @@ def storable(text: str) -> bool:
     return not _UNSTORABLE.search(text)
 
 
+def is_blank(text: str) -> bool:
+    """Tell whether nobody sees anything of a text: it has blanks and invisible characters only."""
+    return not _INVISIBLE.sub("", text).strip()
+
+
 def line(text: str) -> str:
     """Give a single line without invisible characters; raise ValueError if it is not one line."""
     if _NOT_IN_A_LINE.search(text):

@@ -13,8 +13,9 @@ from marshmallow import ValidationError, fields
 
 from relay.checking import nearest
 from relay.errors import ConfigurationError, TemplateSyntaxError
-from relay.message import Message, Server
+from relay.message import Message
 from relay.mustachio import Template, parse
+from relay.server import Server
 from relay.text import as_html
 
 

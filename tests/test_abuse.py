@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from relay import composition, plugins, policy, records
 from relay.chain import Chain
 from relay.errors import InvalidSubmission, MalformedBody
-from relay.message import Submission, freeze
+from relay.frozen import freeze
 from relay.mime import as_bytes
+from relay.submission import Submission
 from relay.text import clean_html
 from relay.web import bodies
 from tests.conftest import FORM, Outbox, Post

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from relay import mime
 from relay.addresses import Address
 from relay.callback import Reply
-from relay.message import Attachment, Message, Server
+from relay.message import Attachment, Message
 from relay.records import identified
 from relay.replies import answers
 from relay.replies.answers import Answer, not_written
+from relay.server import Server
 from relay.store import documents
 from tests.generated import examples
 
@@ -90,6 +91,9 @@ def test_a_persons_answer_is_told_from_a_machines() -> None:
         ("Precedence", "bulk", "automatic"),
         ("precedence", " JUNK ", "automatic"),
         ("Precedence", "list", "automatic"),
+        ("Precedence", "auto_reply", "automatic"),
+        ("X-Autoreply", "yes", "automatic"),
+        ("X-Autorespond", "Out of office", "automatic"),
         ("X-Relay-Hop", "1", "loop"),
         ("x-relay-hop", "7", "loop"),
         ("X-Relay-Hop", "many", "loop"),
@@ -154,11 +158,13 @@ def file(size: int, name: str = "plan.pdf", content: str | None = None) -> Attac
     [
         ([file(10)], 1),
         ([file(10)] * 11, 10),
-        ([file(4_000_000), file(4_000_000), file(10)], 1),
+        ([file(4_000_000), file(4_000_000), file(10)], 2),
         ([file(8_000_000)], 0),
         ([file(0), file(0, content="not base64!"), file(10)], 1),
+        ([file(10, "setup.EXE"), file(10, "a.vbs. "), file(10, "exe")], 0),
+        ([file(10, "setup.exe.pdf"), file(10, "exe.txt")], 2),
     ],
-    ids=["one", "eleven", "too many bytes", "one too large", "none"],
+    ids=["one", "eleven", "too many bytes", "one too large", "none", "forbidden", "not forbidden"],
 )
 def test_files_are_passed_on_as_far_as_a_mail_can_carry_them(
     files: list[Attachment], kept: int

@@ -11,9 +11,13 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
 
 from relay.app import Site
-from relay.attachments import KINDS, read
+from relay.attachments import read
 from relay.errors import ConfigurationError, InvalidSubmission
-from relay.message import Attachment, AttachmentRules, File, Submission, freeze
+from relay.filekinds import KINDS
+from relay.frozen import freeze
+from relay.message import Attachment
+from relay.server import AttachmentRules
+from relay.submission import File, Submission
 from tests.conftest import APPLICATION_KEY, FORM, SETTINGS, Outbox, Post
 
 TAKING = SETTINGS.replace("[servers.default]\n", "[servers.default]\nattachments = true\n")
@@ -476,3 +480,14 @@ async def test_a_file_reaches_the_provider_and_its_mail(taking: Post, site: Site
     [file] = [part for part in mail.walk() if part.get_filename()]
     assert file.get_payload(decode=True) == b"hello"
     assert mail["Bcc"] is None
+
+
+@pytest.mark.gen_test
+async def test_files_whose_brackets_do_not_count_from_zero_are_files_all_the_same(
+    taking: Post, outbox: Outbox
+) -> None:
+    files = {"3": named("a.txt", b"a"), "7": named("b.txt", b"b")}
+    reply = await taking("/rest/email/default", content={**FORM, "attachments": files})
+    assert (reply.status, reply.json) == (200, SENT)
+    stored = outbox.last()["document"]["attachments"]
+    assert [one[0] for one in stored] == ["a.txt", "b.txt"]

@@ -10,7 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from relay.errors import InvalidSubmission, MalformedBody, SubmissionError, UnsupportedMedia
-from relay.message import File
+from relay.submission import File
 from relay.text import storable
 from relay.web.bodies import MULTIPART, URLENCODED, Body, parse
 from tests.generated import examples

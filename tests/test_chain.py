@@ -11,7 +11,8 @@ from relay import hookspecs
 from relay.addresses import Address
 from relay.chain import Chain
 from relay.hookspecs import hookimpl
-from relay.message import ABSENT, Message, Receipt, Server
+from relay.message import ABSENT, Message, Receipt
+from relay.server import Server
 
 MESSAGE = Message(sender=Address("a@example.gov"), to=(Address("b@example.gov"),), id="1")
 

@@ -73,6 +73,15 @@ def test_try_reads_json_from_a_file_and_shows_a_templates_model(offline: Daemon)
     assert "unused fields none" in ran.stdout
 
 
+def test_try_shows_which_files_would_go_along(tmp_path: Path) -> None:
+    taking = SHIPPED.replace("[servers.default]", "[servers.default]\nattachments = true")
+    file = '"attachments": [{"Name": "../notes.txt", "Content": "aGVsbG8="}]'
+    payload = '{"to": "a@example.gov", "from_address": "b@example.com", "subject": "s",'
+    payload += f' "message": "m", {file}}}'
+    shown = Daemon(tmp_path, taking).command("try", "default", "-", stdin=payload).stdout
+    assert "Attachment: notes.txt (text/plain)" in shown
+
+
 def test_try_tells_when_a_message_would_be_sent(offline: Daemon) -> None:
     day = f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%d}"
     later = f"{PAYLOAD}&email[senddatetime]={day}T18:00:00Z"

@@ -15,7 +15,7 @@ from tornado.ioloop import IOLoop
 from relay import retry
 from relay.app import Site, make_app, make_site
 from relay.settings import Settings
-from relay.store import claims, listing, queue
+from relay.store import calls, listing, queue
 from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
 from tests.fake_postmark import FakePostmark, error
 
@@ -476,7 +476,7 @@ async def test_a_backlog_larger_than_one_claim_is_delivered_without_a_further_pu
     load: Callable[[str], Settings],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(claims, "MAX_CLAIM", 10)
+    monkeypatch.setattr(calls, "MAX_CLAIM", 10)
     boxed = """
 [servers.boxed]
 plugins = ["bearer_token", "session_token", "default", "mailbox"]
@@ -508,7 +508,7 @@ async def test_no_answer_of_the_provider_and_no_token_stands_in_the_log(
     for to in ("gone@example.gov", "desk@example.gov", "desk@example.gov"):
         await post(PATH, FORM | {"to_address": to})
     logged = json.dumps(events)
-    assert [event["code"] for event in events if "code" in event][:2] == ["422/406", "401/10"]
+    assert [event["code"] for event in events if "code" in event][:2] == ["suppressed", "401/10"]
     for canary in ("desk@example.gov", "canary", "postmark-server-token", APPLICATION_KEY):
         assert canary not in logged
 

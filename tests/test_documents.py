@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.addresses import Address
-from relay.message import Attachment, Message, Submission, freeze
+from relay.frozen import freeze
+from relay.message import Attachment, Message
 from relay.store.documents import dump, dump_submission, load
+from relay.submission import Submission
 from relay.text import storable
 from tests.generated import examples
 

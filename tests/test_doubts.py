@@ -15,8 +15,8 @@ from relay.app import Site
 from relay.delivery.doubts import Doubts
 from relay.errors import DeliveryDeferred
 from relay.message import ABSENT, Receipt
-from relay.store import claims, doubts, outbox
-from relay.store.claims import ClaimOrder, Lane
+from relay.store import claims, doubts, interruptions, settling
+from relay.store.calls import ClaimOrder, Lane
 from relay.store.doubts import Decision
 from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
 from tests.fake_postmark import FakePostmark, Taken, error
@@ -125,7 +125,7 @@ def settings_toml(postmark: FakePostmark, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def settling(site: Site) -> Doubts:
+def settler(site: Site) -> Doubts:
     """What settles the site's doubts, with no loop around it."""
     return Doubts(site.store, site.chains, site.dispatcher.queued)
 
@@ -138,9 +138,9 @@ def scripted(name: str = "scripted") -> Any:
 class Case:
     """One message in doubt: its row, its events, the times of looks."""
 
-    def __init__(self, site: Site, settling: Doubts, id: str) -> None:
+    def __init__(self, site: Site, settler: Doubts, id: str) -> None:
         self.site = site
-        self.settling = settling
+        self.settler = settler
         self.id = id
         self.lost_at: float = self.row["due_at"] - 120
 
@@ -178,17 +178,17 @@ class Case:
 
     async def look(self, seconds: float) -> int:
         """Look up what is due so long after the answer was lost, and a second more."""
-        return await self.settling.look(self.lost_at + seconds + 1)
+        return await self.settler.look(self.lost_at + seconds + 1)
 
 
 @pytest.fixture
-def in_doubt(site: Site, post: Post, settling: Doubts) -> Callable[..., Any]:
+def in_doubt(site: Site, post: Post, settler: Doubts) -> Callable[..., Any]:
     """Post a message whose answer is lost."""
 
     async def lose(server: str = "scripted", form: dict[str, Any] = FORM) -> Case:
         reply = await post(f"/rest/email/{server}", form)
         assert reply.words == "Message queued"
-        return Case(site, settling, reply.headers["X-Relay-Message-Id"])
+        return Case(site, settler, reply.headers["X-Relay-Message-Id"])
 
     return lose
 
@@ -420,10 +420,10 @@ async def test_only_the_plugin_that_made_the_attempt_is_asked(in_doubt: InDoubt)
 
 @pytest.mark.gen_test
 async def test_messages_of_a_server_that_is_gone_stay_in_doubt_and_are_told_of_once(
-    in_doubt: InDoubt, settling: Doubts, site: Site, events: list[Any]
+    in_doubt: InDoubt, settler: Doubts, site: Site, events: list[Any]
 ) -> None:
     case, other = await in_doubt(), await in_doubt("blind")
-    settling.adopt({name: chain for name, chain in site.chains.items() if name != "scripted"})
+    settler.adopt({name: chain for name, chain in site.chains.items() if name != "scripted"})
     before = case.row
     assert await case.look(9 * HOUR) == 1
     assert await case.look(9 * HOUR + 1) == 0
@@ -452,7 +452,7 @@ async def test_a_held_policy_holds_at_once_and_asks_nobody(
 async def test_what_a_crash_left_is_settled_by_the_policy_too(
     site: Site,
     in_doubt: InDoubt,
-    settling: Doubts,
+    settler: Doubts,
     postmark: FakePostmark,
     server: str,
     kind: str,
@@ -462,25 +462,25 @@ async def test_what_a_crash_left_is_settled_by_the_policy_too(
     case = await in_doubt(server)
     case.change(state="sending")
     now = time.time()
-    assert settling.interrupted(now) == 1
-    assert await settling.look(now) == 1
+    assert settler.interrupted(now) == 1
+    assert await settler.look(now) == 1
     assert (case.kinds, case.row["maybe_twice"]) == (["interrupted", kind], twice)
     assert postmark.searches == []
 
 
 @pytest.mark.gen_test
 async def test_what_is_sent_again_at_once_is_held_when_it_is_too_old(
-    in_doubt: InDoubt, settling: Doubts, postmark: FakePostmark
+    in_doubt: InDoubt, settler: Doubts, postmark: FakePostmark
 ) -> None:
     postmark.answers = [(503, b"")]
     case = await in_doubt("eager")
     now = time.time()
     case.change(state="in_doubt", due_at=now, since=now - 73 * HOUR)
-    assert await settling.look(now) == 1
+    assert await settler.look(now) == 1
     assert (case.state, case.kinds) == ("held", ["held"])
 
 
-async def claimed(site: Site, server: str, now: float) -> outbox.Claimed:
+async def claimed(site: Site, server: str, now: float) -> settling.Claimed:
     lane = Lane(server, server, server, 1, 1, 150.0)
     order = ClaimOrder(now, 1, {server: [lane]})
     got = await site.store.write(claims.claim, order)
@@ -488,8 +488,8 @@ async def claimed(site: Site, server: str, now: float) -> outbox.Claimed:
     return one
 
 
-def settled(one: outbox.Claimed, now: float) -> outbox.Settlement:
-    return outbox.Settlement(
+def settled(one: settling.Claimed, now: float) -> settling.Settlement:
+    return settling.Settlement(
         claimed=one,
         state="sent",
         due_at=now,
@@ -505,7 +505,7 @@ def settled(one: outbox.Claimed, now: float) -> outbox.Settlement:
 
 @pytest.mark.gen_test
 async def test_a_claim_that_outlived_its_lease_is_in_doubt_and_a_late_outcome_changes_nothing(
-    site: Site, in_doubt: InDoubt, settling: Doubts
+    site: Site, in_doubt: InDoubt, settler: Doubts
 ) -> None:
     case = await in_doubt()
     now = time.time()
@@ -513,36 +513,36 @@ async def test_a_claim_that_outlived_its_lease_is_in_doubt_and_a_late_outcome_ch
     site.dispatcher.waiting += 1
     one = await claimed(site, "scripted", now)
     assert case.state == "sending"
-    assert await settling.look(now + 140) == 0
+    assert await settler.look(now + 140) == 0
     assert case.state == "sending"
-    await settling.look(now + 160)
+    await settler.look(now + 160)
     row = case.row
     assert (row["state"], row["fence"], row["crashes"]) == ("in_doubt", one.fence + 1, 0)
     assert row["due_at"] == pytest.approx(now + 160 + 120)
     assert case.kinds == ["interrupted"]
     assert site.dispatcher.waiting == 0
-    assert await site.store.write(outbox.settle, [settled(one, now)]) == [False]
+    assert await site.store.write(settling.settle, [settled(one, now)]) == [False]
     assert case.row == row
 
 
 @pytest.mark.gen_test
 async def test_what_a_stopped_daemon_was_sending_is_in_doubt_with_a_crash_more(
-    site: Site, in_doubt: InDoubt, settling: Doubts
+    site: Site, in_doubt: InDoubt, settler: Doubts
 ) -> None:
     case, waiting = await in_doubt(), await in_doubt()
     now = time.time()
     case.change(state="queued", due_at=now)
     waiting.change(state="queued", due_at=now + 99)
     one = await claimed(site, "scripted", now)
-    assert settling.interrupted(now) == 1
+    assert settler.interrupted(now) == 1
     row = case.row
     assert (row["state"], row["crashes"], row["fence"]) == ("in_doubt", 1, one.fence + 1)
     assert row["due_at"] == now + 120
     assert case.kinds == ["interrupted"]
     assert waiting.state == "queued"
     assert waiting.kinds == []
-    assert settling.interrupted(now) == 0
-    assert await site.store.write(outbox.settle, [settled(one, now)]) == [False]
+    assert settler.interrupted(now) == 0
+    assert await site.store.write(settling.settle, [settled(one, now)]) == [False]
     assert case.state == "in_doubt"
 
 
@@ -583,8 +583,8 @@ async def test_a_plugin_that_breaks_on_a_message_four_times_has_it_quarantined(
     now = case.lost_at
     for crashes in (1, 2, 3, 4):
         assert (case.state, case.row["crashes"]) == ("in_doubt", crashes)
-        await case.settling.look(now + 200)
-        await case.settling.look(now + 2000)
+        await case.settler.look(now + 200)
+        await case.settler.look(now + 2000)
         now += 2 * HOUR
         await site.dispatcher.deliver_waiting(now)
     assert case.state == "quarantined"
@@ -628,21 +628,21 @@ async def test_a_clock_that_was_set_back_parks_no_message_in_doubt(in_doubt: InD
 
 @pytest.mark.gen_test
 async def test_many_messages_are_each_looked_up_once_in_a_pass(
-    site: Site, in_doubt: InDoubt, settling: Doubts
+    site: Site, in_doubt: InDoubt, settler: Doubts
 ) -> None:
     cases = await asyncio.gather(*(in_doubt() for _ in range(130)))
     for case in cases:  # a provider that does not answer is given few of them
         case.change(state="in_doubt", due_at=case.lost_at + 120)
     module = scripted()
     module.answers[:] = [Receipt(f"found-{number}") for number in range(130)]
-    assert await settling.look(time.time() + 125) == 130
+    assert await settler.look(time.time() + 125) == 130
     assert sorted(id for id, _ in module.asked) == sorted(case.id for case in cases)
     assert {case.state for case in cases} == {"sent"}
 
 
 @pytest.mark.gen_test
 async def test_an_outage_of_one_provider_leaves_the_other_ones_messages_to_be_settled(
-    in_doubt: InDoubt, settling: Doubts, postmark: FakePostmark
+    in_doubt: InDoubt, settler: Doubts, postmark: FakePostmark
 ) -> None:
     cases = [await in_doubt() for _ in range(10)]
     for case in cases:
@@ -650,13 +650,13 @@ async def test_an_outage_of_one_provider_leaves_the_other_ones_messages_to_be_se
     postmark.answers = [Taken("reset")]
     other = await in_doubt("registry")
     scripted().answers[:] = [OUTAGE] * 20
-    await settling.look(time.time() + 125)
+    await settler.look(time.time() + 125)
     assert other.state == "sent"
     assert len(scripted().asked) <= 4  # not ten times the deadline of a provider that is down
     assert {case.state for case in cases} == {"in_doubt"}
     scripted().answers.clear()
     scripted().answers[:] = [Receipt("found")] * 20
-    await settling.look(time.time() + 700)
+    await settler.look(time.time() + 700)
     assert {case.state for case in cases} == {"sent"}
 
 
@@ -719,7 +719,7 @@ async def test_messages_in_doubt_are_found_by_their_index(site: Site) -> None:
             return statement, parameters
 
         doubts.due(connection, time.time(), 1800.0, [("scripted", "scripted")])
-        doubts.any_lapsed(connection, time.time())
+        interruptions.any_lapsed(connection, time.time())
 
     site.store.read_now(explain)
     [*_, lapsed] = plans
@@ -730,15 +730,15 @@ async def test_messages_in_doubt_are_found_by_their_index(site: Site) -> None:
 
 @pytest.mark.gen_test
 async def test_the_loop_looks_until_it_is_stopped_and_outlives_a_store_that_fails(
-    in_doubt: InDoubt, settling: Doubts, site: Site, events: list[Any]
+    in_doubt: InDoubt, settler: Doubts, site: Site, events: list[Any]
 ) -> None:
     case = await in_doubt()
     scripted().answers[:] = [Receipt("found-1")]
     case.change(due_at=time.time() - 1)
-    running = asyncio.ensure_future(settling.run())
+    running = asyncio.ensure_future(settler.run())
     while case.state != "sent":
-        await site.store.read(doubts.any_lapsed, 0.0)
-    settling.stop()
+        await site.store.read(interruptions.any_lapsed, 0.0)
+    settler.stop()
     await asyncio.wait_for(running, 5)
     assert not [event for event in events if event["event"] == "doubts.unsettled"]
 

@@ -26,9 +26,10 @@ from relay.delivery.doubts import Doubts
 from relay.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt
 from relay.message import Message, Receipt
 from relay.settings import Settings
-from relay.store import claims, documents, outbox
-from relay.store.claims import ClaimOrder, Lane
-from relay.store.outbox import Claimed, NewMessage
+from relay.store import claims, documents, outbox, settling
+from relay.store.calls import ClaimOrder, Lane
+from relay.store.outbox import NewMessage
+from relay.store.settling import Claimed
 from tests.generated import examples
 
 SERVER = """
@@ -335,7 +336,7 @@ class World:
             random=0.5,
             watched=False,
         )
-        [[done]] = self.site.store.write_now(outbox.settle, [[settlement]])
+        [[done]] = self.site.store.write_now(settling.settle, [[settlement]])
         return done
 
     def look(self, now: float) -> int:

@@ -5,12 +5,15 @@ import time
 from typing import Any
 
 import pytest
-from marshmallow import ValidationError, fields
+from marshmallow import Schema, ValidationError, fields
 
 from relay.addresses import Address
 from relay.fields import Html, Line, Text
-from relay.forms import EmailForm, Form, base_message
-from relay.message import Message, Server, freeze
+from relay.forms import EmailForm, Form
+from relay.frozen import freeze
+from relay.mapping.shared import base_message
+from relay.message import Message
+from relay.server import Server
 from relay.text import MAX_HTML, MAX_TAGS
 
 DESK = Address("desk@example.gov")
@@ -507,3 +510,38 @@ def test_a_hostile_field_costs_little(name: str, value: Any) -> None:
     with contextlib.suppress(ValidationError):
         message(**{name: value, "useHtml": 1})
     assert time.process_time() - started < 0.5
+
+
+class Required(EmailForm):
+    street = Line(required=True)
+    words = Html(required=True)
+
+
+@pytest.mark.parametrize("street", ["", " ", "\u200b", " \ufeff\u2060 "])
+def test_a_required_line_that_nobody_sees_is_missing(street: str) -> None:
+    missing = {"street": ["Missing data for required field."]}
+    assert refused(Required(), street=street, words="<p>x</p>") == missing
+
+
+@pytest.mark.parametrize("words", ["<script>x</script>", "<p> </p>", "<p>&#8203;</p>", "<br>"])
+def test_required_html_of_which_nothing_is_left_is_missing(words: str) -> None:
+    missing = {"words": ["Missing data for required field."]}
+    assert refused(Required(), street="Elm", words=words) == missing
+
+
+def test_an_optional_field_that_nobody_sees_was_not_given() -> None:
+    form = load(tag="\u200b", cc=" \u200b", TextBody="\u200b\n")
+    assert (form["tag"], form["cc"], form["TextBody"]) == (None, (), None)
+    assert "message" in refused(message="\u200b\n\u200b")
+
+
+def test_a_required_line_of_any_schema_is_more_than_invisible_characters() -> None:
+    row = Schema.from_dict({"street": Line(required=True)})
+    with pytest.raises(ValidationError, match="Missing data for required field"):
+        row().load({"street": "\u200b"})
+
+
+def test_headers_whose_brackets_do_not_count_from_zero_are_headers_all_the_same() -> None:
+    given = {"2": {"Name": "X-Form", "Value": "a"}, "5": {"Name": "X-Page", "Value": "b"}}
+    assert load(headers=given)["headers"] == (("X-Form", "a"), ("X-Page", "b"))
+    assert load(headers={"X-Form": "a"})["headers"] == (("X-Form", "a"),)

@@ -237,6 +237,7 @@ PRODUCTION = {
     "RELAY_KEY_APPLICATIONS": "applications-key-applications-key-0",
     "POSTMARK_TOKEN": "postmark-server-token",
     "POSTMARK_TOKEN_ALERTS": "another-server-token",
+    "RELAY_WEBHOOK_SECRET": "webhook-secret-webhook-secret-0000",
 }
 
 

@@ -164,11 +164,11 @@ async def test_the_results_of_a_fallback_are_settled_message_by_message(
     first, second = delivery("first"), delivery("second")
     first.answers[:] = [REFUSED]
     assert await words(post) == "Message queued"
-    await site.pause("registry")
+    await site.pauses.pause("registry")
     for _ in range(3):
         await words(post)
     second.answers[:] = [[Receipt("1"), DeliveryDeferred("busy"), Receipt("3")]]
-    await site.resume("registry")
+    await site.pauses.resume("registry")
     await site.dispatcher.deliver_waiting()
     assert [len(call) for call in second.calls] == [3]
     states = {row["id"]: row["state"] for row in outbox.rows()}
@@ -183,7 +183,7 @@ async def test_a_first_that_is_only_busy_is_waited_for(
     first.answers[:] = [REFUSED]
     await words(post)
     await site.dispatcher.deliver_waiting(time.time() + 13)
-    await site.pause("registry")
+    await site.pauses.pause("registry")
     for _ in range(3):
         await words(post)
 
@@ -193,7 +193,7 @@ async def test_a_first_that_is_only_busy_is_waited_for(
 
     # Each goes alone, and after its fault the first gets one call at a time.
     await site.store.write(solitary, None)
-    await site.resume("registry")
+    await site.pauses.resume("registry")
     while site.dispatcher.waiting:
         await site.store.read(listing.count_unsent)
     assert [len(call) for call in first.calls] == [1, 1, 1, 1, 1]

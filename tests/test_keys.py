@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from relay.errors import ConfigurationError
 from relay.keys import find_key, hashing_secret, made, random_key, token_of
-from relay.message import Key
 from relay.secret import Secret, digest
+from relay.server import Key
 from tests.generated import examples
 
 OLD, NEW = "old-key-old-key-old-key-old-key-0", "new-key-new-key-new-key-new-key-0"

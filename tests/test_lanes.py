@@ -16,8 +16,8 @@ from relay.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt, Unkn
 from relay.ids import message_id
 from relay.message import Receipt
 from relay.settings import Settings
-from relay.store import claims, listing, outbox
-from relay.store.claims import ClaimOrder, Claims, Lane
+from relay.store import calls, claims, due, listing, outbox
+from relay.store.calls import ClaimOrder, Claims, Lane
 from relay.store.database import Store
 from relay.store.outbox import NewMessage
 from tests.conftest import FORM, Outbox, Post
@@ -349,8 +349,8 @@ def test_with_the_queue_off_only_first_attempts_of_mail_for_now_are_claimed(stor
     order = ClaimOrder(9.0, 16, {"a": [lane()]}, first_only={"a"})
     [call] = claim(store, order).calls
     assert [one.since for one in call.messages] == [2]
-    assert store.read_now(listing.next_due, ["a"], {"a"}) == {}
-    assert store.read_now(listing.next_due, ["a", "b"]) == {"a": 1}
+    assert store.read_now(due.next_due, ["a"], {"a"}) == {}
+    assert store.read_now(due.next_due, ["a", "b"]) == {"a": 1}
     [call] = claim(store, order._replace(first_only=())).calls
     assert sorted(one.since for one in call.messages) == [1, 3]
 
@@ -394,12 +394,12 @@ async def test_messages_that_wait_together_go_in_one_call(
     site: Site, store_mail: Callable[..., Awaitable[None]], outbox: Outbox
 ) -> None:
     for name in ("many", "member"):
-        await site.pause(name)
+        await site.pauses.pause(name)
     await store_mail(many=12, member=8)
     assert await site.dispatcher.deliver_waiting() == 0
-    await site.resume("member")
+    await site.pauses.resume("member")
     assert delivery("batched").calls == []  # it goes by its group
-    await site.resume("many")
+    await site.pauses.resume("many")
     await site.dispatcher.deliver_waiting()
     [call] = delivery("batched").calls
     assert sorted(call) == sorted(
@@ -419,11 +419,11 @@ async def test_messages_for_one_token_share_a_call_to_postmark_and_a_bad_one_fai
 ) -> None:
     names = ("registry", "twin", "broadcasts")
     for name in names:
-        await site.pause(name)
+        await site.pauses.pause(name)
     await store_mail(registry=3, twin=3, broadcasts=2)
     await post("/rest/email/twin", {**FORM, "to_address": "bad@example.gov"})
     postmark.faults["bad@example.gov"] = error(300, "Invalid 'To' address.")
-    site._paused.clear()
+    site.pauses._names.clear()
     site._deliver()
     await site.dispatcher.deliver_waiting()
     assert {call["path"] for call in postmark.calls} == {"/email/batch"}
@@ -515,12 +515,12 @@ async def test_with_a_single_sender_new_and_retried_mail_take_turns(site: Site, 
     module.answers[:] = [DeliveryDeferred("later")] * 3
     for _ in range(3):
         await post("/rest/email/a", {**FORM, "subject": "old"})
-    await site.pause("a")
+    await site.pauses.pause("a")
     for _ in range(3):
         await post("/rest/email/a", {**FORM, "subject": "new"})
     module.calls.clear()
     change(site.store, "UPDATE messages SET due_at = 0 WHERE tries > 0")
-    await site.resume("a")
+    await site.pauses.resume("a")
     await idle(site)
     assert [subject for [subject] in module.calls] in (["new", "old"] * 3, ["old", "new"] * 3)
 
@@ -529,7 +529,7 @@ async def test_with_a_single_sender_new_and_retried_mail_take_turns(site: Site, 
 async def test_claims_go_on_while_senders_are_free(
     site: Site, backlog: Callable[..., Awaitable[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "MAX_CLAIM", 5)
+    monkeypatch.setattr(calls, "MAX_CLAIM", 5)
     module = await backlog(a=20)
     await begun(module, 16)
     module.free()
@@ -598,11 +598,11 @@ async def test_what_opens_the_breaker(
 async def test_a_provider_that_took_some_of_a_call_is_not_at_fault(site: Site, post: Post) -> None:
     module = delivery("batched")
     for _ in range(6):
-        await site.pause("many")
+        await site.pauses.pause("many")
         for number in range(2):
             await post("/rest/email/many", {**FORM, "subject": str(number)})
         module.answers[:] = [[Receipt("1"), BUSY]]
-        await site.resume("many")
+        await site.pauses.resume("many")
         await site.dispatcher.deliver_waiting()
     assert site.dispatcher.delivers("many")
 
@@ -653,9 +653,9 @@ async def test_reading_the_settings_again_keeps_an_open_breaker(
 async def test_a_paused_server_stores_its_mail_also_after_a_restart(
     settings: Settings, site: Site, post: Post, outbox: Outbox
 ) -> None:
-    await site.pause("A")
-    await site.pause("a")
-    assert site.paused() == {"a"}
+    await site.pauses.pause("A")
+    await site.pauses.pause("a")
+    assert site.pauses.names() == {"a"}
     assert (await post("/rest/email/a", FORM)).json == QUEUED
     assert (await post("/rest/email/b", FORM)).json == SENT
     assert await site.dispatcher.deliver_waiting(time.time() + 1e6) == 0
@@ -664,9 +664,9 @@ async def test_a_paused_server_stores_its_mail_also_after_a_restart(
     second = make_site(settings)
     second.open()
     try:
-        assert second.paused() == {"a"}
+        assert second.pauses.names() == {"a"}
         assert await second.dispatcher.deliver_waiting() == 0
-        await second.resume("a")
+        await second.pauses.resume("a")
         await second.dispatcher.deliver_waiting()
         assert outbox.states() == ["sent", "sent"]
     finally:
@@ -677,13 +677,13 @@ async def test_a_paused_server_stores_its_mail_also_after_a_restart(
 @pytest.mark.gen_test
 async def test_only_a_server_that_there_is_can_be_paused(site: Site) -> None:
     with pytest.raises(UnknownServer):
-        await site.pause("nobody")
-    assert site.paused() == set()
+        await site.pauses.pause("nobody")
+    assert site.pauses.names() == set()
 
 
 @pytest.mark.gen_test
 async def test_a_paused_group_holds_its_members_mail(site: Site, post: Post) -> None:
-    await site.pause("many")
+    await site.pauses.pause("many")
     assert (await post("/rest/email/member", FORM)).json == QUEUED
     assert delivery("batched").calls == []
 
@@ -693,7 +693,7 @@ async def test_a_clock_that_was_set_back_parks_no_mail_but_what_was_scheduled(
     site: Site, outbox: Outbox
 ) -> None:
     now, day = time.time(), 86400.0
-    await site.pause("a")
+    await site.pauses.pause("a")
     add(site.store, "a", now + day)
     add(site.store, "a", now + day, tries=2)
     add(site.store, "a", now + 3600, tries=2)
@@ -706,7 +706,7 @@ async def test_a_clock_that_was_set_back_parks_no_mail_but_what_was_scheduled(
         now + day,
     ]
     assert due is None  # it is paused
-    await site.resume("a")
+    await site.pauses.resume("a")
     # The same clock goes on: nothing is brought back again.
     add(site.store, "b", now + day, tries=2)
     await site.dispatcher.look(time.time())

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from relay.app import Site
-from relay.store import doubts
-from relay.store.doubts import Interruption
+from relay.store import interruptions
+from relay.store.interruptions import Interruption
 from tests.conftest import FORM, Outbox, Post
 
 SLOW = """
@@ -59,7 +59,7 @@ async def answered(site: Site, post: Post, **changes: Any) -> None:
     slow = sys.modules["relay_plugins.slow"]
     assert await asyncio.to_thread(slow.begun.wait, 10)
     lost = Interruption(time.time() + 10_000, {}, 120)
-    assert await site.store.write(doubts.lapsed, lost) == 1
+    assert await site.store.write(interruptions.lapsed, lost) == 1
     setting = ", ".join(f"{name} = :{name}" for name in changes)
     if changes:
         statement = text(f"UPDATE messages SET {setting}")  # noqa: S608 - own names

@@ -226,7 +226,7 @@ async def test_what_is_sent_is_logged_without_what_it_says(
 
 INACTIVE = "Found inactive addresses: canary-to@example.gov. canary-to@example.gov"
 ANSWERS: list[tuple[Any, int, str]] = [
-    ((422, error(406, INACTIVE)), 400, "failed"),
+    ((422, error(406, INACTIVE)), 200, "held"),
     ((422, error(300, "Invalid 'To' address: 'canary-to@example.gov'.")), 400, "failed"),
     ((429, error(429, INACTIVE)), 200, "queued"),
     ((503, b"canary-to@example.gov"), 200, "queued"),

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from relay.addresses import Address
 from relay.ids import message_id, timestamp
+from relay.media import disposition, file_name, media_type
 from relay.message import Attachment, Message
-from relay.mime import as_bytes, disposition, file_name, media_type
+from relay.mime import as_bytes
 from relay.text import line, storable
 from tests.generated import examples
 
@@ -504,3 +505,11 @@ def test_ten_megabytes_are_written_whole() -> None:
     one = Attachment("big.bin", "application/octet-stream", base64.b64encode(content).decode())
     [part] = attached(sent(attachments=(one,), html="<p>h</p>"))
     assert part.get_payload(decode=True) == content
+
+
+@pytest.mark.parametrize("name", ["A" * 2000, "A, b" * 500, "A" * 950 + " " + "b" * 950, "é" * 900])
+def test_no_name_makes_a_line_longer_than_mail_servers_take(name: str) -> None:
+    person = Address("ann@example.com", name)
+    written = as_bytes(mail(sender=person, to=(person,), reply_to=(person,)))
+    assert max(map(len, written.splitlines())) <= 998
+    assert name in shown(message_from_bytes(written), "To").replace("\\", "")

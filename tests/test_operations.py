@@ -74,13 +74,22 @@ def test_an_order_is_done_in_its_states_and_changes_nothing_in_others(
 
 def test_the_states_of_each_order_are_those_that_make_sense() -> None:
     assert {name: set(states) for name, states in APPLIES_TO.items()} == {
-        "retry": {"failed", "expired", "quarantined", "in_doubt"},
+        "retry": {"queued", "failed", "expired", "quarantined", "in_doubt"},
         "release": {"held", "quarantined", "in_doubt"},
         "cancel": {"queued", "scheduled", "held"},
         "found": {"in_doubt", "held", "failed", "expired", "quarantined"},
         "dismiss": {"failed", "expired", "quarantined"},
     }
     assert SENDING == ("retry", "release")
+
+
+def test_what_waits_for_its_next_try_is_tried_now(store: Store) -> None:
+    id = put(store, 1, "queued", due_at=99_999.0, tries=8)
+    [verdict] = order(store, "retry", id)
+    assert (verdict.done, verdict.after) == (True, "queued")
+    changed = row(store, id)
+    assert changed["due_at"] == changed["since"] == NOW
+    assert changed["tries"] == 8
 
 
 def test_a_message_that_is_not_there_is_named_and_the_others_are_done(store: Store) -> None:

@@ -14,11 +14,12 @@ from relay import records
 from relay import settings as relay_settings
 from relay.addresses import Address
 from relay.app import Site, make_site
-from relay.message import Attachment, Message, freeze
-from relay.store import outbox
+from relay.frozen import freeze
+from relay.message import Attachment, Message
+from relay.store import outbox, settling
 from relay.store.database import Store as Database
-from relay.store.outbox import Claimed, Settlement
 from relay.store.schema import messages
+from relay.store.settling import Claimed, Settlement
 from tests.daemon import ROOT, Daemon
 from tests.stored import CREATED, new_id, put, row, rows
 
@@ -57,7 +58,7 @@ def store(site: Site) -> Store:
             at = row.created_at + number * HOUR
             claimed = Claimed(message.id, "default", number, at, number - 1, number - 1)
             site.store.write_now(sending, [claimed])
-            [[done]] = site.store.write_now(outbox.settle, [[settled(claimed, outcome, at)]])
+            [[done]] = site.store.write_now(settling.settle, [[settled(claimed, outcome, at)]])
             assert done
         return message.id
 

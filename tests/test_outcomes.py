@@ -13,8 +13,9 @@ from relay.errors import (
     DeliveryInDoubt,
     MessageBroken,
 )
-from relay.message import Receipt, Server
-from relay.store.outbox import Claimed, Settlement
+from relay.message import Receipt
+from relay.server import Server
+from relay.store.settling import Claimed, Settlement
 
 SERVER = Server(name="registry", plugins=(), retry=(10, 100), max_age=1000, settle=(7, 70))
 SENT = Receipt("provider-id", words="OK")

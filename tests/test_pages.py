@@ -18,7 +18,8 @@ from tornado.testing import bind_unused_port
 from relay import records
 from relay.addresses import Address
 from relay.app import Site
-from relay.message import Attachment, Message, freeze
+from relay.frozen import freeze
+from relay.message import Attachment, Message
 from relay.store import listing
 from relay.store import outbox as outbox_rows
 from relay.templates.drafts import TemplateDraft

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from relay import chain as relay_chain
-from relay import plugins
+from relay import plugins, stopwatch
 from relay.errors import ConfigurationError, PluginConflict, PluginNotFound
-from relay.message import Submission
 from relay.settings import Settings
+from relay.submission import Submission
 from tests.conftest import FORM, Outbox, Post
 
 Load = Callable[[str], Settings]
@@ -256,7 +255,7 @@ def test_a_slow_hook_is_logged_under_its_plugins_name(
     load: Load, plugin: Any, monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]]
 ) -> None:
     plugin("slow", "@hookimpl\ndef screen(submission):\n    return None\n")
-    monkeypatch.setattr(relay_chain, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(stopwatch, "SLOW_SECONDS", 0.0)
     chain = build(load(toml("slow", *BASE)))["mine"]
     chain.screen(Submission("mine", {}))
     [slow] = [event for event in events if event["plugin"] == "slow"]

@@ -2,11 +2,20 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from marshmallow import Schema
 
+from relay import tables
+from relay.alerts import terms as alerts
+from relay.alerts.kinds import KINDS
 from relay.cli import relay
+from relay.mustachio import Template
+from relay.receipts import terms as receipts
+from relay.web import cancel, forms, health, tokens, webhooks
 from tests.daemon import ROOT, Daemon
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -71,10 +80,9 @@ def test_the_readmes_try_line_shows_the_message(daemon: Daemon) -> None:
 def test_the_readmes_curl_line_sends(daemon: Daemon) -> None:
     with daemon:
         line = block("sh", "curl -H").replace("http://127.0.0.1:8025", daemon.url)
-        key = daemon.made_keys()["application"]
-        ran = subprocess.run(
-            ["bash", "-c", f"KEY={key}\n{line}"], capture_output=True, text=True, check=True
-        )
+        shown = daemon.command("keys", "show").stdout
+        key = block("sh", "KEY=").replace(".venv/bin/python run.py keys show", f"echo '{shown}'")
+        ran = subprocess.run(["bash", "-c", key + line], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == block("json", '{"status').strip()
 
 
@@ -88,6 +96,66 @@ def test_every_reason_and_event_is_in_the_readme() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     for reason in set(re.findall(r'reason(?:: str)? ?= ?"(\w+)"', text)):
         assert f"`{reason}`" in README, reason
+    events = set(re.findall(r'\blog\.\w+\(\s*"(\w+\.\w+)"', text))
+    assert "message.accepted" in events
+    for event in events:
+        assert f"`{event}`" in README, event
+
+
+@pytest.mark.parametrize(
+    ("heading", "table"),
+    [
+        ("### `[relay]`", tables.RelayTable),
+        ("### `[relay.limits]`", tables.LimitsTable),
+        ("### `[alerts]`", alerts.AlertsTable),
+        ("### `[tokens]`", tables.TokensTable),
+        ("### `[keys.NAME]`", tables.KeyTable),
+        ("### `[servers.NAME]`", tables.ServerTable),
+        ("### `[servers.NAME.attachments]`", tables.FilesTable),
+        ("### `[servers.NAME.receipt]`", receipts.ReceiptTable),
+    ],
+)
+def test_every_setting_is_in_the_readme_with_its_default(heading: str, table: type[Schema]) -> None:
+    section = README.partition(heading)[2].partition("\n#")[0]
+    told = {}
+    for names, default in re.findall(r"^\| (`[^|]*`) \|([^|]*)\|", section, re.MULTILINE):
+        keys = re.findall(r"`(\w+)`", names)
+        values = re.findall(r"`([^`]*)`", default) or [""]
+        told |= zip(keys, values if len(values) > 1 else values * len(keys), strict=True)
+    assert told.keys() == table().fields.keys()
+    for key, field in table().fields.items():
+        if told[key]:
+            given = field.deserialize(tomllib.loads(f"value = {told[key]}")["value"])
+            known = field.load_default() if callable(field.load_default) else field.load_default
+            assert known is None or comparable(given) == comparable(known), key
+
+
+def comparable(value: Any) -> Any:
+    """What a default is compared by: a template's words, else itself."""
+    return value.render({"reference": "K7M"}) if isinstance(value, Template) else value
+
+
+def test_every_address_is_in_the_readme() -> None:
+    handlers = [health, forms, tokens, webhooks, cancel]
+    table = README.partition("## Endpoints")[2].partition("\n## ")[0]
+    told = [re.sub(r"\{\w+\}", "name", path) for path in re.findall(r"`?(/[\w/{}]+)`", table)]
+    for pattern, *_ in (route for handler in handlers for route in handler.ROUTES):
+        assert any(re.fullmatch(pattern, path) for path in told), pattern
+
+
+def test_every_kind_of_alert_is_in_the_readme() -> None:
+    for name in KINDS:
+        assert re.search(rf"^\| .*`{name}`.* \|", README, re.MULTILINE), name
+
+
+def test_every_link_inside_the_readme_leads_to_a_heading() -> None:
+    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    headings = {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+    for link in re.findall(r"\]\(#([^)]+)\)", text):
+        assert link in headings, link
 
 
 def test_files_that_the_readme_names_exist() -> None:
@@ -130,3 +198,15 @@ def test_every_setting_of_a_form_plugin_is_in_the_readme() -> None:
         hook = re.search(r"def settings\(\).*?(?=\n@hookimpl|\n\n\n)", text, re.DOTALL)
         for key in re.findall(r'^ +"(\w+)": ', hook[0], re.MULTILINE) if hook else ():
             assert f"`{key}`" in table, f"{path.stem}: {key}"
+
+
+def test_every_part_of_the_relay_has_its_place_in_the_readme() -> None:
+    table = README.partition("| path | holds |")[2].partition("\n\n")[0]
+    told = {
+        name.rstrip("/").removeprefix("relay/")
+        for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", cell)
+    }
+    parts = {path.parent.name for path in (ROOT / "relay").glob("*/__init__.py")}
+    modules = {path.name for path in (ROOT / "relay").glob("[!_]*.py")}
+    assert told - {"plugins"} == parts | modules

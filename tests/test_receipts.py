@@ -14,7 +14,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import acceptance, ids
+from relay import ids, making
 from relay import settings as relay_settings
 from relay.app import Site, make_site
 from relay.errors import ConfigurationError, Unavailable
@@ -379,7 +379,7 @@ async def test_a_taken_reference_is_made_anew(
     site: Site, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = iter(["K7M-4QX-9RD", "K7M-4QX-9RD", "K7M-4QX-9RF"])
-    monkeypatch.setattr(acceptance, "reference_number", lambda: next(made))
+    monkeypatch.setattr(making, "reference_number", lambda: next(made))
     await post(PATH, FORM)
     await post(PATH, FORM)
     assert [row["reference"] for row in told(site)] == ["K7M-4QX-9RD", "K7M-4QX-9RF"]
@@ -451,6 +451,43 @@ async def test_the_loop_tells_a_writer_as_soon_as_the_message_is_sent(
                     await site.dispatcher.deliver_waiting()
     finally:
         loop.cancel()
+
+
+@pytest.mark.gen_test
+async def test_the_loop_tells_a_writer_as_soon_as_it_is_known_that_nobody_gets_his_message(
+    site: Site, post: Post, outbox: Outbox
+) -> None:
+    loop = asyncio.create_task(site.receipts.run())
+    try:
+        for count in (1, 2):
+            await post(PATH, FORM)
+            id = settle(site, "suppressed")
+            site.chains["contactform"].note("suppressed", id=id, words="no mail goes there")
+            async with asyncio.timeout(20):  # as above
+                while len(letters(outbox)) < count:
+                    await site.dispatcher.deliver_waiting()
+    finally:
+        loop.cancel()
+
+
+@pytest.mark.gen_test
+async def test_who_retries_what_a_writer_was_told_is_lost_is_told_that_he_hears_no_more(
+    site: Site, post: Post, outbox: Outbox
+) -> None:
+    await post(PATH, FORM)
+    known = settle(site, "failed")
+    assert await site.receipts.look() == 1
+    await post(PATH, FORM)
+    open_one = settle(site, "failed")
+    order = Order([known, open_one], time.time())
+    [verdicts] = site.store.write_now(operations.retry, [order])
+    assert [verdict.words for verdict in verdicts] == [
+        "retried; its writer was told that it was not delivered, and will hear no more of it",
+        "retried",
+    ]
+    settle(site, "sent")
+    assert await site.receipts.look() == 1
+    assert len(letters(outbox)) == 2
 
 
 @pytest.mark.gen_test

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.addresses import Address
-from relay.message import Message, Server
+from relay.message import Message
 from relay.replies import addresses as reply_addresses
 from relay.secret import Secret
+from relay.server import Server
 from tests.generated import examples
 
 SECRET = Secret("a secret of this installation")

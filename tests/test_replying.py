@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from relay import housekeeping
 from relay import settings as relay_settings
 from relay.app import Site
 from relay.callback import Callback, Reply
@@ -322,7 +323,7 @@ async def test_an_address_expires_and_is_forgotten(
     await site.replies.take(reply(site, first, "3"), server, end - 1)
     assert len(outbox.rows()) == 3
     # The chores of every running daemon do so; neither is old enough for them.
-    await site.forget_tokens()
+    await housekeeping.forget(site.store)
     assert len(addresses(site)) == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 from sqlalchemy.dialects import sqlite
 
-from relay.message import Server
+from relay.server import Server
 from relay.store import audit, documents, listing, operations, retention, search
 from relay.store.database import Store
 from relay.store.operations import Order

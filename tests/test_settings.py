@@ -80,7 +80,7 @@ MISTAKES = [
     ('[keys.a]\nkind = "secret"', "[keys.a] secret: Missing data for required field."),
     ('[keys.a]\nsecret = "literal-literal-literal-literal-"', "write { env"),
     ('[keys.a]\nsecret = { env = "NOT_SET" }', "environment variable NOT_SET is not set"),
-    ('[keys.a]\nsecret = { env = "SHORT" }', "has fewer than 32 characters"),
+    ('[keys.a]\nsecret = { env = "SHORT" }', "one has fewer than 32 characters"),
     ('[keys.a]\nsecret = { file = "nowhere" }', "cannot read"),
     ('[keys.a]\nsecret = { env = "APPLICATION_KEY" }\nservers = ["x"]', "no server x"),
     ('[keys.a]\nsecret = { env = "APPLICATION_KEY" }\nkind = "public"', "kind: Must be one of"),

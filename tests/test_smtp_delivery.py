@@ -230,9 +230,9 @@ async def test_nobody_asks_the_store_about_recipients_where_nothing_is_known_of_
         event.listen(engine, "before_cursor_execute", hear)
     assert (await send(post)).words == "Message sent"
     # From memory, and from the store.
-    await site.pause("desk")
+    await site.pauses.pause("desk")
     await send(post)
-    await site.resume("desk")
+    await site.pauses.resume("desk")
     await site.dispatcher.deliver_waiting()
     assert len(rig.taken) == 2
     assert not [one for one in statements if "FROM recipients" in one or "INTO recipients" in one]

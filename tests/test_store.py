@@ -14,8 +14,18 @@ from sqlalchemy import Connection, event, text
 
 from relay.errors import ConfigurationError, Unavailable
 from relay.ids import message_id
-from relay.store import claims, doubts, listing, operations, outbox, queue, tokens
-from relay.store.claims import ClaimOrder, Lane
+from relay.store import (
+    claims,
+    due,
+    interruptions,
+    listing,
+    operations,
+    outbox,
+    queue,
+    settling,
+    tokens,
+)
+from relay.store.calls import ClaimOrder, Lane
 from relay.store.database import Store
 from relay.store.outbox import NewMessage
 from relay.store.schema import metadata
@@ -175,16 +185,16 @@ async def test_an_outcome_counts_only_for_the_claim_it_belongs_to(store: Store) 
     await store.write(outbox.add, new())
     order = ClaimOrder(5000.0, 1, {"a": [LANE]})
     first = (await store.write(claims.claim, order)).calls[0].messages[0]
-    await store.write(doubts.interrupted, doubts.Interruption(5000.0, {}))
+    await store.write(interruptions.interrupted, interruptions.Interruption(5000.0, {}))
     await store.write(operations.release, operations.Order([first.id], 5000.0, twice=True))
     second = (await store.write(claims.claim, order)).calls[0].messages[0]
     assert second.fence > first.fence
 
-    def settled(claimed: outbox.Claimed, state: str) -> outbox.Settlement:
-        return outbox.Settlement(claimed, state, 0, True, "mailbox", state, "", 1, 2)
+    def settled(claimed: settling.Claimed, state: str) -> settling.Settlement:
+        return settling.Settlement(claimed, state, 0, True, "mailbox", state, "", 1, 2)
 
-    async def settle(settlement: outbox.Settlement) -> bool:
-        [done] = await store.write(outbox.settle, [settlement])
+    async def settle(settlement: settling.Settlement) -> bool:
+        [done] = await store.write(settling.settle, [settlement])
         return done
 
     assert not await settle(settled(first, "failed"))
@@ -203,10 +213,10 @@ async def test_an_outcome_adds_to_the_crashes_and_keeps_what_may_be_there_twice(
     told = []
     for crashed, twice in ((True, None), (False, True), (True, None), (False, False)):
         [claimed] = (await store.write(claims.claim, order)).calls[0].messages
-        settlement = outbox.Settlement(
+        settlement = settling.Settlement(
             claimed, "queued", 0, True, "mailbox", "deferred", "", 1, 2, None, False, crashed, twice
         )
-        await store.write(outbox.settle, [settlement])
+        await store.write(settling.settle, [settlement])
         row = store.read_now(listing.find, claimed.id).row
         told.append((row.crashes, row.maybe_twice))
     assert told == [(1, False), (1, True), (2, True), (2, False)]
@@ -215,7 +225,7 @@ async def test_an_outcome_adds_to_the_crashes_and_keeps_what_may_be_there_twice(
 ORDER = ClaimOrder(1.0, 5, {"a": [LANE]})
 FIRST_ONLY = ORDER._replace(first_only={"a"})
 EVERY = queue.Selection(dismissed=True)
-PULL_BACK = outbox.PullBack("a", 1.0, 10.0)
+PULL_BACK = due.PullBack("a", 1.0, 10.0)
 PLANS: dict[str, tuple[list[str], Callable[[Connection], Any]]] = {
     "claim": (
         ["messages_suspect", "messages_new", "messages_retried"],
@@ -225,11 +235,11 @@ PLANS: dict[str, tuple[list[str], Callable[[Connection], Any]]] = {
         ["messages_suspect", "messages_new"],
         lambda c: claims.claim(c, [FIRST_ONLY]),
     ),
-    "next due": (["messages_new", "messages_retried"], lambda c: listing.next_due(c, ["a"])),
-    "next due, first only": (["messages_new"], lambda c: listing.next_due(c, ["a"], {"a"})),
+    "next due": (["messages_new", "messages_retried"], lambda c: due.next_due(c, ["a"])),
+    "next due, first only": (["messages_new"], lambda c: due.next_due(c, ["a"], {"a"})),
     "pull back": (
         ["messages_new", "messages_retried"],
-        lambda c: outbox.pull_back(c, [PULL_BACK]),
+        lambda c: due.pull_back(c, [PULL_BACK]),
     ),
     "unsent": (["messages_unsent"], lambda c: queue.page(c, EVERY, "z", 5)),
     "screened": (["messages_screened"], lambda c: listing.screened(c, "z", 5)),

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from relay import Address
+from relay import Address, Message, ProviderEvent, Server
 from relay.app import Site
+from relay.offices import offices
 from relay.settings import Settings
-from relay.store import held
+from relay.store import documents, held
 from relay.store import suppressions as stored
 from relay.store.audit import audit
 from relay.store.suppressions import Word
@@ -97,7 +98,7 @@ async def test_a_form_to_one_who_gets_no_mail_is_refused_and_kept_as_suppressed(
     await suppress(site, WRITER)
     token = (await post("/rest/email_token/create", key=None)).json["token_session"]
     form = FORM | {"to_address": WRITER, "token_session": str(token)}
-    reply = await post("/rest/email_session/office", form)
+    reply = await post("/rest/email_session/open", form)
     assert (reply.status, reply.words) == (400, "no mail goes to (address)")
     assert outbox.states() == ["suppressed"]
     assert WRITER in outbox.last()["words"]
@@ -130,10 +131,10 @@ async def test_another_groups_addresses_are_its_own(post: Post, site: Site, outb
 async def test_a_suppression_after_acceptance_counts_too(
     post: Post, site: Site, postmark: FakePostmark, outbox: Outbox
 ) -> None:
-    await site.pause("open")
+    await site.pauses.pause("open")
     assert (await post("/rest/email/open", FORM | {"to_address": WRITER})).words == "Message queued"
     await suppress(site, WRITER)
-    await site.resume("open")
+    await site.pauses.resume("open")
     await settled(site)
     assert outbox.states() == ["suppressed"]
     assert postmark.calls == []
@@ -145,7 +146,8 @@ async def test_an_offices_mail_is_held_until_its_address_works_again(
 ) -> None:
     await suppress(site, DESK, WRITER)
     for cc in ("", WRITER):
-        reply = await post("/rest/email/office", FORM | {"cc": cc})
+        form = FORM | {"from_address": "Writer@example.com", "cc": cc}
+        reply = await post("/rest/email/office", form)
         assert reply.words == "Message queued"
     assert outbox.states() == ["held", "held"]
     assert "queue replay" in outbox.last()["words"]
@@ -359,3 +361,77 @@ async def test_more_than_one_chunk_is_replayed_in_turns(
         after = replayed.after
     assert counts == [2, 2, 1]
     assert set(outbox.states()) == {"queued"}
+
+
+@pytest.mark.gen_test
+async def test_an_office_that_only_its_domain_names_is_one(
+    post: Post,
+    site: Site,
+    postmark: FakePostmark,
+    outbox: Outbox,
+    load: Callable[[str], Settings],
+    settings_toml: str,
+) -> None:
+    named = '"desk@example.gov", "second@example.gov", "@example.com"'
+    site.reload(load(settings_toml.replace(named, '"@example.gov"')))
+    await suppress(site, DESK)
+    assert (await post("/rest/email/office", FORM)).words == "Message queued"
+    assert outbox.states() == ["held"]
+    servers = {name: chain.server for name, chain in site.chains.items()}
+    replayed = await site.store.write(held.replay, held.order("", "office", servers, time.time()))
+    assert (replayed.queued, [word.address for word in replayed.lifted]) == (1, [DESK])
+    assert postmark.calls == []
+    assert faults(site) == []
+
+
+OFFICES = [
+    # to, cc, writer, recipients; offices
+    ([DESK], [], WRITER, ["@example.gov"], [DESK]),
+    ([DESK], [SECOND], SECOND, ["@example.gov"], [DESK]),
+    ([SECOND], [], "Second@example.gov", ["@example.gov"], []),
+    ([DESK], [], DESK, [DESK], [DESK]),
+    ([DESK, SECOND], [], DESK, [DESK, "@example.gov"], [SECOND]),
+    ([WRITER], [], DESK, ["*", DESK], []),
+    ([DESK], [], None, None, []),
+    ([DESK, WRITER], [], None, ["@example.gov", "*"], [DESK]),
+]
+
+
+@pytest.mark.parametrize(("to", "cc", "writer", "recipients", "known"), OFFICES)
+def test_an_office_is_whom_the_recipients_name_and_not_the_writer(
+    to: list[str], cc: list[str], writer: str | None, recipients: list[str] | None, known: list[str]
+) -> None:
+    message = Message(
+        sender=Address("office@example.gov"),
+        to=tuple(_addresses(*to)),
+        cc=tuple(_addresses(*cc)),
+        writer=None if writer is None else Address(writer),
+    )
+    server = Server("office", (), recipients=None if recipients is None else frozenset(recipients))
+    for one in (message, documents.load("id", documents.dump(message))):
+        assert [office.email for office in offices(one, server)] == known
+
+
+@pytest.mark.gen_test
+async def test_what_the_provider_takes_without_the_office_is_held_for_the_office_alone(
+    post: Post, site: Site, postmark: FakePostmark, outbox: Outbox
+) -> None:
+    inactive = f"will not deliver to these inactive addresses: {DESK}. Inactive recipients are"
+    answer = {"MessageID": "pm-1", "ErrorCode": 0, "Message": f"Message OK, but {inactive}"}
+    postmark.answers = [(200, answer)]
+    form = FORM | {"from_address": WRITER, "cc": WRITER}
+    assert (await post("/rest/email/office", form)).words == "Message queued"
+    await site.dispatcher.deliver_waiting(time.time() + 600)
+    assert outbox.states() == ["held"]
+    event = ProviderEvent("delivered", "told", message=outbox.last()["id"], recipient=WRITER)
+    await site.feedback.take([event], site.chains["office"], site.chains, time.time())
+    assert outbox.states() == ["held"]
+    order = held.order(DESK, "", {n: c.server for n, c in site.chains.items()}, time.time())
+    replayed = await site.store.write(held.replay, order)
+    site.suppressions.learn(replayed.lifted)
+    site.dispatcher.queued(replayed.queued)
+    await settled(site)
+    assert outbox.states() == ["sent"]
+    [_, second] = postmark.messages
+    assert (second["To"], second.get("Cc")) == (DESK, None)
+    assert faults(site) == []

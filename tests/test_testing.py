@@ -8,6 +8,9 @@ from tests.daemon import ROOT
 from tests.test_readme import block
 
 SETTINGS = """
+[relay]
+secret = { env = "RELAY_SECRET" }
+
 [keys.website]
 secret = { env = "RELAY_KEY_WEBSITE" }
 kind = "publishable"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from relay import housekeeping
 from relay.admission import token_digest
 from relay.app import Site
 from relay.settings import Settings
@@ -121,7 +122,7 @@ async def test_tokens_live_as_long_as_the_settings_say(site: Site, new_token: Ne
 async def test_tokens_that_expired_long_ago_are_forgotten(site: Site, outbox: Outbox) -> None:
     await site.store.write(tokens.create, tokens.NewToken(b"old", time.time() - 25 * 3600))
     await site.store.write(tokens.create, tokens.NewToken(b"new", time.time() - 23 * 3600))
-    await site.forget_tokens()
+    await housekeeping.forget(site.store)
     assert outbox.unspent_tokens() == 1
 
 

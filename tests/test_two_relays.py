@@ -19,7 +19,8 @@ from relay import settings as relay_settings
 from relay.addresses import Address
 from relay.app import Site, make_app, make_site
 from relay.errors import DeliveryFailed
-from relay.message import ABSENT, Message, Receipt, freeze
+from relay.frozen import freeze
+from relay.message import ABSENT, Message, Receipt
 from relay.store import listing
 from tests.conftest import FORM, Outbox, Reply
 

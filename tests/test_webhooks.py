@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from relay import ProviderEvent, hookimpl, plugins
+from relay import ProviderEvent, hookimpl, housekeeping, plugins
 from relay.app import Site
 from relay.errors import ConfigurationError
 from relay.settings import Settings
+from relay.store import held
+from relay.store.audit import audit
 from relay.store.schema import metadata
 from tests.conftest import FORM, Outbox, Post, Reply
 from tests.fake_postmark import FakePostmark, Taken
+from tests.postmark.conftest import settled
 from tests.stored import happened, put, rows
 
 SECRET = "webhook-secret-webhook-secret-0001"
@@ -353,11 +356,11 @@ async def test_one_bounce_of_a_known_message_is_one_line_of_its_history(
     told = bounce(MessageID=row["provider_id"], Email="desk@example.gov")
     for _ in range(10):
         await tell(told)
-    [(kind, words)] = happened(site.store, row["id"])
-    assert kind == "bounced"
+    [(kind, words), *after] = happened(site.store, row["id"])
+    assert (kind, [kind for kind, _ in after]) == ("bounced", ["returned"])
     assert words.startswith("desk@example.gov: HardBounce: The server was unable")
     assert GONE not in words
-    assert outbox.last()["state"] == "sent"
+    assert outbox.rows()[0]["state"] == "sent"
 
 
 @pytest.mark.gen_test
@@ -477,7 +480,7 @@ async def test_a_time_in_the_future_is_now(tell: Any, site: Site) -> None:
 @pytest.mark.gen_test
 async def test_what_was_told_is_forgotten_after_a_fortnight(tell: Any, site: Site) -> None:
     await tell(bounce())
-    await site.forget_tokens()
+    await housekeeping.forget(site.store)
     assert count(site, "callbacks") == 1
 
     def age(connection: Any, batch: Any) -> Any:
@@ -485,7 +488,7 @@ async def test_what_was_told_is_forgotten_after_a_fortnight(tell: Any, site: Sit
         return [None] * len(batch)
 
     await site.store.write(age, None)
-    await site.forget_tokens()
+    await housekeeping.forget(site.store)
     assert count(site, "callbacks") == 0
     assert count(site, "suppressions") == 1
 
@@ -522,3 +525,116 @@ async def test_a_bounce_is_told_to_the_observers_once(
         await tell(bounce(Metadata=labels, Type="SoftBounce", Inactive=False))
     assert [event.kind for event in seen] == ["bounced"]
     assert (seen[0].permanent, seen[0].message) == (True, outbox.last()["id"])
+
+
+def office_bounce(row: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    return bounce(MessageID=row["provider_id"], Email="desk@example.gov", **changed)
+
+
+@pytest.mark.gen_test
+async def test_what_came_back_from_an_office_is_held_and_sent_again_when_it_is_mended(
+    tell: Any, post: Post, site: Site, outbox: Outbox, postmark: FakePostmark
+) -> None:
+    await post("/rest/email/member", FORM)
+    [first] = outbox.rows()
+    for _ in range(10):
+        await tell(office_bounce(first))
+    await tell(office_bounce(first, Type="BadEmailAddress"))
+    gone = {"Recipient": "desk@example.gov", "MessageID": first["provider_id"]}
+    await tell(subscription(stops=True, SuppressionReason="HardBounce", **gone))
+    await settled(site)
+    assert outbox.states() == ["sent", "held"]
+    assert len(postmark.calls) == 1
+    first, second = outbox.rows()
+    assert ("returned", f"sent again as {second['id']}") in happened(site.store, first["id"])
+    about = ("second", f"sends {first['id']} again, which came back")
+    assert about in happened(site.store, second["id"])
+    same = ("subject", "text", "to", "reply_to", "sender")
+    assert [second["document"][name] for name in same] == [first["document"][name] for name in same]
+    assert (second["server"], second["key"]) == (first["server"], first["key"])
+    servers = {name: chain.server for name, chain in site.chains.items()}
+    order = held.order("desk@example.gov", "", servers, time.time())
+    replayed = await site.store.write(held.replay, order)
+    assert replayed.queued == 1
+    site.suppressions.learn(replayed.lifted)
+    site.dispatcher.queued(1)
+    await settled(site)
+    assert outbox.states() == ["sent", "sent"]
+    assert [list(sent["Metadata"].values()) for sent in postmark.messages] == [
+        [first["id"]],
+        [second["id"]],
+    ]
+    assert site.dispatcher.waiting == 0
+    assert site.store.read_now(audit).faults == []
+
+
+@pytest.mark.gen_test
+async def test_a_second_sending_that_comes_back_is_not_lost_either(
+    tell: Any,
+    post: Post,
+    site: Site,
+    outbox: Outbox,
+    postmark: FakePostmark,
+    load: Callable[[str], Settings],
+    settings_toml: str,
+) -> None:
+    named = '"desk@example.org"]\n'
+    backup = settings_toml.replace(named, f'{named}backup = "backup@example.org"\n')
+    site.reload(load(backup))
+    await post("/rest/email/registry", FORM | {"cc": "other@example.gov"})
+    await tell(office_bounce(outbox.last()))
+    assert outbox.states() == ["sent"]  # the other office has it
+    await tell(bounce(MessageID=outbox.last()["provider_id"], Email="other@example.gov"))
+    await settled(site)
+    assert outbox.states() == ["sent", "sent"]
+    assert postmark.messages[-1]["To"] == "backup@example.org"
+    again = {"MessageID": outbox.last()["provider_id"], "Email": "Backup@example.org"}
+    await tell(bounce(**again))
+    await settled(site)
+    assert outbox.states() == ["sent", "sent", "held"]
+    assert outbox.last()["recipients"] == "desk@example.gov other@example.gov"
+    assert site.store.read_now(audit).faults == []
+
+
+@pytest.mark.gen_test
+async def test_a_lost_answer_and_a_bounce_are_one_second_sending(
+    tell: Any, post: Post, site: Site, postmark: FakePostmark, outbox: Outbox
+) -> None:
+    row = await in_doubt(post, postmark, outbox)
+    told = bounce(Email="desk@example.gov", Metadata={site.metadata_key: row["id"]})
+    for _ in range(3):
+        await tell(told)
+    await settled(site)
+    assert outbox.states() == ["sent", "held"]
+    assert site.store.read_now(audit).faults == []
+
+
+STAYS = {
+    "a soft bounce": {"Type": "SoftBounce", "Inactive": False},
+    "a complaint": {"Type": "SpamComplaint"},
+    "somebody who wants no more": {"Type": "Unsubscribe"},
+    "another's address": {"Email": "stranger@example.gov"},
+    "another's message": {"MessageID": "unheard"},
+}
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("changed", STAYS.values(), ids=STAYS)
+async def test_what_arrived_or_came_back_from_no_office_is_not_sent_again(
+    tell: Any, post: Post, outbox: Outbox, changed: dict[str, Any]
+) -> None:
+    await post("/rest/email/registry", FORM)
+    told = office_bounce(outbox.last())
+    assert (await tell({**told, **changed})).status == 200
+    assert outbox.states() == ["sent"]
+
+
+@pytest.mark.gen_test
+async def test_a_receipt_that_comes_back_from_its_writer_is_not_sent_again(
+    tell: Any, post: Post, site: Site, outbox: Outbox
+) -> None:
+    form = FORM | {"from_address": "other@example.gov", "to_address": "other@example.gov"}
+    await post("/rest/email/registry", form)
+    told = bounce(MessageID=outbox.last()["provider_id"], Email="other@example.gov")
+    await tell(told)
+    assert outbox.states() == ["sent"]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from relay.alerts.judgement import Condition
+from relay.alerts.kinds import KINDS
 from relay.alerts.sightings import Sightings, told
 from relay.alerts.terms import Terms
 from relay.chain import Chain
@@ -40,7 +41,7 @@ class Conditions:
         self,
         chains: Mapping[str, Chain],
         terms: Terms,
-        standing: Iterable[Alert],
+        standing: Collection[Alert],
         expected: Mapping[str, float],
         now: float,
     ) -> list[Condition]:
@@ -50,36 +51,45 @@ class Conditions:
         """
         others = {name: chain for name, chain in chains.items() if name != terms.server}
         return [
-            *self._breakers(terms, now),
+            *self._breakers(standing, terms, now),
             *self._unproved(chains, standing),
             *await self._waiting(others, terms, now),
             *self._disk(now),
             *await self._silence(others, expected, now),
         ]
 
-    def _breakers(self, terms: Terms, now: float) -> Iterator[Condition]:
+    def _breakers(
+        self, standing: Collection[Alert], terms: Terms, now: float
+    ) -> Iterator[Condition]:
+        """Give providers that fail for long enough, or again before the last time was over."""
+        known = {alert.key for alert in standing}
         down = self._dispatcher.down()
         self._seen_down |= down.keys()
         self._down = {way: self._down.get(way, now) for way in down}
         for way, since in self._down.items():
-            servers = sorted(set(down[way]) - {terms.server})
-            if servers and now - since >= terms.breaker:
+            key, servers = Key("breaker", *way), sorted(set(down[way]) - {terms.server})
+            if servers and (now - since >= terms.breaker or key in known):
                 words = f"mail of {', '.join(servers)} waits{self._said(servers)}"
-                yield Condition(Key("breaker", *way), since, words)
+                yield Condition(key, since, words)
 
     def _unproved(
-        self, chains: Mapping[str, Chain], standing: Iterable[Alert]
+        self, chains: Mapping[str, Chain], standing: Collection[Alert]
     ) -> Iterator[Condition]:
-        """Give providers that failed before a restart: all breakers begin closed again.
+        """Give providers that failed before, of which nobody knows that they work by now.
 
-        That they work is known when they were seen to fail since, or when mail was sent.
+        After a restart all breakers begin closed; one without mail that may be sent is not tried.
+        That a provider works is known when it failed since and does not now, or when it sent mail.
         """
         works = {chains[one].server.group for one in self._sightings.senders if one in chains}
+        servers = [chain.server for chain in chains.values()]
+        resting = {one.name for one in servers if not one.enabled} | set(self._paused())
+        tried = {one.group for one in servers if not {one.name, one.group} & resting}
         for alert in standing:
             kind, group, plugin = alert.key
-            unknown = (group, plugin) not in self._seen_down and group not in works
-            there = group in chains and plugin in chains[group].deliver_plugins
-            if kind == "breaker" and alert.over_at is None and unknown and there:
+            if kind != "breaker" or alert.over_at is not None or (group, plugin) in self._down:
+                continue
+            known = (group, plugin) in self._seen_down or group in works
+            if group not in tried or not known:
                 yield Condition(alert.key, alert.since, alert.words)
 
     async def _waiting(
@@ -132,6 +142,19 @@ class Conditions:
                 words = f"the last came {shown(last[name])}" if name in last else "none ever came"
                 found.append(Condition(Key("silence", name), since, words))
         return found
+
+
+def is_moot(alert: Alert, chains: Mapping[str, Chain]) -> bool:
+    """Tell whether what lasted is nothing any more by the settings: it did not end."""
+    kind, name, plugin = alert.key
+    if kind == "disk" or not KINDS[kind].lasts:
+        return False
+    chain = chains.get(name)
+    if chain is None:
+        return True
+    if kind == "silence":
+        return not chain.server.expect_mail
+    return kind == "breaker" and plugin not in chain.deliver_plugins
 
 
 def newly_expected(

@@ -8,6 +8,11 @@ from relay.alerts.sightings import NAMED, Sighting
 from relay.alerts.terms import Terms
 from relay.store.alerts import Alert, Key
 
+# What was quiet for so long and happens again is told at once, however often it was told before.
+QUIET_SECONDS = 4 * 3600.0
+# What goes on is told early, with another mail, when so much of its pause is over.
+EARLY = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -58,8 +63,17 @@ def judge(
             alerts[key] = replace(alert, over_at=now)
     dropped = [key for key, alert in alerts.items() if _is_done(alert, alerts, terms, now)]
     kept = {key: alert for key, alert in alerts.items() if key not in dropped}
-    tellings = [one for alert in kept.values() if (one := _telling(alert, kept, terms, now))]
-    return Judgement(kept, dropped, tellings)
+    return Judgement(kept, dropped, _tellings(kept, terms, now))
+
+
+def _tellings(alerts: Mapping[Key, Alert], terms: Terms, now: float) -> list[Telling]:
+    """Give what is due; where anything is, also what would soon make a mail of its own."""
+    for share in (1.0, EARLY):
+        every = (_telling(alert, alerts, terms, now, share) for alert in alerts.values())
+        tellings = [one for one in every if one is not None]
+        if not tellings:
+            break
+    return tellings
 
 
 def _counted(alert: Alert | None, key: Key, sighting: Sighting, now: float) -> Alert:
@@ -90,20 +104,24 @@ def _lasting(alert: Alert | None, condition: Condition, now: float) -> Alert:
 
 def _is_done(alert: Alert, others: Mapping[Key, Alert], terms: Terms, now: float) -> bool:
     """Tell whether nothing more is to be said of it, nor to be kept quiet."""
-    pause = terms.pause(alert.tellings)
+    pause = terms.pause(alert.key.kind, alert.tellings)
     if KINDS[alert.key.kind].lasts:
         if alert.over_at is None:
             return False
         quiet_since = max(alert.over_at, alert.told_at or 0.0)
         said = not _end_is_news(alert) and now - quiet_since >= pause
         return said or _is_covered(alert, others)
+    pause = min(pause, QUIET_SECONDS)
     if alert.untold >= _least(alert, terms):
         return False
     quiet_since = alert.since if alert.told_at is None else max(alert.last_at, alert.told_at)
     return now - quiet_since >= pause
 
 
-def _telling(alert: Alert, others: Mapping[Key, Alert], terms: Terms, now: float) -> Telling | None:
+def _telling(
+    alert: Alert, others: Mapping[Key, Alert], terms: Terms, now: float, share: float
+) -> Telling | None:
+    """Give what is to be told of an alert after a share of its pause; None for nothing."""
     if _is_covered(alert, others):
         return None
     kind = KINDS[alert.key.kind]
@@ -113,7 +131,8 @@ def _telling(alert: Alert, others: Mapping[Key, Alert], terms: Terms, now: float
         return Telling(alert, over=True, told=replace(alert, told_at=now, told_count=alert.count))
     if not kind.lasts and alert.untold < _least(alert, terms):
         return None
-    if alert.told_at is not None and now - alert.told_at < terms.pause(alert.tellings):
+    pause = share * terms.pause(alert.key.kind, alert.tellings)
+    if alert.told_at is not None and now - alert.told_at < pause:
         return None
     count, tellings = alert.count, alert.tellings + 1
     told = replace(alert, told_at=now, told_count=count, tellings=tellings, reasons={}, ids=())

@@ -10,35 +10,38 @@ CALM_SECONDS = 300.0
 class Kind(NamedTuple):
     """lasts: it is there or it is not; else it is counted. urgent: it cannot wait until morning.
 
-    calm: for how long it must be gone to be over.
+    calm: for how long it must be gone to be over. slow: told again as rarely as anything is.
     """
 
     name: str
     lasts: bool = False
     urgent: bool = False
     calm: float = CALM_SECONDS
+    slow: bool = False
 
 
+# The worst first: so they stand in a mail.
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("keys"),
-        Kind("tokens"),
-        Kind("screened"),
+        Kind("disk", lasts=True, urgent=True),
+        # While this is known, nothing is told of `waiting`.
+        Kind("waiting_long", lasts=True, urgent=True),
+        Kind("breaker", lasts=True),
+        Kind("waiting", lasts=True),
+        Kind("quarantined"),
         Kind("failed"),
         Kind("expired"),
-        Kind("quarantined"),
         Kind("held"),
         Kind("suppressed"),
         Kind("dropped"),
         Kind("bounced"),
         Kind("resent"),
-        Kind("breaker", lasts=True),
-        Kind("waiting", lasts=True),
-        # While this is known, nothing is told of `waiting`.
-        Kind("waiting_long", lasts=True, urgent=True),
-        Kind("disk", lasts=True, urgent=True),
-        Kind("silence", lasts=True, calm=0.0),
+        # What takes days to be one is no other thing after a quarter of an hour.
+        Kind("silence", lasts=True, calm=0.0, slow=True),
+        Kind("tokens"),
+        Kind("keys"),
+        Kind("screened"),
     )
 }
 

@@ -1,22 +1,22 @@
-"""The alerts' words: template files beside this one, each with its subject in the first line."""
+"""The alerts' mails: what is told at one time, the worst first, what is alike in one section."""
 
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from itertools import groupby
 from typing import Any
 
 from relay.alerts.judgement import Telling
 from relay.alerts.kinds import KINDS
 from relay.alerts.terms import Terms
-from relay.mustachio import Template, parse
 from relay.times import age, shown
 
-FOLDER = Path(__file__).parent / "texts"
 RULE = "\n" + "-" * 40 + "\n\n"
 # What a kind without a server of its own is about.
 EVERYWHERE = "Relay"
+# How many servers a subject names.
+NAMED_SERVERS = 3
+_ORDER = list(KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,47 +28,81 @@ class Letter:
 
 
 def alert_letter(tellings: Sequence[Telling], terms: Terms, now: float) -> Letter:
-    """Write one mail on everything that is to be told now."""
-    sections = [_section(telling, terms, now) for telling in tellings]
-    pauses = [terms.pause(one.told.tellings) for one in tellings if not one.over]
+    """Write one mail on everything that is to be told now; its subject is the worst of it."""
+    alike = [list(some) for _, some in groupby(sorted(tellings, key=_weight), key=_likeness)]
+    sections = [_section(some, terms, now) for some in alike]
+    pauses = [
+        terms.pause(one.alert.key.kind, one.told.tellings) for one in tellings if not one.over
+    ]
     again = _long(min(pauses)) if pauses else ""
-    places = dict.fromkeys(one.alert.key.server or EVERYWHERE for one in tellings)
     if len(sections) == 1:
-        return _mail(sections[0], now, again)
-    subject = f"{len(sections)} alerts: {', '.join(places)}"
-    text = RULE.join(f"{one.subject}\n\n{one.text}" for one in sections)
-    return _mail(Letter(subject, text), now, again)
+        return _mail(sections[0], terms, now, again)
+    subject = f"{sections[0].subject}, and {len(sections) - 1} more"
+    contents = "".join(f"* {one.subject}\n" for one in sections)
+    told = [f"{one.subject}\n\n{one.text}" for one in sections]
+    return _mail(Letter(subject, RULE.join([contents, *told])), terms, now, again)
 
 
-def letter(name: str, model: Mapping[str, Any], now: float) -> Letter:
-    """Write a mail of a template file of its own."""
-    return _mail(_written(_template(name, ""), model), now)
+def letter(name: str, model: Mapping[str, Any], terms: Terms, now: float) -> Letter:
+    """Write a mail of a text of its own."""
+    return _mail(_written(name, model, terms), terms, now)
 
 
-def _section(telling: Telling, terms: Terms, now: float) -> Letter:
-    kind = telling.alert.key.kind
-    name = f"{kind}_over" if telling.over else kind
-    return _written(_template(name, "section"), _model(telling, terms, now))
+def _likeness(telling: Telling) -> tuple[bool, int, str]:
+    """Give what tellings of one section share: they ask the same of whoever reads them."""
+    key = telling.alert.key
+    return telling.over, _ORDER.index(key.kind), key.plugin
 
 
-def _model(telling: Telling, terms: Terms, now: float) -> dict[str, Any]:
-    alert = telling.alert
-    reasons = sorted(alert.reasons.items(), key=lambda one: -one[1])
-    limit = terms.waiting_long if alert.key.kind == "waiting_long" else terms.waiting
+def _weight(telling: Telling) -> tuple[tuple[bool, int, str], bool, str]:
+    """Give the place of a telling in a mail: the worst first, what is over last."""
+    server = telling.alert.key.server
+    return _likeness(telling), not server, server
+
+
+def _section(tellings: Sequence[Telling], terms: Terms, now: float) -> Letter:
+    kind, over = tellings[0].alert.key.kind, tellings[0].over
+    return _written(f"{kind}_over" if over else kind, _model(tellings, terms, now), terms)
+
+
+def _model(tellings: Sequence[Telling], terms: Terms, now: float) -> dict[str, Any]:
+    alerts = [one.alert for one in tellings]
+    key, number = alerts[0].key, sum(alert.untold for alert in alerts)
+    lasted = [(alert.over_at or now) - alert.since for alert in alerts]
+    limit = terms.waiting_long if key.kind == "waiting_long" else terms.waiting
     return {
-        "place": alert.key.server or EVERYWHERE,
-        "server": alert.key.server,
-        "plugin": alert.key.plugin,
-        "number": alert.untold,
-        "s": "" if alert.untold == 1 else "s",
+        "place": _places([alert.key.server or EVERYWHERE for alert in alerts]),
+        "server": key.server if len(alerts) == 1 else "",
+        "plugin": key.plugin,
+        "number": number,
+        "s": "" if number == 1 else "s",
+        "longest": _long(max(lasted)),
+        "shortest": _long(min(lasted)),
+        "limit": _long(limit),
+        "cases": [_case(one, is_alone=len(alerts) == 1) for one in tellings],
+    }
+
+
+def _places(names: Sequence[str]) -> str:
+    more = len(names) - NAMED_SERVERS
+    named = ", ".join(names[:NAMED_SERVERS])
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _case(telling: Telling, *, is_alone: bool) -> dict[str, str]:
+    """Give what a section says of one server; what was so is not said of what is over."""
+    alert, over = telling.alert, telling.over
+    name = alert.key.server or EVERYWHERE
+    named = name if KINDS[alert.key.kind].lasts else f"{name}: {alert.untold}"
+    reasons = sorted(alert.reasons.items(), key=lambda one: -one[1])
+    return {
+        "name": "" if is_alone else named,
         "before": _before(telling),
         "since": shown(alert.since),
-        "last": shown(alert.last_at) if alert.last_at > alert.since and not telling.over else "",
-        "until": shown(alert.over_at) if alert.over_at is not None else "",
-        "duration": _long((alert.over_at or now) - alert.since),
-        "limit": _long(limit),
+        "last": shown(alert.last_at) if alert.last_at > alert.since and not over else "",
+        "until": shown(alert.over_at) if over and alert.over_at is not None else "",
         "reasons": ", ".join(f"{reason} {count}" for reason, count in reasons),
-        "words": alert.words,
+        "words": "" if over else alert.words,
         "ids": " ".join(alert.ids),
     }
 
@@ -84,23 +118,14 @@ def _before(telling: Telling) -> str:
     return f"told before, {when}: it {'came back' if alert.untold else 'goes on'}"
 
 
-def _mail(letter: Letter, now: float, again: str = "") -> Letter:
+def _mail(letter: Letter, terms: Terms, now: float, again: str = "") -> Letter:
     model = {"text": letter.text, "host": platform.node(), "now": shown(now), "again": again}
-    text = _template("mail", "").render(model, escape=False)
-    return Letter(f"[Relay] {letter.subject}", text)
+    return Letter(f"[Relay] {letter.subject}", terms.texts.render("mail", model))
 
 
-def _written(template: Template, model: Mapping[str, Any]) -> Letter:
-    subject, _, text = template.render(model, escape=False).partition("\n")
+def _written(name: str, model: Mapping[str, Any], terms: Terms) -> Letter:
+    subject, _, text = terms.texts.render(name, model).partition("\n")
     return Letter(subject, text.lstrip("\n"))
-
-
-@cache
-def _template(name: str, layout: str) -> Template:
-    content = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
-    if not layout:
-        return parse(content)
-    return parse((FOLDER / f"{layout}.txt").read_text(encoding="utf-8"), content)
 
 
 def _long(seconds: float) -> str:

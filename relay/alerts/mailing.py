@@ -60,7 +60,7 @@ class Mailing:
 
     def digest(self, model: Mapping[str, Any], now: float) -> NewMessage:
         """Write the day's digest."""
-        return self._mail(letter("digest", model, now), self._terms.to)
+        return self._mail(letter("digest", model, self._terms, now), self._terms.to)
 
     def stored(self, mails: Sequence[NewMessage]) -> None:
         """Have mails delivered that were stored."""
@@ -84,7 +84,7 @@ class Mailing:
             watches.close(mail.id)
 
     def _test(self) -> NewMessage:
-        return self._mail(letter("test", {}, time.time()), self._terms.urgent_to)
+        return self._mail(letter("test", {}, self._terms, time.time()), self._terms.urgent_to)
 
     def _mail(self, written: Letter, to: Sequence[Address]) -> NewMessage:
         """Make the row of a mail, as of any message of the alerts' server."""

@@ -9,14 +9,16 @@ from typing import Any
 from relay.alerts.kinds import KEY_REASONS, TOKEN_REASONS, TROUBLES
 from relay.callback import ProviderEvent
 from relay.errors import SubmissionError
-from relay.message import Decoy, Receipt
+from relay.message import Receipt
 from relay.store.alerts import Key
+from relay.submission import Decoy
 from relay.text import without_addresses
 
 # How many ids of messages one alert names, and how many different reasons.
 NAMED = 5
 REASONS = 20
 WORDS = 300
+REASON_LENGTH = 50
 # What is as long as a token, a key or encoded content, and says nothing to a person.
 _OPAQUE = re.compile(r"[A-Za-z0-9+/=_.-]{24,}")
 
@@ -33,8 +35,9 @@ class Sighting:
     def add(self, reason: str = "", id: str = "", words: str = "", count: int = 1) -> None:
         """Count one more, or several of the same."""
         self.count += count
+        reason = reason[:REASON_LENGTH]
         if reason and (reason in self.reasons or len(self.reasons) < REASONS):
-            self.reasons[reason[:50]] += count
+            self.reasons[reason] += count
         if id and len(self.ids) < NAMED:
             self.ids.append(id)
         self.words = told(words) or self.words

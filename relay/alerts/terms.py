@@ -10,10 +10,12 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from relay import addresses
 from relay.addresses import Address
+from relay.alerts.files import Texts
+from relay.alerts.kinds import KINDS
 from relay.checking import check, nearest
 from relay.errors import ConfigurationError
-from relay.message import Server
-from relay.tables import Parsed
+from relay.kinds import Parsed
+from relay.server import Server
 
 # How many of a kind there must be before anybody is told: every robot that tries the door, and
 # every page that stood open for too long, is worth nobody's sleep.
@@ -30,7 +32,7 @@ class Terms:
     to: nobody is told by mail where it is empty. urgent_to: who is told what cannot wait, those
     of `to` included. repeat: from one mail to the next on the same thing, the last one for ever.
     breaker: for how long a provider must have failed. waiting, waiting_long: ages of the oldest
-    waiting message. digest: after midnight UTC; None for none.
+    waiting message. digest: after midnight UTC; None for none. texts: what the mails say.
     """
 
     to: tuple[Address, ...]
@@ -43,10 +45,12 @@ class Terms:
     waiting_long: float
     digest: float | None
     digest_always: bool
+    texts: Texts
 
-    def pause(self, told: int) -> float:
+    def pause(self, kind: str, told: int) -> float:
         """Give the seconds to the next mail on something that was told so often."""
-        return self.repeat[min(max(told - 1, 0), len(self.repeat) - 1)]
+        last = len(self.repeat) - 1
+        return self.repeat[last if KINDS[kind].slow else min(max(told - 1, 0), last)]
 
 
 class _Counts(fields.Field[dict[str, int]]):
@@ -121,4 +125,5 @@ def read(table: Any, servers: Mapping[str, Server], place: str) -> Terms:
         waiting_long=values["waiting_long_hours"] * 3600,
         digest=values["digest"],
         digest_always=values["digest_always"],
+        texts=Texts(servers[name].templates if table is not None else ()),
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import structlog
 
 from relay.alerts import digest
-from relay.alerts.conditions import Conditions, newly_expected
+from relay.alerts.conditions import Conditions, is_moot, newly_expected
 from relay.alerts.digest import Span
 from relay.alerts.judgement import Judgement, Telling, judge
 from relay.alerts.kinds import DELIVERIES, TROUBLES
@@ -119,7 +119,7 @@ class Watch:
         self, seen: dict[Key, Sighting], known: Mapping[str, float], taken_at: float, now: float
     ) -> int:
         chains, terms = self._chains, self._terms
-        before = {alert.key: alert for alert in await self._store.read(stored.standing)}
+        before, moot = await self._standing()
         expected = newly_expected(chains.values(), known, now)
         lasting = await self._conditions.look(
             chains, terms, before.values(), {**known, **expected}, now
@@ -132,11 +132,18 @@ class Watch:
         mails += [summary] if summary else []
         if seen or LOOKED not in known:
             remembered[LOOKED] = taken_at
-        change = Change(_changed(judged, told, before), judged.dropped, mails, remembered)
+        moot += judged.dropped
+        change = Change(_changed(judged, told, before), moot, mails, remembered)
         if change:
             await self._store.write(stored.change, change)
         self._sent(told, mails)
         return len(mails)
+
+    async def _standing(self) -> tuple[dict[Key, Alert], list[Key]]:
+        """Give the alerts as they stood, and those that are nothing any more by the settings."""
+        alerts = {alert.key: alert for alert in await self._store.read(stored.standing)}
+        moot = [key for key, alert in alerts.items() if is_moot(alert, self._chains)]
+        return {key: alert for key, alert in alerts.items() if key not in moot}, moot
 
     def _others(self, seen: Mapping[Key, Sighting]) -> dict[Key, Sighting]:
         """Leave out what befell the alerts themselves: that is logged, and makes no alert."""

@@ -15,7 +15,7 @@ from relay.commands.terminal import agree, counted, progress
 from relay.settings import Settings
 from relay.store import backup as backups
 from relay.store import lock, restoring
-from relay.store.doubts import Interruption
+from relay.store.interruptions import Interruption
 from relay.store.restoring import Report
 from relay.times import utc
 

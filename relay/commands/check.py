@@ -10,7 +10,7 @@ import click
 
 from relay.chain import Chain
 from relay.commands.opened import built, reading
-from relay.message import Server
+from relay.server import Server
 from relay.settings import Settings
 from relay.smtp.mailserver import MailServer
 from relay.store import paused, queue

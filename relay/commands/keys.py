@@ -6,7 +6,7 @@ import click
 
 from relay import keys as made_keys
 from relay import settings
-from relay.message import KeyKind
+from relay.server import KeyKind
 
 
 @click.group(invoke_without_command=True)

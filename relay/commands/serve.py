@@ -14,18 +14,17 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application
 
-from relay import logs, settings
+from relay import housekeeping, logs, settings
 from relay.app import Site, make_app, make_site
 from relay.commands.banner import banner
-from relay.errors import ConfigurationError, RelayError
+from relay.errors import ConfigurationError
 from relay.web.control import make_control
-from relay.web.handler import DRAIN_BYTES
 from relay.web.pages import make_pages
+from relay.web.receiving import DRAIN_BYTES
 
 # Stopping: how long running requests and running attempts may take to finish.
 REQUEST_SECONDS = 10
 ATTEMPT_SECONDS = 25
-HOUSEKEEPING_SECONDS = 600
 # A server's hundred templates at once, most of them long.
 CONTROL_BYTES = 2**30
 
@@ -76,7 +75,9 @@ async def _serve(site: Site) -> bool:
         asyncio.create_task(site.doubts.run()),
         asyncio.create_task(site.receipts.run()),
         asyncio.create_task(site.alerts.run()),
-        asyncio.create_task(_housekeeping(site)),
+        asyncio.create_task(
+            housekeeping.keep(site.store, lambda: [one.server for one in site.chains.values()])
+        ),
     }
     site.store.when_broken(stop.set)
     await stop.wait()
@@ -161,13 +162,3 @@ def read_again(site: Site) -> str | None:
         return str(error)
     log.info("settings.read", servers=sorted(site.chains))
     return None
-
-
-async def _housekeeping(site: Site) -> None:
-    while True:
-        for chore in (site.forget_tokens, site.clear_old):
-            try:
-                await chore()
-            except RelayError as error:
-                log.warning("chore.undone", chore=chore.__name__, error=type(error).__name__)
-        await asyncio.sleep(HOUSEKEEPING_SECONDS)

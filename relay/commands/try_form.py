@@ -88,6 +88,8 @@ def _shown(message: Message) -> Iterator[str]:
     if message.send_at is not None:
         yield f"To be sent: {shown(message.send_at)}"
     yield from (f"{name}: {value}" for name, value in message.headers)
+    for one in message.attachments:
+        yield f"Attachment: {one.name} ({one.content_type})"
     if message.template is not None:
         yield f"Template: {message.template}"
         yield json.dumps(message.model, indent=2, ensure_ascii=False, default=dict)

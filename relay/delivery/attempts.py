@@ -24,11 +24,11 @@ from relay.errors import (
 )
 from relay.logs import trace
 from relay.message import Message, Receipt
-from relay.store import found, outbox
-from relay.store.claims import Call, Lane
+from relay.store import found, settling
+from relay.store.calls import Call, Lane
 from relay.store.database import Store
 from relay.store.found import WAITING_STATES, LateAnswer
-from relay.store.outbox import Settlement
+from relay.store.settling import Settlement
 
 # A settlement that the store refuses is tried again for this long; then the row stays `sending`
 # and is in doubt at the next start.
@@ -165,7 +165,7 @@ class Attempts:
         ends = time.monotonic() + SETTLE_SECONDS
         while True:
             try:
-                return await self._store.write(outbox.settle, settlements)
+                return await self._store.write(settling.settle, settlements)
             except Unavailable:
                 log.error("outcomes.unstored", ids=[one.claimed.id for one in settlements])
                 if time.monotonic() > ends or self._stopping:

@@ -6,30 +6,25 @@ from collections.abc import Collection, Iterable, Mapping
 
 import structlog
 
-from relay import retry
 from relay.chain import Chain
 from relay.delivery.attempts import Attempts
+from relay.delivery.clock import Clock
 from relay.delivery.lanes import Lanes
 from relay.delivery.sieve import Sieve
 from relay.delivery.turns import Turns
 from relay.delivery.watches import Outcome, Watches
 from relay.logs import trace
 from relay.message import Message
-from relay.store import claims, listing, outbox
-from relay.store.claims import Call
+from relay.store import claims, due
+from relay.store.calls import Call
 from relay.store.database import Store
-from relay.store.outbox import PullBack
 from relay.suppressions import Suppressions
 
 # How often the outbox is looked at when nothing is known to be due, and how often at most.
 LOOK_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
-# A clock that moved by more than this against the monotonic one was set.
-CLOCK_SECONDS = 60.0
 # A claim is put off by this at most.
 LONGEST_PACE = 0.02
-# A retry is never further ahead than this, or the ladder's longest step.
-LONGEST_WAIT = 4 * 3600.0
 
 log = structlog.get_logger()
 
@@ -61,7 +56,7 @@ class Dispatcher:
         self._call_seconds = 0.0  # what a call takes, on average
         # Groups and plugins by which a message was deferred and none sent since.
         self._failing: set[tuple[str, str]] = set()
-        self._clock: float | None = None  # this machine's clock against the monotonic one
+        self._clock = Clock(store)
         self._pump: asyncio.Task[None] | None = None
         self._again = False
         self._stopping = False
@@ -161,9 +156,9 @@ class Dispatcher:
     async def look(self, now: float | None = None) -> float | None:
         """Find out what is due and begin to deliver it; give the time of the next thing to do."""
         now = time.time() if now is None else now
-        await self._mind_the_clock(now)
+        await self._clock.mind(now, self._chains.values())
         servers, first_only = list(self._lanes.servers), self._lanes.first_only
-        dues = await self._store.read(listing.next_due, servers, first_only)
+        dues = await self._store.read(due.next_due, servers, first_only)
         self._turns.mark(server for server, due in dues.items() if due <= now)
         self._claim_soon()
         times = [*dues.values(), *self._lanes.probes()]
@@ -180,20 +175,6 @@ class Dispatcher:
             _, pending = await asyncio.wait(pending, timeout=seconds)
         self._attempts.stop()
         return not pending
-
-    async def _mind_the_clock(self, now: float) -> None:
-        """Where the clock was set, and at first, bring back what waits too long by the new one."""
-        clock = now - time.monotonic()
-        if self._clock is not None and abs(clock - self._clock) < CLOCK_SECONDS:
-            return
-        orders = [
-            PullBack(name, now, max(LONGEST_WAIT, *chain.server.retry) * retry.JITTER[1])
-            for name, chain in self._chains.items()
-        ]
-        counts = await asyncio.gather(*(self._store.write(outbox.pull_back, o) for o in orders))
-        self._clock = clock
-        if sum(counts):
-            log.warning("messages.brought_back", count=sum(counts))
 
     def _claim_soon(self) -> None:
         self._again = True

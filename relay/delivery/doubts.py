@@ -15,10 +15,12 @@ from relay.delivery.threads import in_thread
 from relay.delivery.verdicts import TWICE, Answer, Untraceable, verdict, without_asking
 from relay.errors import DeliveryError, DeliveryInDoubt, MessageBroken
 from relay.logs import trace
-from relay.message import Absent, Message, Receipt, Server
-from relay.store import documents, doubts, listing
+from relay.message import Absent, Message, Receipt
+from relay.server import Server
+from relay.store import documents, doubts, interruptions, listing
 from relay.store.database import Store
-from relay.store.doubts import Decision, Doubt, Interruption
+from relay.store.doubts import Decision, Doubt
+from relay.store.interruptions import Interruption
 
 # How often the endless loop looks whether anything is due.
 LOOK_SECONDS = 2.0
@@ -70,7 +72,7 @@ class Doubts:
 
     def interrupted(self, now: float | None = None) -> int:
         """Put in doubt what an earlier daemon was sending: at start, before anything is claimed."""
-        [count] = self._store.write_now(doubts.interrupted, [self._interruption(now)])
+        [count] = self._store.write_now(interruptions.interrupted, [self._interruption(now)])
         return count
 
     async def look(self, now: float | None = None) -> int:
@@ -114,8 +116,8 @@ class Doubts:
 
     async def _doubt_lapsed(self, now: float) -> None:
         """Put in doubt what this daemon claimed and never settled."""
-        if await self._store.read(doubts.any_lapsed, now):
-            count = await self._store.write(doubts.lapsed, self._interruption(now))
+        if await self._store.read(interruptions.any_lapsed, now):
+            count = await self._store.write(interruptions.lapsed, self._interruption(now))
             log.warning("messages.lapsed", count=count)
             self._queued(-count)
 

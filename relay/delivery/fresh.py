@@ -11,7 +11,7 @@ from relay.logs import trace
 from relay.message import Message
 from relay.store import documents, listing, recipients
 from relay.store.database import Store
-from relay.store.outbox import Claimed
+from relay.store.settling import Claimed
 
 # Messages kept in memory between acceptance and their first attempt: as many as callers wait at
 # once, few enough that large ones do not fill the memory.

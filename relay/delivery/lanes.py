@@ -11,7 +11,7 @@ from relay.delivery.breaker import Breaker
 from relay.delivery.outcomes import Result
 from relay.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt
 from relay.message import Receipt
-from relay.store.claims import Lane
+from relay.store.calls import Lane
 
 # Beyond its deadline an attempt has this long to be settled, then it is in doubt.
 LEASE_SECONDS = 120.0

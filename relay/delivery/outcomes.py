@@ -12,9 +12,10 @@ from relay.errors import (
     MessageBroken,
     RecipientsSuppressed,
 )
-from relay.message import Receipt, Server
-from relay.store.outbox import Claimed, Settlement
+from relay.message import Receipt
+from relay.server import Server
 from relay.store.recipients import Fate
+from relay.store.settling import Claimed, Settlement
 
 # What is too old is tried so often before it is given up: it may have waited for its server to be
 # switched on, or the clock was set forward.

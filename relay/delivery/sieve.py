@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import structlog
 
-from relay.addresses import Address
 from relay.chain import Chain
 from relay.errors import (
     DeliveryDeferred,
@@ -14,7 +13,9 @@ from relay.errors import (
     RecipientsSuppressed,
     Unavailable,
 )
-from relay.message import Message, Receipt, Server
+from relay.message import Message, Receipt
+from relay.offices import offices
+from relay.server import Server
 from relay.suppressions import Suppressions
 
 NO_MAIL = "no mail goes to "
@@ -64,8 +65,7 @@ class Sieve:
 
         An address that the provider refuses to send to gets nothing for a day.
         """
-        refused = any(isinstance(result, RecipientsInactive) for result in results)
-        if found is sent and not refused:
+        if found is sent and not any(map(_names_some, results)):
             return list(results)
         heard = []
         for one, other, result, chain in zip(found, sent, results, chains, strict=True):
@@ -73,11 +73,26 @@ class Sieve:
             if isinstance(one, Message) and isinstance(other, Message):
                 if isinstance(result, RecipientsInactive):
                     judged = await self._refused(one, other, result, chain, now)
-                elif isinstance(result, Receipt) and one is not other:
-                    dropped = (*result.dropped, *left_out(one, other))
-                    judged = replace(result, dropped=dropped)
+                elif isinstance(result, Receipt):
+                    receipt = await self._missed(other, result, chain, now)
+                    dropped = (*receipt.dropped, *left_out(one, other))
+                    judged = replace(receipt, dropped=dropped)
             heard.append(judged)
         return heard
+
+    async def _missed(self, sent: Message, receipt: Receipt, chain: Chain, now: float) -> Receipt:
+        """Have what was taken without its offices tried again for them: held, or the backup's."""
+        dropped = {email.lower() for email in receipt.dropped}
+        known = offices(sent, chain.server) if dropped and chain.takes_forms else ()
+        emails = tuple(office.email.lower() for office in known)
+        if not emails or not dropped.issuperset(emails):
+            return receipt
+        try:
+            await self._suppressions.refuse(chain.server.group, emails, sent.id, now)
+        except Unavailable:
+            log.warning("suppression.unstored", group=chain.server.group, count=len(emails))
+        others = tuple(email for email in receipt.dropped if email.lower() not in emails)
+        return replace(receipt, dropped=others, later=(*receipt.later, *emails))
 
     async def _refused(
         self, message: Message, sent: Message, error: RecipientsInactive, chain: Chain, now: float
@@ -112,22 +127,20 @@ def sift(
     gone = [address for address in message.recipients if address.email.lower() in suppressed]
     words = NO_MAIL + ", ".join(address.email for address in gone)
     others = message.without(suppressed)
-    offices = [one for one in message.recipients if forms and is_office(one, message, server)]
-    if offices and all(office in gone for office in offices):
+    known = offices(message, server) if forms else ()
+    if known and all(office in gone for office in known):
         if server.backup is None or not backup:
             return RecipientsSuppressed(words + HELD, held=True)
+        others = others.without({server.backup.email.lower()})  # it may be there as a copy's
         return replace(others, to=(*others.to, server.backup))
     return others if others.recipients else RecipientsSuppressed(words, held=False)
 
 
-def is_office(address: Address, message: Message, server: Server) -> bool:
-    """Tell whether an address is one that the server names for its mail, and not the writer's.
-
-    A whole domain may be anybody's.
-    """
-    email = address.email.lower()
-    named = server.recipients is not None and email in server.recipients
-    return named and email not in {writer.email.lower() for writer in message.reply_to}
+def _names_some(result: Receipt | DeliveryError) -> bool:
+    """Tell whether a provider's answer names recipients that it sends nothing to."""
+    return isinstance(result, RecipientsInactive) or (
+        isinstance(result, Receipt) and bool(result.dropped)
+    )
 
 
 def left_out(message: Message, sent: Message) -> tuple[str, ...]:

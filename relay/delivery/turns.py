@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from relay.delivery.lanes import Lanes
-from relay.store.claims import Call, ClaimOrder, Claims
+from relay.store.calls import Call, ClaimOrder, Claims
 
 # How many servers one claim asks for each call it may make.
 ASKED_PER_CALL, ASKED_AT_LEAST = 4, 16

@@ -5,7 +5,8 @@ from typing import Any
 
 from relay import retry
 from relay.errors import DeliveryError
-from relay.message import ABSENT, Absent, Receipt, Server
+from relay.message import ABSENT, Absent, Receipt
+from relay.server import Server
 from relay.store.doubts import UNKNOWN, Decision, Doubt, State
 from relay.store.schema import SUSPECT_CRASHES
 

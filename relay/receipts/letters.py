@@ -8,7 +8,8 @@ from pathlib import Path
 
 from relay.addresses import Address
 from relay.errors import ConfigurationError, TemplateRenderError
-from relay.message import Message, ReceiptTerms, Server
+from relay.message import Message
+from relay.server import ReceiptTerms, Server
 from relay.times import utc
 from relay.wording import Wording, template_files
 
@@ -47,6 +48,7 @@ def letter(
         reply_to=server.reply_to,
         subject=subject.render(words, escape=False),
         headers=(AUTOMATIC, (REFERENCE_HEADER, reference)),
+        writer=Address(address),
     )
     return found.fill(message, words, words if found.html else None)
 

@@ -14,10 +14,10 @@ import structlog
 from relay import records
 from relay.chain import Chain
 from relay.errors import ConfigurationError, TemplateRenderError
-from relay.hookspecs import hookimpl
 from relay.logs import trace
-from relay.message import Message, Server
+from relay.message import Message
 from relay.receipts import letters
+from relay.server import Server
 from relay.store import receipts
 from relay.store.database import Store
 from relay.store.receipts import Telling
@@ -75,7 +75,13 @@ class Receipts:
         self._chains = chains
         for chain in chains.values():
             if chain.server.receipt is not None:
-                chain.join(_Observer(self._note), "relay.receipts.telling")
+                chain.onlookers.append(self._saw)
+
+    def settled(self, message: str) -> None:
+        """Tell a message's writer soon; without it he is told when all receipts are looked at."""
+        if len(self._settled) < MAX_SETTLED:
+            self._settled.append(message)
+        self._alarm.set()
 
     async def look(self, now: float | None = None) -> int:
         """Tell every writer whose message's fate is known at `now`; give how many were told."""
@@ -105,10 +111,9 @@ class Receipts:
             except TimeoutError:
                 continue
 
-    def _note(self, message: str) -> None:
-        if len(self._settled) < MAX_SETTLED:  # the others are found when all are looked at
-            self._settled.append(message)
-        self._alarm.set()
+    def _saw(self, server: str, what: str, about: Mapping[str, Any]) -> None:
+        if what in TOLD_STATES:
+            self.settled(about["id"] if "id" in about else about["message"].id)
 
     async def _look_at(self, settled: Sequence[str]) -> None:
         for start in range(0, len(settled), PAGE):
@@ -177,26 +182,3 @@ def _objection(row: Any, server: Server) -> str:
     if server.receipt is None:
         return f"{server.name} sends no receipts any more"
     return "" if row.address else "there is no address"
-
-
-class _Observer:
-    """Hears of messages whose fate is known."""
-
-    def __init__(self, note: Callable[[str], None]) -> None:
-        self._note = note
-
-    @hookimpl
-    def sent(self, message: Message) -> None:
-        self._note(message.id)
-
-    @hookimpl
-    def failed(self, message: Message) -> None:
-        self._note(message.id)
-
-    @hookimpl
-    def expired(self, message: Message) -> None:
-        self._note(message.id)
-
-    @hookimpl
-    def quarantined(self, message: Message) -> None:
-        self._note(message.id)

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from relay.errors import TemplateSyntaxError
-from relay.message import ReceiptTerms
 from relay.mustachio import Template, parse
+from relay.server import ReceiptTerms
 
 _FILE = validate.Regexp(r"[A-Za-z0-9_-]+\Z", error="a template file's name without its ending")
 _LIMIT = validate.Range(1, 1000)

@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from relay.addresses import Address, parse
-from relay.message import Message, Server
+from relay.message import Message
 from relay.secret import Secret, keyed_digest
+from relay.server import Server
 
 # In characters of base32, of five bits each.
 ID_CHARACTERS = 16

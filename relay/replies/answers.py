@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from relay.addresses import Address
 from relay.callback import Reply
-from relay.message import Attachment, Message, Server
-from relay.mime import file_name, media_type
+from relay.filekinds import is_forbidden
+from relay.media import file_name, media_type
+from relay.message import Attachment, Message
 from relay.replies.addresses import without
+from relay.server import Server
 from relay.text import as_text, clean_html, line
 
 # What Relay passed on carries this: a second time it would go round in circles.
@@ -26,7 +28,7 @@ MAX_ENCODED = 7 * 2**20 * 4 // 3
 # How many characters of the thread's ids are kept, the last ones: a header of one line.
 MAX_THREAD = 900
 
-_BULK = frozenset({"bulk", "junk", "list"})
+_BULK = frozenset({"bulk", "junk", "list", "auto_reply"})
 _THREAD = ("In-Reply-To", "References")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -43,8 +45,8 @@ class Answer(NamedTuple):
 def not_written(headers: Sequence[tuple[str, str]]) -> str | None:
     """Say why a mail is no person's answer, `automatic` or `loop`; None for one that is.
 
-    After RFC 3834. Not by X-Auto-Response-Suppress, which people's own mail has too: it asks that
-    no machine answers.
+    After RFC 3834, and by what older machines say instead. Not by X-Auto-Response-Suppress, which
+    people's own mail has too: it asks that no machine answers.
     """
     for name, given in headers:
         value = given.strip().lower()
@@ -57,6 +59,8 @@ def not_written(headers: Sequence[tuple[str, str]]) -> str | None:
             case "return-path" if value in ("", "<>"):
                 return "automatic"
             case "precedence" if value in _BULK:
+                return "automatic"
+            case "x-autoreply" | "x-autorespond" if value not in ("", "no"):
                 return "automatic"
     return None
 
@@ -81,6 +85,7 @@ def answer(reply: Reply, writer: Address, office: Address, server: Server) -> An
         html=markup,
         headers=(*_thread(reply.headers), (HOP, "1")),
         attachments=tuple(files),
+        writer=writer,
     )
     return Answer(message, len(given.attachments) - len(files))
 
@@ -129,12 +134,12 @@ def _fitting(given: Sequence[Attachment]) -> Iterator[Attachment]:
     """Give the files that a mail can carry, as ordinary ones: no HTML shows them any more."""
     count, total = 0, 0
     for one in given:
-        total += len(one.content)
-        if count == MAX_FILES or total > MAX_ENCODED:
-            return
-        if _is_base64(one.content):
-            count += 1
-            yield Attachment(file_name(one.name), media_type(one.content_type), one.content)
+        name, size = file_name(one.name), len(one.content)
+        fits = count < MAX_FILES and total + size <= MAX_ENCODED
+        # For a file of a forbidden kind, a provider would refuse the whole answer.
+        if fits and not is_forbidden(name) and _is_base64(one.content):
+            count, total = count + 1, total + size
+            yield Attachment(name, media_type(one.content_type), one.content)
 
 
 def _is_base64(content: str) -> bool:

@@ -17,10 +17,11 @@ from relay import records
 from relay.addresses import Address, listed, parse
 from relay.callback import Reply
 from relay.chain import Chain
-from relay.message import Message, Server
+from relay.message import Message
 from relay.replies import addresses as reply_addresses
 from relay.replies.answers import answer, not_written
 from relay.secret import Secret
+from relay.server import Server
 from relay.store import replies
 from relay.store.database import Store
 from relay.store.outbox import NewMessage

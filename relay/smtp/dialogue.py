@@ -1,7 +1,4 @@
-"""One conversation with a mail server, step by step, and what each of its answers means.
-
-The steps are smtplib's. Its reading is done here: an answer that is none must not pass for one.
-"""
+"""One conversation with a mail server, step by step. The steps are smtplib's, not the reading."""
 
 import base64
 import contextlib
@@ -10,39 +7,13 @@ import smtplib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from relay.errors import DeliveryDeferred, DeliveryError, DeliveryFailed, DeliveryInDoubt
+from relay.errors import DeliveryInDoubt
+from relay.smtp.answers import NOBODYS_CODES, Answer, answer_of, judged, lines_of, unready
 from relay.smtp.mailserver import MailServer, is_loopback, tls_context
 from relay.sockets import Clock, connected
-from relay.text import without_addresses
 
-# Limits of an answer: a server that talks for ever must not fill the memory.
-MAX_LINES, MAX_LINE_BYTES = 200, 2_000
-
-# What a server says to a client that it does not know: for the operator to mend.
-OPERATOR_CODES = {530, 534, 535, 538}
-CLOSING = 421
 # "Too many recipients", where others were taken before.
 TOO_MANY = 552
-# Answers that are about no message, even where one was asked about.
-NOBODYS_CODES = {CLOSING, *OPERATOR_CODES}
-
-_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\r\n]*))?\r?\n")
-_ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
-
-
-class Answer(NamedTuple):
-    """A mail server's answer: its code, and its words without addresses."""
-
-    code: int
-    words: str
-
-    @property
-    def kind(self) -> int:
-        """Give the first digit: 2 yes, 4 not now, 5 no."""
-        return self.code // 100
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.words}".rstrip()
 
 
 class Transfer(NamedTuple):
@@ -109,7 +80,7 @@ class Dialogue(smtplib.SMTP):
         refused, later = self._name(recipients)
         if len(refused) + len(later) == len(recipients):
             self.goes_on = True
-            raise self._judged(next(iter((later or refused).values())))
+            raise judged(self.step, next(iter((later or refused).values())))
         self._accept(self._ask("DATA"), 3)
         self.step = "message"
         self.send(re.sub(rb"(?m)^\.", b"..", lines))
@@ -131,29 +102,13 @@ class Dialogue(smtplib.SMTP):
         self.close()
 
     def getreply(self) -> tuple[int, bytes]:
-        """Read an answer, whose lines must be a mail server's."""
+        """Read an answer, in the place of smtplib's own reading."""
         if self.file is None:
             self.file = self.sock.makefile("rb")
-        lines: list[bytes] = []
-        first = b""
-        while len(lines) < MAX_LINES:
-            line = self.file.readline(MAX_LINE_BYTES)
-            found = _LINE.fullmatch(line)
-            if not line:
-                raise smtplib.SMTPServerDisconnected("it ended the connection")
-            if found is None or found[1] != (first or found[1]):
-                break
-            first = found[1]
-            lines.append(found[3] or b"")
-            if found[2] != b"-":
-                return int(first), b"\n".join(lines)
-        raise smtplib.SMTPServerDisconnected("that is no mail server's answer")
+        return lines_of(self.file)
 
     def _hear(self) -> Answer:
-        code, said = self.getreply()
-        text = " ".join(said.decode("utf-8", "replace").split())
-        seen = "".join(one if one.isprintable() else "?" for one in text)
-        return Answer(code, without_addresses(seen)[:300])
+        return answer_of(*self.getreply())
 
     def _ask(self, command: str, words: str = "") -> Answer:
         self.step = command
@@ -170,19 +125,7 @@ class Dialogue(smtplib.SMTP):
         """Go on only with this kind of answer to something about the message."""
         if answer.kind != kind:
             self.goes_on = answer.kind in (4, 5) and answer.code not in NOBODYS_CODES
-            raise self._judged(answer)
-
-    def _judged(self, answer: Answer) -> DeliveryError:
-        """Tell what an answer that is no yes means for the message."""
-        words, found = f"{self.step}: {answer}", _ENHANCED.match(answer.words)
-        code = f"{answer.code}/{found[0]}" if found else str(answer.code)
-        if answer.code in OPERATOR_CODES:
-            return unready(words, code)
-        if answer.code == CLOSING or answer.kind not in (4, 5):
-            return unready(words, f"{self.step}/{answer.code}")
-        if answer.kind == 4:
-            return DeliveryDeferred(words, code=code)
-        return DeliveryFailed(words, code=code)
+            raise judged(self.step, answer)
 
     def _name(self, recipients: Sequence[str]) -> tuple[dict[str, Answer], dict[str, Answer]]:
         """Name the recipients; give those that are refused for good, and those for now."""
@@ -192,7 +135,7 @@ class Dialogue(smtplib.SMTP):
         for recipient in recipients:
             answer = self._ask("RCPT", f"TO:<{recipient}>")
             if answer.code in NOBODYS_CODES or answer.kind == 3:
-                raise self._judged(answer)
+                raise judged(self.step, answer)
             if answer.kind == 2:
                 taken = True
             elif answer.kind == 4 or (answer.code == TOO_MANY and taken):
@@ -247,8 +190,3 @@ def _lines(content: bytes) -> bytes:
 
 def _written(text: str) -> str:
     return base64.b64encode(text.encode()).decode("ascii")
-
-
-def unready(words: str, code: str) -> DeliveryDeferred:
-    """Make the error of a server that judged nothing: it, or our account there, is at fault."""
-    return DeliveryDeferred(words, code=code, counted=False, opens_breaker=True)

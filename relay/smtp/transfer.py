@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 
 from relay.errors import DeliveryError, DeliveryInDoubt
-from relay.smtp.dialogue import Dialogue, Transfer, unready
+from relay.smtp.answers import unready
+from relay.smtp.dialogue import Dialogue, Transfer
 from relay.smtp.mailserver import MailServer
 
 # A connection kept open for longer may have been closed at the other end.

@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from relay import tables
+from relay.message import FINAL_STATES as ALL_FINAL_STATES
 from relay.store.ledger import day
 from relay.store.schema import (
     attempts,
@@ -40,7 +40,7 @@ CHUNK = 10_000
 DAY_SECONDS = 86_400
 
 # What became of an accepted message; what was screened is no message yet, and counted beside it.
-FINAL_STATES = tuple(state for state in tables.FINAL_STATES if state != "screened")
+FINAL_STATES = tuple(state for state in ALL_FINAL_STATES if state != "screened")
 WAITING_STATES = ("queued", "scheduled", "held", "sending", "in_doubt")
 
 # More than this many messages with the same fault are counted, not named.

@@ -1,15 +1,17 @@
 """What providers told of messages: each told thing once, in one commit with what follows of it."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.engine import Row
 
 from relay.callback import ProviderEvent
-from relay.store import found, suppressions
-from relay.store.schema import IS_TAKEN, callbacks, events, messages
+from relay.store import found, held, returned, suppressions
+from relay.store.returned import Return, SecondSending
+from relay.store.schema import callbacks, events
 from relay.store.suppressions import Word
 
 # Providers repeat a call for hours; nobody repeats one after so long.
@@ -17,12 +19,16 @@ KEPT_SECONDS = 14 * 86400.0
 
 
 class Told(NamedTuple):
-    """What a provider told in one call: events of messages of these servers, all of one group."""
+    """What a provider told in one call: events of messages of these servers, all of one group.
+
+    second: what is sent where a message came back, by the event's identity.
+    """
 
     group: str
     servers: Sequence[str]
     events: Sequence[ProviderEvent]
     now: float
+    second: Mapping[str, SecondSending] = MappingProxyType({})
 
 
 class Taken(NamedTuple):
@@ -30,7 +36,8 @@ class Taken(NamedTuple):
 
     new: whether it was told for the first time. id, server: of its message; "" where there is none
     here. before: the state that it was in; settled: whether it is sent by this word. word: what
-    this says of the recipient's address, where that is news.
+    this says of the recipient's address, where that is news. again: whether its second sending was
+    stored.
     """
 
     event: ProviderEvent
@@ -40,6 +47,7 @@ class Taken(NamedTuple):
     before: str = ""
     settled: bool = False
     word: Word | None = None
+    again: bool = False
 
 
 def digest_of(group: str, identity: str) -> bytes:
@@ -73,13 +81,13 @@ def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:
     if not remember(connection, digest_of(told.group, event.identity), told.now):
         return Taken(event, new=False)
     at = min(event.at or told.now, told.now)
-    row = _message(connection, event, told.servers)
+    row = returned.message_of(connection, event, told.servers)
     word = _word(event, told.group, at, row)
     if word is not None and not suppressions.note(connection, [word])[0]:
         word = None
     if row is None:
         return Taken(event, new=True, word=word)
-    settled = _is_settled_by(event, row)
+    settled = _is_settled_by(event, row) and not held.is_held(connection, row.id)
     if settled:
         words = f"the provider told that it is {event.kind}"
         found.settle(connection, row.id, event.provider_id, words, told.now)
@@ -87,22 +95,20 @@ def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:
     connection.execute(
         insert(events).values(message=row.id, at=at, kind=event.kind, words=words[:500])
     )
-    return Taken(event, True, row.id, row.server, row.state, settled, word)
+    again = _is_sent_again(connection, told, event, row)
+    return Taken(event, True, row.id, row.server, row.state, settled, word, again)
 
 
-def _message(
-    connection: Connection, event: ProviderEvent, servers: Iterable[str]
-) -> Row[*tuple[Any, ...]] | None:
-    """Find an event's message, by our own id or else by the provider's, among these servers'."""
-    columns = messages.c
-    query = select(columns.id, columns.server, columns.state, columns.maybe_twice)
-    query = query.where(columns.server.in_(list(servers)), columns.state != "screened")
-    if event.message:
-        return connection.execute(query.where(columns.id == event.message)).first()
-    if not event.provider_id:
-        return None
-    taken = query.where(IS_TAKEN, columns.provider_id == event.provider_id)
-    return connection.execute(taken.order_by(columns.id).limit(1)).first()
+def _is_sent_again(
+    connection: Connection, told: Told, event: ProviderEvent, row: Row[*tuple[Any, ...]]
+) -> bool:
+    """Store the second sending of what came back, if there is to be one; tell whether it is."""
+    second = told.second.get(event.identity)
+    if second is None or row.state not in returned.TAKEN_STATES:
+        return False
+    address = event.recipient.strip().lower()
+    back = Return(address, told.group, told.now)
+    return returned.send_again(connection, row.id, second, back)
 
 
 def _word(
@@ -126,6 +132,7 @@ def _word(
 def _is_settled_by(event: ProviderEvent, row: Row[*tuple[Any, ...]]) -> bool:
     """Tell whether a message that nobody knew the fate of is known to be sent by this event.
 
-    Only our own id proves it.
+    Only our own id proves it. What is held for an office may have reached others: they are no
+    doubt.
     """
     return bool(event.message) and found.is_open(row.state, maybe_twice=row.maybe_twice)

@@ -6,7 +6,9 @@ from dataclasses import fields
 from typing import Any
 
 from relay.addresses import Address
-from relay.message import Attachment, File, Message, Submission, freeze, thaw
+from relay.frozen import freeze, thaw
+from relay.message import Attachment, Message
+from relay.submission import File, Submission
 
 # What stands in the place of a document that was cleared.
 CLEARED = ""
@@ -22,6 +24,8 @@ class ContentsCleared(ValueError):
 def dump(message: Message) -> str:
     """Write a message down; what is as it would be anyway is left out."""
     document: dict[str, Any] = {"sender": [message.sender.email, message.sender.name]}
+    if message.writer is not None and message.reaches(message.writer):
+        document["writer"] = [message.writer.email, message.writer.name]
     for name, default in _DEFAULTS.items():
         value = getattr(message, name)
         if value == default:
@@ -45,6 +49,8 @@ def load(id: str, document: str) -> Message:
     for name in _ADDRESSES:
         values[name] = tuple(Address(*pair) for pair in values.get(name, ()))
     values["sender"] = Address(*values["sender"])
+    if "writer" in values:
+        values["writer"] = Address(*values["writer"])
     values["headers"] = tuple((name, value) for name, value in values.get("headers", ()))
     values["attachments"] = tuple(Attachment(*one) for one in values.get("attachments", ()))
     for name in _NESTED:
@@ -80,6 +86,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 _DEFAULTS: dict[str, Any] = {
     field.name: {} if field.name == "metadata" else None if field.name == "to" else field.default
     for field in fields(Message)
-    # The writer's address is kept where it is needed, and no longer than it is.
+    # The writer's address is kept where it is needed, and no longer than it is: where he is one of
+    # the recipients, see above.
     if field.name not in ("id", "sender", "writer", "addressed")
 }

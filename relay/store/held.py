@@ -4,9 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, select, update
+from sqlalchemy.engine import Row
 
-from relay.message import Server
+from relay.addresses import Address, listed
+from relay.offices import named
+from relay.server import Server
 from relay.store import suppressions
+from relay.store.documents import CLEARED
 from relay.store.schema import IS_UNSENT, attempts, contents, events, messages
 from relay.store.suppressions import Word
 
@@ -17,8 +21,8 @@ CHUNK = 200
 class Replay(NamedTuple):
     """An order to send what is held for an address, or of a server; the other one is "".
 
-    offices: which addresses of a server's mail are to be written to again. groups: every server's
-    group. after: the id behind which to go on.
+    offices: which addresses of a server's mail are to be written to again, as its `recipients` name
+    them. groups: every server's group. after: the id behind which to go on.
     """
 
     address: str
@@ -34,7 +38,7 @@ def order(
 ) -> Replay:
     """Make the order for an address or a server, by the settings of all servers."""
     known = servers.get(server)
-    offices = frozenset() if known is None else known.recipients or frozenset()
+    offices = named(known) if known is not None else frozenset()
     groups = {name: one.group for name, one in servers.items()}
     return Replay(address, server, offices, groups, now, after)
 
@@ -57,8 +61,7 @@ def replay(connection: Connection, batch: Sequence[Replay]) -> list[Replayed]:
 
 def _replay(connection: Connection, order: Replay) -> Replayed:
     found = connection.execute(_held(order)).all()
-    wanted = [(order.groups.get(row.server, row.server), row.recipients) for row in found]
-    lifted = _lift(connection, order, wanted)
+    lifted = _lift(connection, order, found)
     ids = [row.id for row in found]
     if ids:
         statement = update(messages).where(messages.c.id.in_(ids))
@@ -72,6 +75,12 @@ def _replay(connection: Connection, order: Replay) -> Replayed:
     return Replayed(len(ids), lifted, after)
 
 
+def is_held(connection: Connection, id: str) -> bool:
+    """Tell whether a message is held for an address."""
+    query = select(messages.c.id).where(_is_held(), messages.c.id == id)
+    return connection.execute(query).first() is not None
+
+
 def count(connection: Connection, address: str) -> int:
     """Count what is held for an address."""
     query = select(func.count()).select_from(messages.join(contents, _same_message()))
@@ -80,7 +89,9 @@ def count(connection: Connection, address: str) -> int:
 
 
 def _held(order: Replay) -> Select[Any]:
-    query = select(messages.c.id, messages.c.server, contents.c.recipients)
+    # His own address, where he gets a copy; what was cleared is no JSON.
+    writer = func.json_extract(func.nullif(contents.c.document, CLEARED), "$.writer[0]")
+    query = select(messages.c.id, messages.c.server, contents.c.recipients, writer.label("writer"))
     query = query.join(contents, _same_message()).where(_is_held(), messages.c.id > order.after)
     which = messages.c.server == order.server if order.server else _is_to(order.address)
     return query.where(which).order_by(messages.c.id).limit(CHUNK)
@@ -106,16 +117,16 @@ def _same_message() -> ColumnElement[bool]:
     return contents.c.id == messages.c.id
 
 
-def _lift(connection: Connection, order: Replay, wanted: Sequence[tuple[str, str]]) -> list[Word]:
+def _lift(connection: Connection, order: Replay, found: Sequence[Row[Any]]) -> list[Word]:
     """Let the address, or all that a server's mail is held for, be written to again."""
     if order.address:
         places = {(group, order.address) for group in order.groups.values()}
     else:
         places = {
-            (group, email)
-            for group, emails in wanted
-            for email in emails.split()
-            if email in order.offices
+            (order.groups.get(row.server, row.server), email)
+            for row in found
+            for email in row.recipients.split()
+            if _is_office(email, order.offices, row.writer or "")
         }
     known = {
         (group, email)
@@ -130,3 +141,8 @@ def _lift(connection: Connection, order: Replay, wanted: Sequence[tuple[str, str
     ]
     changed = suppressions.note(connection, words)
     return [word for word, new in zip(words, changed, strict=True) if new]
+
+
+def _is_office(email: str, patterns: Collection[str], writer: str) -> bool:
+    """Tell whether mail is held for an address, and not only copied to it."""
+    return email in patterns or (email != writer.lower() and listed(Address(email), patterns))

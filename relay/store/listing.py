@@ -3,17 +3,14 @@
 Lists are paged by key, newest first: a page starts below an id, never after a number of rows.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, TextClause, func, or_, select
+from sqlalchemy import Connection, Select, func, or_, select
 from sqlalchemy.engine import Row
 
 from relay.store.schema import (
     IN_MAILBOX,
-    IS_NEW,
-    IS_POSTED,
-    IS_RETRIED,
     IS_SCREENED,
     IS_UNSENT,
     attempts,
@@ -91,31 +88,6 @@ def documents(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     """Give the stored documents of messages, by id."""
     query = select(contents.c.id, contents.c.document).where(contents.c.id.in_(ids))
     return {row.id: row.document for row in connection.execute(query)}
-
-
-def next_due(
-    connection: Connection, servers: Collection[str], first_only: Collection[str] = ()
-) -> dict[str, float]:
-    """Give, for each of these servers that has mail queued, the time at which the next is due.
-
-    Of those in `first_only`, only what was neither tried before nor scheduled.
-    """
-    dues = {}
-    for server in servers:
-        conditions = [[IS_NEW, IS_POSTED]] if server in first_only else [[IS_NEW], [IS_RETRIED]]
-        found = [_first_due(connection, server, one) for one in conditions]
-        times = [due for due in found if due is not None]
-        if times:
-            dues[server] = min(times)
-    return dues
-
-
-def _first_due(
-    connection: Connection, server: str, conditions: Sequence[TextClause]
-) -> float | None:
-    query = select(func.min(messages.c.due_at)).where(*conditions, messages.c.server == server)
-    due: float | None = connection.execute(query).scalar()
-    return due
 
 
 def count_unsent(connection: Connection) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from sqlalchemy.engine import Row
 
+from relay.store import references
 from relay.store.schema import attempts, events, messages
 from relay.times import shown
 
@@ -19,6 +20,7 @@ UNSEEN_STATES = ("failed", "expired", "quarantined")
 # Events after which nobody knows whether the provider has a message, and the one that tells.
 _LOST = ("interrupted", "restored")
 _CLEARED_UP = "absent"
+_TOLD = "its writer was told that it was not delivered, and will hear no more of it"
 
 
 class Order(NamedTuple):
@@ -56,7 +58,7 @@ class _Action(NamedTuple):
     sends: bool
 
 
-_RETRY = _Action("retried", (*UNSEEN_STATES, "in_doubt"), "queued", sends=True)
+_RETRY = _Action("retried", ("queued", *UNSEEN_STATES, "in_doubt"), "queued", sends=True)
 _RELEASE = _Action("released", ("held", "quarantined", "in_doubt"), "queued", sends=True)
 _CANCEL = _Action("cancelled", ("queued", "scheduled", "held"), "cancelled", sends=False)
 _FOUND = _Action("found", ("in_doubt", "held", *UNSEEN_STATES), "sent", sends=False)
@@ -64,7 +66,7 @@ _DISMISS = _Action("dismissed", UNSEEN_STATES, None, sends=False)
 
 
 def retry(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
-    """Queue messages again that failed, expired, are quarantined or in doubt."""
+    """Queue what failed, expired, is quarantined or in doubt; try now what is queued for later."""
     return [_carry_out(connection, order, _RETRY) for order in batch]
 
 
@@ -150,12 +152,14 @@ def _carry_out(connection: Connection, order: Order, action: _Action) -> list[Ve
     query = select(messages.c.id, messages.c.state, messages.c.cleared_at, is_dismissed())
     rows = {row.id: row for row in connection.execute(query.where(messages.c.id.in_(ids)))}
     unsure = doubtful(connection, ids) if action.sends else set()
+    told = references.told_of_loss(connection, ids) if action.sends else set()
     verdicts = []
     for id in ids:
         row = rows.get(id)
         objection = _objection(row, action, unsure=id in unsure and not order.twice)
         after = "" if objection or row is None else action.after or row.state
-        verdicts.append(Verdict(id, row.state if row else "", after, objection or action.done))
+        words = f"{action.done}; {_TOLD}" if id in told else action.done
+        verdicts.append(Verdict(id, row.state if row else "", after, objection or words))
     _change(connection, [verdict for verdict in verdicts if verdict.done], order, action, unsure)
     return verdicts
 

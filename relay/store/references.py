@@ -52,6 +52,12 @@ def told(connection: Connection, messages: Sequence[str], now: float) -> None:
     connection.execute(update(receipts).where(open_ones).values(done_at=now))
 
 
+def told_of_loss(connection: Connection, messages: Sequence[str]) -> set[str]:
+    """Tell which of these messages, none of them sent, had their writers told so by mail."""
+    query = select(receipts.c.message).where(receipts.c.message.in_(messages))
+    return set(connection.execute(query.where(receipts.c.receipt.is_not(None))).scalars())
+
+
 def mailbox(address: str) -> str:
     """Tell whose mailbox an address is, as far as it shows: without case, and what follows a +."""
     local, _, domain = address.lower().rpartition("@")

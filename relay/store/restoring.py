@@ -18,7 +18,7 @@ from sqlalchemy import Connection, and_, delete, func, or_, select
 from relay.store import backup, paused
 from relay.store.backup import BESIDE, DATABASE, BackupError, Progress
 from relay.store.database import Store
-from relay.store.doubts import Interruption, put_in_doubt
+from relay.store.interruptions import Interruption, put_in_doubt
 from relay.store.schema import messages, tokens
 
 WORDS = "put back from a backup: it may have been sent since"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from relay.message import Server
+from relay.server import Server
 from relay.store import documents
 from relay.store.database import Store
 from relay.store.operations import UNSEEN_STATES, is_dismissed

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from relay.tables import FINAL_STATES
+from relay.message import FINAL_STATES
 
 metadata = MetaData()
 

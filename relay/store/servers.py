@@ -1,9 +1,10 @@
 """The servers' numbers: given once, in the order in which the settings first named them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, func, insert, select
 
+from relay.store.database import Store
 from relay.store.schema import servers
 
 # Clients of Postmark's API take 0 and 1 for servers that do not exist.
@@ -28,3 +29,11 @@ def number(connection: Connection, batch: Sequence[Sequence[str]]) -> list[dict[
 def numbers(connection: Connection) -> dict[str, int]:
     """Give the number of every server that ever was in the settings, by name."""
     return {row.name: row.id for row in connection.execute(select(servers))}
+
+
+async def numbered(store: Store, names: Collection[str]) -> dict[str, int]:
+    """Give the numbers of these servers, and of all that ever were in the settings, by name."""
+    known = await store.read(numbers)
+    if known.keys() >= set(names):
+        return known
+    return await store.write(number, sorted(names))

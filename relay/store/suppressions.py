@@ -102,13 +102,22 @@ def page(
     return Listed(rows[:limit], last and (last.server, last.address))
 
 
+def of(
+    connection: Connection, server: str, addresses: Iterable[str] | None, now: float
+) -> Sequence[Row[Any]]:
+    """Give what is known of the addresses that get no mail of a group: of all, or of some."""
+    columns = suppressions.c
+    query = select(suppressions).where(_is_active(now), columns.server == server)
+    if addresses is not None:
+        query = query.where(columns.address.in_(list(addresses)))
+    return connection.execute(query.order_by(columns.address)).all()
+
+
 def standing(
     connection: Connection, server: str, addresses: Iterable[str], now: float
 ) -> Sequence[str]:
     """Give those of some addresses that get no mail of a group."""
-    columns = suppressions.c
-    query = select(columns.address).where(_is_active(now), columns.server == server)
-    return connection.execute(query.where(columns.address.in_(list(addresses)))).scalars().all()
+    return [row.address for row in of(connection, server, addresses, now)]
 
 
 def forget(connection: Connection, batch: Sequence[float]) -> list[int]:

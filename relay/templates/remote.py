@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import requests
 
 from relay.errors import AccountError
-from relay.message import Account
+from relay.server import Account
 from relay.templates.drafts import TemplateDraft
 
 PAGE = 100

@@ -10,7 +10,7 @@ from relay.errors import (
     TemplateRenderError,
     TemplateSyntaxError,
 )
-from relay.message import thaw
+from relay.frozen import thaw
 from relay.mustachio import Template
 from relay.store.templates import StoredTemplate
 from relay.templates.drafts import PartValidation, TemplateDraft, Validation

@@ -12,7 +12,7 @@ from tornado.httputil import HTTPFile, HTTPInputError, parse_body_arguments
 
 from relay.brackets import TWICE, nest
 from relay.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
-from relay.message import File
+from relay.submission import File
 from relay.text import storable
 
 MAX_DEPTH = 32

@@ -14,9 +14,10 @@ from relay.errors import (
     NotCancellable,
     UnknownMessage,
 )
-from relay.message import Submission, freeze
+from relay.frozen import freeze
 from relay.store import scheduled
 from relay.store.scheduled import Cancelling
+from relay.submission import Submission
 from relay.web import replies
 from relay.web.handler import RelayHandler
 
@@ -66,9 +67,13 @@ class CancelHandler(RelayHandler):
 
     def _key(self, submission: Submission) -> str:
         """Give the id of the key that asks; raise AuthenticationFailed."""
-        identity = identify(self.chain, submission)
-        if identity.kind != "secret":
-            raise AuthenticationFailed(reason="key_kind")
+        try:
+            identity = identify(self.chain, submission)
+            if identity.kind != "secret":
+                raise AuthenticationFailed(reason="key_kind")
+        except AuthenticationFailed as error:
+            self.site.sightings.refused(self.chain.server.name, error)
+            raise
         return identity.key
 
     async def _cancel(self, asked: Cancelling) -> None:

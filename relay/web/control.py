@@ -36,7 +36,10 @@ class StatusHandler(ControlHandler):
                 "address": "{}:{}".format(*self.site.listening),
                 "pages": "{}:{}".format(*self.site.pages) if self.site.pages else "",
                 "servers": sorted(self.site.chains),
-                "paused": sorted(self.site.paused()),
+                "paused": sorted(self.site.pauses.names()),
+                "failing": sorted(
+                    f"{group} by {plugin}" for group, plugin in self.site.dispatcher.down()
+                ),
                 "waiting": self.site.dispatcher.waiting,
                 "replies": self.site.replies.told(),
                 "stopping": self.site.stopping,

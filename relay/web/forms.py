@@ -10,8 +10,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from relay.acceptance import Accepted
 from relay.attachments import FIELD
 from relay.errors import BodyTooLarge, InvalidSubmission, MessageRefused, UnknownServer
+from relay.frozen import freeze
 from relay.idempotency import Repeat
-from relay.message import Message, Server, Submission, freeze
+from relay.message import Message
+from relay.server import Server
+from relay.submission import Submission
 from relay.text import without_addresses
 from relay.web import bodies, replies
 from relay.web.bodies import Body
@@ -88,7 +91,6 @@ class FormHandler(RelayHandler):
     async def _read(self) -> Body:
         """Parse the body, in a thread where it is a large one: its texts must be small ones."""
         content_type, raw = self.request.headers.get("Content-Type", ""), self.raw_body()
-        self._chunks.clear()  # files need not stand in memory twice
         limit = super().max_bytes
         if len(raw) <= limit:
             return bodies.parse(content_type, raw)

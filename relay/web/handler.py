@@ -4,14 +4,12 @@ import time
 from collections.abc import Collection
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import structlog
-from tornado.http1connection import HTTP1Connection
-from tornado.web import HTTPError, RequestHandler, stream_request_body
+from tornado.web import HTTPError
 
 from relay.errors import (
-    BodyTooLarge,
     InvalidSubmission,
     SubmissionError,
     Unavailable,
@@ -21,16 +19,10 @@ from relay.errors import (
 )
 from relay.ids import request_id
 from relay.logs import trace
-from relay.timeouts import Timeout
 from relay.web import bodies, cors, replies
 from relay.web.callers import Caller, caller
+from relay.web.receiving import ReceivingHandler
 
-if TYPE_CHECKING:
-    from relay.app import Site
-
-# A body over the limit is read to its end up to this size, so that its sender can read the 413;
-# beyond it the connection is closed.
-DRAIN_BYTES = 16 * 2**20
 # How long a body may take to arrive. The server's own body_timeout costs a tenth of a request.
 BODY_SECONDS = 30
 
@@ -52,24 +44,17 @@ SECURITY_HEADERS = {
 log = structlog.get_logger()
 
 
-@stream_request_body
-class RelayHandler(RequestHandler):
-    """Reads a bounded body, answers JSON, turns every error into the contract's reply.
+class RelayHandler(ReceivingHandler):
+    """Answers JSON, turns every error into the contract's reply."""
 
-    `site` is all that a handler knows of the rest of the program.
-    """
-
-    site: "Site"
     methods: ClassVar[tuple[str, ...]] = ("POST", "OPTIONS")
 
     def initialize(self) -> None:
+        super().initialize()
         self.request_id = request_id()
         self.started_at = time.time()
         self.page: str | None = None
-        self._chunks: list[bytes] = []
-        self._size = 0
         self._counted = False
-        self._slow: Timeout | None = None
 
     def set_default_headers(self) -> None:
         self.site = self.application.settings["site"]
@@ -110,17 +95,6 @@ class RelayHandler(RequestHandler):
         if most and self.site.dispatcher.waiting >= most:
             raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
 
-    @property
-    def max_bytes(self) -> int:
-        """How large a body may be."""
-        return self.site.settings.limits.form_bytes
-
-    def expect_body(self, seconds: float) -> None:
-        """Give the body this long to arrive; raise BodyTooLarge if it need not come at all."""
-        if self._declared_size() > self._drain_bytes:
-            raise BodyTooLarge
-        self._slow = self.site.timeouts.start(seconds, self._give_up)
-
     def enter(self) -> None:
         """Count the request as running, and name it in its log lines."""
         structlog.contextvars.bind_contextvars(request=self.request_id)
@@ -151,42 +125,10 @@ class RelayHandler(RequestHandler):
         seen = None if self.site.settings.public_url else self.caller.origin
         return self.site.own_origins | ({seen} if seen else set())
 
-    @property
-    def _drain_bytes(self) -> int:
-        return max(DRAIN_BYTES, self.max_bytes)
-
-    def _declared_size(self) -> int:
-        length = self.request.headers.get("Content-Length", "0")
-        return int(length) if length.isascii() and length.isdecimal() else 0
-
-    def data_received(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size <= self.max_bytes:
-            self._chunks.append(chunk)
-        elif self._size > self._drain_bytes and not self._finished:
-            self.send_error(413, exc_info=(BodyTooLarge, BodyTooLarge(), None))
-
-    def _body_ended(self) -> None:
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
-
-    def _give_up(self) -> None:
-        """Close a connection whose body does not come to its end."""
-        if isinstance(self.request.connection, HTTP1Connection):
-            self.request.connection.stream.close()
-
     def body(self) -> bodies.Body:
         """Parse the request's body; raise BodyTooLarge or what bodies.parse raises."""
         content_type = self.request.headers.get("Content-Type", "")
         return bodies.parse(content_type, self.raw_body())
-
-    def raw_body(self) -> bytes:
-        """Give the request's whole body; raise BodyTooLarge."""
-        self._body_ended()
-        if self._size > self.max_bytes:
-            raise BodyTooLarge
-        return b"".join(self._chunks)
 
     def options(self, *args: str) -> None:
         """Answer a browser's question whether a page may post."""
@@ -229,11 +171,11 @@ class RelayHandler(RequestHandler):
 
     def on_connection_close(self) -> None:
         """Count a request as ended whose client left before its body had come: nothing runs."""
-        if self._slow is not None:
+        if self.awaits_body:
             self._leave()
 
     def _leave(self) -> None:
-        self._body_ended()
+        self.end_body()
         if self._counted:
             self._counted = False
             self.site.requests.end()

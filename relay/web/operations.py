@@ -11,6 +11,7 @@ from tornado.web import RequestHandler
 from relay.app import Site
 from relay.errors import RelayError, SubmissionError
 from relay.logs import trace
+from relay.receipts.telling import TOLD_STATES
 from relay.store import held, operations, screened
 from relay.store.operations import Order, Verdict
 from relay.store.suppressions import Word
@@ -47,6 +48,9 @@ class MessagesHandler(OperationHandler):
         order = Order(asked["ids"], time.time(), bool(asked["twice"]))
         verdicts: list[Verdict] = await self.site.store.write(operation, order)
         self._count(verdicts)
+        for verdict in verdicts:
+            if verdict.after in TOLD_STATES and verdict.after != verdict.before:
+                self.site.receipts.settled(verdict.id)
         return {"verdicts": verdicts}
 
     def _count(self, verdicts: list[Verdict]) -> None:
@@ -85,9 +89,9 @@ class PauseHandler(OperationHandler):
     """POST /pause and /resume with `{"server": ...}`: `paused` are all that are paused then."""
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
-        change = self.site.pause if arguments[0] == "pause" else self.site.resume
+        change = self.site.pauses.pause if arguments[0] == "pause" else self.site.pauses.resume
         await change(asked["server"])
-        return {"paused": sorted(self.site.paused())}
+        return {"paused": sorted(self.site.pauses.names())}
 
 
 class SuppressionHandler(OperationHandler):

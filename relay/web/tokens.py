@@ -6,7 +6,7 @@ from collections.abc import Collection
 from relay.admission import token_digest
 from relay.errors import AuthenticationFailed
 from relay.keys import find_key, token_of
-from relay.message import Key
+from relay.server import Key
 from relay.store import tokens
 from relay.web.handler import RelayHandler
 

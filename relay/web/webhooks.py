@@ -23,7 +23,7 @@ from relay.errors import (
     WebhookRefused,
     WrongMethod,
 )
-from relay.message import freeze
+from relay.frozen import freeze
 from relay.secret import digest
 from relay.web import bodies, replies
 from relay.web.handler import RelayHandler
@@ -126,7 +126,6 @@ class WebhookHandler(RelayHandler):
     async def _object(self) -> Any:
         """Read the body; raise BodyTooLarge or MalformedBody."""
         body = self.raw_body()
-        self._chunks.clear()  # a large one need not stand in memory twice
         if len(body) <= READ_ON_LOOP_BYTES:
             return read(body)
         return await asyncio.to_thread(read, body)

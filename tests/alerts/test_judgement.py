@@ -125,6 +125,39 @@ def test_of_mail_that_waits_too_long_only_the_worse_is_told() -> None:
     assert WAITING not in story.alerts
 
 
+def test_what_would_soon_make_a_mail_of_its_own_is_told_with_another_one() -> None:
+    story = Story()
+    story.look(0, lasting=[BREAKER])
+    assert story.look(7 * MINUTE, lasting=[BREAKER]) == []
+    assert counts(story.look(8 * MINUTE, FAILED, lasting=[BREAKER])) == [
+        ("breaker", 0, False),
+        ("failed", 1, False),
+    ]
+    assert story.look(15 * MINUTE, lasting=[BREAKER]) == []
+
+
+def test_what_was_quiet_for_four_hours_is_told_at_once_however_often_it_was_told() -> None:
+    story = Story()
+    for minute in range(6 * 60):
+        story.look(minute * MINUTE, FAILED)
+    assert story.look(9 * HOUR, FAILED) == []
+    story.look(13 * HOUR)
+    assert story.alerts[FAILED].untold
+    story = Story()
+    for minute in (0, 15, 75, 315):
+        story.look(minute * MINUTE, FAILED)
+    assert story.look(315 * MINUTE + 4 * HOUR) == []
+    assert counts(story.look(10 * HOUR, FAILED)) == [("failed", 1, False)]
+
+
+def test_silence_is_told_again_only_after_the_longest_pause() -> None:
+    story, at = Story(), []
+    for minute in range(0, 2 * 24 * 60 + 1, 15):
+        if story.look(minute * MINUTE, lasting=[SILENCE]):
+            at.append(minute)
+    assert at == [0, 1440, 2880]
+
+
 def test_what_cannot_be_told_is_told_later_with_all_that_came_meanwhile() -> None:
     story = Story()
     assert counts(story.look(0, FAILED, able=False)) == [("failed", 1, False)]
@@ -147,7 +180,7 @@ LOOKS = st.lists(
 
 @examples(150)
 @given(LOOKS)
-def test_nothing_is_told_twice_in_a_quarter_of_an_hour_and_nothing_is_forgotten(
+def test_nothing_is_told_twice_within_half_its_pause_and_nothing_is_forgotten(
     looks: list[tuple[float, list[Key], set[Key], bool]],
 ) -> None:
     story, now, last = Story(), 0.0, dict[Key, float]()
@@ -161,7 +194,7 @@ def test_nothing_is_told_twice_in_a_quarter_of_an_hour_and_nothing_is_forgotten(
             told += one.alert.untold if not one.alert.key.plugin and one.alert.reasons else 0
             if not one.over:
                 key = one.alert.key
-                assert now - last.get(key, -HOUR) >= 15 * MINUTE
+                assert now - last.get(key, -HOUR) >= 7.5 * MINUTE
                 last[key] = now
     told += sum(one.alert.untold for one in story.look(now + 10 * DAY) if one.alert.reasons)
     assert told == happened

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from relay.alerts.files import FOLDER
 from relay.alerts.kinds import KINDS
-from relay.alerts.letters import FOLDER
 from relay.alerts.terms import AlertsTable
 from relay.errors import ConfigurationError
 from relay.settings import Settings

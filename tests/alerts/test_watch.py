@@ -103,7 +103,7 @@ async def test_every_way_in_which_a_message_ends_unsent_is_told(
         await site.dispatcher.deliver_waiting(now + hours * HOUR)
     assert await site.alerts.look(now) == 1
     [mail] = mails()
-    assert mail.subject.startswith("[Relay] 4 alerts: registry")
+    assert mail.subject == "[Relay] registry: 1 message quarantined, and 3 more"
     for words in ("1 message failed", "1 message quarantined", "1 message held", "maybe twice"):
         assert words in mail.text
     script("provider").answers[:] = [DeliveryDeferred("busy")] * 5
@@ -189,12 +189,13 @@ async def test_wrong_keys_and_tokens_and_robots_are_counted_by_reason(
     await post(PATH, {**FORM, "contact": "robot"})
     await site.alerts.look(now + 15)
     [mail] = mails()
-    assert mail.subject == "[Relay] 4 alerts: registry, Relay"
-    assert "registry: 2 calls with a wrong key" in mail.text
+    assert mail.subject == "[Relay] registry: 1 post with a bad session token, and 2 more"
+    assert "registry, Relay: 4 calls with a wrong key" in mail.text
     assert re.search(
-        r"Reasons:  (unknown_key 1, no_header 1|no_header 1, unknown_key 1)", mail.text
+        r"registry: 2\nSince: .*\n"
+        r"Reasons:  (unknown_key 1, no_header 1|no_header 1, unknown_key 1)\n\nRelay: 2\n",
+        mail.text,
     )
-    assert "Relay: 2 calls with a wrong key" in mail.text
     assert "registry: 1 post with a bad session token" in mail.text
     assert "registry: 1 submission screened" in mail.text
 
@@ -213,7 +214,7 @@ async def test_a_provider_that_fails_is_told_after_two_minutes_and_when_it_is_ov
     await site.dispatcher.deliver_waiting(now + 2 * DAY)
     assert site.dispatcher.down() == {}
     assert [await site.alerts.look(now + seconds) for seconds in (200, 499, 500)] == [0, 0, 1]
-    assert subjects(mails())[1] == "registry: provider is called again"
+    assert subjects(mails())[1] == "registry: provider works again"
 
 
 @pytest.mark.gen_test
@@ -243,7 +244,7 @@ async def test_mail_that_waits_is_told_after_an_hour_and_to_the_pager_after_four
 async def test_mail_that_waits_because_somebody_paused_it_is_told_with_the_reason(
     site: Site, post: Post, mails: Mails, now: float
 ) -> None:
-    await site.pause("quiet")
+    await site.pauses.pause("quiet")
     await post("/rest/email/quiet", FORM)
     await site.alerts.look(now + HOUR + 5)
     assert "quiet is paused: `run.py resume quiet`" in mails()[0].text
@@ -288,6 +289,65 @@ async def test_a_form_that_never_had_mail_is_expected_to_from_the_first_look_on(
     assert await site.alerts.look(now + 2 * DAY) == 0
     assert await site.alerts.look(now + 2 * DAY + 5) == 1
     assert "none ever came" in mails()[0].text
+
+
+@pytest.mark.gen_test
+async def test_a_form_that_nobody_is_expected_to_post_to_any_more_is_not_said_to_have_mail(
+    site: Site, load: Callable[[str], Settings], now: float
+) -> None:
+    await site.alerts.look(now)
+    assert await site.alerts.look(now + 2 * DAY + 5) == 1
+    site.reload(load(SETTINGS.replace("expect_mail_hours = 48", "")))
+    assert await site.alerts.look(now + 2 * DAY + HOUR) == 0
+    assert standing(site) == []
+
+
+@pytest.mark.gen_test
+async def test_a_provider_whose_mail_is_paused_is_not_said_to_work_again(
+    site: Site, post: Post, mails: Mails, now: float
+) -> None:
+    script("provider").answers[:] = [KEY_REFUSED]
+    await post(PATH, FORM)
+    assert [await site.alerts.look(now + seconds) for seconds in (0, 120)] == [0, 1]
+    await site.pauses.pause("registry")
+    assert [await site.alerts.look(now + seconds) for seconds in (200, 600)] == [0, 0]
+    await site.pauses.resume("registry")
+    await site.dispatcher.deliver_waiting(now + 2 * DAY)
+    assert [await site.alerts.look(now + seconds) for seconds in (700, 1000)] == [0, 1]
+    assert subjects(mails())[1] == "registry: provider works again"
+    assert "bad token" not in mails()[1].text
+
+
+@pytest.mark.gen_test
+async def test_a_provider_that_fails_again_before_it_was_over_is_not_said_to_work(
+    site: Site, post: Post, now: float
+) -> None:
+    script("provider").answers[:] = [KEY_REFUSED]
+    await post(PATH, FORM)
+    assert [await site.alerts.look(now + seconds) for seconds in (0, 120)] == [0, 1]
+    await site.dispatcher.deliver_waiting(now + DAY)
+    assert await site.alerts.look(now + 130) == 0
+    script("provider").answers[:] = [KEY_REFUSED]
+    await post(PATH, FORM)
+    assert site.dispatcher.down()
+    # It fails for less than two minutes at this look, and was never gone for five.
+    assert await site.alerts.look(now + 429) == 0
+    assert await site.alerts.look(now + 431) == 0
+    assert [one["over_at"] for one in standing(site)] == [None]
+
+
+@pytest.mark.gen_test
+async def test_what_is_alike_of_several_servers_is_told_in_one_section(
+    site: Site, mails: Mails, now: float
+) -> None:
+    for number, server in enumerate(("registry", "quiet")):
+        put(site.store, number + 1, "queued", server=server, at=now - 2 * HOUR)
+    assert await site.alerts.look(now) == 1
+    [mail] = mails()
+    assert mail.subject == "[Relay] quiet, registry: mail waits for more than 1 hour"
+    assert mail.text.count("Look:") == 1
+    assert "run.py queue\n" in mail.text
+    assert re.search(r"\nquiet\nSince: .*\nWords: .*\n\nregistry\nSince: ", mail.text)
 
 
 @pytest.mark.gen_test

@@ -11,8 +11,10 @@ import pytest
 
 from relay import composition, plugins
 from relay.chain import Chain
-from relay.message import Message, Submission, freeze
+from relay.frozen import freeze
+from relay.message import Message
 from relay.settings import Settings
+from relay.submission import Submission
 from relay.testing import form_server  # noqa: F401 - a fixture
 from relay.web import bodies
 

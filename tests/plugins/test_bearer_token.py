@@ -8,7 +8,7 @@ from tornado.httputil import HTTPHeaders
 
 from relay.chain import Chain
 from relay.errors import AuthenticationFailed
-from relay.message import Identity, Submission
+from relay.submission import Identity, Submission
 from tests.conftest import ACCOUNT_KEY, APPLICATION_KEY, OTHER_KEY, PAGE_KEY
 
 BuildChain = Callable[..., Chain]

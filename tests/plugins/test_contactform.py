@@ -13,7 +13,8 @@ from relay import composition
 from relay.addresses import Address
 from relay.chain import Chain
 from relay.errors import ConfigurationError, InvalidSubmission
-from relay.message import File, Message, Submission
+from relay.message import Message
+from relay.submission import File, Submission
 from tests.plugins.conftest import CONTACTFORM
 
 Compose = Callable[..., Message]

@@ -7,7 +7,7 @@ import pytest
 
 from relay.chain import Chain
 from relay.errors import ConfigurationError
-from relay.message import Decoy, Submission
+from relay.submission import Decoy, Submission
 
 BuildChain = Callable[..., Chain]
 

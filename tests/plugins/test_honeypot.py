@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from relay.chain import Chain
-from relay.message import Decoy, Submission, freeze
+from relay.frozen import freeze
+from relay.submission import Decoy, Submission
 
 BuildChain = Callable[..., Chain]
 

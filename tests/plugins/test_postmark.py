@@ -22,7 +22,9 @@ from relay.errors import (
     DeliveryFailed,
     DeliveryInDoubt,
 )
-from relay.message import Attachment, Message, Receipt, Server, freeze
+from relay.frozen import freeze
+from relay.message import Attachment, Message, Receipt
+from relay.server import Server
 from tests.generated import examples
 
 BuildChain = Callable[..., Chain]

@@ -19,7 +19,8 @@ from relay.errors import (
     MessageBroken,
     RecipientsInactive,
 )
-from relay.message import Attachment, Message, Receipt, freeze
+from relay.frozen import freeze
+from relay.message import Attachment, Message, Receipt
 from tests.fake_postmark import FakePostmark, Taken, error
 
 Deliver = Callable[..., Awaitable[list[Any]]]

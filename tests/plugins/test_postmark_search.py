@@ -11,7 +11,8 @@ import pytest
 from relay.addresses import Address
 from relay.chain import Chain
 from relay.errors import DeliveryDeferred, DeliveryInDoubt
-from relay.message import ABSENT, Message, Receipt, freeze
+from relay.frozen import freeze
+from relay.message import ABSENT, Message, Receipt
 from tests.fake_postmark import FakePostmark, Taken, error
 
 BuildChain = Callable[..., Chain]

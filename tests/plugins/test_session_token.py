@@ -7,7 +7,8 @@ import pytest
 
 from relay.chain import Chain
 from relay.errors import TokenRefused
-from relay.message import Claim, Identity, Submission, freeze
+from relay.frozen import freeze
+from relay.submission import Claim, Identity, Submission
 
 BuildChain = Callable[..., Chain]
 

@@ -14,7 +14,8 @@ from relay.errors import (
     DeliveryInDoubt,
     MessageBroken,
 )
-from relay.message import Attachment, Message, Receipt, Server
+from relay.message import Attachment, Message, Receipt
+from relay.server import Server
 from relay.smtp.mailserver import mail_server
 from relay.smtp.transfer import Kept, hand_over
 from tests.mail_server import DEAF, DRIP, LOST, SILENCE, MailServerRig, mail_server_rig
@@ -170,6 +171,15 @@ def test_postmarks_own_headers_are_for_postmark_only(deliver: Deliver, rig: Mail
         "X-PM-TrackOpens": "false",
         "X-PM-Metadata-relay-id": ID,
     }
+
+
+@pytest.mark.parametrize("name", ["order number", "colour:", "größe", "a\tb"])
+def test_metadata_that_no_header_can_name_stops_no_mail(
+    deliver: Deliver, rig: MailServerRig, name: str
+) -> None:
+    deliver(replace(MESSAGE, metadata={name: "7", "order": "8"}), smtp_postmark=True)
+    labels = [name for name in rig.taken[0].mail if name.startswith("X-PM-Metadata-")]
+    assert labels == ["X-PM-Metadata-order"]
 
 
 # What stands in a table: the step, its answer, the outcome, whether it was counted, whether it

@@ -12,8 +12,9 @@ import pytest
 import trustme
 
 from relay.errors import DeliveryDeferred
-from relay.message import Receipt, Server
+from relay.message import Receipt
 from relay.secret import Secret
+from relay.server import Server
 from relay.smtp.mailserver import mail_server
 from tests.mail_server import DRIP, LOST, SILENCE, MailServerRig, mail_server_rig
 from tests.plugins.test_smtp import MESSAGE

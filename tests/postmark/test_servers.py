@@ -7,6 +7,7 @@ import pytest
 
 from relay.app import Site
 from relay.settings import Settings
+from relay.store import servers
 from tests.fake_postmark import FakePostmark
 from tests.postmark.conftest import (
     ACCOUNT_KEY,
@@ -132,7 +133,7 @@ async def test_an_account_key_opens_the_servers_it_names_or_all(call: Call) -> N
 async def test_one_server_is_found_by_its_number_and_only_an_opened_one(
     call: Call, site: Site
 ) -> None:
-    numbers = await site.server_numbers()
+    numbers = await servers.numbered(site.store, site.chains)
     path = f"/servers/{numbers['notices']}"
     own = await call("GET", "/server")
     for key in (ACCOUNT_KEY, ANY_KEY, ONE_KEY):
@@ -148,7 +149,7 @@ async def test_one_server_is_found_by_its_number_and_only_an_opened_one(
 async def test_a_server_that_left_the_settings_is_not_shown_and_keeps_its_number(
     call: Call, site: Site, load: Callable[[str], Settings], settings_toml: str
 ) -> None:
-    before = await site.server_numbers()
+    before = await servers.numbered(site.store, site.chains)
     head, _, tail = settings_toml.partition("[servers.bulletin]")
     _, _, tail = tail.partition("[servers.passing]")
     left = head.replace(', "bulletin"', "").replace(
@@ -274,7 +275,7 @@ async def test_what_is_not_served_is_404_in_the_envelope(call: Call) -> None:
     paths = ["/server/x", "/servers/2/x", "/messages", "/messages/inbound?count=1&offset=0"]
     paths += [
         "/templates/a/b",
-        "/message-streams/outbound/suppressions",
+        "/message-streams/outbound/archive",
         "/messages/outbound/opens",
     ]
     for path in paths:

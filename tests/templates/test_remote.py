@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from relay.errors import AccountError
-from relay.message import Account
 from relay.secret import Secret
+from relay.server import Account
 from relay.templates.drafts import TemplateDraft
 from relay.templates.remote import RemoteTemplates
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from relay.errors import TemplateNotFound, TemplateRenderError
-from relay.message import freeze
+from relay.frozen import freeze
 from relay.store import templates as stored
 from relay.store.database import Store
 from relay.templates.cache import Cache

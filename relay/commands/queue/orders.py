@@ -132,9 +132,13 @@ def _print(verdicts: Sequence[Verdict], name: str, *, each: bool) -> None:
     done = [verdict for verdict in verdicts if verdict.done]
     if each:
         for verdict in done:
-            click.echo(f"{verdict.id}  {verdict.words if name == 'dismiss' else verdict.after}")
+            words, _, note = verdict.words.partition("; ")
+            click.echo(f"{verdict.id}  {words if name == 'dismiss' else verdict.after}")
+            if note:
+                click.echo(f"{verdict.id}  {note}", err=True)
     else:
-        click.echo(f"{counted(len(done), 'message')} {done[0].words if done else 'changed'}")
+        words = done[0].words.partition("; ")[0] if done else "changed"
+        click.echo(f"{counted(len(done), 'message')} {words}")
     refused = [verdict for verdict in verdicts if not verdict.done]
     for verdict in refused:
         click.echo(f"{visible(verdict.id)}  left alone: {verdict.words}", err=True)

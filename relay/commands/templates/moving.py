@@ -10,7 +10,7 @@ import click
 from relay.commands.templates.places import Place, RemotePlace, StorePlace, account_of
 from relay.commands.templates.plans import Plan, label
 from relay.commands.terminal import visible
-from relay.message import Account
+from relay.server import Account
 from relay.templates import folder as folders
 from relay.templates.drafts import TemplateDraft
 

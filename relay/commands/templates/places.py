@@ -15,8 +15,8 @@ from relay.commands.opened import built, reading
 from relay.commands.templates import opened
 from relay.commands.templates.plans import Plan, Step, label, planned
 from relay.errors import AccountError
-from relay.message import Account
 from relay.secret import Secret
+from relay.server import Account
 from relay.templates.drafts import Change, TemplateDraft
 from relay.templates.library import Library
 from relay.templates.remote import RemoteTemplates

@@ -10,8 +10,10 @@ from urllib.parse import unquote
 
 from tornado.web import HTTPError
 
-from relay.message import Message, thaw
-from relay.mime import UNKNOWN_MEDIA, as_bytes, disposition, file_name, media_type
+from relay.frozen import thaw
+from relay.media import UNKNOWN_MEDIA, disposition, file_name, media_type
+from relay.message import Message
+from relay.mime import as_bytes
 from relay.store import documents, listing
 from relay.web.pages.handler import PART_POLICY, PageHandler
 

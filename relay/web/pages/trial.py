@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tornado.web import stream_request_body
 
 from relay.errors import BodyTooLarge
-from relay.message import Server
+from relay.server import Server
 from relay.web import bodies, replies
 from relay.web.pages import guards, visitor
 from relay.web.pages.handler import PageHandler

@@ -3,46 +3,11 @@
 import re
 from typing import Any
 
+from relay.filekinds import is_forbidden
 from relay.message import Attachment
 from relay.web.postmark.reading import Fields, is_line
 from relay.web.postmark.replies import PostmarkError
 
-# Postmark delivers no file of these kinds.
-FORBIDDEN = frozenset(
-    (
-        *(
-            "bat",
-            "bin",
-            "chm",
-            "com",
-            "cpl",
-            "crt",
-            "exe",
-            "hlp",
-            "hta",
-            "inf",
-            "ins",
-            "isp",
-            "jse",
-        ),
-        *(
-            "lnk",
-            "mdb",
-            "msc",
-            "msi",
-            "msp",
-            "mst",
-            "pcd",
-            "pif",
-            "reg",
-            "scr",
-            "sct",
-            "shs",
-            "vba",
-        ),
-        *("vbe", "vbs", "wsf", "wsh", "wsl"),
-    )
-)
 MAX_NAME = 255
 UNTYPED = "application/octet-stream"
 
@@ -61,8 +26,7 @@ def _attachment(value: Any) -> Attachment:
     name = fields.text("Name") or ""
     if not name.strip() or len(name) > MAX_NAME or not is_line(name):
         raise _refused(f"An attachment's 'Name' is a single line of 1 to {MAX_NAME} characters.")
-    # Windows drops what stands behind: `virus.exe. ` is started as `virus.exe`.
-    if name.rstrip(" .").rpartition(".")[2].lower() in FORBIDDEN:
+    if is_forbidden(name):
         raise PostmarkError(411, "Attachment file type not allowed.")
     media = (fields.text("ContentType") or "").strip() or UNTYPED
     if not is_line(media) or not _MEDIA.fullmatch(media):

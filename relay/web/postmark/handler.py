@@ -16,7 +16,7 @@ from relay.errors import (
 )
 from relay.keys import find_key
 from relay.logs import trace
-from relay.message import Key
+from relay.server import Key
 from relay.web import bodies
 from relay.web.handler import RelayHandler
 from relay.web.postmark import replies
@@ -68,7 +68,7 @@ class PostmarkHandler(RelayHandler):
         self.admit()
         self.authenticate()
         # A body that says to be too large is refused for that, when it has come to its end.
-        if self.request.method in ("POST", "PUT") and self._declared_size() <= self.max_bytes:
+        if self.request.method in ("POST", "PUT") and self.declared_size <= self.max_bytes:
             self._check_media()
         self.expect_body(BODY_SECONDS)
 
@@ -121,11 +121,6 @@ class PostmarkHandler(RelayHandler):
         if len(body) <= PARSED_ON_LOOP_BYTES:
             return function(body)
         return await asyncio.to_thread(function, body)
-
-    def raw_body(self) -> bytes:
-        body = super().raw_body()
-        self._chunks.clear()  # large bodies need not stand in memory twice
-        return body
 
     def query(self, name: str) -> str | None:
         """Give a parameter of the query, its name in any case; None if it is absent or empty."""

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relay.message import Message, freeze
+from relay.frozen import freeze
+from relay.message import Message
 from relay.records import MAX_METADATA
 from relay.text import storable
 from relay.web.postmark.attachments import read_attachments

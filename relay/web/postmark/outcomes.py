@@ -5,8 +5,9 @@ from typing import Any
 
 from relay.errors import InvalidSubmission, RecipientsInactive, RelayError, TemplateNotFound
 from relay.ids import timestamp
-from relay.message import Message, Server
+from relay.message import Message
 from relay.policy import stranger
+from relay.server import Server
 from relay.times import utc
 from relay.web.postmark import replies
 from relay.web.postmark.messages import UNKNOWN_ALIAS, UNKNOWN_ID, Submitted

@@ -1,6 +1,6 @@
 """The paths of Postmark's API; the last of them takes what is below them and not served."""
 
-from relay.web.postmark import outbound, sending, servers, templates
+from relay.web.postmark import outbound, sending, servers, suppressions, templates
 from relay.web.postmark.handler import UnknownPostmarkPathHandler
 
 _RESOURCES = (
@@ -12,6 +12,7 @@ ROUTES = [
     *sending.ROUTES,
     *templates.ROUTES,
     *servers.ROUTES,
+    *suppressions.ROUTES,
     *outbound.ROUTES,
     (rf"(?i)/(?:{'|'.join(_RESOURCES)})(?:/.*)?", UnknownPostmarkPathHandler),
 ]

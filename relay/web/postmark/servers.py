@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from relay.chain import Chain
-from relay.message import Server
+from relay.server import Server
+from relay.store import servers
 from relay.times import utc
 from relay.web.postmark.handler import PostmarkHandler
 from relay.web.postmark.replies import PostmarkError
@@ -69,7 +70,7 @@ class ServerHandler(PostmarkHandler):
     async def get(self) -> None:
         server = self.chain.server
         sandbox = is_sandbox(self.group_chain)
-        numbers = await self.site.server_numbers()
+        numbers = await servers.numbered(self.site.store, self.site.chains)
         link = self.site.settings.public_url or ""
         self.answer(shown_server(server, numbers[server.name], sandbox, link))
 
@@ -85,7 +86,7 @@ class AccountHandler(PostmarkHandler):
         A key that names no servers opens all of them, as one with `*` does.
         """
         chains = self.site.chains
-        numbers = await self.site.server_numbers()
+        numbers = await servers.numbered(self.site.store, self.site.chains)
         opened = {
             numbers[name]: chain
             for name, chain in chains.items()
@@ -139,7 +140,7 @@ class StreamsHandler(PostmarkHandler):
         own = default_stream(self.group_chain.server)
         if own not in {id for id, _, _ in known}:
             known.append((own, own, "Transactional"))
-        numbers = await self.site.server_numbers()
+        numbers = await servers.numbered(self.site.store, self.site.chains)
         since = await asyncio.to_thread(_written, self.site.settings.path)
         return [
             {
@@ -156,6 +157,13 @@ class StreamsHandler(PostmarkHandler):
             }
             for id, name, type in known
         ]
+
+    async def stream(self, id: str) -> dict[str, Any]:
+        """Give one stream by its id, in any case; raise PostmarkError."""
+        for stream in await self.streams():
+            if stream["ID"].lower() == id.lower():
+                return stream
+        raise PostmarkError(1226, "The message stream for the provided 'ID' was not found.")
 
 
 class MessageStreamsHandler(StreamsHandler):
@@ -177,11 +185,7 @@ class MessageStreamHandler(StreamsHandler):
     """GET /message-streams/{id}: one stream."""
 
     async def get(self, id: str) -> None:
-        for stream in await self.streams():
-            if stream["ID"].lower() == id.lower():
-                self.answer(stream)
-                return
-        raise PostmarkError(1226, "The message stream for the provided 'ID' was not found.")
+        self.answer(await self.stream(id))
 
 
 def _written(path: Path) -> str:

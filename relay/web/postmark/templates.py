@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from relay.errors import TemplateEmpty, TemplateNotFound
+from relay.store import servers
 from relay.templates.drafts import TemplateDraft
 from relay.web.postmark import replies, shapes
 from relay.web.postmark.handler import PostmarkHandler
@@ -57,7 +58,7 @@ class TemplateHandler(PostmarkHandler):
 
     async def get(self, given: str) -> None:
         template = await self.site.library.find(self.group, _reference(given))
-        numbers = await self.site.server_numbers()
+        numbers = await servers.numbered(self.site.store, self.site.chains)
         await self.answer_aside(lambda: shapes.whole(template, numbers[template.server]))
 
     async def put(self, given: str) -> None:

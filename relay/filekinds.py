@@ -1,0 +1,103 @@
+"""The kinds of file that forms can take, and those that nobody delivers.
+
+A file's kind is told by its extension and by its first bytes, which must agree; what the sender
+calls its type is not believed.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+# The endings of files that no provider delivers, least of all Postmark.
+# fmt: off
+FORBIDDEN = frozenset({
+    "bat", "bin", "chm", "com", "cpl", "crt", "exe", "hlp", "hta", "inf", "ins", "isp", "jse",
+    "lnk", "mdb", "msc", "msi", "msp", "mst", "pcd", "pif", "reg", "scr", "sct", "shs", "vba",
+    "vbe", "vbs", "wsf", "wsh", "wsl",
+})
+# fmt: on
+
+# What no text has: control characters besides tabs and the ends of lines and pages.
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+class Kind(NamedTuple):
+    """A kind of file: the type it is sent as, and whether bytes are of it."""
+
+    media: str
+    holds: Callable[[bytes], bool]
+
+
+def _starts(*beginnings: bytes) -> Callable[[bytes], bool]:
+    return lambda content: content.startswith(beginnings)
+
+
+def _is_pdf(content: bytes) -> bool:
+    return content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"%PDF-")
+
+
+def _is_webp(content: bytes) -> bool:
+    return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
+
+
+def _is_heic(content: bytes) -> bool:
+    return content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS
+
+
+def _office(folder: bytes) -> Callable[[bytes], bool]:
+    """Know a zipped Office document, without macros, by the names in it: they are not packed."""
+
+    def holds(content: bytes) -> bool:
+        named = b"[Content_Types].xml" in content and folder in content
+        return content[:4] == b"PK\x03\x04" and named and b"vbaproject" not in content.lower()
+
+    return holds
+
+
+def _open_document(kind: bytes) -> Callable[[bytes], bool]:
+    """Know an OpenDocument file by its type, which stands unpacked at its beginning."""
+    named = b"mimetypeapplication/vnd.oasis.opendocument." + kind + b"PK"
+    return lambda content: content[:4] == b"PK\x03\x04" and content[30:].startswith(named)
+
+
+def _is_text(content: bytes) -> bool:
+    """Tell whether bytes are text, as UTF-8, UTF-16 with its mark, or a Windows code page."""
+    if any(kind.holds(content) for kind in _BINARY.values()):
+        return False
+    marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    for encoding in ["utf-16"] if marked else ["utf-8", "cp1252"]:
+        try:
+            return not _NO_TEXT.search(content.decode(encoding))
+        except UnicodeDecodeError:
+            continue
+    return False
+
+
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_OPEN = "application/vnd.oasis.opendocument"
+_BINARY: Mapping[str, Kind] = {
+    "pdf": Kind("application/pdf", _is_pdf),
+    "png": Kind("image/png", _starts(b"\x89PNG\r\n\x1a\n")),
+    "jpg": Kind("image/jpeg", _starts(b"\xff\xd8\xff")),
+    "jpeg": Kind("image/jpeg", _starts(b"\xff\xd8\xff")),
+    "gif": Kind("image/gif", _starts(b"GIF87a", b"GIF89a")),
+    "webp": Kind("image/webp", _is_webp),
+    "heic": Kind("image/heic", _is_heic),
+    "docx": Kind(f"{_OFFICE}.wordprocessingml.document", _office(b"word/document.xml")),
+    "xlsx": Kind(f"{_OFFICE}.spreadsheetml.sheet", _office(b"xl/workbook.xml")),
+    "odt": Kind(f"{_OPEN}.text", _open_document(b"text")),
+    "ods": Kind(f"{_OPEN}.spreadsheet", _open_document(b"spreadsheet")),
+}
+# Every kind that forms can take, by extension.
+KINDS: Mapping[str, Kind] = {
+    **_BINARY,
+    "txt": Kind("text/plain", _is_text),
+    "csv": Kind("text/csv", _is_text),
+}
+
+
+def is_forbidden(name: str) -> bool:
+    """Tell by its name whether a file is of a kind that providers refuse."""
+    # Windows drops what stands behind: `virus.exe. ` is started as `virus.exe`.
+    return name.rstrip(" .").rpartition(".")[2].lower() in FORBIDDEN
