@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import pytest
 
+from relay import cli
 from relay.errors import ConfigurationError
 from relay.settings import load
 from tests.daemon import ROOT, Daemon
@@ -39,6 +41,15 @@ def test_plugins_prints_each_servers_chain_in_call_order(offline: Daemon) -> Non
     assert "  compose      contactform\n" in contactform
     assert "  settings     honeypot, contactform\n" in contactform
     assert "  deliver      mailbox\n" in contactform
+
+
+def test_every_command_that_is_listed_is_there() -> None:
+    context = click.Context(cli.relay)
+    for name in cli.COMMANDS:
+        command = cli.relay.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+    assert cli.relay.get_command(context, "nothing") is None
 
 
 def test_try_shows_every_verdict_the_unused_fields_and_the_message(offline: Daemon) -> None:

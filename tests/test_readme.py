@@ -12,7 +12,7 @@ from marshmallow import Schema
 from relay import tables
 from relay.alerts import terms as alerts
 from relay.alerts.kinds import KINDS
-from relay.cli import relay
+from relay.cli import COMMANDS
 from relay.mustachio import Template
 from relay.receipts import terms as receipts
 from relay.web import cancel, forms, health, tokens, webhooks
@@ -87,7 +87,7 @@ def test_the_readmes_curl_line_sends(daemon: Daemon) -> None:
 
 
 def test_every_command_is_in_the_readme() -> None:
-    for name in relay.commands:
+    for name in COMMANDS:
         assert f"`run.py {name}" in README, name
 
 
