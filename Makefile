@@ -14,7 +14,7 @@ install-dev: $(VENV)/installed-dev
 
 test: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -n auto
-	$(VENV)/bin/python -m pytest tests/browser
+	$(VENV)/bin/python -m pytest -n auto tests/browser
 
 # The chaos tests in full: more kills, and those that `make test` leaves out. About half an hour.
 chaos: $(VENV)/installed-dev
