@@ -82,21 +82,28 @@ def _read(folders: tuple[str, ...], name: str) -> Template:
     for folder in folders:
         path = Path(folder) / name
         if path.is_file():
-            return _parse(path)
+            return parsed(path, content(path))
     there = [path.name for folder in folders for path in Path(folder).glob("*.*")]
     words = f"template file {name} is in none of: {', '.join(folders)}"
     raise ConfigurationError(words + nearest(name, there))
 
 
-def _parse(path: Path) -> Template:
+def content(path: Path) -> str:
+    """Read a template file; raise ConfigurationError where it cannot be read."""
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}") from None
+
+
+def parsed(path: Path, *contents: str) -> Template:
+    """Parse a template file's content, or layouts and content; ConfigurationError tells where."""
+    try:
+        return parse(*contents)
     except TemplateSyntaxError as error:
         fault = error.errors[0]
         place = f"{path}, line {fault.line}, character {fault.character}"
         raise ConfigurationError(f"{place}: {fault.message}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}") from None
 
 
 def forget() -> None:

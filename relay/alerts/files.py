@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 
 from relay.checking import nearest
-from relay.errors import ConfigurationError, TemplateRenderError, TemplateSyntaxError
-from relay.mustachio import Template, parse
+from relay.errors import ConfigurationError, TemplateRenderError
+from relay.mustachio import Template
+from relay.wording import content, parsed
 
 FOLDER = Path(__file__).parent / "texts"
 # Where an installation has its own, in one of its folders of template files.
@@ -55,27 +56,11 @@ def _own(folders: Sequence[str], there: Mapping[str, Path]) -> Iterator[tuple[st
 
 
 def _templates(paths: Mapping[str, Path]) -> dict[str, Template]:
-    contents = {name: _read(path) for name, path in paths.items()}
+    contents = {name: content(path) for name, path in paths.items()}
     section = contents["section"]
-    _parsed(paths["section"], section, "")  # what is wrong with it is wrong with no other
+    parsed(paths["section"], section, "")  # what is wrong with it is wrong with no other
     return {
-        name: _parsed(paths[name], *([content] if name in WHOLE else [section, content]))
-        for name, content in contents.items()
+        name: parsed(paths[name], *([text] if name in WHOLE else [section, text]))
+        for name, text in contents.items()
         if name != "section"
     }
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}") from None
-
-
-def _parsed(path: Path, *contents: str) -> Template:
-    try:
-        return parse(*contents)
-    except TemplateSyntaxError as error:
-        fault = error.errors[0]
-        place = f"{path}, line {fault.line}, character {fault.character}"
-        raise ConfigurationError(f"{place}: {fault.message}") from None

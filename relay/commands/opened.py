@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 from sqlalchemy.exc import DBAPIError
 
 from relay import keys, plugins, settings
 from relay.chain import Chain
+from relay.checking import nearest
+from relay.commands.terminal import visible
 from relay.errors import ConfigurationError
+from relay.server import Server
 from relay.settings import Settings
 from relay.store.database import Store
 
@@ -18,6 +22,15 @@ def built(path: Path) -> tuple[Settings, dict[str, Chain]]:
     read = settings.load(path)
     made = tuple(one.key for one in keys.made(read.data, make=False).values())
     return read, plugins.build(read, read.keys or made)
+
+
+def server_of(read: Settings, name: str) -> Server:
+    """Give the server of a name; end the command, with the nearest name, if there is none."""
+    found = read.servers.get(name.lower())
+    if found is None:
+        close = nearest(name.lower(), read.servers)
+        raise click.ClickException(f"{read.path.name}: no server {visible(name)}{close}")
+    return found.server
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import click
 from relay import settings
 from relay.checking import nearest
 from relay.commands.daemon import tell
-from relay.commands.opened import reading, writing
+from relay.commands.opened import reading, server_of, writing
 from relay.commands.terminal import visible
 from relay.settings import Settings
 from relay.store import paused as stored
@@ -23,10 +23,7 @@ def pause(path: Path, server: str) -> None:
     Mail of the servers that deliver through it waits too.
     """
     read = settings.load(path)
-    name = server.lower()
-    if name not in read.servers:
-        close = nearest(name, read.servers)
-        raise click.ClickException(f"{read.path.name}: no server {visible(server)}{close}")
+    name = server_of(read, server).name
     if not _told(read, "/pause", name):
         with writing(read) as store:
             store.write_now(stored.pause, [(name, time.time())])

@@ -7,11 +7,9 @@ from typing import Any
 import click
 
 from relay import addresses, settings
-from relay.checking import nearest
 from relay.commands.daemon import tell
-from relay.commands.opened import reading, writing
+from relay.commands.opened import reading, server_of, writing
 from relay.commands.terminal import counted, visible
-from relay.settings import Settings
 from relay.store import held
 from relay.store import suppressions as stored
 from relay.store.suppressions import Reason, Word
@@ -32,7 +30,7 @@ def suppressions(
     if context.invoked_subcommand is not None:
         return
     with reading(context.obj) as (read, store):
-        group = None if server is None else _group(read, server)
+        group = None if server is None else server_of(read, server).group
         page = store.read_now(stored.page, group, time.time(), below, limit)
     for row in page.rows:
         click.echo(_line(row))
@@ -75,7 +73,7 @@ def lift(path: Path, server: str, address: str) -> None:
 def _noted(path: Path, server: str, address: str, reason: Reason, words: str) -> tuple[str, str]:
     """Have the daemon write it down, or do so; give the group and the address as written."""
     read = settings.load(path)
-    group, email = _group(read, server), email_of(address)
+    group, email = server_of(read, server).group, email_of(address)
     with reading(path) as (_, store):
         stands = bool(store.read_now(stored.standing, group, [email], time.time()))
     if stands == (reason != "lifted"):
@@ -89,14 +87,6 @@ def _noted(path: Path, server: str, address: str, reason: Reason, words: str) ->
     elif answer["problem"]:
         raise click.ClickException(visible(answer["problem"]))
     return group, email
-
-
-def _group(read: Settings, server: str) -> str:
-    found = read.servers.get(server.lower())
-    if found is None:
-        close = nearest(server.lower(), read.servers)
-        raise click.ClickException(f"{read.path.name}: no server {visible(server)}{close}")
-    return found.server.group
 
 
 def email_of(address: str) -> str:

@@ -87,12 +87,18 @@ class Sieve:
         emails = tuple(office.email.lower() for office in known)
         if not emails or not dropped.issuperset(emails):
             return receipt
-        try:
-            await self._suppressions.refuse(chain.server.group, emails, sent.id, now)
-        except Unavailable:
-            log.warning("suppression.unstored", group=chain.server.group, count=len(emails))
+        await self._suppress(chain.server.group, emails, sent.id, now)
         others = tuple(email for email in receipt.dropped if email.lower() not in emails)
         return replace(receipt, dropped=others, later=(*receipt.later, *emails))
+
+    async def _suppress(self, group: str, emails: Sequence[str], id: str, now: float) -> bool:
+        """Send nothing to these addresses for a day; tell whether that could be stored."""
+        try:
+            await self._suppressions.refuse(group, emails, id, now)
+        except Unavailable:
+            log.warning("suppression.unstored", group=group, count=len(emails))
+            return False
+        return True
 
     async def _refused(
         self, message: Message, sent: Message, error: RecipientsInactive, chain: Chain, now: float
@@ -101,11 +107,7 @@ class Sieve:
         named = {address.lower() for address in error.recipients}
         everybody = [address.email.lower() for address in sent.recipients]
         refused = [email for email in everybody if email in named] or everybody
-        group = chain.server.group
-        try:
-            await self._suppressions.refuse(group, refused, message.id, now)
-        except Unavailable:
-            log.warning("suppression.unstored", group=group, count=len(refused))
+        if not await self._suppress(chain.server.group, refused, message.id, now):
             return error
         again = self._sifted(message, chain, now)
         if isinstance(again, Message):

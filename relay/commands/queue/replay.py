@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from relay import settings
-from relay.checking import nearest
 from relay.commands.daemon import tell
-from relay.commands.opened import writing
+from relay.commands.opened import server_of, writing
 from relay.commands.suppressions import email_of
 from relay.commands.terminal import counted, visible
 from relay.settings import Settings
@@ -30,10 +29,7 @@ def replay(path: Path, what: str) -> None:
     """
     read = settings.load(path)
     address = email_of(what) if "@" in what else ""
-    server = "" if address else what.lower()
-    if server and server not in read.servers:
-        close = nearest(server, read.servers)
-        raise click.ClickException(f"{read.path.name}: no server {visible(what)}{close}")
+    server = "" if address else server_of(read, what).name
     count, lifted, after = 0, set[str](), ""
     with _carrying(read, address, server) as carry:
         while after is not None:

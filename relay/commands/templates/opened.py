@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from relay.checking import nearest
 from relay.commands.daemon import tell
-from relay.commands.opened import reading, writing
+from relay.commands.opened import reading, server_of, writing
 from relay.commands.terminal import visible
 from relay.settings import Settings
 from relay.store.templates import StoredTemplate
@@ -24,20 +23,11 @@ PAGE = 100
 SECONDS = 600.0
 
 
-def group_of(read: Settings, server: str) -> str:
-    """Name the server whose templates a server uses; end the command if there is no such one."""
-    found = read.servers.get(server.lower())
-    if found is None:
-        close = nearest(server, read.servers)
-        raise click.ClickException(f"{read.path.name}: no server {server}{close}")
-    return found.server.group
-
-
 @contextmanager
 def library_of(path: Path, server: str) -> Iterator[tuple[Library, str]]:
     """Give the library of a settings file, for reading, and the name of the server's group."""
     with reading(path) as (read, store):
-        yield Library(store), group_of(read, server)
+        yield Library(store), server_of(read, server).group
 
 
 def reference_of(text: str) -> int | str:

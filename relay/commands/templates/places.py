@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import click
 
 from relay import settings
-from relay.commands.opened import built, reading
+from relay.commands.opened import built, reading, server_of
 from relay.commands.templates import opened
 from relay.commands.templates.plans import Plan, Step, label, planned
 from relay.errors import AccountError
@@ -45,7 +45,7 @@ class StorePlace:
     def __init__(self, path: Path, server: str) -> None:
         self._path = path
         self._read = settings.load(path)
-        self._group = opened.group_of(self._read, server)
+        self._group = server_of(self._read, server).group
         self.name = f"the store of {self._group}"
 
     def fetch(self) -> Sequence[TemplateDraft]:
@@ -113,7 +113,7 @@ def account_of(
     if not provider:
         return None
     read, chains = built(path)
-    group = opened.group_of(read, server)
+    group = server_of(read, server).group
     account = chains[group].account
     if account is None:
         raise click.ClickException(

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from relay import settings
+from relay.commands.opened import server_of
 from relay.commands.templates import opened
 from relay.commands.templates.opened import library_of, reference_of
 from relay.commands.terminal import visible
@@ -88,6 +89,6 @@ def _shown(template: StoredTemplate) -> Iterator[str]:
 def restore(path: Path, server: str, reference: str, version: int) -> None:
     """Make a template of SERVER what it was in VERSION; this makes a new version."""
     read = settings.load(path)
-    group = opened.group_of(read, server)
+    group = server_of(read, server).group
     made = opened.restore(read, group, reference_of(reference), version)
     click.echo(f"{reference}  version {made}, as it was in version {version}")
