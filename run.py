@@ -1,6 +1,6 @@
 """The daemon and its commands: `run.py` serves, `run.py --help` names the rest."""
 
-from relay.cli import main
+from relay.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -18,14 +18,13 @@ import click
 
 from benchmarks import serving
 from benchmarks.load import load
-from relay import records
-from relay.addresses import Address
-from relay.commands.daemon import ask
-from relay.message import Message
-from relay.server import Server
-from relay.store import outbox
-from relay.store.database import Store
-from tests.daemon import Daemon
+from relay.cli.control_client import ask
+from relay.core.addresses import Address
+from relay.core.message import Message
+from relay.core.server import Server
+from relay.store.engine.database import Store
+from relay.store.outbox import enqueue, records
+from tests.support.daemon import Daemon
 
 BATCH = 1000
 
@@ -83,7 +82,7 @@ def _fill(folder: Path, size: int) -> None:
             records.record(records.identified(message, "relay-00000000"), server, "application")
             for _ in range(min(BATCH, size))
         ]
-        store.write_now(outbox.add_together, [rows])
+        store.write_now(enqueue.add_together, [rows])
     store.close()
     os.sync()  # or the disk would still be busy with this when the daemon commits
 

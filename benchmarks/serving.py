@@ -16,7 +16,7 @@ import requests
 from tornado.web import Application, RequestHandler
 
 from benchmarks.load import post
-from tests.daemon import Daemon
+from tests.support.daemon import Daemon
 
 KEY = "benchmark-key-benchmark-key-benchmark"
 

@@ -4,11 +4,11 @@ A form server is a module in `plugins/` with functions marked `@hookimpl`; hooks
 hooks there are. A plugin imports from here, and the libraries it is about, and nothing else.
 """
 
-from relay.addresses import Address, listed
-from relay.batches import Parcel, in_calls
-from relay.callback import Callback, ProviderEvent, Reply
-from relay.deadlines import call_json, post_json
-from relay.errors import (
+from relay.config.fields import SecretReference
+from relay.config.keys import find_key, token_of
+from relay.config.template_files import Pattern, Wording, template_file, template_files
+from relay.core.addresses import Address, listed
+from relay.core.errors import (
     AuthenticationFailed,
     ConfigurationError,
     DeliveryDeferred,
@@ -20,7 +20,22 @@ from relay.errors import (
     RecipientsInactive,
     TokenRefused,
 )
-from relay.fields import (
+from relay.core.events import Callback, ProviderEvent, Reply
+from relay.core.immutable import thaw
+from relay.core.message import ABSENT, Absent, Attachment, Message, Receipt
+from relay.core.mime import as_bytes as as_mail
+from relay.core.secret import Secret
+from relay.core.server import Account, Key, Server
+from relay.core.submission import Claim, Decoy, File, Identity, Submission
+from relay.core.text import as_html, as_text, clean_html, one_line, web_link
+from relay.delivery.transport.batching import Parcel, in_calls
+from relay.delivery.transport.http import call_json, post_json
+from relay.delivery.transport.smtp_pool import hand_over
+from relay.delivery.transport.smtp_server import MailServer, mail_server
+from relay.forms.base_message import base_message, plain_message, reference_of, templated
+from relay.forms.declared import Declaration, DeclaredFields
+from relay.forms.email_form import EmailForm
+from relay.forms.fields import (
     Headers,
     Html,
     Line,
@@ -30,23 +45,8 @@ from relay.fields import (
     TemplateReference,
     Text,
 )
-from relay.forms import EmailForm
-from relay.frozen import thaw
-from relay.hookspecs import hookimpl
-from relay.keys import find_key, token_of
-from relay.kinds import SecretReference
-from relay.mapping.declared import Declaration, DeclaredFields
-from relay.mapping.kinds import Link, Rows, WholeNumber
-from relay.mapping.shared import base_message, plain_message, reference_of, templated
-from relay.message import ABSENT, Absent, Attachment, Message, Receipt
-from relay.mime import as_bytes as as_mail
-from relay.secret import Secret
-from relay.server import Account, Key, Server
-from relay.smtp.mailserver import MailServer, mail_server
-from relay.smtp.transfer import hand_over
-from relay.submission import Claim, Decoy, File, Identity, Submission
-from relay.text import as_html, as_text, clean_html, one_line, web_link
-from relay.wording import Pattern, Wording, template_file, template_files
+from relay.forms.mapping_kinds import Link, Rows, WholeNumber
+from relay.hooks.specs import hookimpl
 
 __all__ = [
     "ABSENT",

@@ -15,15 +15,16 @@ from typing import Any
 
 import pytest
 
-from relay import plugins, settings
-from relay.chain import Chain
-from relay.errors import ConfigurationError, SubmissionError
-from relay.message import Message
-from relay.rehearsal import JSON, Rehearsal, submission_of
-from relay.secret import digest
-from relay.server import Key
+from relay.config import settings
+from relay.core.errors import ConfigurationError, SubmissionError
+from relay.core.message import Message
+from relay.core.secret import digest
+from relay.core.server import Key
+from relay.hooks import loader
+from relay.hooks.chain import Chain
+from relay.intake.dry_run import JSON, Rehearsal, submission_of
 from relay.store import documents
-from relay.web import replies
+from relay.web import responses
 
 SETTINGS = "settings.toml"
 # As session_token takes it; there is no store here to look it up in.
@@ -34,7 +35,7 @@ class Refused(Exception):
     """What a client would be told: `status`, the reply's `words`, and the log line's `reason`."""
 
     def __init__(self, error: SubmissionError) -> None:
-        self.status = replies.status(error)
+        self.status = responses.status(error)
         self.words = str(error)
         self.reason = error.reason
         super().__init__(f"{self.status}: {self.words}")
@@ -132,7 +133,7 @@ def form_server(request: pytest.FixtureRequest) -> Callable[..., FormServer]:
         read = settings.load(folder / SETTINGS, _MadeUp(environment or {}), text)
         secret = secrets.token_urlsafe(32)
         key = Key("testing", "secret", frozenset({"*"}), (digest(secret.encode()),))
-        chain = plugins.build(read, [*read.keys, key]).get(name.lower())
+        chain = loader.build(read, [*read.keys, key]).get(name.lower())
         if chain is None or not chain.takes_forms:
             raise ConfigurationError(f"{SETTINGS}: no server {name} takes forms")
         return FormServer(chain, secret)

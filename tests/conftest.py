@@ -15,10 +15,10 @@ from tornado.ioloop import IOLoop
 from tornado.testing import bind_unused_port
 from tornado.web import Application
 
-from relay import settings as relay_settings
-from relay.app import Site, make_app, make_site
-from relay.settings import Settings
-from tests.fake_postmark import FakePostmark
+from relay.config import settings as relay_settings
+from relay.config.settings import Settings
+from relay.site import Site, make_app, make_site
+from tests.support.fake_postmark import FakePostmark
 
 APPLICATION_KEY = "application-key-application-key-0"
 PAGE_KEY = "page-key-page-key-page-key-page-key"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import ROOT
+from tests.support.daemon import ROOT
 
 # In order: a module imports only from lines above its own, or from its own package.
 LAYERS = [

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.contact_page import (
+from tests.support.contact_page import (
     APPLICATION_KEY,
     ENVIRONMENT,
     EXAMPLES,
@@ -27,7 +27,7 @@ from tests.contact_page import (
     serving,
     states,
 )
-from tests.daemon import ROOT, Daemon
+from tests.support.daemon import ROOT, Daemon
 
 PYTHON_CALLER = (
     *(sys.executable, str(EXAMPLES / "send.py"), "--name", "A Resident"),

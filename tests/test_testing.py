@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.daemon import ROOT
-from tests.test_readme import block
+from tests.support.daemon import ROOT
+from tests.test_docs import block
 
 SETTINGS = """
 [relay]

@@ -9,26 +9,22 @@ from typing import Any, NamedTuple, TypeGuard
 
 import structlog
 
-from relay.chain import Chain
+from relay.core.errors import DeliveryDeferred, DeliveryError, DeliveryInDoubt, Unavailable
+from relay.core.logs import trace
+from relay.core.message import Message, Receipt
 from relay.delivery import outcomes, partial
-from relay.delivery.fresh import Fresh
+from relay.delivery.message_cache import Fresh
 from relay.delivery.outcomes import Result
-from relay.delivery.sieve import Sieve
-from relay.delivery.threads import in_thread
-from relay.delivery.watches import Outcome, Watches
-from relay.errors import (
-    DeliveryDeferred,
-    DeliveryError,
-    DeliveryInDoubt,
-    Unavailable,
-)
-from relay.logs import trace
-from relay.message import Message, Receipt
-from relay.store import found, settling
-from relay.store.calls import Call, Lane
-from relay.store.database import Store
-from relay.store.found import WAITING_STATES, LateAnswer
-from relay.store.settling import Settlement
+from relay.delivery.suppression_filter import Sieve
+from relay.delivery.waiters import Outcome, Watches
+from relay.delivery.worker_threads import in_thread
+from relay.hooks.chain import Chain
+from relay.store.engine.database import Store
+from relay.store.outbox import found
+from relay.store.outbox import outcomes as settling
+from relay.store.outbox.batching import Call, Lane
+from relay.store.outbox.found import WAITING_STATES, LateAnswer
+from relay.store.outbox.outcomes import Settlement
 
 # A settlement that the store refuses is tried again for this long; then the row stays `sending`
 # and is in doubt at the next start.

@@ -6,19 +6,19 @@ from collections.abc import Collection, Iterable, Mapping
 
 import structlog
 
-from relay.chain import Chain
+from relay.core.logs import trace
+from relay.core.message import Message
 from relay.delivery.attempts import Attempts
-from relay.delivery.clock import Clock
+from relay.delivery.clock_changes import Clock
+from relay.delivery.fair_queue import Turns
 from relay.delivery.lanes import Lanes
-from relay.delivery.sieve import Sieve
-from relay.delivery.turns import Turns
-from relay.delivery.watches import Outcome, Watches
-from relay.logs import trace
-from relay.message import Message
-from relay.store import claims, due
-from relay.store.calls import Call
-from relay.store.database import Store
-from relay.suppressions import Suppressions
+from relay.delivery.suppression_filter import Sieve
+from relay.delivery.waiters import Outcome, Watches
+from relay.hooks.chain import Chain
+from relay.store.engine.database import Store
+from relay.store.outbox import claims, due
+from relay.store.outbox.batching import Call
+from relay.store.suppression_list import Suppressions
 
 # How often the outbox is looked at when nothing is known to be due, and how often at most.
 LOOK_SECONDS = 30.0

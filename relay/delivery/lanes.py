@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import structlog
 
-from relay.chain import Chain
+from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt
+from relay.core.message import Receipt
 from relay.delivery.breaker import Breaker
 from relay.delivery.outcomes import Result
-from relay.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt
-from relay.message import Receipt
-from relay.store.calls import Lane
+from relay.hooks.chain import Chain
+from relay.store.outbox.batching import Lane
 
 # Beyond its deadline an attempt has this long to be settled, then it is in doubt.
 LEASE_SECONDS = 120.0

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from relay import retry
-from relay.errors import (
+from relay.core.errors import (
     DeliveryDeferred,
     DeliveryError,
     DeliveryFailed,
@@ -12,10 +11,11 @@ from relay.errors import (
     MessageBroken,
     RecipientsSuppressed,
 )
-from relay.message import Receipt
-from relay.server import Server
-from relay.store.recipients import Fate
-from relay.store.settling import Claimed, Settlement
+from relay.core.message import Receipt
+from relay.core.server import Server
+from relay.delivery import retry
+from relay.store.outbox.outcomes import Claimed, Settlement
+from relay.store.outbox.recipients import Fate
 
 # What is too old is tried so often before it is given up: it may have waited for its server to be
 # switched on, or the clock was set forward.

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from dataclasses import replace
 
+from relay.core.errors import DeliveryError, DeliveryFailed, MessageBroken, RecipientsSuppressed
+from relay.core.message import Message, Receipt
 from relay.delivery.outcomes import Result
-from relay.errors import DeliveryError, DeliveryFailed, MessageBroken, RecipientsSuppressed
-from relay.message import Message, Receipt
-from relay.store.recipients import Fate
+from relay.store.outbox.recipients import Fate
 
 
 def rest(message: Message, settled: Collection[str]) -> Message | DeliveryError:

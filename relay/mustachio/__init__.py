@@ -4,7 +4,7 @@ template = parse("Hello {{name}}")
 template.render({"name": "Ann"})
 """
 
-from relay.errors import TemplateError, TemplateFault, TemplateRenderError, TemplateSyntaxError
+from relay.core.errors import TemplateError, TemplateFault, TemplateRenderError, TemplateSyntaxError
 from relay.mustachio.template import Template, parse
 
 __all__ = [

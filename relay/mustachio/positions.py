@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from relay.errors import TemplateFault
+from relay.core.errors import TemplateFault
 
 
 def located(pieces: Sequence[str], wrong: Iterable[tuple[int, str]]) -> list[TemplateFault]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from relay.errors import TemplateRenderError
+from relay.core.errors import TemplateRenderError
 from relay.mustachio.escaping import escape_html
 from relay.mustachio.limits import MAX_MISSING, MAX_OUTPUT, MAX_STEPS
 from relay.mustachio.values import is_list, member, printed, truth

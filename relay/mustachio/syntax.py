@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from relay.errors import TemplateFault
+from relay.core.errors import TemplateFault
 from relay.mustachio.limits import MAX_DEPTH, MAX_WEIGHT
 from relay.mustachio.positions import located
 from relay.mustachio.tags import TAG, Kind, Tag, read_tag

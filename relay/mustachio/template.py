@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from relay.errors import TemplateSyntaxError
+from relay.core.errors import TemplateSyntaxError
 from relay.mustachio.compiling import Program, compile_tokens
 from relay.mustachio.program import Missing, Output
 from relay.mustachio.suggestion import suggest_model

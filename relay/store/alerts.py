@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from relay.store import outbox
-from relay.store.outbox import NewMessage
+from relay.store.outbox import enqueue
+from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import alerts, installation
 
 
@@ -87,7 +87,7 @@ def change(connection: Connection, batch: Sequence[Change]) -> Sequence[None]:
         for name, value in one.remembered.items():
             _remember(connection, _PREFIX + name, repr(value))
         if one.mails:
-            outbox.add_together(connection, [one.mails])
+            enqueue.add_together(connection, [one.mails])
     return [None] * len(batch)
 
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.engine import Row
 
-from relay.callback import ProviderEvent
-from relay.store import found, held, returned, suppressions
-from relay.store.returned import Return, SecondSending
+from relay.core.events import ProviderEvent
+from relay.store import suppressions
+from relay.store.outbox import found, resend, returned
+from relay.store.outbox.returned import Return, SecondSending
 from relay.store.schema import callbacks, events
 from relay.store.suppressions import Word
 
@@ -87,7 +88,7 @@ def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:
         word = None
     if row is None:
         return Taken(event, new=True, word=word)
-    settled = _is_settled_by(event, row) and not held.is_held(connection, row.id)
+    settled = _is_settled_by(event, row) and not resend.is_held(connection, row.id)
     if settled:
         words = f"the provider told that it is {event.kind}"
         found.settle(connection, row.id, event.provider_id, words, told.now)

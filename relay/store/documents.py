@@ -5,10 +5,10 @@ from base64 import b64decode, b64encode
 from dataclasses import fields
 from typing import Any
 
-from relay.addresses import Address
-from relay.frozen import freeze, thaw
-from relay.message import Attachment, Message
-from relay.submission import File, Submission
+from relay.core.addresses import Address
+from relay.core.immutable import freeze, thaw
+from relay.core.message import Attachment, Message
+from relay.core.submission import File, Submission
 
 # What stands in the place of a document that was cleared.
 CLEARED = ""

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.engine import Row
 
-from relay.errors import IdempotencyRunning, TokenRefused, Unavailable
-from relay.store import outbox
-from relay.store.outbox import NewMessage
+from relay.core.errors import IdempotencyRunning, TokenRefused, Unavailable
+from relay.store.outbox import enqueue
+from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import idempotency, messages
 
 RETRY_AFTER_SECONDS = 1
@@ -76,7 +76,7 @@ def add(
         results.append(refusal)
     first = [index for index, refusal in enumerate(results) if refusal is None]
     stored = [(index, message) for index in first for message in batch[index].messages]
-    refusals = outbox.add(connection, [message for _, message in stored])
+    refusals = enqueue.add(connection, [message for _, message in stored])
     for (index, _), not_stored in zip(stored, refusals, strict=True):
         results[index] = results[index] or not_stored
     rows = [_row(entry) for entry, refusal in zip(batch, results, strict=True) if refusal is None]

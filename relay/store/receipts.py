@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import Connection, Select, func, insert, select, update
 from sqlalchemy.engine import Row
 
-from relay.store import outbox
-from relay.store.outbox import NewMessage
+from relay.store.outbox import enqueue
+from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import events, messages, receipts
 
 HOUR_SECONDS = 3600.0
@@ -79,7 +79,7 @@ def _tell(connection: Connection, one: Telling) -> Told:
         letter, words = None, f"the writer is not told: {objection}"
     befell = [(one.message, words)]
     if letter is not None:
-        outbox.add_together(connection, [[letter]])
+        enqueue.add_together(connection, [[letter]])
         befell = [
             (one.message, f"{words}, by {letter.id}"),
             (letter.id, f"tells the writer of {one.message}"),

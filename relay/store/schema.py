@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from relay.message import FINAL_STATES
+from relay.core.message import FINAL_STATES
 
 metadata = MetaData()
 

@@ -18,8 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Row
 
+from relay.core.text import storable
 from relay.store.schema import template_versions, templates
-from relay.text import storable
 
 TemplateType = Literal["Standard", "Layout"]
 

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from relay.errors import TokenRefused
+from relay.core.errors import TokenRefused
 from relay.store.schema import tokens
 
 # How long a spent or expired token is remembered, so that a refusal can say which it was.

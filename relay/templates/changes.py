@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
-from relay.errors import (
+from relay.core.errors import (
     LayoutInUse,
     StoredTemplateError,
     TemplateInvalid,

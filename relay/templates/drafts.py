@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from relay.errors import TemplateFault
+from relay.core.errors import TemplateFault
 from relay.store.templates import TemplateType
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relay.errors import TemplateInvalid
+from relay.core.errors import TemplateInvalid
 from relay.templates.drafts import TemplateDraft
 
 META, HTML, TEXT = "meta.json", "content.html", "content.txt"

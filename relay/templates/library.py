@@ -7,10 +7,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from relay.errors import StoredTemplateError, TemplateInvalid
-from relay.message import Message
+from relay.core.errors import StoredTemplateError, TemplateInvalid
+from relay.core.message import Message
 from relay.store import templates
-from relay.store.database import Store
+from relay.store.engine.database import Store
 from relay.store.templates import StoredTemplate
 from relay.templates import changes, pushing
 from relay.templates.cache import Cache

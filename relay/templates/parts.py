@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from relay.errors import TemplateInvalid, TemplateSyntaxError
+from relay.core.errors import TemplateInvalid, TemplateSyntaxError
 from relay.mustachio import Template, parse
 from relay.templates.rules import NAMES, PARTS, Content
 

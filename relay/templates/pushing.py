@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from relay.errors import NothingToPush, StoredTemplateError, TypesDiffer
+from relay.core.errors import NothingToPush, StoredTemplateError, TypesDiffer
 from relay.store import templates
 from relay.store.templates import StoredTemplate
 from relay.templates.changes import Author, create, edit

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from relay.errors import TemplateInvalid, TemplateNotFound
+from relay.core.errors import TemplateInvalid, TemplateNotFound
 from relay.store import templates
 from relay.store.templates import StoredTemplate
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from relay.errors import AccountError
-from relay.server import Account
+from relay.core.errors import AccountError
+from relay.core.server import Account
 from relay.templates.drafts import TemplateDraft
 
 PAGE = 100

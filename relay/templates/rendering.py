@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from relay.errors import TemplateNotFound, TemplateRenderError, TemplateSyntaxError
-from relay.message import Message
+from relay.core.errors import TemplateNotFound, TemplateRenderError, TemplateSyntaxError
+from relay.core.message import Message
+from relay.core.text import line, storable
 from relay.mustachio import Template
 from relay.store import templates
 from relay.store.templates import Standing
@@ -17,7 +18,6 @@ from relay.templates.inlining import inlined
 from relay.templates.parts import Compiled, compiled
 from relay.templates.references import not_found
 from relay.templates.rules import MAX_LENGTHS, PARTS, length
-from relay.text import line, storable
 
 MAX_WARNINGS = 20
 

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import cast
 
-from relay.errors import (
+from relay.core.errors import (
     LayoutPlaceholder,
     TemplateConflict,
     TemplateEmpty,
@@ -13,9 +13,9 @@ from relay.errors import (
     TemplateInvalid,
     TemplateTooLong,
 )
+from relay.core.text import storable
 from relay.store.templates import StoredTemplate, TemplateType
 from relay.templates.drafts import TemplateDraft
-from relay.text import storable
 
 # Active templates of one server, and templates in one push.
 MAX_TEMPLATES = 100

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from relay.errors import (
+from relay.core.errors import (
     TemplateEmpty,
     TemplateFault,
     TemplateIncomplete,
     TemplateRenderError,
     TemplateSyntaxError,
 )
-from relay.frozen import thaw
+from relay.core.immutable import thaw
 from relay.mustachio import Template
 from relay.store.templates import StoredTemplate
 from relay.templates.drafts import PartValidation, TemplateDraft, Validation

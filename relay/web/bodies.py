@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 from tornado.escape import parse_qs_bytes
 from tornado.httputil import HTTPFile, HTTPInputError, parse_body_arguments
 
-from relay.brackets import TWICE, nest
-from relay.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
-from relay.submission import File
-from relay.text import storable
+from relay.core.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
+from relay.core.submission import File
+from relay.core.text import storable
+from relay.forms.brackets import TWICE, nest
 
 MAX_DEPTH = 32
 MAX_FIELDS = 200

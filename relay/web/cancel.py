@@ -6,20 +6,20 @@ from types import MappingProxyType
 
 import structlog
 
-from relay.admission import identify
-from relay.chain import Chain
-from relay.errors import (
+from relay.core.errors import (
     AuthenticationFailed,
     InvalidSubmission,
     NotCancellable,
     UnknownMessage,
 )
-from relay.frozen import freeze
-from relay.store import scheduled
-from relay.store.scheduled import Cancelling
-from relay.submission import Submission
-from relay.web import replies
-from relay.web.handler import RelayHandler
+from relay.core.immutable import freeze
+from relay.core.submission import Submission
+from relay.hooks.chain import Chain
+from relay.intake.authentication import identify
+from relay.store.outbox import scheduled
+from relay.store.outbox.scheduled import Cancelling
+from relay.web import responses
+from relay.web.base import RelayHandler
 
 # Why a message of a state cannot be cancelled; of every other, because its time has come.
 ENDED = {
@@ -63,7 +63,7 @@ class CancelHandler(RelayHandler):
         if not isinstance(id, str) or not id:
             raise InvalidSubmission({"id": ["Missing data for required field."]})
         await self._cancel(Cancelling(id, self.chain.server.name, key, self.started_at))
-        self.write(replies.success("cancelled"))
+        self.write(responses.success("cancelled"))
 
     def _key(self, submission: Submission) -> str:
         """Give the id of the key that asks; raise AuthenticationFailed."""

@@ -9,8 +9,8 @@ from typing import Any
 from tornado.escape import json_decode
 from tornado.web import Application, RequestHandler
 
-from relay.app import Site
-from relay.errors import RelayError
+from relay.core.errors import RelayError
+from relay.site import Site
 from relay.templates.drafts import TemplateDraft
 from relay.web import operations
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPHeaders
 
-from relay.errors import OriginRefused
+from relay.core.errors import OriginRefused
 
 ALLOW_HEADERS = "Authorization, Content-Type, Idempotency-Key"
 EXPOSE_HEADERS = "Retry-After, X-Relay-Message-Id, X-Request-Id"

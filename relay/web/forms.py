@@ -7,18 +7,18 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from relay.acceptance import Accepted
-from relay.attachments import FIELD
-from relay.errors import BodyTooLarge, InvalidSubmission, MessageRefused, UnknownServer
-from relay.frozen import freeze
-from relay.idempotency import Repeat
-from relay.message import Message
-from relay.server import Server
-from relay.submission import Submission
-from relay.text import without_addresses
-from relay.web import bodies, replies
+from relay.core.errors import BodyTooLarge, InvalidSubmission, MessageRefused, UnknownServer
+from relay.core.immutable import freeze
+from relay.core.message import Message
+from relay.core.server import Server
+from relay.core.submission import Submission
+from relay.core.text import without_addresses
+from relay.forms.attachments import FIELD
+from relay.intake.acceptance import Accepted
+from relay.intake.idempotency import Repeat
+from relay.web import bodies, responses
+from relay.web.base import RelayHandler
 from relay.web.bodies import Body
-from relay.web.handler import RelayHandler
 
 # 2021-01-01, when the original's documentation declared /emails deprecated; RFC 9745.
 DEPRECATED_SINCE = "@1609459200"
@@ -104,7 +104,7 @@ class FormHandler(RelayHandler):
         if self.return_url:
             self.redirect(_with_result(self.return_url, result), status=303)
         else:
-            self.finish(replies.success(result, id))
+            self.finish(responses.success(result, id))
 
     async def _accept(self, body: Body) -> Accepted:
         dispatcher = self.site.dispatcher

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from relay.errors import Unavailable
-from relay.web.handler import (
+from relay.core.errors import Unavailable
+from relay.web.base import (
     FULL_RETRY_AFTER_SECONDS,
     SLOW_RETRY_AFTER_SECONDS,
     SLOW_SECONDS,

@@ -8,12 +8,12 @@ import structlog
 from tornado.escape import json_decode
 from tornado.web import RequestHandler
 
-from relay.app import Site
-from relay.errors import RelayError, SubmissionError
-from relay.logs import trace
-from relay.receipts.telling import TOLD_STATES
-from relay.store import held, operations, screened
-from relay.store.operations import Order, Verdict
+from relay.core.errors import RelayError, SubmissionError
+from relay.core.logs import trace
+from relay.notifications.receipts.sender import TOLD_STATES
+from relay.site import Site
+from relay.store.outbox import operator_actions, resend, screened
+from relay.store.outbox.operator_actions import Order, Verdict
 from relay.store.suppressions import Word
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ class MessagesHandler(OperationHandler):
     """POST /messages/{operation} with `{"ids": [...], "twice": false}`: a verdict for each."""
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
-        operation = operations.OPERATIONS[arguments[0]]
+        operation = operator_actions.OPERATIONS[arguments[0]]
         order = Order(asked["ids"], time.time(), bool(asked["twice"]))
         verdicts: list[Verdict] = await self.site.store.write(operation, order)
         self._count(verdicts)
@@ -117,8 +117,10 @@ class ReplayHandler(OperationHandler):
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         servers = {name: chain.server for name, chain in self.site.chains.items()}
-        order = held.order(asked["address"], asked["server"], servers, time.time(), asked["after"])
-        replayed = await self.site.store.write(held.replay, order)
+        order = resend.order(
+            asked["address"], asked["server"], servers, time.time(), asked["after"]
+        )
+        replayed = await self.site.store.write(resend.replay, order)
         self.site.suppressions.learn(replayed.lifted)
         self.site.dispatcher.queued(replayed.queued)
         lifted = sorted({word.address for word in replayed.lifted})
@@ -137,7 +139,7 @@ ROUTES = [
     (r"/alerts/test", TestAlertHandler),
     (r"/suppressions", SuppressionHandler),
     (r"/held/replay", ReplayHandler),
-    (rf"/messages/({'|'.join(operations.OPERATIONS)})", MessagesHandler),
+    (rf"/messages/({'|'.join(operator_actions.OPERATIONS)})", MessagesHandler),
     (r"/screened/(release|drop)", ScreenedHandler),
     (r"/(pause|resume)", PauseHandler),
 ]

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from tornado.http1connection import HTTP1Connection
 from tornado.web import RequestHandler, stream_request_body
 
-from relay.errors import BodyTooLarge
-from relay.timeouts import Timeout
+from relay.core.errors import BodyTooLarge
+from relay.core.timers import Timeout
 
 if TYPE_CHECKING:
-    from relay.app import Site
+    from relay.site import Site
 
 # A body over the limit is read to its end up to this size, so that its sender can read the 413;
 # beyond it the connection is closed.

@@ -3,12 +3,12 @@
 import secrets
 from collections.abc import Collection
 
-from relay.admission import token_digest
-from relay.errors import AuthenticationFailed
-from relay.keys import find_key, token_of
-from relay.server import Key
+from relay.config.keys import find_key, token_of
+from relay.core.errors import AuthenticationFailed
+from relay.core.server import Key
+from relay.intake.authentication import token_digest
 from relay.store import tokens
-from relay.web.handler import RelayHandler
+from relay.web.base import RelayHandler
 
 
 class TokenHandler(RelayHandler):

@@ -14,19 +14,19 @@ from typing import Any
 
 import structlog
 
-from relay.callback import Callback, Reply
-from relay.chain import Chain
-from relay.errors import (
+from relay.core.errors import (
     MalformedBody,
     UnknownServer,
     UnsupportedMedia,
     WebhookRefused,
     WrongMethod,
 )
-from relay.frozen import freeze
-from relay.secret import digest
-from relay.web import bodies, replies
-from relay.web.handler import RelayHandler
+from relay.core.events import Callback, Reply
+from relay.core.immutable import freeze
+from relay.core.secret import digest
+from relay.hooks.chain import Chain
+from relay.web import bodies, responses
+from relay.web.base import RelayHandler
 
 # The header that may carry the secret where a provider can set one.
 SECRET_HEADER = "X-Relay-Webhook-Secret"  # noqa: S105 - a header's name
@@ -109,7 +109,7 @@ class WebhookHandler(RelayHandler):
             metadata_key=self.site.metadata_key,
         )
         await self._take(callback)
-        self.write(replies.success("noted"))
+        self.write(responses.success("noted"))
 
     async def _take(self, callback: Callback) -> None:
         group = self.site.chains[self.chain.server.group]

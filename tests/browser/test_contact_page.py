@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.contact_page import (
+from tests.support.contact_page import (
     ENVIRONMENT,
     SETTINGS,
     copy_page,
@@ -18,7 +18,7 @@ from tests.contact_page import (
     states,
     static_server,
 )
-from tests.daemon import Daemon
+from tests.support.daemon import Daemon
 
 SUBJECT = "I have a great idea"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.daemon import Daemon
+from tests.support.daemon import Daemon
 
 SUBJECT = "I have a great idea"
 

@@ -22,7 +22,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from tests.fake_postmark import error
+from tests.support.fake_postmark import error
 
 ROOT = Path(__file__).parents[2]
 

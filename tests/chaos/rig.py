@@ -15,7 +15,7 @@ import requests
 from tests.chaos import ledger
 from tests.chaos.ledger import Ledger
 from tests.chaos.provider import Provider
-from tests.daemon import Daemon
+from tests.support.daemon import Daemon
 
 FULL = os.environ.get("RELAY_CHAOS") == "full"
 KEY = "application-key-application-key-0"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import ROOT
+from tests.support.daemon import ROOT
 
 UNSHARE = ("unshare", "--map-root-user", "--mount")
 

@@ -5,7 +5,7 @@ import socket
 from collections import Counter
 from pathlib import Path
 
-from tests.daemon import ROOT, Daemon
+from tests.support.daemon import ROOT, Daemon
 
 REQUESTS = 3000
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 import requests
 
-from tests.daemon import ROOT, Daemon
+from tests.support.daemon import ROOT, Daemon
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.errors import TemplateFault
+from relay.core.errors import TemplateFault
 from relay.mustachio import TemplateSyntaxError, parse
 from tests.mustachio.failing import (
     EACH_CLOSED_BADLY,

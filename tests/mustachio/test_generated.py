@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.mustachio import Template, TemplateRenderError, TemplateSyntaxError, parse
-from tests.generated import examples
+from tests.support.generated import examples
 
 FRAGMENTS = st.sampled_from(
     [

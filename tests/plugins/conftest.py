@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from relay import composition, plugins
-from relay.chain import Chain
-from relay.frozen import freeze
-from relay.message import Message
-from relay.settings import Settings
-from relay.submission import Submission
+from relay.config.settings import Settings
+from relay.core.immutable import freeze
+from relay.core.message import Message
+from relay.core.submission import Submission
+from relay.hooks import loader
+from relay.hooks.chain import Chain
+from relay.intake import composition
 from relay.testing import form_server  # noqa: F401 - a fixture
 from relay.web import bodies
 
@@ -77,7 +78,7 @@ def chain(load: Callable[[str], Settings]) -> Callable[..., Chain]:
         table = {**CONTACTFORM, **keys} if server == "contactform" else CONTACTFORM
         lines = [f"{name} = {_toml(value)}" for name, value in table.items() if value is not None]
         settings = load(KEYS + "\n[servers.contactform]\n" + "\n".join(lines))
-        return plugins.build(settings, settings.keys)[server]
+        return loader.build(settings, settings.keys)[server]
 
     return build
 

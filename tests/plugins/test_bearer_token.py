@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from relay.chain import Chain
-from relay.errors import AuthenticationFailed
-from relay.submission import Identity, Submission
+from relay.core.errors import AuthenticationFailed
+from relay.core.submission import Identity, Submission
+from relay.hooks.chain import Chain
 from tests.conftest import ACCOUNT_KEY, APPLICATION_KEY, OTHER_KEY, PAGE_KEY
 
 BuildChain = Callable[..., Chain]

@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from relay import composition
-from relay.addresses import Address
-from relay.chain import Chain
-from relay.errors import ConfigurationError, InvalidSubmission
-from relay.message import Message
-from relay.submission import File, Submission
+from relay.core.addresses import Address
+from relay.core.errors import ConfigurationError, InvalidSubmission
+from relay.core.message import Message
+from relay.core.submission import File, Submission
+from relay.hooks.chain import Chain
+from relay.intake import composition
 from tests.plugins.conftest import CONTACTFORM
 
 Compose = Callable[..., Message]

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from relay.addresses import Address
-from relay.errors import InvalidSubmission
-from relay.message import Message
+from relay.core.addresses import Address
+from relay.core.errors import InvalidSubmission
+from relay.core.message import Message
 from tests.conftest import FORM
 
 Compose = Callable[..., Message]

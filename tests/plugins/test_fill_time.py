@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from relay.chain import Chain
-from relay.errors import ConfigurationError
-from relay.submission import Decoy, Submission
+from relay.core.errors import ConfigurationError
+from relay.core.submission import Decoy, Submission
+from relay.hooks.chain import Chain
 
 BuildChain = Callable[..., Chain]
 

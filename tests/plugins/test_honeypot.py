@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from relay.chain import Chain
-from relay.frozen import freeze
-from relay.submission import Decoy, Submission
+from relay.core.immutable import freeze
+from relay.core.submission import Decoy, Submission
+from relay.hooks.chain import Chain
 
 BuildChain = Callable[..., Chain]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from relay.addresses import Address
-from relay.chain import Chain
-from relay.ids import message_id
-from relay.message import Message, Receipt
+from relay.core.addresses import Address
+from relay.core.ids import message_id
+from relay.core.message import Message, Receipt
+from relay.hooks.chain import Chain
 
 
 def test_every_message_is_taken_under_its_own_id_and_in_order(

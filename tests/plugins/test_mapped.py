@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from relay import plugins, settings
-from relay.addresses import Address
-from relay.errors import ConfigurationError
-from relay.message import Message
+from relay.config import settings
+from relay.core.addresses import Address
+from relay.core.errors import ConfigurationError
+from relay.core.message import Message
+from relay.hooks import loader
 from relay.testing import FormServer, Screened
 
 PERMITS = """
@@ -222,13 +223,13 @@ def test_the_body_may_be_template_files_of_the_installation(tmp_path: Path) -> N
         "@hookimpl\ndef authenticate(submission): return Identity('x', 'secret')\n"
     )
     read = settings.load(path, {})
-    message = FormServer(plugins.build(read, ())["permits"], "").post(FIELDS)
+    message = FormServer(loader.build(read, ())["permits"], "").post(FIELDS)
     assert message.text == "Nr. 77 <x> with parking: Here\n"
     assert message.html == "Nr. 77 &lt;x&gt; with parking: Here<br>\n"
     html = "<b>{{permit}}</b> {{{plan}}}"
     (tmp_path / "templates" / "permits.html").write_text(html)
     read = settings.load(path, {})
-    message = FormServer(plugins.build(read, ())["permits"], "").post(FIELDS)
+    message = FormServer(loader.build(read, ())["permits"], "").post(FIELDS)
     assert message.html == "<b>77 &lt;x&gt;</b> <p>Here</p>"
 
 

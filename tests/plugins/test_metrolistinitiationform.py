@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from relay.addresses import Address
-from relay.message import Message
+from relay.core.addresses import Address
+from relay.core.message import Message
 from relay.testing import FormServer
 from tests.plugins.conftest import EXAMPLES
 

@@ -13,19 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.addresses import Address
-from relay.chain import Chain
-from relay.errors import (
+from relay.core.addresses import Address
+from relay.core.errors import (
     ConfigurationError,
     DeliveryDeferred,
     DeliveryError,
     DeliveryFailed,
     DeliveryInDoubt,
 )
-from relay.frozen import freeze
-from relay.message import Attachment, Message, Receipt
-from relay.server import Server
-from tests.generated import examples
+from relay.core.immutable import freeze
+from relay.core.message import Attachment, Message, Receipt
+from relay.core.server import Server
+from relay.hooks.chain import Chain
+from tests.support.generated import examples
 
 BuildChain = Callable[..., Chain]
 

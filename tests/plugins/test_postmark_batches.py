@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from relay.addresses import Address
-from relay.chain import Chain
-from relay.errors import (
+from relay.core.addresses import Address
+from relay.core.errors import (
     DeliveryDeferred,
     DeliveryFailed,
     DeliveryInDoubt,
     MessageBroken,
     RecipientsInactive,
 )
-from relay.frozen import freeze
-from relay.message import Attachment, Message, Receipt
-from tests.fake_postmark import FakePostmark, Taken, error
+from relay.core.immutable import freeze
+from relay.core.message import Attachment, Message, Receipt
+from relay.hooks.chain import Chain
+from tests.support.fake_postmark import FakePostmark, Taken, error
 
 Deliver = Callable[..., Awaitable[list[Any]]]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from relay.addresses import Address
-from relay.chain import Chain
-from relay.errors import DeliveryDeferred, DeliveryInDoubt
-from relay.frozen import freeze
-from relay.message import ABSENT, Message, Receipt
-from tests.fake_postmark import FakePostmark, Taken, error
+from relay.core.addresses import Address
+from relay.core.errors import DeliveryDeferred, DeliveryInDoubt
+from relay.core.immutable import freeze
+from relay.core.message import ABSENT, Message, Receipt
+from relay.hooks.chain import Chain
+from tests.support.fake_postmark import FakePostmark, Taken, error
 
 BuildChain = Callable[..., Chain]
 Find = Callable[..., Awaitable[Any]]

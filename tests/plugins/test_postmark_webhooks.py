@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay import Callback, ProviderEvent, Reply
-from relay.frozen import freeze
+from relay.core.immutable import freeze
 
 ID = "883953f4-6105-42a2-a16a-77a8eac79483"
 HASH = "r.abcdefgh.ijkl"

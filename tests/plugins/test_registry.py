@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay.message import Message
+from relay.core.message import Message
 from relay.testing import FormServer
 from tests.plugins.conftest import EXAMPLES
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from relay.chain import Chain
-from relay.errors import TokenRefused
-from relay.frozen import freeze
-from relay.submission import Claim, Identity, Submission
+from relay.core.errors import TokenRefused
+from relay.core.immutable import freeze
+from relay.core.submission import Claim, Identity, Submission
+from relay.hooks.chain import Chain
 
 BuildChain = Callable[..., Chain]
 

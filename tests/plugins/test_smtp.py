@@ -7,18 +7,13 @@ from typing import Any
 
 import pytest
 
-from relay.addresses import Address
-from relay.errors import (
-    DeliveryDeferred,
-    DeliveryFailed,
-    DeliveryInDoubt,
-    MessageBroken,
-)
-from relay.message import Attachment, Message, Receipt
-from relay.server import Server
-from relay.smtp.mailserver import mail_server
-from relay.smtp.transfer import Kept, hand_over
-from tests.mail_server import DEAF, DRIP, LOST, SILENCE, MailServerRig, mail_server_rig
+from relay.core.addresses import Address
+from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt, MessageBroken
+from relay.core.message import Attachment, Message, Receipt
+from relay.core.server import Server
+from relay.delivery.transport.smtp_pool import Kept, hand_over
+from relay.delivery.transport.smtp_server import mail_server
+from tests.support.mail_server import DEAF, DRIP, LOST, SILENCE, MailServerRig, mail_server_rig
 
 ID = "019aa5c2-7d8e-7abc-8def-0123456789ab"
 MESSAGE = Message(

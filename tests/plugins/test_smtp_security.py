@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import trustme
 
-from relay.errors import DeliveryDeferred
-from relay.message import Receipt
-from relay.secret import Secret
-from relay.server import Server
-from relay.smtp.mailserver import mail_server
-from tests.mail_server import DRIP, LOST, SILENCE, MailServerRig, mail_server_rig
+from relay.core.errors import DeliveryDeferred
+from relay.core.message import Receipt
+from relay.core.secret import Secret
+from relay.core.server import Server
+from relay.delivery.transport.smtp_server import mail_server
 from tests.plugins.test_smtp import MESSAGE
+from tests.support.mail_server import DRIP, LOST, SILENCE, MailServerRig, mail_server_rig
 
 PASSWORD = "pass-wörd of the relay="
 USERS = {"relay@example.gov": PASSWORD}

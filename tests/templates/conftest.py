@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from relay.addresses import Address
-from relay.message import Message
-from relay.store.database import Store
+from relay.core.addresses import Address
+from relay.core.message import Message
+from relay.store.engine.database import Store
 from relay.templates.drafts import TemplateDraft
 from relay.templates.library import Library
 

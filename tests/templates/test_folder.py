@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.errors import TemplateInvalid
+from relay.core.errors import TemplateInvalid
 from relay.templates import folder as folders
 from relay.templates.drafts import TemplateDraft
 

@@ -10,7 +10,7 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 from relay.templates.inlining import MAX_ELEMENTS, MAX_LENGTH, inlined
-from tests.generated import examples
+from tests.support.generated import examples
 
 STYLE = "<style>p{color:red}</style>"
 RED = '<p style="color: red;">x</p>'

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert
 
-from relay.errors import (
+from relay.core.errors import (
     LayoutInUse,
     LayoutPlaceholder,
     TemplateConflict,
@@ -19,7 +19,7 @@ from relay.errors import (
     TooManyTemplates,
 )
 from relay.store import templates as stored
-from relay.store.database import Store
+from relay.store.engine.database import Store
 from relay.store.schema import templates
 from relay.store.templates import FIRST
 from relay.templates.drafts import TemplateDraft

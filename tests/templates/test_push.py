@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, update
 
-from relay.errors import (
+from relay.core.errors import (
     NothingToPush,
     StoredTemplateError,
     TemplateIncomplete,
@@ -16,7 +16,7 @@ from relay.errors import (
     TooManyTemplates,
     TypesDiffer,
 )
-from relay.store.database import Store
+from relay.store.engine.database import Store
 from relay.store.schema import templates
 from relay.store.templates import FIRST
 from relay.templates.drafts import Change, TemplateDraft

@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from relay.errors import AccountError
-from relay.secret import Secret
-from relay.server import Account
+from relay.core.errors import AccountError
+from relay.core.secret import Secret
+from relay.core.server import Account
 from relay.templates.drafts import TemplateDraft
 from relay.templates.remote import RemoteTemplates
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from relay.errors import TemplateNotFound, TemplateRenderError
-from relay.frozen import freeze
+from relay.core.errors import TemplateNotFound, TemplateRenderError
+from relay.core.immutable import freeze
 from relay.store import templates as stored
-from relay.store.database import Store
+from relay.store.engine.database import Store
 from relay.templates.cache import Cache
 from relay.templates.drafts import TemplateDraft
 from relay.templates.library import Library

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.errors import (
+from relay.core.errors import (
     StoredTemplateError,
     TemplateConflict,
     TemplateEmpty,
@@ -20,7 +20,7 @@ from relay.errors import (
 )
 from relay.templates.drafts import PartValidation, TemplateDraft, Validation
 from relay.templates.library import Library
-from tests.generated import examples
+from tests.support.generated import examples
 from tests.templates.conftest import Rows, Run, layout, message, standard
 
 

@@ -9,7 +9,7 @@ from relay.web.pages import library, mailbox, message, static, trial
 from relay.web.pages.handler import NotFoundHandler
 
 if TYPE_CHECKING:
-    from relay.app import Site
+    from relay.site import Site
 
 
 def make_pages(site: "Site") -> Application:

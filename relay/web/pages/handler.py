@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import structlog
 from tornado.web import HTTPError, RequestHandler
 
-from relay.errors import SubmissionError
-from relay.logs import trace
-from relay.times import shown
-from relay.web import replies
-from relay.web.handler import SECURITY_HEADERS
+from relay.core.errors import SubmissionError
+from relay.core.logs import trace
+from relay.core.times import shown
+from relay.web import responses
+from relay.web.base import SECURITY_HEADERS
 from relay.web.pages import guards
 
 if TYPE_CHECKING:
-    from relay.app import Site
+    from relay.site import Site
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; frame-src 'self'; img-src 'self' data:; "
@@ -75,7 +75,7 @@ class PageHandler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
-        self.set_status(replies.status(error) if error else status_code)
+        self.set_status(responses.status(error) if error else status_code)
         if self.get_status() == 405:
             self.set_header("Allow", ", ".join(self.methods))
         heading, words = ERRORS.get(self.get_status(), ERRORS[500])
@@ -90,7 +90,7 @@ class PageHandler(RequestHandler):
         """Log a refusal as one line, anything unexpected by its type and place."""
         if value is None:
             return
-        known = {"path": self.request.path[:100], "status": replies.status(value)}
+        known = {"path": self.request.path[:100], "status": responses.status(value)}
         if isinstance(value, HTTPError | SubmissionError):
             log.info("page.refused", **known)
         else:

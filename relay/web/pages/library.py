@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tornado.web import HTTPError
 
-from relay.errors import TemplateError, TemplateFault, TemplateNotFound
+from relay.core.errors import TemplateError, TemplateFault, TemplateNotFound
 from relay.store.templates import StoredTemplate
 from relay.templates.drafts import PartValidation, TemplateDraft, Validation
 from relay.web.pages.handler import PageHandler
 from relay.web.pages.message import pretty
 
 if TYPE_CHECKING:
-    from relay.app import Site
+    from relay.site import Site
 
 # A server has fewer: what is shown is all of them.
 MAX_LISTED = 1000

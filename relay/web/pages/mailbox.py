@@ -2,8 +2,8 @@
 
 from tornado.httputil import url_concat
 
-from relay.ids import timestamp
-from relay.store import listing
+from relay.core.ids import timestamp
+from relay.store.queries import listing
 from relay.web.pages.handler import PageHandler
 
 ROWS = 25

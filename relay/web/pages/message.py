@@ -10,11 +10,12 @@ from urllib.parse import unquote
 
 from tornado.web import HTTPError
 
-from relay.frozen import thaw
-from relay.media import UNKNOWN_MEDIA, disposition, file_name, media_type
-from relay.message import Message
-from relay.mime import as_bytes
-from relay.store import documents, listing
+from relay.core.immutable import thaw
+from relay.core.media import UNKNOWN_MEDIA, disposition, file_name, media_type
+from relay.core.message import Message
+from relay.core.mime import as_bytes
+from relay.store import documents
+from relay.store.queries import listing
 from relay.web.pages.handler import PART_POLICY, PageHandler
 
 KILOBYTE = 1024

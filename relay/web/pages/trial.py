@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 
 from tornado.web import stream_request_body
 
-from relay.errors import BodyTooLarge
-from relay.server import Server
-from relay.web import bodies, replies
+from relay.core.errors import BodyTooLarge
+from relay.core.server import Server
+from relay.core.urls import http_url
+from relay.web import bodies, responses
 from relay.web.pages import guards, visitor
 from relay.web.pages.handler import PageHandler
 from relay.web.pages.visitor import Answer
-from relay.web.urls import http_url
 
 if TYPE_CHECKING:
-    from relay.app import Site
+    from relay.site import Site
 
 # The one server that the key made for web pages is good for.
 SERVER = "contactform"
@@ -60,7 +60,7 @@ class TrialHandler(PageHandler):
             self._show(typed)
             return
         answer = await self._posted(typed)
-        if answer.words == replies.SUCCESS_WORDS["sent"]:
+        if answer.words == responses.SUCCESS_WORDS["sent"]:
             self.redirect(f"/messages/{answer.id}", status=303)
         else:
             self.set_status(answer.status)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from tornado.escape import json_decode
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPResponse
 
-from relay.secret import Secret
+from relay.core.secret import Secret
 
 # An answer takes no longer than the relay waits for a first attempt, and this.
 MARGIN_SECONDS = 20

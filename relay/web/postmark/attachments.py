@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
-from relay.filekinds import is_forbidden
-from relay.message import Attachment
+from relay.core.file_types import is_forbidden
+from relay.core.message import Attachment
+from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.reading import Fields, is_line
-from relay.web.postmark.replies import PostmarkError
 
 MAX_NAME = 255
 UNTYPED = "application/octet-stream"

@@ -7,19 +7,14 @@ from typing import Any, ClassVar, TypeVar
 
 import structlog
 
-from relay.chain import Chain
-from relay.errors import (
-    AuthenticationFailed,
-    UnknownPath,
-    UnsupportedMedia,
-    WrongMethod,
-)
-from relay.keys import find_key
-from relay.logs import trace
-from relay.server import Key
+from relay.config.keys import find_key
+from relay.core.errors import AuthenticationFailed, UnknownPath, UnsupportedMedia, WrongMethod
+from relay.core.logs import trace
+from relay.core.server import Key
+from relay.hooks.chain import Chain
 from relay.web import bodies
-from relay.web.handler import RelayHandler
-from relay.web.postmark import replies
+from relay.web.base import RelayHandler
+from relay.web.postmark import errors
 from relay.web.postmark.reading import is_digits, json_value
 
 SERVER_TOKEN = "X-Postmark-Server-Token"  # noqa: S105 - a header's name
@@ -152,7 +147,7 @@ class PostmarkHandler(RelayHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
-        refusal = replies.refusal(error)
+        refusal = errors.refusal(error)
         self.set_status(refusal.status)
         self.decorate()
         if (retry_after := getattr(error, "retry_after", None)) is not None:
@@ -165,7 +160,7 @@ class PostmarkHandler(RelayHandler):
         if self.account and refusal.code == 10:
             words = words.replace("Server token", "Account token")
         self.set_header("X-PM-ApiErrorCode", str(refusal.code))
-        self.answer(replies.envelope(refusal.code, words))
+        self.answer(errors.envelope(refusal.code, words))
 
     def log_exception(
         self,
@@ -176,7 +171,7 @@ class PostmarkHandler(RelayHandler):
         """Log a refusal as one line, without its words: they may repeat an address."""
         if value is None:
             return
-        refusal = replies.refusal(value)
+        refusal = errors.refusal(value)
         known = {"path": self.request.path[:100], "status": refusal.status, "code": refusal.code}
         if refusal.status == 500:
             log.error("request.failed", **known, **trace(value))

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
+from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.reading import Fields, is_line, units
-from relay.web.postmark.replies import PostmarkError
 
 MAX_HEADERS = 100
 MAX_NAME = 76

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Row
 
-from relay.addresses import Address
-from relay.message import Message
-from relay.mime import as_bytes
+from relay.core.addresses import Address
+from relay.core.message import Message
+from relay.core.mime import as_bytes
+from relay.core.times import utc
 from relay.store import documents
-from relay.store.search import Listed, Stored
-from relay.times import utc
+from relay.store.queries.search import Listed, Stored
 
 STATUSES = {
     "queued": "Queued",

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relay.frozen import freeze
-from relay.message import Message
-from relay.records import MAX_METADATA
-from relay.text import storable
+from relay.core.immutable import freeze
+from relay.core.message import Message
+from relay.core.text import storable
+from relay.store.outbox.records import MAX_METADATA
 from relay.web.postmark.attachments import read_attachments
+from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.headers import read_headers
 from relay.web.postmark.reading import Fields, is_line, units, wrong_type
 from relay.web.postmark.recipients import (
@@ -18,7 +19,6 @@ from relay.web.postmark.recipients import (
     read_reply_to,
     read_sender,
 )
-from relay.web.postmark.replies import PostmarkError
 
 MEGABYTE = 2**20
 MAX_MESSAGE = 10 * MEGABYTE

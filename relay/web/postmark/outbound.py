@@ -7,14 +7,14 @@ sent too, as it does there.
 import math
 from datetime import UTC, datetime, timedelta
 
-from relay import addresses
-from relay.records import MAX_METADATA
-from relay.store import search
-from relay.store.search import Search, Stored
+from relay.core import addresses
+from relay.store.outbox.records import MAX_METADATA
+from relay.store.queries import search
+from relay.store.queries.search import Search, Stored
 from relay.web.postmark import history
+from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import PostmarkHandler
 from relay.web.postmark.history import STATUSES, Place
-from relay.web.postmark.replies import PostmarkError
 from relay.web.postmark.servers import default_stream, is_sandbox
 
 MAX_COUNT = 500

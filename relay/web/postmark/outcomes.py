@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from relay.errors import InvalidSubmission, RecipientsInactive, RelayError, TemplateNotFound
-from relay.ids import timestamp
-from relay.message import Message
-from relay.policy import stranger
-from relay.server import Server
-from relay.times import utc
-from relay.web.postmark import replies
+from relay.core.errors import InvalidSubmission, RecipientsInactive, RelayError, TemplateNotFound
+from relay.core.ids import timestamp
+from relay.core.message import Message
+from relay.core.policy import stranger
+from relay.core.server import Server
+from relay.core.times import utc
+from relay.web.postmark import errors
+from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.messages import UNKNOWN_ALIAS, UNKNOWN_ID, Submitted
 from relay.web.postmark.recipients import invalid_address
-from relay.web.postmark.replies import PostmarkError
 
 # What each of Postmark's fields is called where policies are checked.
 FIELDS = {"to_address": "To", "cc": "Cc", "bcc": "Bcc"}
@@ -41,7 +41,7 @@ def accepted(submitted: Submitted, message: Message, words: str) -> dict[str, An
         **{name: value for name, value in others.items() if value},
         "SubmittedAt": submitted_at(message.id),
         "MessageID": message.id,
-        **replies.envelope(0, words),
+        **errors.envelope(0, words),
     }
 
 
@@ -60,8 +60,8 @@ def _listed(inactive: Sequence[str]) -> str:
 
 def refused(error: RelayError) -> dict[str, Any]:
     """Give the answer for a message of a batch that was not taken."""
-    refusal = replies.refusal(error)
-    return replies.envelope(refusal.code, refusal.words or "")
+    refusal = errors.refusal(error)
+    return errors.envelope(refusal.code, refusal.words or "")
 
 
 def submitted_at(id: str) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relay import text as texts
-from relay.errors import BodyTooLarge
+from relay.core import text as texts
+from relay.core.errors import BodyTooLarge
 from relay.web import bodies
-from relay.web.postmark.replies import PostmarkError
+from relay.web.postmark.errors import PostmarkError
 
 # What an object costs in memory is many times what it costs in a body. Braces in strings count
 # too: it is a limit for hostile bodies, far above any other.

@@ -2,11 +2,11 @@
 
 import re
 
-from relay import addresses
-from relay.addresses import Address
-from relay.policy import MAX_RECIPIENTS
+from relay.core import addresses
+from relay.core.addresses import Address
+from relay.core.policy import MAX_RECIPIENTS
+from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.reading import Fields, units, wrong_type
-from relay.web.postmark.replies import PostmarkError
 
 MAX_FROM = 255
 # A refusal repeats no more than this of what was wrong.

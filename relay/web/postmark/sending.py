@@ -6,17 +6,17 @@ from typing import Any, ClassVar
 
 import structlog
 
-from relay.errors import RelayError, TemplateNotFound
-from relay.idempotency import HEADER, Repeat, Request, fingerprint_of
-from relay.ids import message_id
-from relay.message import Message
-from relay.sending import Once, check_stream
+from relay.core.errors import RelayError, TemplateNotFound
+from relay.core.ids import message_id
+from relay.core.message import Message
+from relay.intake.api_messages import Once, check_stream
+from relay.intake.idempotency import HEADER, Repeat, Request, fingerprint_of
 from relay.web import bodies
-from relay.web.postmark import outcomes, replies
+from relay.web.postmark import errors, outcomes
+from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import MEGABYTE, SERVER_TOKEN, PostmarkHandler
 from relay.web.postmark.messages import MAX_MESSAGE, Submitted, check_size, read
 from relay.web.postmark.reading import Fields, json_value, wrong_type
-from relay.web.postmark.replies import PostmarkError
 
 # The token with which everything is checked and nothing is stored.
 TEST_TOKEN = "POSTMARK_API_TEST"  # noqa: S105 - everybody's
@@ -105,7 +105,7 @@ class SendingHandler(PostmarkHandler):
         self.answer(self.write_answers(answers))
         refused = [one for one in answers if isinstance(one, RelayError)]
         if refused:
-            codes = sorted({replies.refusal(error).code for error in refused})
+            codes = sorted({errors.refusal(error).code for error in refused})
             log.info("messages.refused", count=len(refused), of=len(given), codes=codes)
 
     def _answers(self, given: Sequence[Read], results: Sequence[Result]) -> list[Answer]:

@@ -7,12 +7,12 @@ import asyncio
 from pathlib import Path
 from typing import Any, ClassVar
 
-from relay.chain import Chain
-from relay.server import Server
-from relay.store import servers
-from relay.times import utc
+from relay.core.server import Server
+from relay.core.times import utc
+from relay.hooks.chain import Chain
+from relay.store import installation
+from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import PostmarkHandler
-from relay.web.postmark.replies import PostmarkError
 
 STREAM_TYPES = ("Transactional", "Inbound", "Broadcasts")
 
@@ -70,7 +70,7 @@ class ServerHandler(PostmarkHandler):
     async def get(self) -> None:
         server = self.chain.server
         sandbox = is_sandbox(self.group_chain)
-        numbers = await servers.numbered(self.site.store, self.site.chains)
+        numbers = await installation.numbered(self.site.store, self.site.chains)
         link = self.site.settings.public_url or ""
         self.answer(shown_server(server, numbers[server.name], sandbox, link))
 
@@ -86,7 +86,7 @@ class AccountHandler(PostmarkHandler):
         A key that names no servers opens all of them, as one with `*` does.
         """
         chains = self.site.chains
-        numbers = await servers.numbered(self.site.store, self.site.chains)
+        numbers = await installation.numbered(self.site.store, self.site.chains)
         opened = {
             numbers[name]: chain
             for name, chain in chains.items()
@@ -140,7 +140,7 @@ class StreamsHandler(PostmarkHandler):
         own = default_stream(self.group_chain.server)
         if own not in {id for id, _, _ in known}:
             known.append((own, own, "Transactional"))
-        numbers = await servers.numbered(self.site.store, self.site.chains)
+        numbers = await installation.numbered(self.site.store, self.site.chains)
         since = await asyncio.to_thread(_written, self.site.settings.path)
         return [
             {

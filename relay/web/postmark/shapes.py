@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from relay.frozen import thaw
+from relay.core.immutable import thaw
 from relay.store.templates import StoredTemplate
 from relay.templates.drafts import Change, PartValidation, Validation
 

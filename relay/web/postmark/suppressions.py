@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from relay import addresses
+from relay.core import addresses
+from relay.core.times import utc
 from relay.store import suppressions
 from relay.store.suppressions import Word
-from relay.times import utc
+from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.reading import Fields
-from relay.web.postmark.replies import PostmarkError
 from relay.web.postmark.servers import StreamsHandler
 
 # Postmark's limit for one call.

@@ -2,14 +2,14 @@
 
 from typing import ClassVar
 
-from relay.errors import TemplateEmpty, TemplateNotFound
-from relay.store import servers
+from relay.core.errors import TemplateEmpty, TemplateNotFound
+from relay.store import installation
 from relay.templates.drafts import TemplateDraft
-from relay.web.postmark import replies, shapes
+from relay.web.postmark import errors, shapes
+from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import PostmarkHandler
 from relay.web.postmark.messages import UNKNOWN_ID
 from relay.web.postmark.reading import Fields, is_digits, json_value
-from relay.web.postmark.replies import PostmarkError
 from relay.web.postmark.servers import AccountHandler
 
 # A page of the list has no more than this, whatever is asked for: a server has 100 templates.
@@ -58,7 +58,7 @@ class TemplateHandler(PostmarkHandler):
 
     async def get(self, given: str) -> None:
         template = await self.site.library.find(self.group, _reference(given))
-        numbers = await servers.numbered(self.site.store, self.site.chains)
+        numbers = await installation.numbered(self.site.store, self.site.chains)
         await self.answer_aside(lambda: shapes.whole(template, numbers[template.server]))
 
     async def put(self, given: str) -> None:
@@ -69,7 +69,7 @@ class TemplateHandler(PostmarkHandler):
 
     async def delete(self, given: str) -> None:
         deleted = await self.site.library.delete(self.group, _reference(given), self.key.id)
-        self.answer(replies.envelope(0, f"Template {deleted.id} removed."))
+        self.answer(errors.envelope(0, f"Template {deleted.id} removed."))
 
 
 class ValidateHandler(PostmarkHandler):

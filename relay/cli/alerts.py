@@ -1,0 +1,57 @@
+"""`alerts`: what an operator was told of, and whether telling works."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from relay.cli.context import reading
+from relay.cli.control_client import tell
+from relay.cli.terminal import visible
+from relay.config import settings
+from relay.config.alert_kinds import KINDS
+from relay.core.times import shown
+from relay.store import alerts as stored
+from relay.store.alerts import Alert
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def alerts(context: click.Context) -> None:
+    """List what stands: what, since when, how often, and when you were told."""
+    if context.invoked_subcommand is not None:
+        return
+    with reading(context.obj) as (read, store):
+        standing = store.read_now(stored.standing)
+    if not read.alerts.to:
+        click.echo(f"{read.path.name} has no [alerts]: alerts are logged, nobody gets a mail")
+    for alert in standing:
+        click.echo(line(alert))
+    if not standing:
+        click.echo("nothing to tell")
+
+
+@alerts.command()
+@click.pass_obj
+def test(path: Path) -> None:
+    """Send a test alert through the running daemon, to everybody who is told."""
+    read = settings.load(path)
+    answer = tell(read.data, "/alerts/test", {}, see="mailbox")
+    if answer is None:
+        raise click.ClickException("no daemon runs on these settings")
+    if answer["problem"]:
+        raise click.ClickException(visible(answer["problem"]))
+    click.echo(f"{answer['id']}  {answer['result']}")
+    if answer["result"] != "sent":
+        click.echo(f"see `run.py queue show {answer['id']}`", err=True)
+        sys.exit(1)
+
+
+def line(alert: Alert) -> str:
+    """Write an alert as one line."""
+    about = "  ".join(part for part in alert.key if part)
+    count = "" if KINDS[alert.key.kind].lasts else f"  {alert.count:,} in all"
+    over = f"  over since {shown(alert.over_at)}" if alert.over_at is not None else ""
+    told = "not told" if alert.told_at is None else f"told {shown(alert.told_at)}"
+    words = f"  {visible(alert.words)}" if alert.words else ""
+    return f"{about}  since {shown(alert.since)}{over}{count}  {told}{words}"

@@ -1,0 +1,72 @@
+"""`audit`: proof that everything that was accepted is in one place, and in one only."""
+
+import sys
+from collections import Counter
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import click
+
+from relay.cli.context import reading
+from relay.cli.terminal import counted, progress, visible
+from relay.store.engine.database import Store
+from relay.store.maintenance import audit as stored
+from relay.store.maintenance.audit import FINAL_STATES, Audit, Balance, Progress
+
+_COLUMNS = ("accepted", *FINAL_STATES, "waiting", "screened")
+
+
+@click.command()
+@click.option("--server", help="Print only this server's lines.")
+@click.option("--since", metavar="DAY", default="", help="Print only this day and later ones.")
+@click.pass_obj
+def audit(path: Path, server: str | None, since: str) -> None:
+    """Check that what was accepted is what was sent, failed, ... and waits, by server and day.
+
+    Exit code 1 if anything does not balance. Everything is checked, whatever is printed.
+    """
+    with reading(path) as (_, store), _bar(store) as went_on:
+        found = store.read_now(stored.audit, went_on)
+    for line in _table(found, server and server.lower(), since):
+        click.echo(line)
+    for fault in found.faults:
+        click.echo(f"imbalance: {visible(fault)}")
+    if found.faults:
+        sys.exit(1)
+    accepted = sum(balance.accepted for balance in found.balances.values())
+    click.echo(f"in balance: {counted(accepted, 'message')} accepted, every one in its place")
+
+
+def _bar(store: Store) -> AbstractContextManager[Progress]:
+    return progress("messages", store.read_now(stored.size))
+
+
+def _table(found: Audit, server: str | None, since: str) -> list[str]:
+    """Write a line for each server and day, and one for all of them."""
+    lines: list[tuple[str, ...]] = [("server", "day", *_COLUMNS)]
+    total: Counter[str] = Counter()
+    for place, balance in found.balances.items():
+        if place.day < since or server not in (None, place.server):
+            continue
+        counts = _counts(balance)
+        total.update(counts)
+        lines.append((place.server, place.day, *(f"{counts[name]:,}" for name in _COLUMNS)))
+    lines.append(("all", "", *(f"{total[name]:,}" for name in _COLUMNS)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [_line(line, widths) for line in lines]
+
+
+def _line(line: tuple[str, ...], widths: list[int]) -> str:
+    server, on, *counts = (
+        cell.ljust(width) if place < 2 else cell.rjust(width)
+        for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+    )
+    return "  ".join((server, on, *counts))
+
+
+def _counts(balance: Balance) -> Counter[str]:
+    counts = Counter({name: balance.states[name] for name in FINAL_STATES})
+    counts.update(
+        accepted=balance.accepted, waiting=balance.waiting, screened=balance.states["screened"]
+    )
+    return counts

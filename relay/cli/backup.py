@@ -1,0 +1,106 @@
+"""`backup` and `restore`: a folder that holds all that this installation keeps."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import click
+
+from relay.cli.context import reading
+from relay.cli.control_client import ask
+from relay.cli.terminal import agree, counted, progress
+from relay.config import settings
+from relay.config.settings import Settings
+from relay.core.times import utc
+from relay.store.engine import lock
+from relay.store.maintenance import backup as backups
+from relay.store.maintenance import restore as restoring
+from relay.store.maintenance.restore import Report
+from relay.store.outbox.recovery import Interruption
+
+MEGABYTE = 2**20
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="Replace a backup that is there.")
+@click.argument("folder", metavar="PATH", type=click.Path(path_type=Path))
+@click.pass_obj
+def backup(path: Path, folder: Path, *, force: bool) -> None:
+    """Copy the database and the made secrets to the folder PATH, while mail flows."""
+    os.umask(0o077)
+    with reading(path) as (read, store), _pages() as went_on:
+        made = backups.make(store.path, read.data, folder.absolute(), force=force, progress=went_on)
+    click.echo(f"{made.path}  {made.size / MEGABYTE:.1f} MB, checked")
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.argument("folder", metavar="PATH", type=click.Path(path_type=Path))
+@click.pass_obj
+def restore(path: Path, folder: Path, *, yes: bool) -> None:
+    """Put the backup PATH in the place of the database, so that nothing is sent twice.
+
+    What waited in it is in doubt then: it is looked up at the provider before it is sent.
+    """
+    os.umask(0o077)
+    read = settings.load(path)
+    if ask(read.data, "GET", "/status") is not None:
+        raise click.ClickException("a daemon runs: stop it first")
+    agree(f"Put {folder} in the place of the database?", agreed=yes, option="--yes")
+    read.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    now = time.time()
+    with lock.take(read.data), _pages() as went_on:
+        report = restoring.restore(
+            folder.absolute(),
+            Path(read.database.removeprefix("sqlite:///")),
+            read.data,
+            _interruption(read, now),
+            aside=f"before-restore-{utc(now):%Y%m%dT%H%M%SZ}",
+            progress=went_on,
+        )
+    for line in _told(report):
+        click.echo(line)
+
+
+def _interruption(read: Settings, now: float) -> Interruption:
+    settle = {name: one.server.settle[0] for name, one in read.servers.items()}
+    return Interruption(now, settle, max(settle.values(), default=0.0))
+
+
+def _told(report: Report) -> Iterator[str]:
+    rows = report.rows
+    yield "restored"
+    waited = counted(rows.doubted, "message")
+    yield f"{waited} that waited: in doubt, looked up at the provider before being sent"
+    if rows.scheduled:
+        scheduled = counted(rows.scheduled, "message")
+        yield f"{scheduled} scheduled for later: cancel what was cancelled since (`queue`)"
+    tokens = counted(rows.tokens, "unspent session token")
+    yield f"{tokens} dropped: pages that have them must be loaded anew"
+    yield from (f"{server} is paused, as it was then" for server in rows.paused)
+    if report.aside is not None:
+        yield f"the database that was there: {report.aside}"
+    if report.newer is None:
+        yield "it cannot be read: what was accepted since the backup is not in this one"
+    elif report.newer:
+        newer = counted(report.newer, "message")
+        yield f"{newer} accepted since the backup: only in the database that was there"
+
+
+@contextmanager
+def _pages() -> Iterator[Callable[[int, int], None]]:
+    """Show how many pages are copied; how many there are is known with the first of them."""
+    bar: list[Callable[[int], None]] = []
+    done = 0
+    with ExitStack() as stack:
+
+        def went_on(copied: int, total: int) -> None:
+            nonlocal done
+            if not bar:
+                bar.append(stack.enter_context(progress("pages", total)))
+            bar[0](copied - done)
+            done = copied
+
+        yield went_on

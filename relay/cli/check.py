@@ -1,0 +1,159 @@
+"""`check`: what serve would say of the settings, and what stands between them and production."""
+
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+import click
+
+from relay.cli.context import built, reading
+from relay.config.settings import Settings
+from relay.core.server import Server
+from relay.core.times import shown
+from relay.delivery.transport.smtp_server import MailServer
+from relay.hooks.chain import Chain
+from relay.store import paused
+from relay.store.engine.database import SAFE_SQLITE, Store
+from relay.store.outbox import unsent
+
+# Below these, Python's email and http modules have published holes.
+SAFE_PYTHON = {(3, 11): 15, (3, 12): 13, (3, 13): 12, (3, 14): 3}
+
+
+@click.command()
+@click.option("--strict", is_flag=True, help="Exit with 1 where something stands in the way.")
+@click.pass_obj
+def check(path: Path, *, strict: bool) -> None:
+    """Check the settings without starting; list what production still needs."""
+    read, chains = built(path)
+    click.echo(f"{read.path}: {len(chains)} servers, {len(read.keys)} keys, in order")
+    notes = [
+        *_installation(read),
+        *_servers(chains),
+        *_mail_servers(chains),
+        *_alerts(read, chains),
+        *_retention(read),
+        *_stored(read),
+        *_machine(),
+    ]
+    for note in notes:
+        click.echo(f"before production: {note}")
+    if strict and notes:
+        sys.exit(1)
+
+
+def _installation(read: Settings) -> Iterator[str]:
+    if not read.keys:
+        yield "no [keys]: name who may call; the keys that the daemon made are for trying"
+    if not read.public_url:
+        yield "[relay] public_url is empty: say how callers reach this relay, with https"
+    elif read.public_url.startswith("http:"):
+        yield "[relay] public_url is plain http: put TLS in front"
+    if not _loopback(read.host) and not read.trusted_proxies:
+        yield f"[relay] host {read.host} takes plain http: put a proxy with TLS in front"
+    if read.pages and not _loopback(read.pages[0]):
+        yield f"[relay] pages {read.pages[0]} shows mail to whoever reaches it: use loopback"
+    if _loopback(read.host) and read.public_url and not read.trusted_proxies:
+        yield "[relay] trusted_proxies is empty: all callers look like the proxy, without limits"
+    if not read.token_key_required:
+        yield '[tokens] key is "none": anybody may make session tokens, up to the limit'
+
+
+def _servers(chains: Mapping[str, Chain]) -> Iterator[str]:
+    for name, chain in chains.items():
+        server, group = chain.server, chains[chain.server.group]
+        if "mailbox" in group.deliver_plugins:
+            yield f"[servers.{name}] delivers to the embedded mailbox: nothing leaves this machine"
+        if not chain.takes_forms:
+            continue
+        if server.recipients is None:
+            yield f"[servers.{name}] recipients is not set: a secret key may write to anybody"
+        elif "*" in server.recipients:
+            yield f'[servers.{name}] recipients is "*": anybody with a key may write to anybody'
+        if server.sender and server.sender.domain.split(".")[-2:][0] == "example":
+            yield f"[servers.{name}] sender {server.sender.domain} is an example"
+        if server.replies and server.replies.domain.split(".")[-2:][0] == "example":
+            yield f"[servers.{name}] replies {server.replies.domain} is an example"
+        if any(key.kind == "publishable" and key.opens(name) for key in server.keys) and (
+            not server.origins
+        ):
+            yield f"[servers.{name}] origins is empty: no page of another origin may post"
+        yield from _receipts(name, server)
+
+
+def _mail_servers(chains: Mapping[str, Chain]) -> Iterator[str]:
+    """Name the mail servers to which mail goes in the clear."""
+    for name, chain in chains.items():
+        for key, value in chain.server.options.items():
+            if isinstance(value, MailServer) and value.is_exposed:
+                yield f"[servers.{name}] {key} has no TLS: whoever is between reads the mail"
+
+
+def _receipts(name: str, server: Server) -> Iterator[str]:
+    """Say what strangers can do with a server that tells its writers what became of their mail."""
+    if server.receipt is None or server.session_key == "required":
+        return
+    hour, day = server.receipt.per_address_per_hour, server.receipt.per_address_per_day
+    more = "" if "honeypot" in server.plugins else "; add the honeypot against robots"
+    yield (
+        f'[servers.{name}] receipt with session_key = "optional": anybody can have a receipt sent '
+        f"to any address, {hour} an hour and {day} a day{more}"
+    )
+
+
+def _alerts(read: Settings, chains: Mapping[str, Chain]) -> Iterator[str]:
+    if not read.alerts.to:
+        yield "no [alerts]: nobody gets a mail when something goes wrong"
+        return
+    name = read.alerts.server
+    own, others = chains[name], [chain for other, chain in chains.items() if other != name]
+    if own.takes_forms:
+        yield f"[alerts] server {name} takes forms too: of its own failures nobody is told"
+    ways = chains[own.server.group]
+    plugins = [plugin for plugin in ways.deliver_plugins if plugin != "mailbox"]
+    groups = [chains[chain.server.group] for chain in others]
+    if plugins and all(any(ways.shares(one, group) for group in groups) for one in plugins):
+        yield f"[alerts] server {name} delivers as others do: when that fails, nobody is told"
+
+
+def _retention(read: Settings) -> Iterator[str]:
+    for name, one in read.servers.items():
+        if "sent" not in one.server.keep:
+            yield f"[servers.{name}] keep_days keeps for ever what people wrote"
+        if one.server.in_doubt == "resend":
+            yield f'[servers.{name}] in_doubt is "resend": what is in doubt may arrive twice'
+
+
+def _stored(read: Settings) -> Iterator[str]:
+    """Say what the database holds back; nothing where there is none yet."""
+    if not Store(read.database, read.data).path.exists():
+        return
+    with reading(read.path) as (_, store):
+        pauses = store.read_now(paused.servers)
+        waiting = store.read_now(unsent.waiting_servers)
+    for name, since in pauses.items():
+        yield f"{name} is paused since {shown(since)}: `run.py resume {name}`"
+    for name in sorted(waiting - read.servers.keys()):
+        yield f"mail of {name} waits, and no [servers.{name}] is there to send it"
+
+
+def _machine() -> Iterator[str]:
+    floor = SAFE_PYTHON.get(sys.version_info[:2], 0)
+    if sys.version_info[2] < floor:
+        version = ".".join(map(str, sys.version_info[:3]))
+        yield f"Python {version} has published holes: take the newest {version.rpartition('.')[0]}"
+    if sqlite3.sqlite_version_info < SAFE_SQLITE:
+        safe = ".".join(map(str, SAFE_SQLITE))
+        yield (
+            f"SQLite {sqlite3.sqlite_version} is older than {safe}: "
+            "let no other program write to the database while the daemon runs"
+        )
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,100 @@
+"""`queue show`: all that happened to a message, in order of time, and what happens next."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.engine import Row
+
+from relay.cli.context import reading
+from relay.cli.terminal import visible
+from relay.config.settings import Settings
+from relay.core.ids import as_reference
+from relay.core.times import shown
+from relay.store import paused
+from relay.store.outbox import recipients, references
+from relay.store.queries import listing
+
+# What a person can do about a message that nothing will happen to by itself.
+_PERSONS = {
+    "held": "held until `queue release`, `queue cancel` or `queue found`",
+    "failed": "stays until `queue retry` or `queue dismiss`",
+    "expired": "stays until `queue retry` or `queue dismiss`",
+    "quarantined": "stays until `queue release` or `queue dismiss`",
+}
+_DUE = {
+    "queued": "due",
+    "scheduled": "scheduled: due",
+    "sending": "its claim ends: then it is in doubt",
+    "in_doubt": "is looked up at the provider",
+}
+
+
+@click.command()
+@click.argument("id", metavar="ID|REFERENCE")
+@click.pass_obj
+def show(path: Path, id: str) -> None:
+    """Show one message's history, with the provider's words, and what is next."""
+    with reading(path) as (read, store):
+        named = as_reference(id)
+        id = (named and store.read_now(references.find, named)) or id
+        found = store.read_now(listing.find, id)
+        fates = store.read_now(recipients.of_message, id)
+        reference = store.read_now(references.of, id)
+        pauses = store.read_now(paused.servers)
+    if found is None:
+        raise click.ClickException(f"no message {id}")
+    row = found.row
+    click.echo(f"{row.id}  {row.state}  server {row.server}  key {row.key or '-'}")
+    click.echo(f"to {visible(found.content.recipients) or '-'}")
+    for line in _recipients(found.content.recipients.split(), fates, row.state):
+        click.echo(f"  {visible(line)}")
+    if reference is not None:
+        click.echo(f"reference {reference}")
+    told = listing.history(found)
+    if row.cleared_at is not None:
+        told.append((row.cleared_at, "contents cleared"))
+    for at, words in sorted(told, key=lambda one: one[0]):
+        click.echo(f"{shown(at)}  {visible(words)}")
+    for line in _next(row, read, pauses, time.time()):
+        click.echo(line)
+    if row.words and not any(row.words in words for _, words in told):
+        click.echo(f"now: {visible(row.words)}")
+
+
+def _recipients(named: Sequence[str], fates: Sequence[Row[Any]], state: str) -> Iterator[str]:
+    """Tell of each recipient what became of it, where that is not the same for all."""
+    known = {fate.address: f"{fate.state} at {shown(fate.at)}" for fate in fates}
+    if known:
+        yield from (f"{address}  {known.get(address, state)}" for address in named)
+
+
+def _next(row: Any, read: Settings, pauses: Mapping[str, float], now: float) -> Iterator[str]:
+    """Tell what happens next, and what is unusual about a message."""
+    if row.state in _DUE:
+        yield f"{shown(row.due_at)}  {_DUE[row.state]}"
+    if row.state in _PERSONS:
+        yield f"next: {_PERSONS[row.state]}"
+    if row.state in ("queued", "scheduled", "in_doubt"):
+        yield from (f"next: waits, because {why}" for why in _hindrances(row, read, pauses))
+    if row.maybe_twice:
+        yield "flag: may have been delivered twice"
+    if row.crashes:
+        yield f"flag: sending it failed badly {row.crashes} times"
+
+
+def _hindrances(row: Any, read: Settings, pauses: Mapping[str, float]) -> Iterator[str]:
+    known = read.servers.get(row.server)
+    if known is None:
+        yield f"{read.path.name} has no server {row.server}"
+        return
+    for name in dict.fromkeys((row.server, known.server.group)):
+        server = read.servers[name].server
+        if name in pauses:
+            yield f"{name} is paused since {shown(pauses[name])}"
+        if not server.enabled:
+            yield f"{name} is not enabled"
+        elif row.tries and not server.queue_enabled:
+            yield f"retries of {name} are not enabled"

@@ -1,0 +1,104 @@
+"""`screened`: the submissions that were kept back as a robot's, to be released or dropped."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from relay.cli.context import reading
+from relay.cli.control_client import tell
+from relay.cli.paging import paged, print_page
+from relay.cli.terminal import visible
+from relay.config import settings
+from relay.core.times import shown
+from relay.store.outbox import screened as stored
+from relay.store.outbox.operator_actions import Verdict
+from relay.store.queries import listing
+
+# Submissions of one order to the daemon, and the seconds that one may take.
+BATCH = 100
+SECONDS = 120.0
+
+
+@click.group(invoke_without_command=True)
+@paged(limit=50)
+@click.pass_context
+def screened(context: click.Context, limit: int, below: str | None) -> None:
+    """List the submissions that were kept back, newest first, with the reason."""
+    if context.invoked_subcommand is not None:
+        return
+    with reading(context.obj) as (_, store):
+        page = store.read_now(listing.screened, below, limit)
+        rates = store.read_now(stored.rates)
+    print_page(page, lambda row: f"{row.id}  {shown(row.created_at)}  {row.server:16}  {row.words}")
+    for rate in rates:
+        share = f"{rate.released / rate.screened:.0%}"
+        words = f"{rate.released} of {rate.screened} screened were released ({share})"
+        click.echo(f"{rate.server}: {words}", err=True)
+
+
+@screened.command()
+@click.argument("id")
+@click.pass_obj
+def show(path: Path, id: str) -> None:
+    """Print the fields of one, as they were submitted, and the names of its files."""
+    with reading(path) as (_, store):
+        found = store.read_now(listing.find, id)
+    if found is None or found[0].state != "screened":
+        raise click.ClickException(f"no screened submission {id}")
+    if found.row.cleared_at is not None:
+        raise click.ClickException(f"its fields were cleared on {shown(found.row.cleared_at)}")
+    document = json.loads(found[1].document)
+    # JSON leaves these as they are, and to a terminal they are commands.
+    text = json.dumps(document["fields"], indent=2, ensure_ascii=False)
+    click.echo(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    for field_name, name, _, content in document.get("files", ()):
+        size = len(content) * 3 // 4
+        click.echo(f"file in {visible(field_name)}: {visible(name)}, {size} bytes", err=True)
+
+
+@screened.command()
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.pass_obj
+def release(path: Path, ids: Sequence[str]) -> None:
+    """Send what was kept back by mistake: from the schema onwards, as if it came in now."""
+    _order(path, "release", ids)
+
+
+@screened.command()
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.pass_obj
+def drop(path: Path, ids: Sequence[str]) -> None:
+    """Clear the fields of what is a robot's indeed; it is listed no longer."""
+    _order(path, "drop", ids)
+
+
+def _order(path: Path, name: str, ids: Sequence[str]) -> None:
+    """Have the daemon do it; print what was done, and on stderr what was not."""
+    data = settings.load(path).data
+    refused = 0
+    for verdict in _verdicts(data, name, list(dict.fromkeys(ids))):
+        if verdict.done:
+            click.echo(f"{verdict.id}  {verdict.words}")
+        else:
+            refused += 1
+            click.echo(f"{visible(verdict.id)}  left alone: {visible(verdict.words)}", err=True)
+    if refused:
+        sys.exit(1)
+
+
+def _verdicts(data: Path, name: str, ids: Sequence[str]) -> Iterator[Verdict]:
+    for start in range(0, len(ids), BATCH):
+        asked = {"ids": ids[start : start + BATCH]}
+        answer = tell(data, f"/screened/{name}", asked, see="screened", seconds=SECONDS)
+        if answer is None:
+            raise click.ClickException("no daemon runs on these settings: its plugins are needed")
+        if answer["problem"]:
+            raise click.ClickException(answer["problem"])
+        yield from (Verdict(*verdict) for verdict in answer["verdicts"])
+
+
+_CONTROLS = re.compile("[\x7f-\x9f]")

@@ -1,0 +1,98 @@
+"""`suppressions`: the addresses that get no mail, and what an operator changes about them."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relay.cli.context import reading, server_of, writing
+from relay.cli.control_client import tell
+from relay.cli.terminal import counted, visible
+from relay.config import settings
+from relay.core import addresses
+from relay.core.times import shown
+from relay.store import suppressions as stored
+from relay.store.outbox import resend
+from relay.store.suppressions import Reason, Word
+
+
+@click.group(invoke_without_command=True)
+@click.option("--server", help="Only those of this server's group.")
+@click.option("--limit", default=50, show_default=True)
+@click.option(
+    "--below", nargs=2, metavar="GROUP ADDRESS", help="Only what comes after: the next page."
+)
+@click.pass_context
+def suppressions(
+    context: click.Context, server: str | None, limit: int, below: tuple[str, str] | None
+) -> None:
+    """List the addresses that get no mail, by the group whose provider said so."""
+    if context.invoked_subcommand is not None:
+        return
+    with reading(context.obj) as (read, store):
+        group = None if server is None else server_of(read, server).group
+        page = store.read_now(stored.page, group, time.time(), below, limit)
+    for row in page.rows:
+        click.echo(_line(row))
+    if page.after:
+        click.echo(f"more: --below {' '.join(page.after)}", err=True)
+
+
+def _line(row: Any) -> str:
+    until = f"until {shown(row.until)}" if row.until is not None else ""
+    words = visible(" ".join(part for part in (until, row.words) if part))
+    reason, since = f"{row.reason:12}", shown(row.since)
+    return f"{row.server:16}  {visible(row.address)}  {reason}  {since}  {words}".rstrip()
+
+
+@suppressions.command()
+@click.argument("server")
+@click.argument("address")
+@click.option("--words", default="", help="Why, for the list.")
+@click.pass_obj
+def add(path: Path, server: str, address: str, words: str) -> None:
+    """Send nothing to ADDRESS any more from SERVER's group."""
+    group, email = _noted(path, server, address, "manual", words or "by the operator")
+    click.echo(f"{email}  suppressed for {group}")
+
+
+@suppressions.command()
+@click.argument("server")
+@click.argument("address")
+@click.pass_obj
+def lift(path: Path, server: str, address: str) -> None:
+    """Let SERVER's group send to ADDRESS again. Mail held for it waits for `queue replay`."""
+    group, email = _noted(path, server, address, "lifted", "by the operator")
+    click.echo(f"{email}  lifted for {group}")
+    with reading(path) as (_, store):
+        count = store.read_now(resend.count, email)
+    if count:
+        click.echo(f"{counted(count, 'message')} held for it: `queue replay {email}`", err=True)
+
+
+def _noted(path: Path, server: str, address: str, reason: Reason, words: str) -> tuple[str, str]:
+    """Have the daemon write it down, or do so; give the group and the address as written."""
+    read = settings.load(path)
+    group, email = server_of(read, server).group, email_of(address)
+    with reading(path) as (_, store):
+        stands = bool(store.read_now(stored.standing, group, [email], time.time()))
+    if stands == (reason != "lifted"):
+        raise click.ClickException(f"{email} is {'' if stands else 'not '}suppressed for {group}")
+    asked = {"server": group, "address": email, "reason": reason, "words": words}
+    answer = tell(read.data, "/suppressions", asked, see="suppressions")
+    if answer is None:
+        with writing(read) as store:
+            word = Word(group, email, reason, time.time(), words=words)
+            store.write_now(stored.note, [word])
+    elif answer["problem"]:
+        raise click.ClickException(visible(answer["problem"]))
+    return group, email
+
+
+def email_of(address: str) -> str:
+    """Give an address as it is compared; end the command for one that is none."""
+    try:
+        return addresses.parse(address).email.lower()
+    except ValueError as error:
+        raise click.ClickException(f"{visible(address)}: {error}") from None

@@ -1,0 +1,155 @@
+"""`templates pull` and `push`: between a folder, the relay's store and an account elsewhere."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relay.cli.templates.places import Place, RemotePlace, StorePlace, account_of
+from relay.cli.templates.plans import Plan, label
+from relay.cli.terminal import visible
+from relay.core.server import Account
+from relay.templates import folder as folders
+from relay.templates.drafts import TemplateDraft
+
+
+def _moving(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command its SERVER, its FOLDER, and the options that name an account."""
+    for decorate in (
+        click.argument("folder", type=click.Path(path_type=Path), required=False),
+        click.argument("server"),
+        click.option("--force", is_flag=True, help="Do not ask."),
+        click.option("--token-env", metavar="NAME", help="With --url: the variable of its token."),
+        click.option("--url", help="Another account, or another relay."),
+        click.option("--provider", is_flag=True, help="The account that SERVER delivers through."),
+        click.pass_obj,
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.command()
+@_moving
+def pull(
+    path: Path,
+    server: str,
+    folder: Path | None,
+    url: str | None,
+    token_env: str | None,
+    *,
+    provider: bool,
+    force: bool,
+) -> None:
+    """Copy templates to FOLDER; without one, from an account into the relay's store.
+
+    They come from the relay's store, or with --provider or --url from that account.
+    """
+    account = account_of(path, server, provider=provider, url=url, token_env=token_env)
+    store = StorePlace(path, server)
+    source = _other(account, store, folder)
+    drafts = _some(source.fetch(), source.name)
+    if folder is None:
+        _move(drafts, store, force=force)
+    else:
+        _write(drafts, folder, force=force)
+
+
+def _other(account: Account | None, store: StorePlace, folder: Path | None) -> Place:
+    """Give the place that is not the folder; without a folder there must be an account."""
+    if account is not None:
+        return RemotePlace(account)
+    if folder is None:
+        raise click.UsageError("name a FOLDER, or an account: --provider, or --url")
+    return store
+
+
+@click.command()
+@_moving
+def push(
+    path: Path,
+    server: str,
+    folder: Path | None,
+    url: str | None,
+    token_env: str | None,
+    *,
+    provider: bool,
+    force: bool,
+) -> None:
+    """Copy the templates of FOLDER into the relay's store; without one, those of the store.
+
+    With --provider or --url they are copied to that account instead.
+    """
+    account = account_of(path, server, provider=provider, url=url, token_env=token_env)
+    store = StorePlace(path, server)
+    destination = _other(account, store, folder)
+    if folder is None:
+        drafts = _some(store.fetch(), store.name)
+    else:
+        drafts = _some([template.draft for template in folders.read_all(folder)], str(folder))
+    _move(drafts, destination, force=force)
+
+
+def _some(drafts: Sequence[TemplateDraft], place: str) -> Sequence[TemplateDraft]:
+    if not drafts:
+        raise click.ClickException(f"{place} has no templates")
+    return drafts
+
+
+def _move(drafts: Sequence[TemplateDraft], destination: Place, *, force: bool) -> None:
+    """Show what would change, ask, do it, and say where numbers differ."""
+    plan = destination.plan(drafts)
+    _print(plan)
+    if not plan.steps:
+        click.echo("nothing to do")
+        return
+    _confirm(f"Change {_templates(len(plan.steps))} in {destination.name}?", force=force)
+    changes = destination.apply(plan)
+    click.echo(f"{_templates(len(changes))} changed in {destination.name}")
+    if isinstance(destination, StorePlace):
+        numbers = {change.alias: change.id for change in changes}
+        for draft in drafts:
+            number = numbers.get(draft.alias or "", draft.id)
+            if draft.id is not None and number != draft.id:
+                click.echo(f"note: {draft.alias} has the number {number}, not {draft.id}", err=True)
+
+
+def _print(plan: Plan) -> None:
+    for draft, change in plan.steps:
+        name = visible(f"{label(draft)}  {change.name}")
+        click.echo(f"{change.action:6}  {change.type:8}  {name}")
+    for words, templates in (("unchanged", plan.unchanged), ("left alone", plan.others)):
+        if templates:
+            click.echo(f"{words}: {visible(', '.join(templates))}")
+
+
+def _write(drafts: Sequence[TemplateDraft], folder: Path, *, force: bool) -> None:
+    """Write the files that are missing or differ; ask before one is overwritten."""
+    files = folders.differing(folder, drafts)
+    if not files:
+        click.echo(f"nothing to do: {folder} holds {_templates(len(drafts))}")
+        return
+    there = [path for path in files if path.exists()]
+    for path in there:
+        click.echo(f"differs: {path}")
+    if there:
+        _confirm(f"Overwrite {_counted(len(there), 'file')}?", force=force)
+    folders.write(files)
+    click.echo(f"{_templates(len(drafts))} in {folder}, {_counted(len(files), 'file')} written")
+
+
+def _confirm(question: str, *, force: bool) -> None:
+    if force:
+        return
+    if not sys.stdin.isatty():
+        raise click.ClickException("nothing was changed: no terminal to ask on; give --force")
+    click.confirm(question, abort=True)
+
+
+def _templates(count: int) -> str:
+    return _counted(count, "template")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,98 @@
+"""`try`: what a payload would become; nothing is stored and nothing is sent."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relay.cli.context import built
+from relay.core.errors import AuthenticationFailed, ConfigurationError, SubmissionError
+from relay.core.message import Message
+from relay.core.times import shown
+from relay.forms.email_form import ALIASES, CONTROL_FIELDS, Form
+from relay.intake.composition import NoMessage
+from relay.intake.dry_run import Rehearsal, submission_of
+
+
+@click.command("try")
+@click.option("--key", default="", help="A key, as the caller would bring it.")
+@click.option("--session", is_flag=True, help="As a post to /rest/email_session.")
+@click.argument("server")
+@click.argument("file", type=click.File("rb"))
+@click.pass_obj
+def try_form(path: Path, server: str, file: Any, key: str, *, session: bool) -> None:
+    """Run FILE (JSON or urlencoded, - for standard input) through SERVER's chain.
+
+    Print each hook's verdict, the fields that nobody used, and the message.
+    """
+    read, chains = built(path)
+    chain = chains.get(server.lower())
+    if chain is None or not chain.takes_forms:
+        raise ConfigurationError(f"{read.path.name}: no server {server} takes forms")
+    try:
+        submission = submission_of(chain.server.name, file.read(), key=key, session=session)
+        for line in _run(Rehearsal(chain, submission)):
+            click.echo(line)
+    except SubmissionError as error:
+        raise click.ClickException(f"refused: {error}") from None
+
+
+def _run(rehearsal: Rehearsal) -> Iterator[str]:
+    """Go through the steps; who is not let in sees what would become of the form all the same."""
+    try:
+        identity, claim = rehearsal.admit()
+        yield f"authenticate  {identity}"
+        yield f"check_token   {'a token, to be looked up' if claim else 'None: no token needed'}"
+    except AuthenticationFailed as error:
+        hint = "; --key brings one" if error.reason == "no_header" else ""
+        yield f"authenticate  None: refused with 401 ({error.reason}{hint})"
+    except SubmissionError as error:
+        yield f"check_token   refused: {error} ({error.reason})"
+    decoy = rehearsal.screen()
+    yield f"screen        {f'a robot: {decoy.reason}' if decoy else 'None: passes'}"
+    try:
+        form, message = rehearsal.compose()
+    except NoMessage:
+        yield "compose       None: no plugin makes a message of it, answered 500"
+        return
+    yield f"schema        {type(rehearsal.chain.schema).__name__}: in order"
+    yield "compose       a message"
+    yield f"unused fields {', '.join(_unused(form, rehearsal.submission.fields)) or 'none'}"
+    yield ""
+    yield from _shown(message)
+
+
+def _unused(form: Mapping[str, Any], submitted: Mapping[str, Any]) -> list[str]:
+    """Name the submitted fields that neither the mapping nor the chain before it read."""
+    used = form.used if isinstance(form, Form) else set(form)
+    aliases = form.aliases if isinstance(form, Form) else ALIASES
+    unread = [name for name in submitted if aliases.get(name, name) not in used]
+    return sorted(set(unread) - used - CONTROL_FIELDS)
+
+
+def _shown(message: Message) -> Iterator[str]:
+    yield f"From: {message.sender}"
+    for name, addresses in (
+        ("To", message.to),
+        ("Cc", message.cc),
+        ("Bcc", message.bcc),
+        ("Reply-To", message.reply_to),
+    ):
+        if addresses:
+            yield f"{name}: {', '.join(map(str, addresses))}"
+    for name, value in (("Subject", message.subject), ("Tag", message.tag)):
+        if value:
+            yield f"{name}: {value}"
+    if message.send_at is not None:
+        yield f"To be sent: {shown(message.send_at)}"
+    yield from (f"{name}: {value}" for name, value in message.headers)
+    for one in message.attachments:
+        yield f"Attachment: {one.name} ({one.content_type})"
+    if message.template is not None:
+        yield f"Template: {message.template}"
+        yield json.dumps(message.model, indent=2, ensure_ascii=False, default=dict)
+    for name, part in (("text", message.text), ("html", message.html)):
+        if part:
+            yield f"\n--- {name} ---\n{part}"

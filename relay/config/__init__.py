@@ -1,0 +1,1 @@
+"""settings.toml made into checked, frozen settings; keys; template files."""

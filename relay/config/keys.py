@@ -1,0 +1,92 @@
+"""Keys: found by what a caller brings, and made by an installation that has none."""
+
+import hmac
+import json
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.core.errors import ConfigurationError
+from relay.core.secret import Secret, digest, private_file
+from relay.core.server import Key, KeyKind
+
+# What a newcomer needs: a key for every server, one for web pages, one for a single server.
+_WANTED: Mapping[str, tuple[KeyKind, tuple[str, ...]]] = {
+    "application": ("secret", ("*",)),
+    "page": ("publishable", ("contactform",)),
+    "contactform": ("secret", ("contactform",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MadeKey:
+    """A key with its secret still known, to be shown to whoever started the daemon."""
+
+    key: Key
+    secret: Secret
+
+
+def token_of(authorization: str) -> bytes:
+    """Read an authorization header of the scheme `token` or `Bearer`, in any case.
+
+    Header values arrive as Latin-1; encoding them so gives the bytes that were sent.
+    """
+    scheme, _, token = authorization.strip().partition(" ")
+    known = scheme.lower() in ("token", "bearer")
+    return token.strip().encode("latin-1", "replace") if known else b""
+
+
+def find_key(keys: Iterable[Key], token: bytes) -> Key | None:
+    """Find the key whose secret this is: the whole of it, as bytes, in constant time."""
+    given = digest(token)
+    for key in keys:
+        if any(hmac.compare_digest(given, known) for known in key.digests):
+            return key
+    return None
+
+
+def random_key(kind: KeyKind, id: str) -> str:
+    """Make a key's secret: 256 random bits, with its kind and id to recognise it by."""
+    prefix = {"secret": "rk", "publishable": "rp", "account": "ra"}[kind]
+    return f"{prefix}_{id}_{secrets.token_urlsafe(32)}"
+
+
+def made(data: Path, *, make: bool) -> dict[str, MadeKey]:
+    """Read the made keys of a data folder; `make` creates them where there are none."""
+    path = data / "keys.json"
+    if not path.exists() and make:
+        values = {id: random_key(kind, id) for id, (kind, _) in _WANTED.items()}
+        private_file(path, json.dumps(values, indent=2) + "\n")
+    if not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {id: _key(id, values[id]) for id in _WANTED}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigurationError(
+            f"{path}: cannot be read; remove it to have new keys made"
+        ) from None
+
+
+def _key(id: str, value: str) -> MadeKey:
+    if not value:
+        raise ValueError(id)
+    kind, servers = _WANTED[id]
+    return MadeKey(Key(id, kind, frozenset(servers), (digest(value.encode()),)), Secret(value))
+
+
+def hashing_secret(data: Path, given: Secret | None) -> Secret:
+    """Give what tokens and addresses are hashed with: `[relay] secret`, or a made one."""
+    if given is not None:
+        return given
+    path = data / "secret"
+    if not path.exists():
+        private_file(path, secrets.token_urlsafe(32) + "\n")
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read ({type(error).__name__})") from None
+    if not value:
+        raise ConfigurationError(f"{path}: is empty; remove it to have a new one made")
+    return Secret(value)

@@ -1,0 +1,1 @@
+"""The values that travel, the errors, and small pure modules."""

@@ -1,0 +1,139 @@
+"""Mail addresses: parsed strictly, compared by their ASCII form, written safely.
+
+Never the standard library's parseaddr: it reads `a@evil.com <b@allowed.gov>` as the wrong one
+(CVE-2023-27043). The address itself is judged by email-validator and by the characters that
+Postmark takes; the display name beside it is a value of its own.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from email_validator import EmailNotValidError, validate_email
+
+from relay.core.text import line
+
+# An address of 254 characters beside a name of a thousand, all of them escaped.
+MAX_LENGTH = 2_300
+# Postmark's limit for one message; each costs more than all the rest of a form.
+MAX_ADDRESSES = 50
+
+# What Postmark takes before the @ (its help article 1180): ASCII, and no quoted form.
+_LOCAL = re.compile(r"[a-z0-9.!#$%&'`*+\-/=^_{}|~]+", re.IGNORECASE | re.ASCII)
+_ROUTE = re.compile("[%!]")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~ \u00a0-\U0010ffff]+")
+_QUOTED_NAME = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A mailbox: `email` in ASCII (the domain's A-label, lower case), `name` as people read it."""
+
+    email: str
+    name: str = ""
+
+    @property
+    def domain(self) -> str:
+        """The part behind the @: what a log line may show."""
+        return self.email.rpartition("@")[2]
+
+    def __str__(self) -> str:
+        """`name <email>` as RFC 5322 writes it; the name is quoted wherever it must be."""
+        if not self.name:
+            return self.email
+        # An encoded word is not decoded inside quotes, so `=?...?=` stays the text it is.
+        if _PLAIN_NAME.fullmatch(self.name) and "=?" not in self.name:
+            return f"{self.name} <{self.email}>"
+        quoted = self.name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}" <{self.email}>'
+
+
+def parse(text: str) -> Address:
+    """Read one `a@b.c`, `Name <a@b.c>` or `"Name, with comma" <a@b.c>`; raise ValueError."""
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"an address and its name have {MAX_LENGTH} characters at most")
+    text = text.strip()
+    if not text.endswith(">"):
+        return Address(_validate(text))
+    name, bracket, email = text[:-1].rpartition("<")
+    if not bracket:
+        raise ValueError("an address ends in > without a <")
+    return Address(_validate(email.strip()), _name(name.strip()))
+
+
+def parse_list(text: str) -> tuple[Address, ...]:
+    """Read up to 50 addresses separated by commas; a comma in quotes does not separate."""
+    parts = split(text)
+    if len(parts) > MAX_ADDRESSES:
+        raise ValueError(f"names more than {MAX_ADDRESSES} addresses")
+    return tuple(map(parse, parts))
+
+
+def split(text: str) -> list[str]:
+    """Take a list of addresses apart at its commas, unread; raise ValueError for an open quote."""
+    parts = _split(text) if '"' in text else text.split(",")
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _split(text: str) -> Iterable[str]:
+    start, quoted, escaped = 0, False, False
+    for index, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            yield text[start:index]
+            start = index + 1
+    if quoted:
+        raise ValueError("a quoted name does not end")
+    yield text[start:]
+
+
+def _name(text: str) -> str:
+    quoted = _QUOTED_NAME.fullmatch(text)
+    if quoted:
+        return line(re.sub(r"\\(.)", r"\1", quoted[1]))
+    if any(character in text for character in '"<>@,;:\\[]'):
+        raise ValueError("a display name with special characters stands in quotes")
+    return line(text)
+
+
+# Validating costs more than a whole field load; forms write to the same few addresses.
+@lru_cache(maxsize=8192)
+def _validate(email: str) -> str:
+    if len(email) > 254:
+        raise ValueError("an address has 254 characters at most")
+    try:
+        valid = validate_email(email, check_deliverability=False, strict=True)
+    except EmailNotValidError as error:
+        raise ValueError(f"not a mail address ({error})") from None
+    local = valid.ascii_local_part
+    if local is None or local != email.rpartition("@")[0] or not _LOCAL.fullmatch(local):
+        raise ValueError("not a mail address (before the @ only plain ASCII is delivered)")
+    return f"{local}@{valid.ascii_domain.lower()}"
+
+
+def listed(address: Address, patterns: Collection[str]) -> bool:
+    """Tell whether an address is in a list of `a@b.c`, `@b.c` (that domain alone) and `*`.
+
+    Patterns are lower-case A-labels, as `pattern()` makes them. A local part is compared without
+    regard to case, as every provider that counts does. A domain's entry does not cover a local
+    part that names a further host, which old mail servers pass on to: `a%evil.com@b.c`.
+    """
+    email = address.email.lower()
+    if email in patterns or "*" in patterns:
+        return True
+    return f"@{address.domain}" in patterns and not _ROUTE.search(email)
+
+
+def pattern(text: str) -> str:
+    """Check and normalise one entry of such a list; raise ValueError."""
+    if text == "*":
+        return text
+    if text.startswith("@"):
+        return "@" + _validate("a" + text).rpartition("@")[2]
+    return _validate(text).lower()

@@ -1,0 +1,77 @@
+"""Log lines: JSON or console, on stderr, one event each, and never a value that is private.
+
+Events are `noun.participle` with fields. What may stand in a field: ids, names from the settings,
+states, sizes, durations, a mail domain, `fingerprint()` of an address. Never a token, a key, a
+body, a subject or a whole address; never the text of an unexpected exception, which may hold any
+of them.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from relay.core.addresses import Address
+from relay.core.secret import Secret, keyed_digest
+
+
+def configure(style: str = "auto") -> None:
+    """Send structlog's and the libraries' lines to stderr; `style` is auto, json or console."""
+    console = style == "console" or (style == "auto" and sys.stderr.isatty())
+    renderer = structlog.dev.ConsoleRenderer() if console else _render_json
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
+
+
+def _render_json(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    return _encode(event)
+
+
+# Made once: json.dumps would make one for every line. ASCII only, so that nothing in a value can
+# forge a line.
+_encode = json.JSONEncoder(ensure_ascii=True, default=str).encode
+
+
+class _Bridge(logging.Handler):
+    """What libraries log: their logger, level and constant text, never the values put into it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        structlog.get_logger().log(
+            record.levelno,
+            "library.logged",
+            library=record.name,
+            text=str(record.msg)[:200] if record.args else record.name,
+            **(trace(error) if error else {}),
+        )
+
+
+def trace(error: BaseException) -> dict[str, Any]:
+    """Describe an unexpected exception by type and place, without its text."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    cause = error.__cause__ or error.__context__
+    where = [f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno}" for frame in frames]
+    return {
+        "error": type(error).__name__,
+        "where": where,
+        **({"cause": type(cause).__name__} if cause else {}),
+    }
+
+
+def fingerprint(secret: Secret, address: Address) -> str:
+    """Tell two addresses apart without showing them: 8 hex digits of a keyed hash."""
+    return keyed_digest(secret, address.email.lower()).hex()[:8]

@@ -1,0 +1,110 @@
+"""A message, and what a provider says of it. All are frozen: a plugin returns new ones."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from relay.core.addresses import Address
+
+# States in which nothing more will be done about a message by itself.
+FINAL_STATES = ("sent", "failed", "expired", "cancelled", "suppressed", "quarantined", "screened")
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes with a message; `content` is base64 without line breaks.
+
+    `content_id` (`cid:logo.png`) is how the HTML part refers to an inline one.
+    """
+
+    name: str
+    content_type: str
+    content: str = field(repr=False)
+    content_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An email. `template` (number or alias) and `model` stand for subject and parts.
+
+    Where the template is stored here, subject and parts are there too, rendered. `stream` is
+    Postmark's MessageStream, `inline_css` tells whether a rendered HTML part gets its styles
+    inlined. `send_at` is when to send it, in epoch seconds; None is at once. `writer` is who wrote
+    a form, for what he is told and answered; it is stored with the message only where he is one of
+    its recipients. `id` is the host's: a plugin leaves it empty in `compose` and may read it in
+    `deliver`; so is what the host adds to `metadata`. Where some have a message already, an
+    attempt's `to`, `cc` and `bcc` are the others, and `addressed` is to and cc as everybody sees
+    them.
+    """
+
+    sender: Address
+    to: tuple[Address, ...]
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    tag: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    template: int | str | None = None
+    model: Mapping[str, Any] | None = None
+    inline_css: bool = True
+    attachments: tuple[Attachment, ...] = ()
+    track_opens: bool | None = None
+    track_links: str | None = None
+    stream: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    send_at: float | None = None
+    # No part of the mail: the same mail may come of another writer.
+    writer: Address | None = field(default=None, compare=False)
+    id: str = ""
+    addressed: tuple[tuple[Address, ...], tuple[Address, ...]] | None = None
+
+    @property
+    def is_rendered(self) -> bool:
+        """Tell whether a message with a template has its subject and parts too."""
+        return self.template is not None and self.subject is not None
+
+    def without(self, emails: Collection[str]) -> "Message":
+        """Give the same message without some recipients; `emails` are in lower case."""
+        to, cc, bcc = (
+            tuple(one for one in addresses if one.email.lower() not in emails)
+            for addresses in (self.to, self.cc, self.bcc)
+        )
+        return replace(self, to=to, cc=cc, bcc=bcc)
+
+    def reaches(self, address: Address) -> bool:
+        """Tell whether an address is one of the recipients'."""
+        email = address.email.lower()
+        return any(one.email.lower() == email for one in self.recipients)
+
+    @property
+    def recipients(self) -> tuple[Address, ...]:
+        """Everybody who gets it: to, cc and bcc."""
+        return (*self.to, *self.cc, *self.bcc)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The provider took the message, under its own id.
+
+    `dropped` names recipients that it took the message without. `words` are the provider's, for
+    the message's history, without addresses. `later` names those for whom it is to be tried again:
+    all others have it now.
+    """
+
+    provider_id: str
+    dropped: tuple[str, ...] = ()
+    words: str = ""
+    later: tuple[str, ...] = ()
+
+
+class Absent(Enum):
+    """What `find` says of a message that the provider certainly does not have."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT

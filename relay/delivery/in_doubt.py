@@ -1,0 +1,229 @@
+"""Settling doubts: look messages whose answer was lost up at their provider, and decide."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from relay.core.errors import DeliveryError, DeliveryInDoubt, MessageBroken
+from relay.core.logs import trace
+from relay.core.message import Absent, Message, Receipt
+from relay.core.server import Server
+from relay.delivery import retry
+from relay.delivery.in_doubt_policy import TWICE, Answer, Untraceable, verdict, without_asking
+from relay.delivery.worker_threads import in_thread
+from relay.hooks.chain import Chain
+from relay.store import documents
+from relay.store.engine.database import Store
+from relay.store.outbox import in_doubt, recovery
+from relay.store.outbox.in_doubt import Decision, Doubt
+from relay.store.outbox.recovery import Interruption
+from relay.store.queries import listing
+
+# How often the endless loop looks whether anything is due.
+LOOK_SECONDS = 2.0
+# Look-ups at a time.
+THREADS = 2
+# So many look-ups that fail leave the others of the same provider to the next pass.
+OUTAGE = 3
+# A message that is due later than all waits there are, and this, was put off by a wrong clock.
+MARGIN_SECONDS = 60.0
+
+# The states that have a hook, and what it is told.
+OBSERVED: Mapping[str, type[DeliveryError]] = {
+    "expired": DeliveryInDoubt,
+    "quarantined": MessageBroken,
+}
+
+log = structlog.get_logger()
+
+
+class Doubts:
+    """Looks messages in doubt up, and sends again what is shown to be absent.
+
+    `look` is one pass, `run` the endless loop around it; nothing starts before one of them is
+    called. `queued` is told how many more messages wait for an attempt, or fewer (below 0).
+    """
+
+    def __init__(
+        self, store: Store, chains: Mapping[str, Chain], queued: Callable[[int], None]
+    ) -> None:
+        self._store = store
+        self._queued = queued
+        self._pool = ThreadPoolExecutor(THREADS, "look-up")
+        self._free = asyncio.Semaphore(THREADS)
+        self._stopped = asyncio.Event()
+        self.adopt(chains)
+
+    def adopt(self, chains: Mapping[str, Chain]) -> None:
+        """Look up by these chains from here on."""
+        self._chains = chains
+        self._asked = [
+            (name, plugin)
+            for name, chain in chains.items()
+            for plugin in ("", *chains[chain.server.group].deliver_plugins)
+        ]
+        waits = (max(*one.server.settle, *one.server.retry, 0.0) for one in chains.values())
+        self._longest = MARGIN_SECONDS + retry.JITTER[1] * max(waits, default=0.0)
+        self._settle = {name: _first_look(chain.server) for name, chain in chains.items()}
+        self._untold = True
+
+    def interrupted(self, now: float | None = None) -> int:
+        """Put in doubt what an earlier daemon was sending: at start, before anything is claimed."""
+        [count] = self._store.write_now(recovery.interrupted, [self._interruption(now)])
+        return count
+
+    async def look(self, now: float | None = None) -> int:
+        """Look up everything that is due at `now`, once; give how many were decided on.
+
+        Decisions count from `now` too, so that a test can live through days in an instant.
+        """
+        ahead = 0.0 if now is None else now - time.time()
+        now = time.time() + ahead
+        await self._doubt_lapsed(now)
+        await self._tell_unasked()
+        chains, longest, count = self._chains, self._longest, 0
+        failures: dict[tuple[str, str], int] = {}
+        batch = await self._store.read(in_doubt.due, now, longest, self._asked)
+        while batch and not self._stopped.is_set():
+            looks = (self._decided(one, chains, failures, ahead) for one in batch)
+            count += sum(await asyncio.gather(*looks))
+            after = (batch[-1].due_at, batch[-1].id)
+            batch = await self._store.read(in_doubt.due, now, longest, self._asked, after)
+        return count
+
+    async def run(self) -> None:
+        """Look up for ever what becomes due."""
+        while not self._stopped.is_set():
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
+                log.error("doubts.unsettled", **trace(error))
+            try:
+                await asyncio.wait_for(self._stopped.wait(), LOOK_SECONDS)
+            except TimeoutError:
+                continue
+
+    def stop(self) -> None:
+        """Look nothing up any more; what is being looked up is looked up again after a start."""
+        self._stopped.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _interruption(self, now: float | None) -> Interruption:
+        return Interruption(time.time() if now is None else now, self._settle)
+
+    async def _doubt_lapsed(self, now: float) -> None:
+        """Put in doubt what this daemon claimed and never settled."""
+        if await self._store.read(recovery.any_lapsed, now):
+            count = await self._store.write(recovery.lapsed, self._interruption(now))
+            log.warning("messages.lapsed", count=count)
+            self._queued(-count)
+
+    async def _tell_unasked(self) -> None:
+        """Log, once, whose messages stay in doubt because their server or plugin is gone."""
+        if not self._untold:
+            return
+        for server, plugin, count in await self._store.read(in_doubt.unasked, self._asked):
+            log.warning("messages.unasked", server=server, plugin=plugin, count=count)
+        self._untold = False
+
+    async def _decided(
+        self,
+        doubt: Doubt,
+        chains: Mapping[str, Chain],
+        failures: dict[tuple[str, str], int],
+        ahead: float,
+    ) -> bool:
+        """Look one message up, store what becomes of it and tell everybody."""
+        chain = chains[doubt.server]
+        group = chains[chain.server.group]
+        plugin = doubt.delivery or group.deliver_plugins[0]
+        lane = (group.server.name, plugin)
+        message: Message | None = None
+        decision = without_asking(doubt, chain.server, time.time() + ahead)
+        if decision is None:
+            async with self._free:
+                if failures.get(lane, 0) >= OUTAGE or self._stopped.is_set():
+                    return False
+                message, answer = await self._answer(doubt, group, plugin)
+            if isinstance(answer, DeliveryError):
+                failures[lane] = failures.get(lane, 0) + 1
+                log.warning("look_up.failed", id=doubt.id, plugin=plugin, code=answer.code)
+            decision = verdict(doubt, answer, chain.server, plugin, time.time() + ahead)
+        if not await self._store.write(in_doubt.decide, decision):
+            return False
+        self._tell(decision)
+        if message is None and decision.state in OBSERVED:
+            message = await self._store.read(_stored, doubt.id)
+        _observe(chain, decision, message)
+        return True
+
+    async def _answer(
+        self, doubt: Doubt, group: Chain, plugin: str
+    ) -> tuple[Message | None, Answer]:
+        """Ask the plugin in a thread; whatever goes wrong is an outage of the search."""
+        found = await self._store.read(listing.documents, [doubt.id])
+        document, deadline = found.get(doubt.id, ""), group.server.deadline
+        try:
+            return await in_thread(self._pool, deadline, _ask, group, plugin, doubt.id, document)
+        except DeliveryError as error:
+            return None, error
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, or its time-out
+            log.error("look_up.broken", id=doubt.id, plugin=plugin, **trace(error))
+            return None, DeliveryInDoubt(f"it raised {type(error).__name__}")
+
+    def _tell(self, decision: Decision) -> None:
+        """Tell the log what became of a message, and delivery that it waits."""
+        doubt = decision.doubt
+        event = {"in_doubt": "absent", "sent": "found", "queued": "resent", "scheduled": "resent"}
+        known = {"id": doubt.id, "server": doubt.server, "looks": doubt.looks + 1}
+        if decision.state in ("queued", "scheduled"):
+            log.warning("message.resent", **known, crashes=doubt.crashes, note=TWICE)
+            self._queued(1)
+        elif decision.state != "in_doubt" or decision.absences > doubt.absences:
+            write = log.info if decision.state in ("sent", "in_doubt") else log.warning
+            write(f"message.{event.get(decision.state, decision.state)}", **known)
+
+
+def _first_look(server: Server) -> float:
+    return server.settle[0] if server.in_doubt == "look_up" else 0.0
+
+
+def _stored(connection: Connection, id: str) -> Message | None:
+    """Read a message in the reader's thread; None where that is what is wrong with it."""
+    try:
+        return documents.load(id, listing.documents(connection, [id])[id])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _observe(chain: Chain, decision: Decision, message: Message | None) -> None:
+    words, error = decision.words, OBSERVED.get(decision.state)
+    if message is not None and decision.state == "sent":
+        receipt = Receipt(decision.provider_id or "", words=words)
+        chain.observe("sent", message=message, receipt=receipt)
+    elif message is not None and error is not None:
+        chain.observe(decision.state, message=message, error=error(words))
+    else:
+        resent = decision.state in ("queued", "scheduled")
+        chain.note("resent" if resent else decision.state, id=decision.doubt.id, words=words)
+
+
+def _ask(chain: Chain, plugin: str, id: str, document: str) -> tuple[Message | None, Answer]:
+    """Ask a plugin about a message, in a thread."""
+    if not chain.finds(plugin):
+        return None, None
+    try:
+        message = documents.load(id, document)
+    except (KeyError, TypeError, ValueError):
+        return None, Untraceable("the stored message cannot be read")
+    if id not in message.metadata.values():
+        return message, Untraceable("its metadata had no room for its id")
+    answer: Any = chain.find(message, plugin)
+    if answer is None or isinstance(answer, Receipt | Absent | DeliveryError):
+        return message, answer
+    return message, DeliveryInDoubt("it gave no answer")

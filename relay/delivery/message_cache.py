@@ -1,0 +1,79 @@
+"""The messages of an attempt: from memory if they have just come in, else from the store."""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from sqlalchemy import Connection
+
+from relay.core.errors import DeliveryDeferred, DeliveryError, MessageBroken
+from relay.core.logs import trace
+from relay.core.message import Message
+from relay.delivery import partial
+from relay.store import documents
+from relay.store.engine.database import Store
+from relay.store.outbox import recipients
+from relay.store.outbox.outcomes import Claimed
+from relay.store.queries import listing
+
+# Messages kept in memory between acceptance and their first attempt: as many as callers wait at
+# once, few enough that large ones do not fill the memory.
+MAX_FRESH = 500
+
+log = structlog.get_logger()
+
+
+class Fresh:
+    """Messages that are about to be stored, so that their first attempt need not read them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._messages: dict[str, Message] = {}
+
+    def keep(self, message: Message) -> None:
+        """Keep a message that is being stored."""
+        if len(self._messages) < MAX_FRESH:
+            self._messages[message.id] = message
+
+    def drop(self, message: Message) -> None:
+        """Forget a message that was kept."""
+        self._messages.pop(message.id, None)
+
+    async def find(self, claimed: Sequence[Claimed]) -> list[Message | DeliveryError]:
+        """Give claimed messages, for those of their recipients who do not have them."""
+        kept = {one.id: self._messages.pop(one.id, None) for one in claimed}
+        stored: Mapping[str, Message | DeliveryError] = {}
+        missing = [id for id, message in kept.items() if message is None]
+        tried = [one.id for one in claimed if one.tries]
+        if missing:
+            try:
+                stored = await self._store.read(_stored, missing, tried)
+            except Exception as error:  # noqa: BLE001 - the store: nothing was sent, try again
+                log.error("messages.unread", count=len(missing), **trace(error))
+                unread = DeliveryDeferred("the store could not be read", counted=False)
+                stored = dict.fromkeys(missing, unread)
+        return [kept[one.id] or stored[one.id] for one in claimed]
+
+
+def _stored(
+    connection: Connection, ids: Sequence[str], tried: Sequence[str]
+) -> dict[str, Message | DeliveryError]:
+    """Read messages in the reader's thread: a call's documents are megabytes.
+
+    tried: those of them that some recipients may have already.
+    """
+    stored = listing.documents(connection, ids)
+    settled = recipients.settled(connection, tried) if tried else {}
+    messages = {id: _loaded(id, stored) for id in ids}
+    for id, emails in settled.items():
+        message = messages.get(id)
+        if isinstance(message, Message):
+            messages[id] = partial.rest(message, emails)
+    return messages
+
+
+def _loaded(id: str, stored: Mapping[str, str]) -> Message | DeliveryError:
+    try:
+        return documents.load(id, stored[id])
+    except (KeyError, TypeError, ValueError) as error:
+        log.error("message.unreadable", id=id, **trace(error))
+        return MessageBroken("the stored message cannot be read")

@@ -1,0 +1,52 @@
+"""Servers that an operator paused: their mail is stored, and attempted when they are resumed."""
+
+import time
+from collections.abc import Callable, Collection
+
+from relay.core.errors import UnknownServer
+from relay.store import paused
+from relay.store.engine.database import Store
+
+
+class Pauses:
+    """The paused servers of one installation, also after a restart.
+
+    known: names the servers that there are. changed: is told when others are paused than before.
+    """
+
+    def __init__(
+        self, store: Store, known: Callable[[], Collection[str]], changed: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._known = known
+        self._changed = changed
+        self._names: set[str] = set()
+
+    def open(self) -> None:
+        """Learn who is paused: once the store is open, and before any mail is attempted."""
+        self._names = set(self._store.read_now(paused.servers))
+
+    def names(self) -> set[str]:
+        """Give the servers that are paused."""
+        return set(self._names)
+
+    async def pause(self, server: str) -> None:
+        """Store a server's mail and attempt none of it, until `resume`; raise UnknownServer."""
+        name = self._found(server)
+        await self._store.write(paused.pause, (name, time.time()))
+        self._names.add(name)
+        self._changed()
+
+    async def resume(self, server: str) -> None:
+        """Deliver a server's mail again; raise UnknownServer."""
+        name = self._found(server)
+        await self._store.write(paused.resume, name)
+        self._names.discard(name)
+        self._changed()
+
+    def _found(self, server: str) -> str:
+        """Give the name of a server that there is, or that was paused when there was."""
+        name = server.lower()
+        if name not in self._known() and name not in self._names:
+            raise UnknownServer
+        return name

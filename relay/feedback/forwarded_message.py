@@ -1,0 +1,149 @@
+"""An answer to a reply address: was it a person who wrote it, and the message that passes it on."""
+
+import base64
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from relay.core.addresses import Address
+from relay.core.events import Reply
+from relay.core.file_types import is_forbidden
+from relay.core.media import file_name, media_type
+from relay.core.message import Attachment, Message
+from relay.core.reply_address import without
+from relay.core.server import Server
+from relay.core.text import as_text, clean_html, line
+
+# What Relay passed on carries this: a second time it would go round in circles.
+HOP = "X-Relay-Hop"
+
+# Characters of a text, of a subject and of a name; HTML has the limits of clean_html.
+MAX_TEXT = 1_000_000
+MAX_SUBJECT = 500
+MAX_NAME = 100
+# 7 MiB of files, in characters of base64: with the parts they stay under a provider's 10 MB.
+MAX_FILES = 10
+MAX_ENCODED = 7 * 2**20 * 4 // 3
+
+# How many characters of the thread's ids are kept, the last ones: a header of one line.
+MAX_THREAD = 900
+
+_BULK = frozenset({"bulk", "junk", "list", "auto_reply"})
+_THREAD = ("In-Reply-To", "References")
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+_NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+
+
+class Answer(NamedTuple):
+    """The message that passes an answer on, and how many of its files it leaves out."""
+
+    message: Message
+    left_out: int
+
+
+def not_written(headers: Sequence[tuple[str, str]]) -> str | None:
+    """Say why a mail is no person's answer, `automatic` or `loop`; None for one that is.
+
+    After RFC 3834, and by what older machines say instead. Not by X-Auto-Response-Suppress, which
+    people's own mail has too: it asks that no machine answers.
+    """
+    for name, given in headers:
+        value = given.strip().lower()
+        kind = re.split(r"[;(\s]", value, maxsplit=1)[0]
+        match name.lower():
+            case "x-relay-hop" if value != "0":
+                return "loop"
+            case "auto-submitted" if kind != "no":
+                return "automatic"
+            case "return-path" if value in ("", "<>"):
+                return "automatic"
+            case "precedence" if value in _BULK:
+                return "automatic"
+            case "x-autoreply" | "x-autorespond" if value not in ("", "no"):
+                return "automatic"
+    return None
+
+
+def answer(reply: Reply, writer: Address, office: Address, server: Server) -> Answer:
+    """Make the message that passes an answer on; raise ValueError if there is too much of it.
+
+    It comes from the server's own sender, because no provider lets Relay write as the office, and
+    under the name of the person who answered. What the writer answers goes to the office.
+    """
+    given = reply.message
+    plain, markup = _parts(given, writer, server)
+    files = list(_fitting(given.attachments))
+    name = _line(given.sender.name, MAX_NAME, writer, server)
+    own = server.sender or office
+    message = Message(
+        sender=Address(own.email, name or own.name),
+        to=(writer,),
+        reply_to=(office,),
+        subject=_line(given.subject or "", MAX_SUBJECT, writer, server),
+        text=plain,
+        html=markup,
+        headers=(*_thread(reply.headers), (HOP, "1")),
+        attachments=tuple(files),
+        writer=writer,
+    )
+    return Answer(message, len(given.attachments) - len(files))
+
+
+def _parts(given: Message, writer: Address, server: Server) -> tuple[str, str | None]:
+    """Give text and HTML, cleaned; HTML that is too much is left out where there is a text."""
+    plain = _UNSTORABLE.sub("", given.text or "")
+    markup = _UNSTORABLE.sub("", given.html or "")
+    try:
+        markup = clean_html(markup)
+    except ValueError:
+        if not plain.strip():
+            raise
+        markup = ""
+    plain = plain if plain.strip() else as_text(markup)
+    if len(plain) > MAX_TEXT:
+        raise ValueError("the text")
+    plain, markup = _hidden(plain, writer, server), _hidden(markup, writer, server)
+    # No provider takes a mail that has files and not a word.
+    return plain or "-", markup or None
+
+
+def _hidden(text: str, writer: Address, server: Server) -> str:
+    """Keep the reply address between Relay and the office: clients quote it."""
+    return text if server.replies is None else without(text, server.replies, writer.email)
+
+
+def _line(text: str, most: int, writer: Address, server: Server) -> str:
+    return _hidden(line(_NOT_IN_A_LINE.sub(" ", text)), writer, server)[:most]
+
+
+def _thread(headers: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Keep what says which mail is answered, and nothing else of the office's headers."""
+    given = {name.lower(): value for name, value in headers}
+    for name in _THREAD:
+        kept: list[str] = []
+        for id in reversed(_MESSAGE_ID.findall(given.get(name.lower(), ""))):
+            if len(" ".join([id, *kept])) > MAX_THREAD:
+                break
+            kept.insert(0, id)
+        if kept:
+            yield name, " ".join(kept)
+
+
+def _fitting(given: Sequence[Attachment]) -> Iterator[Attachment]:
+    """Give the files that a mail can carry, as ordinary ones: no HTML shows them any more."""
+    count, total = 0, 0
+    for one in given:
+        name, size = file_name(one.name), len(one.content)
+        fits = count < MAX_FILES and total + size <= MAX_ENCODED
+        # For a file of a forbidden kind, a provider would refuse the whole answer.
+        if fits and not is_forbidden(name) and _is_base64(one.content):
+            count, total = count + 1, total + size
+            yield Attachment(name, media_type(one.content_type), one.content)
+
+
+def _is_base64(content: str) -> bool:
+    try:
+        return bool(base64.b64decode(content, validate=True))
+    except ValueError:
+        return False

@@ -1,0 +1,140 @@
+"""Replies: answers that came in as mail to a reply address, passed on to the writer behind it.
+
+The tag in the address is what lets an answer in: only who got the form's mail knows it. From can be
+forged, so that a sender of the office is asked for besides, never instead. An answer goes to the
+one writer whom its address stands for, and nowhere else.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from sqlalchemy.engine import Row
+
+from relay.core import reply_address as reply_addresses
+from relay.core.addresses import Address, listed, parse
+from relay.core.events import Reply
+from relay.core.message import Message
+from relay.core.secret import Secret
+from relay.core.server import Server
+from relay.feedback.forwarded_message import answer, not_written
+from relay.hooks.chain import Chain
+from relay.store import reply_addresses as replies
+from relay.store.engine.database import Store
+from relay.store.outbox import records
+from relay.store.outbox.enqueue import NewMessage
+from relay.store.reply_addresses import Passing
+
+log = structlog.get_logger()
+
+
+class _Dropped(Exception):
+    """This answer is not passed on; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Replies:
+    """Takes what came to reply addresses.
+
+    secret: what their tags are made with. metadata_key: the name under which a message carries its
+    own id to the provider. queued: told how many messages wait, and whose. `counts` says what
+    became of all answers since the start, by reason.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        chains: Mapping[str, Chain],
+        *,
+        secret: Secret,
+        metadata_key: str,
+        queued: Callable[[int, str], None],
+    ) -> None:
+        self._store = store
+        self._chains = chains
+        self._secret = secret
+        self._metadata_key = metadata_key
+        self._queued = queued
+        self.counts: Counter[str] = Counter()
+
+    def adopt(self, chains: Mapping[str, Chain]) -> None:
+        """Take answers for these chains from here on."""
+        self._chains = chains
+
+    def told(self) -> list[str]:
+        """Tell what became of all answers since the start: `2 forged`, `7 passed_on`."""
+        return [f"{count} {reason}" for reason, count in sorted(self.counts.items())]
+
+    async def take(self, reply: Reply, server: Server, now: float) -> None:
+        """Pass an answer on, once however often it comes, or drop it with a line in the log.
+
+        server: the one whose provider brought it; it must share the account of the one that the
+        address was made for. Raise Unavailable, and then it is to come again.
+        """
+        try:
+            chain, row = await self._route(reply, server, now)
+            if (reason := not_written(reply.headers)) is not None:
+                raise _Dropped(reason)
+            office = _office(reply, chain.server)
+            # Its HTML may be long, and its files longer.
+            message, new = await asyncio.to_thread(self._made, reply, row, office, chain.server)
+            passing = Passing(chain.server.group, reply.identity, row.id, new, now)
+            verdict = await self._store.write(replies.pass_on, passing)
+            if verdict != "passed_on":
+                raise _Dropped(verdict)
+        except _Dropped as dropped:
+            self.counts[dropped.reason] += 1
+            log.info("reply.dropped", server=server.name, reason=dropped.reason)
+            return
+        self.counts[verdict] += 1
+        records.log_accepted(message, new, self._secret)
+        log.info("reply.passed_on", id=new.id, server=new.server, answers=row.message)
+        chain.observe("accepted", message=message)
+        self._queued(1, new.server)
+
+    async def _route(
+        self, reply: Reply, server: Server, now: float
+    ) -> tuple[Chain, Row[tuple[Any, ...]]]:
+        """Find whom an address stands for, and the chain of its server; the tag is judged first."""
+        read = reply_addresses.read(reply.address, self._secret)
+        if read is None:
+            raise _Dropped("forged")
+        row = await self._store.read(replies.find, read.id, now)
+        if row is None:
+            raise _Dropped("expired")
+        chain = self._chains.get(row.server)
+        if chain is None or chain.server.group != server.group:
+            raise _Dropped("server")
+        inbox = chain.server.replies
+        if inbox is None or inbox.email != read.inbox:
+            raise _Dropped("domain")
+        return chain, row
+
+    def _made(
+        self, reply: Reply, row: Row[tuple[Any, ...]], office: Address, server: Server
+    ) -> tuple[Message, NewMessage]:
+        """Make the message that passes an answer on, and its row."""
+        try:
+            made = answer(reply, parse(row.writer), office, server)
+        except ValueError:
+            raise _Dropped("too_large") from None
+        message = records.identified(made.message, self._metadata_key)
+        warnings = [f"{made.left_out} of its files were left out"] if made.left_out else []
+        return message, records.record(message, server, "", warnings)
+
+
+def _office(reply: Reply, server: Server) -> Address:
+    """Give the office's address that an answer came from; only the server's recipients answer."""
+    try:
+        office = parse(reply.message.sender.email)
+    except ValueError:
+        raise _Dropped("stranger") from None
+    stands_in = server.backup is not None and office.email.lower() == server.backup.email.lower()
+    if not (stands_in or listed(office, server.recipients or ())):
+        raise _Dropped("stranger")
+    return office

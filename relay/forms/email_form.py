@@ -1,0 +1,166 @@
+"""The fields that all forms share, and a form that was read by them."""
+
+from collections.abc import Iterator, Mapping, Sized
+from typing import Any, ClassVar
+
+from marshmallow import INCLUDE, Schema, ValidationError, post_load, pre_load, validates_schema
+from marshmallow import fields as marshmallow_fields
+
+from relay.core import text
+from relay.forms.fields import (
+    Attachments,
+    Headers,
+    Html,
+    Line,
+    MailAddress,
+    MailAddresses,
+    SendTime,
+    TemplateReference,
+    Text,
+)
+
+ALIASES: Mapping[str, str] = {
+    "to": "to_address",
+    "recipient": "to_address",
+    "body": "message",
+    "TemplateID": "template_id",
+    "template_alias": "template_id",
+}
+
+# What steers Relay and is no business of a template's.
+CONTROL_FIELDS = frozenset(
+    {"token_session", "useHtml", "template_id", "key", "return_to", "senddatetime", "attachments"}
+    | {alias for alias, name in ALIASES.items() if name == "template_id"}
+)
+
+
+class Form(Mapping[str, Any]):
+    """A form's validated fields. `submitted` is what came in, under the names it came under.
+
+    `aliases` are the other names of fields, and what each stands for.
+    `used` collects the names that were read, so that the author of a plugin sees what was not.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        submitted: Mapping[str, Any],
+        aliases: Mapping[str, str] = ALIASES,
+    ) -> None:
+        self._values = values
+        self.submitted = submitted
+        self.aliases = aliases
+        self.used: set[str] = set()
+        # What the writer is told to ask by; "" where the server tells its writers nothing.
+        self.reference = ""
+
+    def __getitem__(self, name: str) -> Any:
+        self.used.add(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Form({sorted(self._values)})"  # names only: values are the writer's
+
+
+class EmailForm(Schema):
+    """What every form takes; a plugin's schema inherits from it and adds its own fields.
+
+    A field that was not given, or given blank, is None. Fields that no schema declares are kept
+    as they came, for templates.
+
+    template: the stored template of the server's settings, where the form names none. aliases:
+    further names of fields, and what each stands for.
+    """
+
+    class Meta:
+        unknown = INCLUDE
+
+    # Whether a message must be given: a plugin whose own body stands without one says False.
+    message_required: ClassVar[bool] = True
+    # The same of the subject: a plugin that makes one says False.
+    subject_required: ClassVar[bool] = True
+    # The media types that such a form may come in; none are all.
+    media_types: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self,
+        *,
+        template: int | str | None = None,
+        aliases: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.template = template
+        self.aliases = {**ALIASES, **(aliases or {})}
+
+    token_session = marshmallow_fields.Raw(load_default=None)
+    to_address = MailAddresses(required=True)
+    from_address = MailAddress(required=True, max=255)
+    sender = Line(load_default=None, max=200)
+    reply_to = MailAddresses(load_default=None)
+    subject = Line(load_default=None, max=2000)
+    message = Text(load_default=None)
+    TextBody = Text(load_default=None)
+    HtmlBody = Html(load_default=None)
+    useHtml = marshmallow_fields.Boolean(load_default=None)
+    template_id = TemplateReference(load_default=None)
+    cc = MailAddresses(load_default=())
+    bcc = MailAddresses(load_default=())
+    tag = Line(load_default=None, max=1000)
+    headers = Headers(load_default=())
+    attachments = Attachments(load_default=())
+    senddatetime = SendTime(load_default=None)
+
+    @pre_load
+    def _one_name_each(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Resolve aliases and drop what is blank: browsers send every field they show."""
+        given = _given(data, self.aliases)
+        if self.template is not None:
+            given.setdefault("template_id", self.template)
+        return given
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _says_something(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
+        """Without a template there must be a subject and a body, unless the plugin says no."""
+        # What was given and cleaned away, such as HTML that is only a script, says nothing.
+        submitted = _given(original, self.aliases)
+        given = {name for name in submitted if data.get(name) != ""}
+        if self.template is not None:
+            given.add("template_id")
+        missing = {}
+        if self.subject_required and not given & {"template_id", "subject"}:
+            missing["subject"] = ["Missing data for required field."]
+        bodies = {"template_id", "message", "TextBody", "HtmlBody"}
+        if self.message_required and not given & bodies:
+            missing["message"] = ["Missing data for required field."]
+        # A schema that requires the field itself has said so.
+        missing = {name: words for name, words in missing.items() if not self.fields[name].required}
+        if missing:
+            raise ValidationError(missing)
+
+    @post_load(pass_original=True)
+    def _form(self, data: dict[str, Any], original: Mapping[str, Any], **kwargs: Any) -> Form:
+        return Form(data, original, self.aliases)
+
+
+def _given(data: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name, value in data.items():
+        if _blank(value):
+            continue
+        canonical = aliases.get(name, name)
+        if given.setdefault(canonical, value) != value:
+            raise ValidationError("given twice with different values", canonical)
+    return given
+
+
+def _blank(value: Any) -> bool:
+    if isinstance(value, str):
+        return text.is_blank(value)
+    return value is None or (isinstance(value, Sized) and not value)

@@ -1,0 +1,166 @@
+"""The kinds of field a form can have, as marshmallow fields.
+
+`Text` is many lines and stays exactly the text it is; `Line` is one line without control
+characters; `Html` is HTML and is cleaned. Everything a form does not declare as `Html` is text.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from relay.core import addresses, text
+from relay.core.addresses import Address
+from relay.core.message import Attachment
+from relay.forms.send_time import ScheduleError, scheduled_time
+
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*", re.ASCII)
+_DIGITS = re.compile(r"(?=0*[1-9])[0-9]{1,18}", re.ASCII)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,76}", re.ASCII)
+
+
+class Text(fields.String):
+    """Text of any number of lines."""
+
+
+class Line(fields.String):
+    """A single line: subjects, names, tags. Invisible characters are taken out."""
+
+    def __init__(self, *, max: int = 1000, **options: Any) -> None:
+        super().__init__(validate=validate.Length(max=max), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        try:
+            line = text.line(super()._deserialize(value, attr, data, **kwargs))
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if self.required and not line:
+            raise self.make_error("required")
+        return line
+
+
+class Html(fields.String):
+    """HTML from outside: scripts, styles, images and misleading links are taken out."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        try:
+            markup = text.clean_html(super()._deserialize(value, attr, data, **kwargs))
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if self.required and text.is_blank(text.as_text(markup)):
+            raise self.make_error("required")
+        return markup
+
+
+class MailAddress(Line):
+    """One address, with or without a display name."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        line = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return addresses.parse(line)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+    def _validate(self, value: Address) -> None:
+        super()._validate(str(value))
+
+
+class MailAddresses(Line):
+    """Addresses separated by commas: a tuple of them, 50 at most."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max=20_000, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        line = super()._deserialize(value, attr, data, **kwargs)
+        super()._validate(line)
+        try:
+            parsed = addresses.parse_list(line)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if not parsed:
+            raise ValidationError("names no address")
+        return parsed
+
+    def _validate(self, value: tuple[Address, ...]) -> None:
+        """Leave the parsed addresses alone: the line was validated before."""
+
+
+class TemplateReference(fields.Field[int | str]):
+    """A provider's template: all digits is its number, anything else its alias."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int | str:
+        name = str(value).strip() if isinstance(value, str | int) else ""
+        if isinstance(value, bool) or not (_DIGITS.fullmatch(name) or _ALIAS.fullmatch(name)):
+            raise ValidationError("must be a template's number or alias")
+        return int(name) if _DIGITS.fullmatch(name) else name
+
+
+class Headers(fields.Field[tuple[tuple[str, str], ...]]):
+    """Mail headers, as `[{"Name": ..., "Value": ...}]` or as an object of names and values."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return tuple(self._pair(name, content) for name, content in self._pairs(value))
+        except (KeyError, TypeError, ValueError):
+            raise ValidationError("must be a list of objects with Name and Value") from None
+
+    @staticmethod
+    def _pairs(value: Any) -> Any:
+        if isinstance(value, Mapping) and not all(
+            isinstance(one, Mapping) for one in value.values()
+        ):
+            return value.items()
+        # Brackets whose numbers do not count from 0 make no list.
+        headers = value.values() if isinstance(value, Mapping) else value
+        return [(header["Name"], header["Value"]) for header in headers]
+
+    @staticmethod
+    def _pair(name: Any, content: Any) -> tuple[str, str]:
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ValueError
+        if not isinstance(content, str) or len(content) > 998:
+            raise ValueError
+        return name, text.line(content)
+
+
+class Attachments(fields.Field[tuple[Attachment, ...]]):
+    """Files, read and checked by the host; anything else is refused: there they are not taken."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, tuple) and all(isinstance(one, Attachment) for one in value):
+            return value
+        raise ValidationError("attachments are not taken here")
+
+
+class SendTime(fields.Field[float | None]):
+    """When to send: epoch seconds, ISO 8601 or words; None for this very moment.
+
+    Dates and times of day that name no zone are UTC.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time, **options: Any) -> None:
+        super().__init__(**options)
+        self.clock = clock
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float | None:
+        now = self.clock()
+        try:
+            at = scheduled_time(value, now)
+        except ScheduleError as error:
+            raise ValidationError(str(error)) from None
+        return at if at > now else None
+
+
+class NotOffered(fields.Field[None]):
+    """A field of the contract that is refused rather than ignored; `reason` says why."""
+
+    def __init__(self, reason: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.reason = reason
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> None:
+        raise ValidationError(self.reason)

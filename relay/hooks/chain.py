@@ -1,0 +1,180 @@
+"""A server's chain: its plugins in call order, behind one typed method for each deciding hook."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import pluggy
+import structlog
+from marshmallow import Schema
+
+from relay.core.errors import DeliveryError
+from relay.core.events import Callback, ProviderEvent, Reply
+from relay.core.message import Absent, Message, Receipt
+from relay.core.server import Account, Server
+from relay.core.submission import Claim, Decoy, Identity, Submission
+from relay.hooks import specs
+
+# The host's own observers: told the server's name, a hook's name or a state, and what it is about.
+Onlooker = Callable[[str, str, Mapping[str, Any]], None]
+
+log = structlog.get_logger()
+
+
+class Chain:
+    """A server and its plugins in call order; each deciding hook is a method.
+
+    `deliver_plugins` are those that deliver: the first does, the others stand in for it. `account`
+    is the provider's, if it has templates of its own. `onlookers` see what the observers see.
+    """
+
+    def __init__(self, server: Server, manager: pluggy.PluginManager) -> None:
+        self.server = server
+        self._manager = manager
+        self._hook = manager.hook
+        self.schema: Schema | None = manager.hook.schema(server=server)
+        self.account: Account | None = manager.hook.account(server=server)
+        self.deliver_plugins = tuple(self._deciding("deliver"))
+        self.onlookers: list[Onlooker] = []
+
+    @property
+    def takes_forms(self) -> bool:
+        """Tell whether submissions may be posted to this server."""
+        return self.schema is not None
+
+    def authenticate(self, submission: Submission) -> Identity | None:
+        identity: Identity | None = self._hook.authenticate(
+            submission=submission, server=self.server
+        )
+        return identity
+
+    def check_token(self, submission: Submission, identity: Identity) -> Claim | None:
+        claim: Claim | None = self._hook.check_token(
+            submission=submission, identity=identity, server=self.server
+        )
+        return claim
+
+    def screen(self, submission: Submission) -> Decoy | None:
+        decoy: Decoy | None = self._hook.screen(submission=submission, server=self.server)
+        return decoy
+
+    def compose(self, form: Mapping[str, Any]) -> Message | None:
+        message: Message | None = self._hook.compose(form=form, server=self.server)
+        return message
+
+    def deliver(
+        self, messages: Sequence[Message], plugin: str | None = None
+    ) -> Sequence[Receipt | DeliveryError] | None:
+        """Let one plugin deliver: the first that does, or the one that is named."""
+        chosen = plugin or next(iter(self.deliver_plugins), "")
+        outcomes: Sequence[Receipt | DeliveryError] | None = self._only("deliver", chosen)(
+            messages=messages, server=self.server
+        )
+        return outcomes
+
+    def find(self, message: Message, plugin: str) -> Receipt | Absent | None:
+        """Let one plugin look a message up; None where it has no way to."""
+        found: Receipt | Absent | None = self._only("find", plugin)(
+            message=message, server=self.server
+        )
+        return found
+
+    def receive(self, callback: Callback) -> Reply | Sequence[ProviderEvent] | None:
+        """Let the plugins read what a provider told; None where none of them can."""
+        told: Reply | Sequence[ProviderEvent] | None = self._hook.receive(
+            callback=callback, server=self.server
+        )
+        return told
+
+    def finds(self, plugin: str) -> bool:
+        """Tell whether a plugin of this server can look messages up."""
+        return plugin in self._deciding("find")
+
+    def batch_of(self, plugin: str) -> int:
+        """Give how many messages a plugin takes in one call: its own `max_batch`, or one."""
+        most: int = getattr(self._manager.get_plugin(plugin), "max_batch", 1)
+        return most
+
+    def has_account(self, plugin: str) -> bool:
+        """Tell whether a plugin delivers through an account with templates of its own."""
+        return plugin in self._deciding("account")
+
+    def delivers_like(self, other: "Chain", plugin: str) -> bool:
+        """Tell whether a plugin treats another server's messages just as this one's.
+
+        It does in the same time, by the same options of its own, and with nobody changing it.
+        """
+        terms = self._terms(plugin)
+        return self is other or (terms is not None and terms == other._terms(plugin))
+
+    def shares(self, plugin: str, other: "Chain") -> bool:
+        """Tell whether a plugin delivers for another server too, with the same account."""
+        if plugin not in other.deliver_plugins:
+            return False
+        if plugin in self.describe()["account"]:
+            return self.account == other.account
+        return self._options_of(plugin) == other._options_of(plugin)
+
+    def _options_of(self, plugin: str) -> dict[str, Any]:
+        """Give the options that are a plugin's own."""
+        named = [
+            name
+            for one in self._hook.settings.get_hookimpls()
+            if one.plugin_name == plugin
+            for name in cast("Mapping[str, Any]", one.function())
+        ]
+        return {name: self.server.options[name] for name in named}
+
+    def _terms(self, plugin: str) -> tuple[Any, ...] | None:
+        """Give what a plugin delivers by; None where wrappers have a hand in it."""
+        implementations = self._hook.deliver.get_hookimpls()
+        if any(one.wrapper or one.hookwrapper for one in implementations):
+            return None
+        return self._manager.get_plugin(plugin), self.server.deadline, self._options_of(plugin)
+
+    def _deciding(self, hook: str) -> list[str]:
+        """Name the plugins that answer a hook, in call order: wrappers only change answers."""
+        return [
+            implementation.plugin_name
+            for implementation in reversed(getattr(self._hook, hook).get_hookimpls())
+            if not (implementation.wrapper or implementation.hookwrapper)
+        ]
+
+    def _only(self, hook: str, plugin: str) -> pluggy.HookCaller:
+        """Give a hook that asks one plugin; the wrappers of the others still run."""
+        others = (name for name in self._deciding(hook) if name != plugin)
+        return self._manager.subset_hook_caller(hook, map(self._manager.get_plugin, others))
+
+    def note(self, what: str, **about: Any) -> None:
+        """Tell the host's own observers something for which there is no hook."""
+        for onlooker in self.onlookers:
+            onlooker(self.server.name, what, about)
+
+    def observe(self, hook: str, **arguments: Any) -> None:
+        """Call every observer; one that raises is logged and the others still run."""
+        self.note(hook, **arguments)
+        known = {**arguments, "server": self.server}
+        for implementation in reversed(getattr(self._hook, hook).get_hookimpls()):
+            try:
+                implementation.function(*(known[name] for name in implementation.argnames))
+            except Exception as error:  # noqa: BLE001 - an observer decides nothing
+                log.error(
+                    "observer.failed",
+                    hook=hook,
+                    plugin=implementation.plugin_name,
+                    error=type(error).__name__,
+                )
+
+    def describe(self) -> dict[str, list[str]]:
+        """Give, for each hook, the names of the plugins that have it, in call order."""
+        return {
+            hook: [
+                implementation.plugin_name
+                for implementation in reversed(getattr(self._hook, hook).get_hookimpls())
+            ]
+            for hook in hook_names()
+        }
+
+
+def hook_names() -> list[str]:
+    """Give the hooks' names in the order in which they are called."""
+    return [name for name, value in vars(specs).items() if hasattr(value, "relay_spec")]

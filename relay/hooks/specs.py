@@ -1,0 +1,158 @@
+"""Every hook, in the order in which they are called, and nothing else.
+
+Imperative verbs decide: the first plugin of the server's list that returns anything but None wins.
+Past participles observe: all plugins are called, what they return is dropped, and one that raises
+is logged. A deciding hook that raises stops the submission. *startup*: once, when the settings are
+read. *loop*: on the event loop, from memory only; it must not block. *thread*: in the delivery
+pool; it may block until the server's deadline. No hook is `async`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pluggy
+from marshmallow import Schema
+from marshmallow.fields import Field
+
+from relay.core.errors import DeliveryError, SubmissionError
+from relay.core.events import Callback, ProviderEvent, Reply
+from relay.core.message import Absent, Message, Receipt
+from relay.core.server import Account, Server
+from relay.core.submission import Claim, Decoy, Identity, Submission
+
+hookspec = pluggy.HookspecMarker("relay")
+hookimpl = pluggy.HookimplMarker("relay")
+
+
+@hookspec
+def settings() -> Mapping[str, Field[Any]]:  # type: ignore[empty-body]
+    """Name the fields this plugin reads from its server's table.
+
+    Startup. All plugins' fields are merged; a key that none of them names is an error.
+    """
+
+
+@hookspec(firstresult=True)
+def schema(server: Server) -> Schema | None:
+    """Give the schema that a form of this server is validated by, best a subclass of EmailForm.
+
+    Startup. The first plugin that has one wins.
+    """
+
+
+@hookspec(firstresult=True)
+def account(server: Server) -> Account | None:
+    """Name the provider's account that mail goes through, where it has templates of its own.
+
+    Startup. A template that is not stored here is then left to the provider to find, and
+    `run.py templates` pulls from and pushes to that account.
+    """
+
+
+@hookspec(firstresult=True)
+def authenticate(submission: Submission, server: Server) -> Identity | None:
+    """Say who is calling.
+
+    Loop. The first identity wins; if every plugin says None, the submission is refused (401).
+    """
+
+
+@hookspec(firstresult=True)
+def check_token(submission: Submission, identity: Identity, server: Server) -> Claim | None:
+    """Name the session token that this submission brings.
+
+    Loop. The host looks the claim up and spends it when it stores the message. If every plugin
+    says None, a session post is refused (403); other posts pass.
+    """
+
+
+@hookspec(firstresult=True)
+def screen(submission: Submission, server: Server) -> Decoy | None:
+    """Tell a robot from a writer.
+
+    Loop. A decoy is answered like a message that was sent, and kept for review.
+    """
+
+
+@hookspec(firstresult=True)
+def compose(form: Mapping[str, Any], server: Server) -> Message | None:
+    """Make the message out of a validated form.
+
+    Loop. The first message wins; a wrapper may change it. None from all is an internal error.
+    """
+
+
+@hookspec(firstresult=True)
+def deliver(
+    messages: Sequence[Message], server: Server
+) -> Sequence[Receipt | DeliveryError] | None:
+    """Hand messages to a provider; give one outcome for each, in order.
+
+    Thread. One plugin of those that have this hook is asked: the first of the list, or a later
+    one that stands in for it. A DeliveryError that is raised holds for all messages; any other
+    exception leaves all of them in doubt. A receipt with `later` sends a message to some of its
+    recipients; it is given again for the others alone.
+    """
+
+
+@hookspec(firstresult=True)
+def find(message: Message, server: Server) -> Receipt | Absent | None:
+    """Look up at the provider whether it took a message whose answer was lost.
+
+    Thread. Only the plugin that made the attempt is asked. ABSENT says that the provider certainly
+    does not have it, None that it cannot be looked up at all, and a DeliveryError that is raised,
+    that it cannot be looked up now. It changes nothing at the provider.
+    """
+
+
+@hookspec(firstresult=True)
+def receive(callback: Callback, server: Server) -> Reply | Sequence[ProviderEvent] | None:
+    """Read what the provider told by a webhook: an answer that came in as mail, or events.
+
+    Loop. The first plugin that knows the kind of callback wins; None from all is logged.
+    """
+
+
+@hookspec
+def accepted(message: Message, server: Server) -> None:
+    """Observe that a message was stored. Loop."""
+
+
+@hookspec
+def screened(submission: Submission, decoy: Decoy, server: Server) -> None:
+    """Observe that a robot's submission was kept back. Loop."""
+
+
+@hookspec
+def refused(submission: Submission, error: SubmissionError, server: Server) -> None:
+    """Observe that a submission was refused; `error.reason` says why. Loop."""
+
+
+@hookspec
+def sent(message: Message, receipt: Receipt, server: Server) -> None:
+    """Observe that the provider took a message. Loop."""
+
+
+@hookspec
+def deferred(message: Message, error: DeliveryError, server: Server) -> None:
+    """Observe that an attempt did not send a message; it will be tried again. Loop."""
+
+
+@hookspec
+def failed(message: Message, error: DeliveryError, server: Server) -> None:
+    """Observe that a message was refused for good. Loop."""
+
+
+@hookspec
+def expired(message: Message, error: DeliveryError, server: Server) -> None:
+    """Observe that a message grew too old without being sent. Loop."""
+
+
+@hookspec
+def quarantined(message: Message, error: DeliveryError, server: Server) -> None:
+    """Observe that a message was set aside, because our own code fails at it. Loop."""
+
+
+@hookspec
+def bounced(event: ProviderEvent, server: Server) -> None:
+    """Observe that a message came back for good, or that its recipient complained. Loop."""

@@ -1,0 +1,1 @@
+"""Intake: from a submission or an API call to a stored message."""

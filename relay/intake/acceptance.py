@@ -1,0 +1,160 @@
+"""From a submission to a stored message: authenticate, check, screen, validate, compose, store.
+
+Each refusal is an error of its own, in this order: unknown server, authentication, a repeated
+request, token, fields.
+What a robot sent is stored too, apart, and answered as if it were a message.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from relay.core.errors import SubmissionError, UnknownServer
+from relay.core.message import Message
+from relay.core.secret import Secret
+from relay.core.submission import Identity, Submission
+from relay.hooks.chain import Chain
+from relay.intake import screening
+from relay.intake.authentication import Admission, identify
+from relay.intake.idempotency import Repeat, Repeats, Request
+from relay.intake.message_builder import Maker
+from relay.store import idempotency
+from relay.store.engine.database import Store
+from relay.store.outbox import enqueue, records, screened
+from relay.store.outbox.enqueue import NewMessage
+from relay.templates.library import Library
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What was stored: a message, or None for a robot's submission, which nobody will deliver.
+
+    `scheduled` tells whether it is to be sent later, or would be. `request` is what its caller
+    named by a key, to be answered and ended; `repeat` the answer that it was given before.
+    """
+
+    id: str
+    message: Message | None
+    scheduled: bool = False
+    request: Request | None = None
+    repeat: Repeat | None = None
+
+
+class Acceptance:
+    """Judges submissions and stores what they make.
+
+    chains: every server's chain, by name. library: the stored templates. secret: what tokens are
+    hashed with. metadata_key: the name under which a message carries its own id to the provider.
+    repeats: the requests that were named by a key.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        chains: Mapping[str, Chain],
+        library: Library,
+        *,
+        secret: Secret,
+        metadata_key: str,
+        repeats: Repeats,
+        unknown_server: str = "",
+    ) -> None:
+        self._store = store
+        self._chains = chains
+        self._secret = secret
+        self._admission = Admission(store, secret, repeats)
+        self._maker = Maker(store, library, secret, metadata_key)
+        self._unknown_server = unknown_server.lower()
+
+    def chain(self, name: str) -> Chain:
+        """Find the chain that takes posts to a name; raise UnknownServer."""
+        chain = self._chains.get(name.lower()) or self._chains.get(self._unknown_server)
+        if chain is None or not chain.takes_forms:
+            raise UnknownServer
+        return chain
+
+    async def accept(
+        self,
+        submission: Submission,
+        before_commit: Callable[[Message], None] = lambda message: None,
+        path: str = "",
+    ) -> Accepted:
+        """Store what a submission makes, in one commit with the token it spends.
+
+        before_commit is called with the message, so that nothing of its delivery is missed. path:
+        where it was posted; an Idempotency-Key is good for one path. Raise SubmissionError, and
+        then nothing was stored.
+        """
+        chain = self.chain(submission.server)
+        try:
+            identity = identify(chain, submission)
+            begun = await self._admission.begin(chain, submission, identity, path)
+            if isinstance(begun, Repeat):
+                return Accepted(begun.message, None, repeat=begun)
+            try:
+                return await self._accept(chain, submission, identity, begun, before_commit)
+            except BaseException:
+                if begun is not None:
+                    self._admission.end(begun)
+                raise
+        except SubmissionError as error:
+            chain.observe("refused", submission=submission, error=error)
+            raise
+
+    async def _accept(
+        self,
+        chain: Chain,
+        submission: Submission,
+        identity: Identity,
+        request: Request | None,
+        before_commit: Callable[[Message], None],
+    ) -> Accepted:
+        token = await self._admission.token(chain, submission, identity)
+        digest = None
+        if token is not None:
+            digest, submission = token.digest, replace(submission, token_age=token.age)
+        decoy = chain.screen(submission)
+        if decoy is not None:
+            row = screening.kept_back(submission, chain.server, identity, digest, decoy.reason)
+            await self._add(row, request)
+            log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
+            chain.observe("screened", submission=submission, decoy=decoy)
+            return Accepted(row.id, None, row.due_at is not None, request)
+        message, row = await self._maker.make(chain, submission, identity.key, token=digest)
+        before_commit(message)
+        await self._add(row, request)
+        records.log_accepted(message, row, self._secret)
+        chain.observe("accepted", message=message)
+        return Accepted(message.id, message, row.due_at is not None, request)
+
+    async def release(self, id: str, now: float) -> bool:
+        """Queue what a screened submission asks for, under its own id, as if it came in now.
+
+        It runs from the schema onwards. False where it is not there, or was released before. Raise
+        SubmissionError where it could not be accepted either.
+        """
+        kept = await self._store.read(screened.find, id)
+        if kept is None:
+            return False
+        chain = self.chain(kept.server)
+        if chain.server.name != kept.server:
+            raise UnknownServer
+        submission = screening.kept_submission(kept, now)
+        message, row = await self._maker.make(chain, submission, kept.key, id=id)
+        if row.due_at is None:
+            row = replace(row, due_at=now)  # its age counts from now
+        if not await self._store.write(screened.release, screened.Release(row, now)):
+            return False
+        log.info("submission.released", id=id, server=row.server, reason=kept.reason)
+        records.log_accepted(message, row, self._secret)
+        chain.observe("accepted", message=message)
+        return True
+
+    async def _add(self, row: NewMessage, request: Request | None) -> None:
+        if request is None:
+            await self._store.write(enqueue.add, row)
+        else:
+            await self._store.write(idempotency.add, request.entry([row]))

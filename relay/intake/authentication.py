@@ -1,0 +1,101 @@
+"""Who is let in: the caller by its key, a repeated request by its name, a session by its token."""
+
+import hashlib
+from dataclasses import dataclass
+
+from relay.core.errors import AuthenticationFailed, TokenRefused
+from relay.core.secret import Secret, keyed_digest
+from relay.core.submission import Claim, Identity, Submission
+from relay.hooks.chain import Chain
+from relay.intake.idempotency import HEADER, Repeat, Repeats, Request, fingerprint_of
+from relay.store import tokens
+from relay.store.engine.database import Store
+
+# What a post brings to be let in with: no part of what it asks for.
+CREDENTIALS = frozenset({"token_session", "key"})
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A session token that may be spent: its digest, and its age in seconds where it is known."""
+
+    digest: bytes
+    age: float | None
+
+
+class Admission:
+    """Looks up what a post brings to be let in with.
+
+    secret: what tokens are hashed with. repeats: the requests that were named by a key.
+    """
+
+    def __init__(self, store: Store, secret: Secret, repeats: Repeats) -> None:
+        self._store = store
+        self._secret = secret
+        self._repeats = repeats
+
+    async def begin(
+        self, chain: Chain, submission: Submission, identity: Identity, path: str
+    ) -> Request | Repeat | None:
+        """Begin a request that is named by a key, or find the one that it repeats.
+
+        None for one without a key; what it raises is said at Repeats.begin.
+        """
+
+        def fingerprint() -> bytes:
+            return fingerprint_of(_asked(submission))
+
+        scope = (identity.kind, identity.key, chain.server.name, path)
+        key = submission.headers.get(HEADER)
+        return await self._repeats.begin(key, scope, fingerprint, submission.received_at)
+
+    def end(self, request: Request) -> None:
+        """Take note that a request no longer runs."""
+        self._repeats.end(request)
+
+    async def token(self, chain: Chain, submission: Submission, identity: Identity) -> Token | None:
+        """Look up the claimed session token, to be spent by the commit; raise TokenRefused."""
+        claim = claimed(chain, submission, identity)
+        if claim is None:
+            return None
+        digest = token_digest(self._secret, claim.token)
+        made_at = await self._store.read(tokens.check, digest, submission.received_at)
+        return Token(digest, None if made_at is None else submission.received_at - made_at)
+
+
+def _asked(submission: Submission) -> object:
+    left_out = CREDENTIALS if submission.session else frozenset()
+    fields = submission.fields
+    asked = {name: fields[name] for name in fields if name not in left_out}
+    if not submission.files:
+        return asked
+    files = [
+        [file.field_name, file.name, hashlib.sha256(file.content).hexdigest()]
+        for file in submission.files
+    ]
+    return {"fields": asked, "files": files}
+
+
+def token_digest(secret: Secret, token: int) -> bytes:
+    """Give the form in which a session token is stored."""
+    return keyed_digest(secret, f"token {token}")
+
+
+def identify(chain: Chain, submission: Submission) -> Identity:
+    """Tell who posted a submission; raise AuthenticationFailed."""
+    identity = chain.authenticate(submission)
+    if identity is None:
+        given = submission.headers.get("authorization") or submission.fields.get("key")
+        raise AuthenticationFailed(reason="unknown_key" if given else "no_header")
+    return identity
+
+
+def claimed(chain: Chain, submission: Submission, identity: Identity) -> Claim | None:
+    """Give the session token that a submission brings, not looked up yet.
+
+    None where it needs none; raise TokenRefused where a session post lacks it.
+    """
+    claim = chain.check_token(submission, identity)
+    if claim is None and submission.session:
+        raise TokenRefused(reason="token_missing")
+    return claim

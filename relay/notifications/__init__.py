@@ -1,0 +1,1 @@
+"""Mail of Relay's own: receipts to writers, alerts to operators."""

@@ -1,0 +1,165 @@
+"""What lasts: providers that fail, mail that waits, a full disk, forms that nobody posts to."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+from relay.config.alert_kinds import KINDS
+from relay.config.alerts import Terms
+from relay.core.times import shown
+from relay.delivery.dispatcher import Dispatcher
+from relay.hooks.chain import Chain
+from relay.notifications.alerts.event_counts import Sightings, told
+from relay.notifications.alerts.rules import Condition
+from relay.store.alerts import Alert, Key
+from relay.store.engine.database import Store
+from relay.store.engine.disk_space import Space
+from relay.store.queries import statistics
+
+# Under this name it is remembered since when mail of a server is expected.
+EXPECTED = "expected: {}"
+
+
+class Conditions:
+    """Looks at what is so now. paused: names the servers that an operator paused."""
+
+    def __init__(
+        self,
+        store: Store,
+        dispatcher: Dispatcher,
+        space: Space,
+        sightings: Sightings,
+        paused: Callable[[], Collection[str]],
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._space = space
+        self._sightings = sightings
+        self._paused = paused
+        self._down: dict[tuple[str, str], float] = {}
+        self._seen_down: set[tuple[str, str]] = set()
+
+    async def look(
+        self,
+        chains: Mapping[str, Chain],
+        terms: Terms,
+        standing: Collection[Alert],
+        expected: Mapping[str, float],
+        now: float,
+    ) -> list[Condition]:
+        """Give all that is worth an alert, but for the alerts' own mail.
+
+        standing: what was so before. expected: since when mail of a server is expected at all.
+        """
+        others = {name: chain for name, chain in chains.items() if name != terms.server}
+        return [
+            *self._breakers(standing, terms, now),
+            *self._unproved(chains, standing),
+            *await self._waiting(others, terms, now),
+            *self._disk(now),
+            *await self._silence(others, expected, now),
+        ]
+
+    def _breakers(
+        self, standing: Collection[Alert], terms: Terms, now: float
+    ) -> Iterator[Condition]:
+        """Give providers that fail for long enough, or again before the last time was over."""
+        known = {alert.key for alert in standing}
+        down = self._dispatcher.down()
+        self._seen_down |= down.keys()
+        self._down = {way: self._down.get(way, now) for way in down}
+        for way, since in self._down.items():
+            key, servers = Key("breaker", *way), sorted(set(down[way]) - {terms.server})
+            if servers and (now - since >= terms.breaker or key in known):
+                words = f"mail of {', '.join(servers)} waits{self._said(servers)}"
+                yield Condition(key, since, words)
+
+    def _unproved(
+        self, chains: Mapping[str, Chain], standing: Collection[Alert]
+    ) -> Iterator[Condition]:
+        """Give providers that failed before, of which nobody knows that they work by now.
+
+        After a restart all breakers begin closed; one without mail that may be sent is not tried.
+        That a provider works is known when it failed since and does not now, or when it sent mail.
+        """
+        works = {chains[one].server.group for one in self._sightings.senders if one in chains}
+        servers = [chain.server for chain in chains.values()]
+        resting = {one.name for one in servers if not one.enabled} | set(self._paused())
+        tried = {one.group for one in servers if not {one.name, one.group} & resting}
+        for alert in standing:
+            kind, group, plugin = alert.key
+            if kind != "breaker" or alert.over_at is not None or (group, plugin) in self._down:
+                continue
+            known = (group, plugin) in self._seen_down or group in works
+            if group not in tried or not known:
+                yield Condition(alert.key, alert.since, alert.words)
+
+    async def _waiting(
+        self, chains: Mapping[str, Chain], terms: Terms, now: float
+    ) -> list[Condition]:
+        oldest = await self._store.read(statistics.oldest_waiting, list(chains), now)
+        limits = {"waiting": terms.waiting, "waiting_long": terms.waiting_long}
+        return [
+            Condition(Key(kind, name), since, self._why(chains, name) + self._said([name]))
+            for name, since in oldest.items()
+            for kind, limit in limits.items()
+            if now - since >= limit
+        ]
+
+    def _why(self, chains: Mapping[str, Chain], name: str) -> str:
+        """Say why a server's mail waits, as far as it is known."""
+        group = chains[name].server.group
+        pauses = sorted({name, group} & set(self._paused()))
+        if pauses:
+            return f"{pauses[0]} is paused: `run.py resume {pauses[0]}`"
+        if not chains[name].server.enabled or (
+            group in chains and not chains[group].server.enabled
+        ):
+            return "the settings say enabled = false"
+        if not self._dispatcher.delivers(name):
+            return "its provider fails"
+        return "it is tried again and again"
+
+    def _said(self, servers: Iterable[str]) -> str:
+        refusals = self._sightings.refusals
+        words = next((told(refusals[name]) for name in servers if name in refusals), "")
+        return f"; the provider's last words: {words}" if words else ""
+
+    def _disk(self, now: float) -> Iterator[Condition]:
+        if self._space.is_nearly_low:
+            refused = "mail is refused (503) until there is room"
+            soon = "mail is still taken, but not for long"
+            yield Condition(Key("disk", ""), now, refused if self._space.is_low else soon)
+
+    async def _silence(
+        self, chains: Mapping[str, Chain], expected: Mapping[str, float], now: float
+    ) -> list[Condition]:
+        limits = {name: one.server.expect_mail for name, one in chains.items()}
+        names = [name for name, limit in limits.items() if limit]
+        last = await self._store.read(statistics.last_accepted, names) if names else {}
+        found = []
+        for name in names:
+            since = last.get(name, expected.get(EXPECTED.format(name), now))
+            if now - since > limits[name]:
+                words = f"the last came {shown(last[name])}" if name in last else "none ever came"
+                found.append(Condition(Key("silence", name), since, words))
+        return found
+
+
+def is_moot(alert: Alert, chains: Mapping[str, Chain]) -> bool:
+    """Tell whether what lasted is nothing any more by the settings: it did not end."""
+    kind, name, plugin = alert.key
+    if kind == "disk" or not KINDS[kind].lasts:
+        return False
+    chain = chains.get(name)
+    if chain is None:
+        return True
+    if kind == "silence":
+        return not chain.server.expect_mail
+    return kind == "breaker" and plugin not in chain.deliver_plugins
+
+
+def newly_expected(
+    chains: Iterable[Chain], expected: Mapping[str, float], now: float
+) -> dict[str, float]:
+    """Give what is to be remembered of servers whose mail is expected from now on."""
+    names = (EXPECTED.format(one.server.name) for one in chains if one.server.expect_mail)
+    return {name: now for name in names if name not in expected}

@@ -1,0 +1,110 @@
+"""What was seen since the last look: counted in memory, because observers must not block."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.config.alert_kinds import KEY_REASONS, TOKEN_REASONS, TROUBLES
+from relay.core.errors import SubmissionError
+from relay.core.events import ProviderEvent
+from relay.core.message import Receipt
+from relay.core.submission import Decoy
+from relay.core.text import without_addresses
+from relay.store.alerts import Key
+
+# How many ids of messages one alert names, and how many different reasons.
+NAMED = 5
+REASONS = 20
+WORDS = 300
+REASON_LENGTH = 50
+# What is as long as a token, a key or encoded content, and says nothing to a person.
+_OPAQUE = re.compile(r"[A-Za-z0-9+/=_.-]{24,}")
+
+
+@dataclass
+class Sighting:
+    """Things of the same kind and server: how many, why, some of the messages, the last words."""
+
+    count: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    ids: list[str] = field(default_factory=list)
+    words: str = ""
+
+    def add(self, reason: str = "", id: str = "", words: str = "", count: int = 1) -> None:
+        """Count one more, or several of the same."""
+        self.count += count
+        reason = reason[:REASON_LENGTH]
+        if reason and (reason in self.reasons or len(self.reasons) < REASONS):
+            self.reasons[reason] += count
+        if id and len(self.ids) < NAMED:
+            self.ids.append(id)
+        self.words = told(words) or self.words
+
+
+class Sightings:
+    """Counts what observers tell, by kind and server, until it is taken.
+
+    `refusals` are the last words with which each server's mail was put off, until some was sent;
+    `senders` the servers of which some was sent at all.
+    """
+
+    def __init__(self) -> None:
+        self.refusals: dict[str, str] = {}
+        self.senders: set[str] = set()
+        self._seen: dict[Key, Sighting] = {}
+
+    def take(self) -> dict[Key, Sighting]:
+        """Give what was seen since the last time."""
+        seen, self._seen = self._seen, {}
+        return seen
+
+    def give_back(self, taken: Mapping[Key, Sighting]) -> None:
+        """Count again what was taken and could not be written down."""
+        for key, one in taken.items():
+            later = self._seen.get(key, Sighting())
+            one.count += later.count
+            one.reasons.update(later.reasons)
+            one.ids = [*one.ids, *later.ids][:NAMED]
+            one.words = later.words or one.words
+            self._seen[key] = one
+
+    def saw(self, server: str, what: str, about: Mapping[str, Any]) -> None:
+        """Take note of what a chain observed, by a hook's name and arguments or by a state."""
+        if what == "refused":
+            self.refused(server, about["error"])
+        elif what == "screened":
+            decoy: Decoy = about["decoy"]
+            self._at("screened", server).add(decoy.reason)
+        elif what == "bounced":
+            event: ProviderEvent = about["event"]
+            self._at("bounced", server).add(event.kind, event.message, event.words)
+        elif what == "sent":
+            receipt: Receipt = about["receipt"]
+            self.senders.add(server)
+            self.refusals.pop(server, None)
+            if receipt.dropped:
+                self._at("dropped", server).add("", about["message"].id, receipt.words)
+        elif what == "deferred":
+            self.refusals[server] = str(about["error"])
+        elif what in TROUBLES or what == "resent":
+            id = about["id"] if "id" in about else about["message"].id
+            words = about["words"] if "words" in about else str(about["error"])
+            self._at(what, server).add("", id, words)
+
+    def refused(self, server: str, error: SubmissionError) -> None:
+        """Take note of a refusal if it is about keys or tokens; `server` "" where none is known."""
+        if error.reason in KEY_REASONS:
+            self._at("keys", server).add(error.reason)
+        elif error.reason in TOKEN_REASONS:
+            self._at("tokens", server).add(error.reason)
+
+    def _at(self, kind: str, server: str) -> Sighting:
+        return self._seen.setdefault(Key(kind, server), Sighting())
+
+
+def told(words: str) -> str:
+    """Give what may be told of a provider's words: one line, no addresses, nothing like a key."""
+    line = " ".join(without_addresses(words).split())
+    return _OPAQUE.sub("(...)", line)[:WORDS]

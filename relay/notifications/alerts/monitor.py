@@ -1,0 +1,207 @@
+"""The watch: looks at what observers saw and at what lasts, and tells the operator by mail.
+
+An alert is an ordinary message of a server of its own: durable, retried, and never of the delivery
+that is down. That an alert cannot be sent is logged, and makes no alert.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import structlog
+
+from relay.config.alert_kinds import DELIVERIES, TROUBLES
+from relay.config.alerts import Terms
+from relay.core.logs import trace
+from relay.delivery.dispatcher import Dispatcher
+from relay.hooks.chain import Chain
+from relay.notifications.alerts import digest
+from relay.notifications.alerts.conditions import Conditions, is_moot, newly_expected
+from relay.notifications.alerts.digest import Span
+from relay.notifications.alerts.event_counts import Sighting, Sightings
+from relay.notifications.alerts.mailer import Mailing
+from relay.notifications.alerts.rules import Judgement, Telling, judge
+from relay.store import alerts as stored
+from relay.store.alerts import Alert, Change, Key
+from relay.store.engine.database import Store
+from relay.store.engine.disk_space import Space
+from relay.store.outbox.enqueue import NewMessage
+from relay.store.queries import statistics
+
+# How often the endless loop looks.
+LOOK_SECONDS = 15.0
+STOP_SECONDS = 5.0
+# Under this name it is remembered up to when everything that was seen is written down.
+LOOKED = "looked"
+
+log = structlog.get_logger()
+
+
+class Watch:
+    """Tells the operator what goes wrong, once and then less and less often.
+
+    `look` is one look, at any time; `run` the endless loop around it. `sightings` is where the
+    chains' observers report. metadata_key: the name under which a message carries its own id to
+    the provider. paused: names the servers that an operator paused.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        dispatcher: Dispatcher,
+        space: Space,
+        sightings: Sightings,
+        *,
+        metadata_key: str,
+        paused: Callable[[], Collection[str]],
+    ) -> None:
+        self._store = store
+        self._sightings = sightings
+        self._mailing = Mailing(store, dispatcher, metadata_key)
+        self._conditions = Conditions(store, dispatcher, space, sightings, paused)
+        self._began_at = time.time()
+        self._caught_up = False
+        self._unsent: set[tuple[Key, bool]] = set()  # those of which it was logged
+        self._looking = asyncio.Lock()
+
+    def adopt(self, chains: Mapping[str, Chain], terms: Terms) -> None:
+        """Watch these servers, and tell by these terms, from here on."""
+        self._chains = chains
+        self._terms = terms
+        self._mailing.adopt(chains, terms)
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            try:
+                await self.look(time.time())
+            except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
+                log.error("alerts.unlooked", **trace(error))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def stop(self) -> None:
+        """Look once more, so that what was seen is not forgotten."""
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.look(time.time())
+        except Exception as error:  # noqa: BLE001 - the daemon stops all the same
+            log.error("alerts.unlooked", **trace(error))
+
+    async def look(self, now: float) -> int:
+        """Write down what was seen, and tell what is to be told at `now`; count the mails."""
+        async with self._looking:
+            known = await self._store.read(stored.remembered)
+            await self._catch_up(known)
+            taken_at, seen = time.time(), self._sightings.take()
+            try:
+                return await self._look(seen, known, taken_at, now)
+            except Exception:
+                self._sightings.give_back(seen)
+                raise
+
+    async def test(self) -> tuple[str, str]:
+        """Send a test alert; what it gives and raises is said at Mailing.test."""
+        return await self._mailing.test()
+
+    async def _catch_up(self, known: Mapping[str, float]) -> None:
+        """See what a daemon that is gone saw and did not write down any more."""
+        if self._caught_up:
+            return
+        if LOOKED in known:
+            since, until = known[LOOKED], self._began_at
+            missed = await self._store.read(statistics.ended, TROUBLES, since, until)
+            for one in missed:
+                about = {"id": one.id, "words": one.words}
+                self._sightings.saw(one.server, one.state, about)
+        self._caught_up = True
+
+    async def _look(
+        self, seen: dict[Key, Sighting], known: Mapping[str, float], taken_at: float, now: float
+    ) -> int:
+        chains, terms = self._chains, self._terms
+        before, moot = await self._standing()
+        expected = newly_expected(chains.values(), known, now)
+        lasting = await self._conditions.look(
+            chains, terms, before.values(), {**known, **expected}, now
+        )
+        judged = judge(before.values(), self._others(seen), lasting, terms, now)
+        told = self._told(judged)
+        mails = self._mailing.alerts(told, now) if self._mailing.is_wanted else []
+        remembered = dict(expected)
+        summary = await self._digest(known, remembered, now)
+        mails += [summary] if summary else []
+        if seen or LOOKED not in known:
+            remembered[LOOKED] = taken_at
+        moot += judged.dropped
+        change = Change(_changed(judged, told, before), moot, mails, remembered)
+        if change:
+            await self._store.write(stored.change, change)
+        self._sent(told, mails)
+        return len(mails)
+
+    async def _standing(self) -> tuple[dict[Key, Alert], list[Key]]:
+        """Give the alerts as they stood, and those that are nothing any more by the settings."""
+        alerts = {alert.key: alert for alert in await self._store.read(stored.standing)}
+        moot = [key for key, alert in alerts.items() if is_moot(alert, self._chains)]
+        return {key: alert for key, alert in alerts.items() if key not in moot}, moot
+
+    def _others(self, seen: Mapping[Key, Sighting]) -> dict[Key, Sighting]:
+        """Leave out what befell the alerts themselves: that is logged, and makes no alert."""
+        own = [key for key in seen if key.server == self._terms.server and key.kind in DELIVERIES]
+        for key in own:
+            one = seen[key]
+            log.error("alert.undelivered", kind=key.kind, count=one.count, ids=one.ids)
+        return {key: one for key, one in seen.items() if key not in own}
+
+    def _told(self, judged: Judgement) -> Sequence[Telling]:
+        """Give what can be told now; log the rest, once."""
+        waiting = {(one.alert.key, one.over) for one in judged.tellings}
+        if self._mailing.is_wanted and not self._mailing.is_open:
+            for key, over in sorted(waiting - self._unsent):
+                log.error("alert.undelivered", **_named(key), over=over)
+            self._unsent = waiting
+            return []
+        self._unsent = set()
+        return judged.tellings
+
+    async def _digest(
+        self, known: Mapping[str, float], remembered: dict[str, float], now: float
+    ) -> NewMessage | None:
+        """Write the day's digest, when it is time; note up to where it goes."""
+        terms = self._terms
+        due_at, last = digest.due_at(terms, now), known.get(digest.DIGEST)
+        if due_at is None or not self._mailing.is_wanted:
+            return None
+        if last is not None and (last >= due_at or not self._mailing.is_open):
+            return None
+        upto = await self._store.read(statistics.last_event)
+        remembered |= {digest.DIGEST: now, digest.EVENT: float(upto)}
+        if last is None:  # the first one is about the first whole day
+            return None
+        span = Span(last, now, int(known.get(digest.EVENT, 0)), upto)
+        made = await self._store.read(digest.make, span, terms)
+        if not made.has_problems and not terms.digest_always:
+            return None
+        return self._mailing.digest(made.model, now)
+
+    def _sent(self, told: Sequence[Telling], mails: Sequence[NewMessage]) -> None:
+        """Log what was told, and have the mails delivered."""
+        event = "alert.told" if self._mailing.is_wanted else "alert.raised"
+        for one in told:
+            key, untold = one.alert.key, one.alert.untold
+            log.warning(event, **_named(key), over=one.over, count=untold)
+        if mails:
+            log.info("alerts.mailed", ids=[mail.id for mail in mails])
+            self._mailing.stored(mails)
+
+
+def _named(key: Key) -> dict[str, str]:
+    return {name: value for name, value in key._asdict().items() if value}
+
+
+def _changed(
+    judged: Judgement, told: Sequence[Telling], before: Mapping[Key, Alert]
+) -> list[Alert]:
+    """Give the alerts that are not as they are stored, or were told now."""
+    alerts = {**judged.alerts, **{one.told.key: one.told for one in told}}
+    return [alert for key, alert in alerts.items() if alert != before.get(key)]

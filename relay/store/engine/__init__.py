@@ -1,0 +1,1 @@
+"""Opening the database, the thread that writes, migrations."""

@@ -1,0 +1,44 @@
+"""Bringing the schema up to date: at start, in one transaction, after copying the database."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Engine
+
+from relay.core.errors import ConfigurationError
+
+log = structlog.get_logger()
+
+
+def migrate(engine: Engine, path: Path) -> None:
+    """Run the migrations that are missing; raise ConfigurationError for a newer schema."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    scripts = ScriptDirectory.from_config(config)
+    with engine.connect() as connection, connection.begin():
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current == scripts.get_current_head():
+            return
+        try:
+            if current is not None:
+                scripts.get_revision(current)
+        except CommandError:
+            words = f"its schema ({current}) is newer than this program; run the newer one"
+            raise ConfigurationError(f"{path}: {words}") from None
+        if current is not None:
+            _copy(path, path.with_name(f"{path.name}.before-{scripts.get_current_head()}"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        log.info("schema.migrated", before=current, after=scripts.get_current_head())
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as before, closing(sqlite3.connect(target)) as copy:
+        before.backup(copy)

@@ -1,0 +1,38 @@
+"""What is done every few minutes: what is of no use any more is forgotten, what is old cleared."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from relay.core.errors import RelayError
+from relay.core.server import Server
+from relay.store import callbacks, idempotency, reply_addresses, suppressions, tokens
+from relay.store.engine.database import Store
+from relay.store.outbox import retention
+
+PAUSE_SECONDS = 600
+
+log = structlog.get_logger()
+
+
+async def keep(store: Store, servers: Callable[[], Iterable[Server]]) -> None:
+    """Do the chores for ever; one that cannot be done now is done the next time."""
+    while True:
+        chores = (forget, lambda store: retention.clear_old(store, servers()))
+        for chore in chores:
+            try:
+                await chore(store)
+            except RelayError as error:
+                log.warning("chore.undone", error=type(error).__name__)
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def forget(store: Store) -> None:
+    """Drop session tokens that expired long ago, and the keys of requests after a day.
+
+    Reply addresses too: who answers later than they are good writes to nobody.
+    """
+    for one in (tokens, reply_addresses, idempotency, callbacks, suppressions):
+        await store.write(one.forget, time.time())

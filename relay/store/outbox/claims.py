@@ -1,0 +1,168 @@
+"""Claims: which due messages are sent next, and which of them share a call.
+
+Servers take turns, message by message, each with new and retried mail alternately. Nothing is
+sorted and nothing is read that is not taken: both kinds stand in an index by server and time.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Integer,
+    Select,
+    TextClause,
+    bindparam,
+    select,
+    update,
+)
+from sqlalchemy.engine import Row
+
+from relay.store.outbox import batching
+from relay.store.outbox.batching import Call, ClaimOrder, Claims, Plan
+from relay.store.schema import (
+    IS_NEW,
+    IS_POSTED,
+    IS_RETRIED,
+    IS_SUSPECT,
+    SUSPECT_CRASHES,
+    messages,
+)
+
+_NAMES = (
+    *("id", "server", "fence", "since", "attempts", "tries", "kind", "size"),
+    *("crashes", "maybe_twice"),
+)
+
+
+_COLUMNS = [messages.c[name] for name in _NAMES]
+
+
+def _due(*conditions: TextClause) -> Select[Any]:
+    return (
+        select(*_COLUMNS)
+        .where(*conditions, messages.c.server == bindparam("of"))
+        .where(messages.c.due_at <= bindparam("now"), messages.c.crashes < SUSPECT_CRASHES)
+        .order_by(messages.c.due_at)
+        .limit(bindparam("most", type_=Integer))
+        .with_for_update(skip_locked=True)
+    )
+
+
+# Written once: to write a statement takes longer than to run it.
+_NEW, _RETRIED, _POSTED = _due(IS_NEW), _due(IS_RETRIED), _due(IS_NEW, IS_POSTED)
+
+
+_SUSPECT = (
+    select(*_COLUMNS)
+    .where(IS_SUSPECT, messages.c.server.in_(bindparam("of", expanding=True)))
+    .where(messages.c.due_at <= bindparam("now"))
+    .order_by(messages.c.due_at)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+
+
+_LEASE = (
+    update(messages)
+    .where(messages.c.id.in_(bindparam("ids", expanding=True)))
+    .values(
+        state="sending",
+        fence=messages.c.fence + 1,
+        due_at=bindparam("ends"),
+        # Whoever finds it `sending` after a crash knows which provider to ask.
+        delivery=bindparam("plugin"),
+    )
+)
+
+
+def claim(connection: Connection, batch: Sequence[ClaimOrder]) -> list[Claims]:
+    """Claim due messages as `sending`, until their leases end."""
+    return [_claim(connection, order) for order in batch]
+
+
+def _claim(connection: Connection, order: ClaimOrder) -> Claims:
+    suspects = {"of": [*order.lanes.keys() - set(order.first_only)], "now": order.now}
+    suspect = connection.execute(_SUSPECT, suspects).first()
+    if suspect is not None:
+        return _claim_alone(connection, order, suspect)
+    queues = [_Queue(connection, server, order) for server in order.lanes]
+    turns = deque(queues)
+    planned = Plan(order)
+    while turns and planned.has_room:
+        queue = turns.popleft()
+        row = queue.next()
+        if row is None:
+            continue
+        if planned.take(row, alone=not turns and not order.others):
+            queue.advance()
+            turns.append(queue)  # else it has no way out in this claim
+    for queue in queues:
+        queue.close()
+    _lease(connection, planned.calls, order.now)
+    return Claims(planned.calls, frozenset(queue.server for queue in queues if queue.is_drained))
+
+
+def _claim_alone(connection: Connection, order: ClaimOrder, suspect: Row[Any]) -> Claims:
+    """Claim what three daemons died of as soon as nothing runs that would die with it."""
+    if sum(order.running.values()):
+        return Claims((), frozenset())
+    call = Call(
+        order.lanes[suspect.server][0], [batching.claimed(suspect)], suspect.size, alone=True
+    )
+    _lease(connection, [call], order.now)
+    return Claims([call], frozenset())
+
+
+def _lease(connection: Connection, calls: Sequence[Call], now: float) -> None:
+    ids: dict[tuple[float, str], list[str]] = {}
+    for call in calls:
+        leased = ids.setdefault((call.lane.lease, call.lane.plugin), [])
+        leased.extend(claimed.id for claimed in call.messages)
+    for (lease, plugin), leased in ids.items():
+        connection.execute(_LEASE, {"ids": leased, "ends": now + lease, "plugin": plugin})
+
+
+class _Queue:
+    """A server's due mail, new and retried alternately, read as it is taken."""
+
+    def __init__(self, connection: Connection, server: str, order: ClaimOrder) -> None:
+        self.server = server
+        self.is_drained = False
+        self._connection = connection
+        self._order = order
+        self._results: list[CursorResult[Any]] | None = None
+        self._sources: deque[Iterator[Row[Any]]] = deque()
+        self._row: Row[Any] | None = None
+
+    def next(self) -> Row[Any] | None:
+        """Give the next message; None at the end."""
+        if self._results is None:
+            self._results = self._opened()
+            self._sources.extend(map(iter, self._results))
+        while self._row is None and self._sources:
+            self._row = next(self._sources[0], None)
+            if self._row is None:
+                self._sources.popleft()
+        self.is_drained = self._row is None
+        return self._row
+
+    def advance(self) -> None:
+        """Go on behind the message that `next` gave."""
+        self._row = None
+        self._sources.rotate(-1)
+
+    def close(self) -> None:
+        for result in self._results or ():
+            result.close()
+
+    def _opened(self) -> list[CursorResult[Any]]:
+        queries = [_NEW, _RETRIED]
+        if self.server in self._order.first_only:
+            queries = [_POSTED]
+        elif self.server in self._order.retried_first:
+            queries.reverse()
+        bound = {"of": self.server, "now": self._order.now, "most": batching.MAX_CLAIM}
+        return [self._connection.execute(query, bound) for query in queries]

@@ -1,0 +1,141 @@
+"""Messages on their way in: stored with all that belongs to them, in one commit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Table, insert
+
+from relay.core.errors import TokenRefused, Unavailable
+from relay.core.reply_address import ReplyRoute
+from relay.store import tokens
+from relay.store.outbox import ledger, references
+from relay.store.outbox.references import NewReceipt
+from relay.store.schema import (
+    contents,
+    events,
+    message_metadata,
+    messages,
+    receipts,
+    reply_addresses,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message (or, `screened`, a submission) to be stored, and the token it spends.
+
+    `reply_route`: the way of the answers to it, where its Reply-To is a reply address. `receipt`:
+    what its writer is to be told.
+
+    `due_at`: when it is to be sent, if that is later; its age counts from then.
+    """
+
+    id: str
+    server: str
+    state: str
+    created_at: float
+    key: str
+    document: str
+    kind: Literal["plain", "template"] = "plain"
+    due_at: float | None = None
+    recipients: str = ""
+    subject: str = ""
+    sender: str = ""
+    tag: str = ""
+    stream: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    token: bytes | None = None
+    words: str | None = None
+    reply_route: ReplyRoute | None = None
+    receipt: NewReceipt | None = None
+
+
+def add(
+    connection: Connection, batch: Sequence[NewMessage]
+) -> Sequence[TokenRefused | Unavailable | None]:
+    """Store messages, each in one commit with the token it spends and what its writer is told.
+
+    A message whose token is gone, or whose reference is taken, is not stored: its result is the
+    refusal.
+    """
+    taken = references.refusals(connection, [message.receipt for message in batch])
+    spending = [
+        tokens.Spending(message.token, message.id, message.created_at)
+        for message, refusal in zip(batch, taken, strict=True)
+        if message.token is not None and refusal is None
+    ]
+    verdicts = iter(tokens.spend(connection, spending))
+    results = [
+        refusal or (next(verdicts) if message.token is not None else None)
+        for message, refusal in zip(batch, taken, strict=True)
+    ]
+    stored = [message for message, refusal in zip(batch, results, strict=True) if refusal is None]
+    _insert(connection, stored)
+    return results
+
+
+def add_together(connection: Connection, batch: Sequence[Sequence[NewMessage]]) -> Sequence[None]:
+    """Store groups of messages that spend no token: each group whole, or not at all."""
+    _insert(connection, [message for group in batch for message in group])
+    return [None] * len(batch)
+
+
+def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
+    rows: dict[Table, list[dict[str, Any]]] = {
+        messages: [_row(message) for message in new],
+        contents: [_content(message) for message in new],
+        message_metadata: [label for message in new for label in _labels(message)],
+        events: [warning for message in new for warning in _warnings(message)],
+        reply_addresses: [route for message in new for route in _routes(message)],
+        receipts: [references.row(one.id, one.receipt) for one in new if one.receipt],
+    }
+    for table, values in rows.items():
+        if values:
+            connection.execute(insert(table), values)
+    ledger.record(
+        connection,
+        [ledger.Entry(one.server, one.created_at, one.state == "screened") for one in new],
+    )
+
+
+def _content(message: NewMessage) -> dict[str, Any]:
+    names = ("id", "recipients", "subject", "sender", "tag", "stream", "document")
+    return {name: getattr(message, name) for name in names}
+
+
+def _labels(message: NewMessage) -> list[dict[str, Any]]:
+    return [
+        {"message": message.id, "name": name.lower(), "value": value}
+        for name, value in message.metadata.items()
+    ]
+
+
+def _warnings(message: NewMessage) -> list[dict[str, Any]]:
+    return [
+        {"message": message.id, "at": message.created_at, "kind": "warning", "words": words[:500]}
+        for words in message.warnings
+    ]
+
+
+def _routes(message: NewMessage) -> list[dict[str, Any]]:
+    route = message.reply_route
+    if route is None:
+        return []
+    return [{**route._asdict(), "message": message.id, "server": message.server}]
+
+
+def _row(message: NewMessage) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "server": message.server,
+        "state": message.state,
+        "created_at": message.created_at,
+        "due_at": message.created_at if message.due_at is None else message.due_at,
+        "since": message.created_at if message.due_at is None else message.due_at,
+        "kind": message.kind,
+        "size": len(message.document),
+        "key": message.key,
+        "words": message.words,
+    }

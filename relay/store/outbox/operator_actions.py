@@ -1,0 +1,212 @@
+"""What an operator orders about messages: each order is done, with an event, where it applies.
+
+A message is guarded by its state: what it does not apply to is left as it is, and the verdict says
+why. Whatever would be sent again though it may have been sent needs the operator's word for it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy.engine import Row
+
+from relay.core.times import shown
+from relay.store.outbox import references
+from relay.store.schema import attempts, events, messages
+
+# States in which a message stays until a person has seen it.
+UNSEEN_STATES = ("failed", "expired", "quarantined")
+
+# Events after which nobody knows whether the provider has a message, and the one that tells.
+_LOST = ("interrupted", "restored")
+_CLEARED_UP = "absent"
+_TOLD = "its writer was told that it was not delivered, and will hear no more of it"
+
+
+class Order(NamedTuple):
+    """An order about messages, given at a time.
+
+    twice: whether the operator agreed to a message that may arrive twice.
+    """
+
+    ids: Sequence[str]
+    now: float
+    twice: bool = False
+
+
+class Verdict(NamedTuple):
+    """What came of an order for one message: its state before and after, or why nothing was done.
+
+    `before` is "" for a message that is not there, `after` is "" where the order does not apply.
+    """
+
+    id: str
+    before: str
+    after: str
+    words: str
+
+    @property
+    def done(self) -> bool:
+        """Tell whether the order was carried out."""
+        return bool(self.after)
+
+
+class _Action(NamedTuple):
+    done: str
+    states: tuple[str, ...]
+    after: str | None
+    sends: bool
+
+
+_RETRY = _Action("retried", ("queued", *UNSEEN_STATES, "in_doubt"), "queued", sends=True)
+_RELEASE = _Action("released", ("held", "quarantined", "in_doubt"), "queued", sends=True)
+_CANCEL = _Action("cancelled", ("queued", "scheduled", "held"), "cancelled", sends=False)
+_FOUND = _Action("found", ("in_doubt", "held", *UNSEEN_STATES), "sent", sends=False)
+_DISMISS = _Action("dismissed", UNSEEN_STATES, None, sends=False)
+
+
+def retry(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+    """Queue what failed, expired, is quarantined or in doubt; try now what is queued for later."""
+    return [_carry_out(connection, order, _RETRY) for order in batch]
+
+
+def release(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+    """Queue messages that are held, quarantined or in doubt."""
+    return [_carry_out(connection, order, _RELEASE) for order in batch]
+
+
+def cancel(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+    """Never send messages that wait: queued, scheduled, held."""
+    return [_carry_out(connection, order, _CANCEL) for order in batch]
+
+
+def found(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+    """Call messages sent that a person found at the provider."""
+    return [_carry_out(connection, order, _FOUND) for order in batch]
+
+
+def dismiss(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+    """Note that a person has seen what failed, expired or is quarantined; it may be cleared."""
+    return [_carry_out(connection, order, _DISMISS) for order in batch]
+
+
+OPERATIONS = {
+    "retry": retry,
+    "release": release,
+    "cancel": cancel,
+    "found": found,
+    "dismiss": dismiss,
+}
+_ACTIONS = {
+    "retry": _RETRY,
+    "release": _RELEASE,
+    "cancel": _CANCEL,
+    "found": _FOUND,
+    "dismiss": _DISMISS,
+}
+# The states to which each operation applies, and those operations after which mail is sent.
+APPLIES_TO = {name: action.states for name, action in _ACTIONS.items()}
+SENDING = tuple(name for name, action in _ACTIONS.items() if action.sends)
+
+
+def doubtful(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Tell which of these messages the provider may have, though they are not called sent."""
+    query = select(messages.c.id, messages.c.state).where(messages.c.id.in_(ids))
+    states = {row.id: row.state for row in connection.execute(query)}
+    lost = _latest(connection, attempts, ids, attempts.c.outcome == "in_doubt")
+    for id, at in _latest(connection, events, ids, events.c.kind.in_(_LOST)).items():
+        lost[id] = max(at, lost.get(id, at))
+    clear = _latest(connection, events, ids, events.c.kind == _CLEARED_UP)
+    unsure = {id for id, state in states.items() if state == "in_doubt"}
+    # What is held was left to a person while it was in doubt: one absence was not enough.
+    return unsure | {
+        id for id, at in lost.items() if states[id] == "held" or clear.get(id, at - 1) < at
+    }
+
+
+def is_dismissed() -> ColumnElement[bool]:
+    """Make the condition that a person dismissed a message, and nobody revived it since."""
+    latest = (
+        select(events.c.kind)
+        .where(
+            events.c.message == messages.c.id,
+            events.c.kind.in_((_DISMISS.done, _RETRY.done, _RELEASE.done)),
+        )
+        .order_by(events.c.id.desc())
+        .limit(1)
+    )
+    dismissed: ColumnElement[bool] = func.coalesce(latest.scalar_subquery(), "") == _DISMISS.done
+    return messages.c.state.in_(UNSEEN_STATES) & dismissed
+
+
+def _latest(
+    connection: Connection, table: Any, ids: Sequence[str], condition: ColumnElement[bool]
+) -> dict[str, float]:
+    at = table.c.ended_at if table is attempts else table.c.at
+    query = select(table.c.message, func.max(at)).where(table.c.message.in_(ids), condition)
+    return {row[0]: row[1] for row in connection.execute(query.group_by(table.c.message))}
+
+
+def _carry_out(connection: Connection, order: Order, action: _Action) -> list[Verdict]:
+    ids = list(dict.fromkeys(order.ids))
+    query = select(messages.c.id, messages.c.state, messages.c.cleared_at, is_dismissed())
+    rows = {row.id: row for row in connection.execute(query.where(messages.c.id.in_(ids)))}
+    unsure = doubtful(connection, ids) if action.sends else set()
+    told = references.told_of_loss(connection, ids) if action.sends else set()
+    verdicts = []
+    for id in ids:
+        row = rows.get(id)
+        objection = _objection(row, action, unsure=id in unsure and not order.twice)
+        after = "" if objection or row is None else action.after or row.state
+        words = f"{action.done}; {_TOLD}" if id in told else action.done
+        verdicts.append(Verdict(id, row.state if row else "", after, objection or words))
+    _change(connection, [verdict for verdict in verdicts if verdict.done], order, action, unsure)
+    return verdicts
+
+
+def _objection(row: Row[Any] | None, action: _Action, *, unsure: bool) -> str:
+    """Say why an order does not apply to a message; "" where it does."""
+    if row is None:
+        return "there is no such message"
+    if row.state not in action.states:
+        return f"it is {row.state}; only what is {', '.join(action.states)} can be {action.done}"
+    if action is _DISMISS and row[-1]:
+        return "it was dismissed before"
+    if action.sends and row.cleared_at is not None:
+        return f"its contents were cleared on {shown(row.cleared_at)}"
+    if unsure:
+        return "the provider may have it, so that it may arrive twice; nobody agreed to that"
+    return ""
+
+
+def _change(
+    connection: Connection,
+    done: Sequence[Verdict],
+    order: Order,
+    action: _Action,
+    unsure: set[str],
+) -> None:
+    if not done:
+        return
+    ids = [verdict.id for verdict in done]
+    values: dict[str, Any] = {"due_at": order.now}
+    if action.sends:
+        values |= {"since": order.now, "looks": 0, "absences": 0}
+    if action.after is not None:
+        statement = update(messages).where(messages.c.id.in_(ids))
+        connection.execute(statement.values(state=action.after, **values))
+    risky = [id for id in ids if id in unsure]
+    if risky:
+        flagged = update(messages).where(messages.c.id.in_(risky))
+        connection.execute(flagged.values(maybe_twice=True))
+    befell = [
+        {
+            "message": verdict.id,
+            "at": order.now,
+            "kind": action.done,
+            "words": f"by the operator; it was {verdict.before}"
+            + ("; it may be delivered twice" if verdict.id in unsure else ""),
+        }
+        for verdict in done
+    ]
+    connection.execute(insert(events), befell)

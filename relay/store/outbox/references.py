@@ -1,0 +1,76 @@
+"""Reference numbers that writers are told: stored with their messages, and found again."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, select, update
+
+from relay.core.addresses import Address
+from relay.core.errors import Unavailable
+from relay.store.schema import receipts
+
+RETRY_AFTER_SECONDS = 1
+
+
+class NewReceipt(NamedTuple):
+    """A message's reference number, and the writer's address; "" where nobody is to be told."""
+
+    reference: str
+    address: str
+
+
+def receipt(reference: str, writer: Address | None) -> NewReceipt:
+    """Make what is stored of a message's writer, of whom nobody may know."""
+    return NewReceipt(reference, "" if writer is None else writer.email)
+
+
+def refusals(
+    connection: Connection, batch: Sequence[NewReceipt | None]
+) -> list[Unavailable | None]:
+    """Refuse new messages whose reference became another one's since it was made."""
+    references = [one.reference for one in batch if one is not None]
+    if not references:
+        return [None] * len(batch)
+    query = select(receipts.c.reference).where(receipts.c.reference.in_(references))
+    taken = set(connection.execute(query).scalars())
+    results: list[Unavailable | None] = []
+    for one in batch:
+        is_taken = one is not None and one.reference in taken
+        results.append(Unavailable(RETRY_AFTER_SECONDS) if is_taken else None)
+        taken |= {one.reference} if one else set()
+    return results
+
+
+def row(message: str, new: NewReceipt) -> dict[str, Any]:
+    """Make the row of a message's reference, for the commit that stores the message."""
+    return {"message": message, **new._asdict(), "mailbox": mailbox(new.address)}
+
+
+def told(connection: Connection, messages: Sequence[str], now: float) -> None:
+    """Take note that the writers of these messages know already: whoever posted them was told."""
+    open_ones = receipts.c.message.in_(messages) & receipts.c.done_at.is_(None)
+    connection.execute(update(receipts).where(open_ones).values(done_at=now))
+
+
+def told_of_loss(connection: Connection, messages: Sequence[str]) -> set[str]:
+    """Tell which of these messages, none of them sent, had their writers told so by mail."""
+    query = select(receipts.c.message).where(receipts.c.message.in_(messages))
+    return set(connection.execute(query.where(receipts.c.receipt.is_not(None))).scalars())
+
+
+def mailbox(address: str) -> str:
+    """Tell whose mailbox an address is, as far as it shows: without case, and what follows a +."""
+    local, _, domain = address.lower().rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}" if local else ""
+
+
+def find(connection: Connection, reference: str) -> str | None:
+    """Find the message of a reference; give its id."""
+    query = select(receipts.c.message).where(receipts.c.reference == reference)
+    return connection.execute(query).scalar()
+
+
+def of(connection: Connection, message: str) -> str | None:
+    """Give a message's reference; None where it has none."""
+    query = select(receipts.c.reference).where(receipts.c.message == message)
+    return connection.execute(query).scalar()

@@ -1,0 +1,148 @@
+"""Mail for offices that is held because their addresses take none: sent when they do again."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, select, update
+from sqlalchemy.engine import Row
+
+from relay.core.addresses import Address, listed
+from relay.core.offices import named
+from relay.core.server import Server
+from relay.store import suppressions
+from relay.store.documents import CLEARED
+from relay.store.schema import IS_UNSENT, attempts, contents, events, messages
+from relay.store.suppressions import Word
+
+# How many messages one order takes: others' mail waits behind it.
+CHUNK = 200
+
+
+class Replay(NamedTuple):
+    """An order to send what is held for an address, or of a server; the other one is "".
+
+    offices: which addresses of a server's mail are to be written to again, as its `recipients` name
+    them. groups: every server's group. after: the id behind which to go on.
+    """
+
+    address: str
+    server: str
+    offices: Collection[str]
+    groups: Mapping[str, str]
+    now: float
+    after: str = ""
+
+
+def order(
+    address: str, server: str, servers: Mapping[str, Server], now: float, after: str = ""
+) -> Replay:
+    """Make the order for an address or a server, by the settings of all servers."""
+    known = servers.get(server)
+    offices = named(known) if known is not None else frozenset()
+    groups = {name: one.group for name, one in servers.items()}
+    return Replay(address, server, offices, groups, now, after)
+
+
+class Replayed(NamedTuple):
+    """What was done: how many messages are queued, what was lifted, and where to go on.
+
+    after: None at the end.
+    """
+
+    queued: int
+    lifted: Sequence[Word]
+    after: str | None
+
+
+def replay(connection: Connection, batch: Sequence[Replay]) -> list[Replayed]:
+    """Queue held messages again, some at a time, and let their addresses be written to."""
+    return [_replay(connection, order) for order in batch]
+
+
+def _replay(connection: Connection, order: Replay) -> Replayed:
+    found = connection.execute(_held(order)).all()
+    lifted = _lift(connection, order, found)
+    ids = [row.id for row in found]
+    if ids:
+        statement = update(messages).where(messages.c.id.in_(ids))
+        connection.execute(
+            statement.values(state="queued", due_at=order.now, since=order.now, looks=0, absences=0)
+        )
+        words = "by the operator; it was held for an address that takes mail again"
+        befell = {"at": order.now, "kind": "released", "words": words}
+        connection.execute(insert(events), [{"message": id, **befell} for id in ids])
+    after = ids[-1] if len(ids) == CHUNK else None
+    return Replayed(len(ids), lifted, after)
+
+
+def is_held(connection: Connection, id: str) -> bool:
+    """Tell whether a message is held for an address."""
+    query = select(messages.c.id).where(_is_held(), messages.c.id == id)
+    return connection.execute(query).first() is not None
+
+
+def count(connection: Connection, address: str) -> int:
+    """Count what is held for an address."""
+    query = select(func.count()).select_from(messages.join(contents, _same_message()))
+    query = query.where(_is_held(), _is_to(address))
+    return int(connection.execute(query).scalar_one())
+
+
+def _held(order: Replay) -> Select[Any]:
+    # His own address, where he gets a copy; what was cleared is no JSON.
+    writer = func.json_extract(func.nullif(contents.c.document, CLEARED), "$.writer[0]")
+    query = select(messages.c.id, messages.c.server, contents.c.recipients, writer.label("writer"))
+    query = query.join(contents, _same_message()).where(_is_held(), messages.c.id > order.after)
+    which = messages.c.server == order.server if order.server else _is_to(order.address)
+    return query.where(which).order_by(messages.c.id).limit(CHUNK)
+
+
+def _is_held() -> ColumnElement[bool]:
+    """Make the condition that a message is held for an address, and not because of a doubt."""
+    last = select(attempts.c.outcome).where(
+        attempts.c.message == messages.c.id, attempts.c.number == messages.c.tries
+    )
+    held = last.correlate(messages).scalar_subquery() == "suppressed"
+    return and_(IS_UNSENT, messages.c.state == "held", held)
+
+
+def _is_to(address: str) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = (" " + contents.c.recipients + " ").contains(
+        f" {address} ", autoescape=True
+    )
+    return found
+
+
+def _same_message() -> ColumnElement[bool]:
+    return contents.c.id == messages.c.id
+
+
+def _lift(connection: Connection, order: Replay, found: Sequence[Row[Any]]) -> list[Word]:
+    """Let the address, or all that a server's mail is held for, be written to again."""
+    if order.address:
+        places = {(group, order.address) for group in order.groups.values()}
+    else:
+        places = {
+            (order.groups.get(row.server, row.server), email)
+            for row in found
+            for email in row.recipients.split()
+            if _is_office(email, order.offices, row.writer or "")
+        }
+    known = {
+        (group, email)
+        for group in {group for group, _ in places}
+        for email in suppressions.standing(
+            connection, group, [email for of, email in places if of == group], order.now
+        )
+    }
+    words = [
+        Word(group, email, "lifted", order.now, words="by the operator")
+        for group, email in sorted(known)
+    ]
+    changed = suppressions.note(connection, words)
+    return [word for word, new in zip(words, changed, strict=True) if new]
+
+
+def _is_office(email: str, patterns: Collection[str], writer: str) -> bool:
+    """Tell whether mail is held for an address, and not only copied to it."""
+    return email in patterns or (email != writer.lower() and listed(Address(email), patterns))

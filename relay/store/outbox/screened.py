@@ -1,0 +1,107 @@
+"""Screened submissions: found, released as the messages they were, dropped, counted."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from relay.store.outbox import enqueue, ledger, retention
+from relay.store.outbox.enqueue import NewMessage
+from relay.store.outbox.operator_actions import Order, Verdict
+from relay.store.outbox.retention import Clearing
+from relay.store.schema import IS_SCREENED, contents, events, messages
+from relay.store.schema import ledger as ledger_table
+
+
+class Kept(NamedTuple):
+    """A screened submission: why it was screened, and for when it would have been scheduled."""
+
+    server: str
+    key: str
+    reason: str
+    created_at: float
+    due_at: float
+    document: str
+
+
+class Release(NamedTuple):
+    """The message that a screened submission of the same id makes, released at a time."""
+
+    message: NewMessage
+    now: float
+
+
+class Rate(NamedTuple):
+    """How many of a server's submissions were screened, and of those released."""
+
+    server: str
+    screened: int
+    released: int
+
+
+def find(connection: Connection, id: str) -> Kept | None:
+    """Look up a screened submission that is still whole."""
+    columns = (
+        *(messages.c[name] for name in Kept._fields[:-1] if name != "reason"),
+        messages.c.words,
+    )
+    query = select(*columns, contents.c.document).join(contents, contents.c.id == messages.c.id)
+    row = connection.execute(query.where(IS_SCREENED, messages.c.id == id)).first()
+    if row is None:
+        return None
+    return Kept(row.server, row.key, row.words or "", row.created_at, row.due_at, row.document)
+
+
+def release(connection: Connection, batch: Sequence[Release]) -> list[bool]:
+    """Put each message in the place of its screened submission; False where that is gone.
+
+    Of two releases of one submission, the first finds it.
+    """
+    return [_release(connection, one) for one in batch]
+
+
+def _release(connection: Connection, one: Release) -> bool:
+    id = one.message.id
+    kept = find(connection, id)
+    if kept is None:
+        return False
+    connection.execute(delete(messages).where(messages.c.id == id))
+    connection.execute(delete(contents).where(contents.c.id == id))
+    [refusal] = enqueue.add(connection, [one.message])
+    if refusal is not None:
+        raise refusal  # and with it goes all that was done here
+    ledger.release(connection, kept.server, kept.created_at)
+    _happened(
+        connection, id, one.now, "released", f"by the operator; it was screened: {kept.reason}"
+    )
+    return True
+
+
+def drop(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+    """Clear screened submissions before their time; they are listed no longer."""
+    return [[_drop(connection, id, order.now) for id in order.ids] for order in batch]
+
+
+def _drop(connection: Connection, id: str, now: float) -> Verdict:
+    if find(connection, id) is None:
+        return Verdict(id, "", "", ABSENT)
+    retention.clear(connection, [Clearing([id], now)])
+    _happened(connection, id, now, "dropped", "by the operator")
+    return Verdict(id, "screened", "dropped", "dropped")
+
+
+ABSENT = "there is no such screened submission"
+
+
+def _happened(connection: Connection, id: str, now: float, kind: str, words: str) -> None:
+    row = {"message": id, "at": now, "kind": kind, "words": words}
+    connection.execute(insert(events), [row])
+
+
+def rates(connection: Connection) -> list[Rate]:
+    """Count what was ever screened and released, by server, where anything was."""
+    columns = ledger_table.c
+    screened, released = func.sum(columns.screened), func.sum(columns.released)
+    query = select(columns.server, screened + released, released).group_by(columns.server)
+    found = connection.execute(query.order_by(columns.server)).all()
+    return [Rate(*row) for row in found if row[1]]

@@ -1,0 +1,1 @@
+"""Reading what the outbox holds: lists, search, statistics."""

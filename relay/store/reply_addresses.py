@@ -1,0 +1,92 @@
+"""Answers to reply addresses: whose each address is, and passing an answer on once."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.engine import Row
+
+from relay.store import callbacks
+from relay.store.outbox import enqueue
+from relay.store.outbox.enqueue import NewMessage
+from relay.store.schema import events, reply_addresses
+
+# How many answers a reply address takes in an hour.
+MAX_PER_HOUR = 20
+HOUR = 3600.0
+
+Verdict = Literal["passed_on", "repeated", "expired", "too_many"]
+
+
+class Passing(NamedTuple):
+    """An answer that came to a reply address, as the message that passes it on.
+
+    identity: of the mail, the same wherever it comes again. group: whose provider brought it.
+    address: the reply address's id.
+    """
+
+    group: str
+    identity: str
+    address: str
+    message: NewMessage
+    now: float
+
+
+def find(connection: Connection, id: str, now: float) -> Row[Any] | None:
+    """Look up a reply address that is good at a time."""
+    query = select(reply_addresses).where(
+        reply_addresses.c.id == id, reply_addresses.c.expires_at > now
+    )
+    return connection.execute(query).first()
+
+
+def pass_on(connection: Connection, batch: Sequence[Passing]) -> list[Verdict]:
+    """Store the messages that pass answers on: each answer once, and not too many an hour."""
+    return [_pass_on(connection, one) for one in batch]
+
+
+def _pass_on(connection: Connection, passing: Passing) -> Verdict:
+    digest = callbacks.digest_of(passing.group, passing.identity)
+    if not callbacks.remember(connection, digest, passing.now):
+        return "repeated"
+    row = find(connection, passing.address, passing.now)
+    if row is None:
+        return "expired"
+    # A clock that went back begins another hour too.
+    running = 0 <= passing.now - row.hour_at < HOUR
+    count = row.replies if running else 0
+    if count >= MAX_PER_HOUR:
+        return "too_many"
+    statement = update(reply_addresses).where(reply_addresses.c.id == row.id)
+    hour_at = row.hour_at if running else passing.now
+    connection.execute(statement.values(hour_at=hour_at, replies=count + 1))
+    enqueue.add(connection, [passing.message])
+    connection.execute(insert(events), _events(passing, row.message))
+    return "passed_on"
+
+
+def _events(passing: Passing, answered: str) -> list[dict[str, Any]]:
+    id = passing.message.id
+    return [
+        {
+            "message": answered,
+            "at": passing.now,
+            "kind": "answered",
+            "words": f"an answer was passed on as {id}",
+        },
+        {
+            "message": id,
+            "at": passing.now,
+            "kind": "answer",
+            "words": f"passes on an answer to {answered}",
+        },
+    ]
+
+
+def forget(connection: Connection, batch: Sequence[float]) -> list[int]:
+    """Forget the reply addresses that expired before each of these times; count them."""
+    expires_at = reply_addresses.c.expires_at
+    return [
+        connection.execute(delete(reply_addresses).where(expires_at <= now)).rowcount
+        for now in batch
+    ]

@@ -1,0 +1,63 @@
+"""The relay's own contract: which error gets which status, and the words of every reply."""
+
+from http import HTTPStatus
+from typing import Any
+
+from tornado.web import HTTPError
+
+from relay.core import errors
+
+# Looked up along the error's MRO, so that a subclass needs no line of its own.
+STATUS: dict[type[Exception], int] = {
+    errors.AuthenticationFailed: 401,
+    errors.WebhookRefused: 403,
+    errors.TokenRefused: 403,
+    errors.OriginRefused: 403,
+    errors.UnknownServer: 404,
+    errors.UnknownPath: 404,
+    errors.WrongMethod: 405,
+    errors.InvalidSubmission: 400,
+    errors.MalformedBody: 400,
+    errors.MessageRefused: 400,
+    errors.BodyTooLarge: 413,
+    errors.UnsupportedMedia: 415,
+    errors.TooManyRequests: 429,
+    errors.Unavailable: 503,
+    errors.IdempotencyKeyInvalid: 400,
+    errors.IdempotencyConflict: 422,
+    errors.IdempotencyRunning: 409,
+    errors.UnknownMessage: 404,
+    errors.NotCancellable: 409,
+    Exception: 500,
+}
+
+SUCCESS_WORDS = {
+    "sent": "Message sent",
+    "queued": "Message queued",
+    "scheduled": "Message scheduled",
+    "cancelled": "Message cancelled",
+    "noted": "Noted",
+}
+
+
+def status(error: BaseException | None) -> int:
+    """Give the status that answers an error; what is not in the table is 500."""
+    if isinstance(error, HTTPError):
+        return error.status_code
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def failure(error: BaseException | None) -> dict[str, Any]:
+    """Give the body that answers an error; an unexpected one says nothing of itself."""
+    if isinstance(error, errors.SubmissionError):
+        return {"status": "error", "response": str(error)}
+    return {"status": "error", "response": HTTPStatus(status(error)).phrase.lower()}
+
+
+def success(result: str, id: str = "") -> dict[str, Any]:
+    """Give the body for what became of a message: exactly these keys and words.
+
+    id: the message's, for its caller to cancel a scheduled one by.
+    """
+    body = {"status": "success", "response": SUCCESS_WORDS[result]}
+    return {**body, "id": id} if result == "scheduled" else body

@@ -1,0 +1,255 @@
+"""settings.toml: what it gives, and the one line that each mistake gets."""
+
+import dataclasses
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relay.config import settings
+from relay.config.settings import Settings
+from relay.core.errors import ConfigurationError
+from relay.core.secret import Secret
+from relay.hooks import loader
+from tests.conftest import SETTINGS
+from tests.support.daemon import ROOT
+
+Load = Callable[[str], Settings]
+
+MINIMAL = """
+[servers.contactform]
+plugins = ["bearer_token", "session_token", "contactform", "mailbox"]
+sender = "desk@example.gov"
+recipients = ["@example.gov"]
+"""
+
+
+def build(read: Settings) -> dict:
+    return loader.build(read, read.keys)
+
+
+def test_the_shipped_settings_need_nothing_and_deliver_to_the_mailbox() -> None:
+    read = settings.load(ROOT / "settings.toml", {})
+    chains = build(read)
+    assert read.keys == ()
+    groups = {chain.server.group for chain in chains.values()}
+    assert {chains[group].deliver_plugins for group in groups} == {("mailbox",)}
+    assert (read.host, read.port, read.pages) == ("127.0.0.1", 8025, ("127.0.0.1", 8026))
+
+
+def test_defaults_are_those_of_the_readme(load: Load) -> None:
+    read = load(MINIMAL)
+    server = read.servers["contactform"].server
+    assert (read.wait, read.token_seconds, read.legacy_server) == (3, 3600, "contactform")
+    assert read.limits == settings.Limits(262144, 60, 60, 2_000_000)
+    assert read.database == f"sqlite:///{read.path.parent}/var/relay.db"
+    assert server.retry == (15, 60, 300, 900, 1800, 3600, 7200, 14400)
+    assert (server.deadline, server.max_age, server.group) == (25, 259200, "contactform")
+    assert (server.enabled, server.queue_enabled, server.session_key) == (True, True, "required")
+
+
+def test_settings_and_servers_are_frozen(load: Load) -> None:
+    read = load(SETTINGS)
+    server = build(read)["contactform"].server
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        read.port = 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        server.enabled = False
+    with pytest.raises(TypeError):
+        server.options["honeypot"] = "x"
+    with pytest.raises(TypeError):
+        server.return_to["x"] = "y"
+
+
+MISTAKES = [
+    ("[relay]\nprot = 1", "[relay] prot: is not a setting here; did you mean port?"),
+    ('[relay]\nport = "x"', "[relay] port: Not a valid integer."),
+    ("[relay]\nport = 99999", "[relay] port: Must be greater"),
+    ('[relay]\npages = "8026"', "[relay] pages: an address to listen on looks like"),
+    ('[relay]\ntrusted_proxies = ["proxy"]', "[relay] trusted_proxies.0: 'proxy' does not"),
+    ('[relay]\npublic_url = "relay.example.gov"', "[relay] public_url: a URL looks like"),
+    ('[relay]\nlegacy_server = "contactfrom"', "no such server; did you mean contactform?"),
+    ('[relay]\nunknown_server = "defalt"', "[relay] unknown_server: no such server"),
+    ('[relay]\ndatabase = "postgresql://x"', '[relay] database: write "sqlite:///path"'),
+    ('[relay]\nlog = "loud"', "[relay] log: Must be one of"),
+    ("[relay.limits]\nform_byte = 1", "[relay.limits] form_byte: is not a setting here"),
+    ("[relay.limits]\nposts_per_minute = -1", "[relay.limits] posts_per_minute: Must be"),
+    ('[tokens]\nkey = "maybe"', "[tokens] key: Must be one of"),
+    ("[server.x]", "[server]: no such table; did you mean servers?"),
+    ("[relay\n", "settings.toml: "),
+    ('[keys.a]\nkind = "secret"', "[keys.a] secret: Missing data for required field."),
+    ('[keys.a]\nsecret = "literal-literal-literal-literal-"', "write { env"),
+    ('[keys.a]\nsecret = { env = "NOT_SET" }', "environment variable NOT_SET is not set"),
+    ('[keys.a]\nsecret = { env = "SHORT" }', "one has fewer than 32 characters"),
+    ('[keys.a]\nsecret = { file = "nowhere" }', "cannot read"),
+    ('[keys.a]\nsecret = { env = "APPLICATION_KEY" }\nservers = ["x"]', "no server x"),
+    ('[keys.a]\nsecret = { env = "APPLICATION_KEY" }\nkind = "public"', "kind: Must be one of"),
+    (
+        "".join(f'[keys.{id}]\nsecret = {{ env = "APPLICATION_KEY" }}\n' for id in "ab"),
+        "[keys.b] secret: the same as that of keys.a",
+    ),
+    (
+        "[keys.a]\nsecrets = [{}, {}, {}]".replace("{}", '{ env = "APPLICATION_KEY" }'),
+        "[keys.a] secrets: Longer than maximum length 2.",
+    ),
+    ("[servers.x]\n", "[servers.x] plugins: Missing data for required field."),
+    ('[servers.x]\nplugins = ["mailbox"]\ngroup = "y"', "[servers.x] group: no such server"),
+    ('[servers."a b"]\nplugins = ["mailbox"]', "a server's name has letters"),
+    ('[servers.ContactForm]\nplugins = ["mailbox"]', "the same name as another server's"),
+]
+
+
+@pytest.mark.parametrize(("extra", "words"), MISTAKES, ids=[case[0] for case in MISTAKES])
+def test_a_mistake_is_one_line_that_names_the_place(
+    load: Load, environment: dict[str, str], extra: str, words: str
+) -> None:
+    environment["SHORT"] = "x" * 31
+    with pytest.raises(ConfigurationError) as caught:
+        load(f"{extra}\n{MINIMAL}")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "literal-literal" not in str(caught.value)
+
+
+SERVER_MISTAKES = [
+    ('recipents = ["x"]', "recipents: is not a setting here; did you mean recipients?"),
+    ('sender = "nobody"', "sender: not a mail address"),
+    ('recipients = ["gov"]', "recipients.0: not a mail address"),
+    ('senders = ["@"]', "senders.0: not a mail address"),
+    ('origins = ["https://www.example.gov/"]', "origins.0: an origin has no path"),
+    ('origins = ["*"]', "origins.0: an origin looks like"),
+    ('session_key = "never"', "session_key: Must be one of"),
+    ('return_to = { thanks = "/thanks" }', "return_to.thanks"),
+    ('headers = ["X Form"]', "headers.0"),
+    ("attachments = 5", "attachments: true, false, or a table of limits"),
+    ("retry = []", "retry: Shorter than minimum length 1."),
+    ("retry = [0]", "retry.0: Must be"),
+    ("deadline = 0", "deadline: Must be"),
+    ('plugins = ["contactfrom", "mailbox"]', "no plugin contactfrom; did you mean contactform?"),
+    ('plugins = ["contactform", "contactform", "mailbox"]', "contactform"),
+    ('plugins = ["contactform"]', "no plugin delivers"),
+    ('plugins = ["../contactform", "mailbox"]', "there is no plugin ../contactform"),
+    ('plugins = ["contactform", "postmark"]', "postmark_token: Missing data for required field."),
+    ('logo_url = "javascript:alert(1)"', "logo_url"),
+    ('form_nam = "x"', "form_nam: is not a setting here; did you mean form_name?"),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"), SERVER_MISTAKES, ids=[case[0] for case in SERVER_MISTAKES]
+)
+def test_a_mistake_in_a_servers_table_is_one_line(load: Load, line: str, words: str) -> None:
+    name = line.partition(" ")[0]
+    kept = [known for known in MINIMAL.splitlines() if not known.startswith(f"{name} ")]
+    with pytest.raises(ConfigurationError) as caught:
+        build(load("\n".join([*kept, line])))
+    assert words in str(caught.value)
+    assert "[servers.contactform]" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+PUBLIC_KEY = '[keys.page]\nsecret = { env = "PAGE_KEY" }\nkind = "publishable"\n'
+
+
+def test_what_would_be_an_open_relay_is_refused(load: Load) -> None:
+    without = MINIMAL.replace('recipients = ["@example.gov"]\n', "")
+    build(load(without))
+    with pytest.raises(ConfigurationError, match="because of the publishable key page"):
+        build(load(PUBLIC_KEY + 'servers = ["contactform"]\n' + without))
+    with pytest.raises(ConfigurationError, match="because of session_key"):
+        build(load(without + 'session_key = "optional"\n'))
+    anybody = MINIMAL.replace('["@example.gov"]', '["*"]')
+    build(load(anybody))
+    token = 'postmark_token = { env = "POSTMARK_TOKEN" }\n'
+    with pytest.raises(ConfigurationError, match="is for the embedded mailbox alone"):
+        build(load(anybody.replace('"mailbox"', '"postmark"') + token))
+
+
+def test_names_of_servers_and_groups_know_no_case(load: Load) -> None:
+    member = '[servers.X]\nplugins = ["default"]\ngroup = "CONTACTFORM"\n'
+    read = load(MINIMAL.replace("contactform]", "ContactForm]") + member)
+    assert read.servers["contactform"].server.group == "contactform"
+    assert read.servers["x"].server.group == "contactform"
+
+
+def test_a_server_with_forms_has_a_sender(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match="sender: missing"):
+        build(load(MINIMAL.replace('sender = "desk@example.gov"\n', "")))
+
+
+def test_a_secret_comes_from_the_environment_or_a_file_that_only_its_owner_writes(
+    load: Load, tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    file.write_text("a-secret-of-at-least-32-characters\n")
+    file.chmod(0o600)
+    toml = '[keys.a]\nsecret = { file = "key" }\n' + MINIMAL
+    [key] = load(toml).keys
+    assert key.id == "a"
+    for mode in (0o620, 0o602):
+        file.chmod(mode)
+        with pytest.raises(ConfigurationError, match="may be written by others"):
+            load(toml)
+
+
+def test_secrets_show_themselves_nowhere(load: Load, environment: dict[str, str]) -> None:
+    token = MINIMAL.replace('"mailbox"', '"postmark"')
+    read = load(token + 'postmark_token = { env = "POSTMARK_TOKEN" }\n')
+    server = build(read)["contactform"].server
+    secret = server.options["postmark_token"]
+    assert isinstance(secret, Secret)
+    assert secret.reveal() == environment["POSTMARK_TOKEN"]
+    for shown in (repr(read), repr(server), repr(secret), str(secret), f"{secret}"):
+        assert environment["POSTMARK_TOKEN"] not in shown
+    for key in load(SETTINGS).keys:
+        assert not any(value in repr(key) for value in environment.values())
+
+
+def test_the_environment_overrides_keys_of_relay(
+    load: Load, environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment |= {
+        "RELAY_PORT": "9000",
+        "RELAY_HOST": "0.0.0.0",
+        "RELAY_DATA": str(tmp_path / "elsewhere"),
+        "RELAY_TRUSTED_PROXIES": "10.0.0.0/8, 127.0.0.1",
+        "RELAY_PAGES": "",
+        "RELAY_SETTINGS": "not a key",
+        "RELAY_KEY_WEBSITE": "not a key either",
+    }
+    read = load("[relay]\nport = 1\n" + MINIMAL)
+    assert (read.port, read.host, read.pages) == (9000, "0.0.0.0", None)
+    assert read.data == tmp_path / "elsewhere"
+    assert [str(network) for network in read.trusted_proxies] == ["10.0.0.0/8", "127.0.0.1/32"]
+    environment["RELAY_PORT"] = "no"
+    with pytest.raises(ConfigurationError, match=r"\[relay\] port"):
+        load(MINIMAL)
+
+
+def test_switches_in_relay_hold_for_every_server(load: Load) -> None:
+    read = load("[relay]\nenabled = false\n" + SETTINGS)
+    assert not any(one.server.enabled for one in read.servers.values())
+    read = load("[relay]\nqueue_enabled = false\n" + SETTINGS)
+    assert not any(one.server.queue_enabled for one in read.servers.values())
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"nowhere.toml: cannot be read"):
+        settings.load(tmp_path / "nowhere.toml", {})
+
+
+def test_every_key_of_the_settings_is_in_the_readme() -> None:
+    from relay.config import schema as tables
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    schemas = (tables.RelayTable, tables.LimitsTable, tables.TokensTable, tables.KeyTable)
+    for schema in (*schemas, tables.ServerTable):
+        for name in schema().fields:
+            assert f"`{name}`" in readme, name
+
+
+def test_the_shipped_settings_are_commented_toml() -> None:
+    content = (ROOT / "settings.toml").read_text(encoding="utf-8")
+    assert content.startswith("#")
+    assert set(tomllib.loads(content)) == {"relay", "servers"}

@@ -1,0 +1,52 @@
+"""Every error has a status, and every leaf of the tree is in its picture."""
+
+import re
+
+import pytest
+from tornado.web import HTTPError
+
+from relay.core import errors
+from relay.web import responses
+
+
+def leaves(root: type) -> list[type]:
+    below = root.__subclasses__()
+    return [leaf for kind in below for leaf in leaves(kind)] if below else [root]
+
+
+EVERY = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+
+
+@pytest.mark.parametrize("kind", leaves(errors.SubmissionError))
+def test_every_submission_error_has_a_status_of_its_own(kind: type) -> None:
+    assert kind in responses.STATUS
+    assert 400 <= responses.STATUS[kind] < 600
+
+
+def test_the_docstring_draws_the_whole_tree() -> None:
+    for kind in EVERY:
+        if not kind.__name__.startswith("_") and issubclass(kind, errors.RelayError):
+            assert re.search(rf"\b{kind.__name__}\b", errors.__doc__)
+
+
+def test_a_subclass_is_answered_like_its_parent() -> None:
+    class Stricter(errors.InvalidSubmission):
+        pass
+
+    assert responses.status(Stricter({"a": ["b"]})) == 400
+
+
+def test_what_is_not_in_the_table_says_nothing_of_itself() -> None:
+    for error in (RuntimeError("secret"), errors.ConfigurationError("secret"), KeyError("secret")):
+        assert responses.status(error) == 500
+        assert responses.failure(error) == {"status": "error", "response": "internal server error"}
+    assert responses.failure(HTTPError(400, "secret")) == {
+        "status": "error",
+        "response": "bad request",
+    }
+
+
+def test_an_invalid_submission_names_every_field_and_what_is_wrong() -> None:
+    error = errors.InvalidSubmission({"to_address": ["Missing.", "Really."], "cc": ["Bad."]})
+    words = "to_address: Missing. Really.; cc: Bad."
+    assert responses.failure(error) == {"status": "error", "response": words}
