@@ -4,15 +4,15 @@ import secrets
 import time
 
 import structlog
-from tornado.web import Application
 
 from relay.config import keys
 from relay.config.keys import MadeKey, hashing_secret
 from relay.config.settings import Settings
 from relay.core.errors import ConfigurationError
+from relay.core.rate_limit import Limiter, Running
 from relay.core.server import Key
 from relay.core.timers import Timeouts
-from relay.core.urls import local_origins
+from relay.core.urls import local_origins, origin_of
 from relay.delivery.dispatcher import Dispatcher
 from relay.delivery.in_doubt import Doubts
 from relay.delivery.pauses import Pauses
@@ -25,6 +25,7 @@ from relay.intake.api_messages import Sending
 from relay.intake.idempotency import Repeats
 from relay.notifications.alerts.event_counts import Sightings
 from relay.notifications.alerts.monitor import Watch
+from relay.notifications.receipts import emails
 from relay.notifications.receipts.sender import Receipts
 from relay.store import remembered
 from relay.store.engine.database import Store
@@ -32,12 +33,6 @@ from relay.store.engine.disk_space import Space
 from relay.store.queries import listing
 from relay.store.suppression_list import Suppressions
 from relay.templates.library import Library
-from relay.web import cancel, forms, health, webhooks
-from relay.web import tokens as token_routes
-from relay.web.base import NotFoundHandler
-from relay.web.client_address import Limiter, Running
-from relay.web.cors import origin_of
-from relay.web.postmark import routes
 
 # What a running daemon cannot change: the rest is read again on SIGHUP.
 FIXED = ("host", "port", "pages", "data", "database", "secret", "log")
@@ -65,7 +60,7 @@ class Site:
         self.requests = Running()
         self.listening: tuple[str, int] = (settings.host, settings.port)
         self.pages: tuple[str, int] | None = settings.pages
-        self._adopt(settings, loader.build(settings, self._keys(settings)))
+        self._adopt(settings, self._build(settings))
         self.suppressions = Suppressions(self.store)
         self.dispatcher = Dispatcher(self.store, self.chains, suppressions=self.suppressions)
         self.doubts = Doubts(self.store, self.chains, self.dispatcher.queued)
@@ -138,7 +133,7 @@ class Site:
             if getattr(settings, name) != getattr(self.settings, name):
                 words = "cannot change while the daemon runs; restart it"
                 raise ConfigurationError(f"{settings.path.name} [relay] {name}: {words}")
-        chains = loader.build(settings, self._keys(settings))
+        chains = self._build(settings)
         self._adopt(settings, chains)
         self.doubts.adopt(chains)
         self.replies.adopt(chains)
@@ -156,6 +151,11 @@ class Site:
     def keys(self) -> tuple[Key, ...]:
         """Every key that is valid here."""
         return self._keys(self.settings)
+
+    def _build(self, settings: Settings) -> dict[str, Chain]:
+        chains = loader.build(settings, self._keys(settings))
+        emails.check(chain.server for chain in chains.values())
+        return chains
 
     def _keys(self, settings: Settings) -> tuple[Key, ...]:
         return settings.keys or tuple(made.key for made in self.made_keys.values())
@@ -201,21 +201,3 @@ class Site:
 def make_site(settings: Settings) -> Site:
     """Build a site; raise ConfigurationError. It neither listens nor delivers yet."""
     return Site(settings)
-
-
-def make_app(site: Site) -> Application:
-    """Build the API's web application for an open site."""
-    return Application(
-        [
-            *forms.ROUTES,
-            *cancel.ROUTES,
-            *token_routes.ROUTES,
-            *health.ROUTES,
-            *webhooks.ROUTES,
-            *routes.ROUTES,
-        ],
-        site=site,
-        default_handler_class=NotFoundHandler,
-        # Refusals and failures have lines of their own; a proxy in front logs requests.
-        log_function=lambda handler: None,
-    )

@@ -22,9 +22,10 @@ from relay.core.secret import digest
 from relay.core.server import Key
 from relay.hooks import loader
 from relay.hooks.chain import Chain
-from relay.intake.dry_run import JSON, Rehearsal, submission_of
+from relay.intake.dry_run import Rehearsal
 from relay.store import documents
 from relay.web import responses
+from relay.web.bodies import JSON, submission_of
 
 SETTINGS = "settings.toml"
 # As session_token takes it; there is no store here to look it up in.

@@ -17,7 +17,8 @@ from tornado.web import Application
 
 from relay.config import settings as relay_settings
 from relay.config.settings import Settings
-from relay.site import Site, make_app, make_site
+from relay.site import Site, make_site
+from relay.web.application import make_app
 from tests.support.fake_postmark import FakePostmark
 
 APPLICATION_KEY = "application-key-application-key-0"

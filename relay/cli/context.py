@@ -10,11 +10,12 @@ from sqlalchemy.exc import DBAPIError
 from relay.cli.terminal import visible
 from relay.config import keys, settings
 from relay.config.settings import Settings
-from relay.config.validation import nearest
 from relay.core.errors import ConfigurationError
 from relay.core.server import Server
+from relay.core.suggest import nearest
 from relay.hooks import loader
 from relay.hooks.chain import Chain
+from relay.notifications.receipts import emails
 from relay.store.engine.database import Store
 
 
@@ -22,7 +23,9 @@ def built(path: Path) -> tuple[Settings, dict[str, Chain]]:
     """Give the settings and every server's chain; make nothing that is not there yet."""
     read = settings.load(path)
     made = tuple(one.key for one in keys.made(read.data, make=False).values())
-    return read, loader.build(read, read.keys or made)
+    chains = loader.build(read, read.keys or made)
+    emails.check(chain.server for chain in chains.values())
+    return read, chains
 
 
 def server_of(read: Settings, name: str) -> Server:

@@ -18,8 +18,9 @@ from relay.cli.banner import banner
 from relay.config import settings
 from relay.core import logs
 from relay.core.errors import ConfigurationError
-from relay.site import Site, make_app, make_site
+from relay.site import Site, make_site
 from relay.store.maintenance import housekeeping
+from relay.web.application import make_app
 from relay.web.control import make_control
 from relay.web.pages import make_pages
 from relay.web.receiving import DRAIN_BYTES

@@ -13,7 +13,8 @@ from relay.core.message import Message
 from relay.core.times import shown
 from relay.forms.email_form import ALIASES, CONTROL_FIELDS, Form
 from relay.intake.composition import NoMessage
-from relay.intake.dry_run import Rehearsal, submission_of
+from relay.intake.dry_run import Rehearsal
+from relay.web.bodies import submission_of
 
 
 @click.command("try")

@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 
 from relay.config.template_files import content, parsed
-from relay.config.validation import nearest
 from relay.core.errors import ConfigurationError, TemplateRenderError
+from relay.core.suggest import nearest
 from relay.mustachio import Template
 
 FOLDER = Path(__file__).parent.parent / "notifications" / "alerts" / "texts"

@@ -11,11 +11,12 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from relay.config.alert_files import Texts
 from relay.config.alert_kinds import KINDS
 from relay.config.fields import Parsed
-from relay.config.validation import check, nearest
+from relay.config.validation import check
 from relay.core import addresses
 from relay.core.addresses import Address
 from relay.core.errors import ConfigurationError
 from relay.core.server import Server
+from relay.core.suggest import nearest
 
 # How many of a kind there must be before anybody is told: every robot that tries the door, and
 # every page that stood open for too long, is worth nobody's sleep.

@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from relay.config.schema import KeyTable
-from relay.config.validation import check, nearest
+from relay.config.validation import check
 from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret, digest
 from relay.core.server import Key
+from relay.core.suggest import nearest
 
 MIN_CHARACTERS = 32
 

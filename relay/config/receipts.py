@@ -9,22 +9,23 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from relay.core.errors import TemplateSyntaxError
 from relay.core.server import ReceiptTerms
-from relay.mustachio import Template, parse
+from relay.mustachio import parse
 
 _FILE = validate.Regexp(r"[A-Za-z0-9_-]+\Z", error="a template file's name without its ending")
 _LIMIT = validate.Range(1, 1000)
 
 
-class _Line(fields.Field[Template]):
+class _Line(fields.Field[str]):
     """A template of one line."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Template:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= 200:
             raise ValidationError("one line of up to 200 characters")
         try:
-            return parse(value)
+            parse(value)
         except TemplateSyntaxError as error:
             raise ValidationError(error.errors[0].message) from None
+        return value
 
 
 class _Zone(fields.Field[tzinfo]):
@@ -46,9 +47,9 @@ class ReceiptTable(Schema):
         unknown = RAISE
 
     template = fields.String(load_default="receipt", validate=_FILE)
-    subject = _Line(load_default=parse("We received your message ({{reference}})"))
+    subject = _Line(load_default="We received your message ({{reference}})")
     failure_template = fields.String(load_default="not-delivered", validate=_FILE)
-    failure_subject = _Line(load_default=parse("Your message was not delivered ({{reference}})"))
+    failure_subject = _Line(load_default="Your message was not delivered ({{reference}})")
     office = fields.String(load_default="")
     form_name = fields.String(load_default="")
     time_zone = _Zone(load_default=UTC)

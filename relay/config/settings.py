@@ -13,10 +13,11 @@ from relay.config import alerts as terms
 from relay.config import credentials
 from relay.config.alerts import Terms
 from relay.config.schema import REPLY_DAYS, LimitsTable, RelayTable, ServerTable, TokensTable
-from relay.config.validation import check, nearest, no_others, resolved, table_of
+from relay.config.validation import check, no_others, resolved, table_of
 from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret
 from relay.core.server import Key, Server
+from relay.core.suggest import nearest
 
 # Environment variables that override keys of [relay], and which.
 OVERRIDES: Mapping[str, str] = {

@@ -11,10 +11,10 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from relay.config.validation import nearest
 from relay.core.errors import ConfigurationError, TemplateSyntaxError
 from relay.core.message import Message
 from relay.core.server import Server
+from relay.core.suggest import nearest
 from relay.core.text import as_html
 from relay.mustachio import Template, parse
 

@@ -1,6 +1,5 @@
 """How a mistake in a table of settings becomes one line that names the place."""
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from marshmallow import Schema, ValidationError
 
 from relay.core.errors import ConfigurationError
 from relay.core.secret import resolve
+from relay.core.suggest import nearest
 
 
 def check(schema: Schema, table: Any, place: str, also: Iterable[str] = ()) -> dict[str, Any]:
@@ -33,12 +33,6 @@ def _first(messages: Any, name: str = "") -> Iterator[tuple[str, str]]:
     for key, value in messages.items():
         path = f"{name}.{key}" if name else str(key)
         yield from _first(value, path) if isinstance(value, Mapping) else [(path, value[0])]
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Suggest the nearest of the names, as the end of a sentence; empty if none is near."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def no_others(place: str, table: Mapping[str, Any], names: Iterable[str]) -> None:

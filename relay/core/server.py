@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from relay.core.addresses import Address
 from relay.core.secret import Secret
-from relay.mustachio import Template
 
 KeyKind = Literal["secret", "publishable", "account"]
 
@@ -45,13 +44,13 @@ class ReceiptTerms:
     """How a server's writers are told what became of their messages.
 
     `template` and `failure_template` name template files; `per_address_per_hour` and `_per_day`
-    are how many such mails one address gets.
+    are how many such mails one address gets. The subjects are templates of one line.
     """
 
     template: str
-    subject: Template
+    subject: str
     failure_template: str
-    failure_subject: Template
+    failure_subject: str
     office: str
     form_name: str
     time_zone: tzinfo

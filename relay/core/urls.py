@@ -1,5 +1,7 @@
 """Addresses to listen on as URLs that people and browsers use."""
 
+from urllib.parse import urlsplit
+
 # Hosts that mean every address of the machine, and the one of them that is reached from here.
 ANY_HOST = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound here
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -15,3 +17,9 @@ def local_origins(host: str, port: int) -> set[str]:
     """Give every origin under which a browser on this machine may know a host and port."""
     hosts = LOCAL if ANY_HOST.get(host, host) in LOCAL else (host,)
     return {http_url(name, port).lower() for name in hosts}
+
+
+def origin_of(url: str) -> str:
+    """Give a URL's origin."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()

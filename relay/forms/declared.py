@@ -12,8 +12,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from relay.config.validation import nearest
 from relay.core.addresses import Address
+from relay.core.suggest import nearest
 from relay.core.text import as_text
 from relay.forms.base_message import reference_of
 from relay.forms.email_form import ALIASES, CONTROL_FIELDS, EmailForm

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, missing, validate
 
-from relay.config.validation import nearest
+from relay.core.suggest import nearest
 from relay.core.text import as_html
 from relay.forms.email_form import ALIASES, CONTROL_FIELDS, EmailForm
 from relay.forms.fields import Html, Line, MailAddress, Text

@@ -22,13 +22,13 @@ from marshmallow.fields import Field
 from relay.config.schema import ServerTable
 from relay.config.settings import ServerSettings, Settings
 from relay.config.template_files import forget as forget_files
-from relay.config.validation import check, nearest
+from relay.config.validation import check
 from relay.core.errors import ConfigurationError, PluginConflict, PluginNotFound
 from relay.core.server import Key
+from relay.core.suggest import nearest
 from relay.hooks import specs
 from relay.hooks.chain import Chain
 from relay.hooks.stopwatch import watch
-from relay.notifications.receipts import emails
 
 # The modules of plugin files, so that they are nobody else's.
 _PACKAGE = "relay_plugins."
@@ -117,7 +117,6 @@ def _check_server(chain: Chain, group: Chain, keys: Sequence[Key], place: str) -
         return
     if server.sender is None:
         raise ConfigurationError(f"{place} sender: missing; it is the From of this server's mail")
-    emails.check(server)
     if server.recipients is None:
         public = [key.id for key in keys if key.kind == "publishable" and key.opens(server.name)]
         if public or server.session_key == "optional":

@@ -3,38 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from relay.core.immutable import freeze
 from relay.core.message import Message
 from relay.core.policy import check_policy
 from relay.core.submission import Claim, Decoy, Identity, Submission
 from relay.hooks.chain import Chain
 from relay.intake.authentication import claimed, identify
 from relay.intake.composition import composed
-from relay.web import bodies
-
-JSON = "application/json"
-
-
-def submission_of(
-    server: str,
-    content: bytes,
-    *,
-    media: str | None = None,
-    key: str = "",
-    session: bool = False,
-    headers: Mapping[str, str] | None = None,
-) -> Submission:
-    """Make the submission that a request would; raise SubmissionError for a body that is none.
-
-    media: the Content-Type; without it, JSON where the body is an object, else urlencoded. key:
-    what comes in the authorization header.
-    """
-    content = content.strip() if media is None else content
-    media = media or (JSON if content.startswith(b"{") else bodies.URLENCODED)
-    brought = {"authorization": f"token {key}"} if key else {}
-    sent = {"content-type": media, **brought, **{k.lower(): v for k, v in (headers or {}).items()}}
-    body = bodies.parse(media, content)
-    return Submission(server, freeze(body.fields), session=session, headers=sent, files=body.files)
 
 
 @dataclass(frozen=True, slots=True)

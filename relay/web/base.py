@@ -19,8 +19,9 @@ from relay.core.errors import (
 )
 from relay.core.ids import request_id
 from relay.core.logs import trace
+from relay.core.rate_limit import Caller
 from relay.web import bodies, cors, responses
-from relay.web.client_address import Caller, caller
+from relay.web.client_address import caller
 from relay.web.receiving import ReceivingHandler
 
 # How long a body may take to arrive. The server's own body_timeout costs a tenth of a request.

@@ -11,7 +11,8 @@ from tornado.escape import parse_qs_bytes
 from tornado.httputil import HTTPFile, HTTPInputError, parse_body_arguments
 
 from relay.core.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
-from relay.core.submission import File
+from relay.core.immutable import freeze
+from relay.core.submission import File, Submission
 from relay.core.text import storable
 from relay.forms.brackets import TWICE, nest
 
@@ -247,3 +248,28 @@ def _storable(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_storable, value))
     return True
+
+
+JSON = "application/json"
+
+
+def submission_of(
+    server: str,
+    content: bytes,
+    *,
+    media: str | None = None,
+    key: str = "",
+    session: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> Submission:
+    """Make the submission that a request would; raise SubmissionError for a body that is none.
+
+    media: the Content-Type; without it, JSON where the body is an object, else urlencoded. key:
+    what comes in the authorization header.
+    """
+    content = content.strip() if media is None else content
+    media = media or (JSON if content.startswith(b"{") else URLENCODED)
+    brought = {"authorization": f"token {key}"} if key else {}
+    sent = {"content-type": media, **brought, **{k.lower(): v for k, v in (headers or {}).items()}}
+    body = parse(media, content)
+    return Submission(server, freeze(body.fields), session=session, headers=sent, files=body.files)

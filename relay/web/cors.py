@@ -1,7 +1,6 @@
 """Which web pages may call: exact origins, per server; the relay's own always may."""
 
 from collections.abc import Callable, Collection
-from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPHeaders
 
@@ -42,9 +41,3 @@ def preflight_headers() -> dict[str, str]:
         "Access-Control-Allow-Headers": ALLOW_HEADERS,
         "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
     }
-
-
-def origin_of(url: str) -> str:
-    """Give a URL's origin."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()

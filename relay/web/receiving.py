@@ -1,15 +1,11 @@
 """Receiving a request's body: of bounded size, in bounded time."""
 
-from typing import TYPE_CHECKING
-
 from tornado.http1connection import HTTP1Connection
 from tornado.web import RequestHandler, stream_request_body
 
 from relay.core.errors import BodyTooLarge
 from relay.core.timers import Timeout
-
-if TYPE_CHECKING:
-    from relay.site import Site
+from relay.site import Site
 
 # A body over the limit is read to its end up to this size, so that its sender can read the 413;
 # beyond it the connection is closed.
@@ -20,7 +16,7 @@ DRAIN_BYTES = 16 * 2**20
 class ReceivingHandler(RequestHandler):
     """Collects a body that comes in chunks; `site` is all that a handler knows of the program."""
 
-    site: "Site"
+    site: Site
 
     def initialize(self) -> None:
         self._chunks: list[bytes] = []

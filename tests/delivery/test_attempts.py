@@ -14,9 +14,10 @@ from tornado.ioloop import IOLoop
 
 from relay.config.settings import Settings
 from relay.delivery import retry
-from relay.site import Site, make_app, make_site
+from relay.site import Site, make_site
 from relay.store.outbox import batching, unsent
 from relay.store.queries import listing
+from relay.web.application import make_app
 from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
 from tests.support.fake_postmark import FakePostmark, error
 

@@ -13,11 +13,11 @@ import requests
 from sqlalchemy import text
 
 from relay.core.errors import IdempotencyKeyInvalid, Unavailable
+from relay.core.rate_limit import Limiter
 from relay.intake.idempotency import fingerprint_of, parse
 from relay.site import Site
 from relay.store import idempotency
 from relay.store.outbox.enqueue import NewMessage
-from relay.web.client_address import Limiter
 from tests.conftest import (
     APPLICATION_KEY,
     FORM,

@@ -9,7 +9,8 @@ import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from relay.core.errors import TooManyRequests
-from relay.web.client_address import Caller, Limiter, Running, caller
+from relay.core.rate_limit import Caller, Limiter, Running
+from relay.web.client_address import caller
 
 TRUSTED = [ip_network("10.0.0.0/8"), ip_network("127.0.0.1/32"), ip_network("fd00::/8")]
 

@@ -3,6 +3,7 @@
 Anybody may name any address in a form, so that nothing that was written there goes to it.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from relay.core.errors import ConfigurationError, TemplateRenderError
 from relay.core.message import Message
 from relay.core.server import ReceiptTerms, Server
 from relay.core.times import utc
+from relay.mustachio import parse
+from relay.store.outbox.references import REFERENCE_HEADER
 
 # RFC 3834: what answers by itself says so, and is not answered by itself.
 AUTOMATIC = ("Auto-Submitted", "auto-replied")
-REFERENCE_HEADER = "X-Relay-Reference"
 
 
 def letter(
@@ -46,22 +48,26 @@ def letter(
         sender=server.sender,
         to=(Address(address),),
         reply_to=server.reply_to,
-        subject=subject.render(words, escape=False),
+        subject=parse(subject).render(words, escape=False),
         headers=(AUTOMATIC, (REFERENCE_HEADER, reference)),
         writer=Address(address),
     )
     return found.fill(message, words, words if found.html else None)
 
 
-def check(server: Server) -> None:
-    """Write a server's letters for a trial; raise ConfigurationError for what is wrong."""
-    if server.receipt is None:
-        return
-    for delivered in (True, False):
-        try:
-            letter(server, server.receipt, "a@example.org", "K7M-4QX-9RD", 0, delivered=delivered)
-        except TemplateRenderError as error:
-            raise ConfigurationError(f"receipt of server {server.name}: {error}") from None
+def check(servers: Iterable[Server]) -> None:
+    """Write the servers' letters for a trial; raise ConfigurationError for what is wrong."""
+    for server in servers:
+        if server.receipt is not None:
+            for delivered in (True, False):
+                _try(server, server.receipt, delivered=delivered)
+
+
+def _try(server: Server, terms: ReceiptTerms, *, delivered: bool) -> None:
+    try:
+        letter(server, terms, "a@example.org", "K7M-4QX-9RD", 0, delivered=delivered)
+    except TemplateRenderError as error:
+        raise ConfigurationError(f"receipt of server {server.name}: {error}") from None
 
 
 def _wording(server: Server, name: str) -> Wording:

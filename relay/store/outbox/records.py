@@ -10,9 +10,9 @@ from relay.core.logs import fingerprint
 from relay.core.message import Message
 from relay.core.secret import Secret
 from relay.core.server import Server
-from relay.notifications.receipts.emails import REFERENCE_HEADER
 from relay.store import documents
 from relay.store.outbox.enqueue import NewMessage
+from relay.store.outbox.references import REFERENCE_HEADER
 
 # Postmark's limit of metadata names for one message.
 MAX_METADATA = 10

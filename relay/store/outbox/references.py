@@ -74,3 +74,6 @@ def of(connection: Connection, message: str) -> str | None:
     """Give a message's reference; None where it has none."""
     query = select(receipts.c.reference).where(receipts.c.message == message)
     return connection.execute(query).scalar()
+
+
+REFERENCE_HEADER = "X-Relay-Reference"

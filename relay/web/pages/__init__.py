@@ -1,18 +1,15 @@
 """The pages, of the mailbox, the templates and a form to try: a listener apart from the API's."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tornado.web import Application
 
+from relay.site import Site
 from relay.web.pages import library, mailbox, message, static, trial
 from relay.web.pages.handler import NotFoundHandler
 
-if TYPE_CHECKING:
-    from relay.site import Site
 
-
-def make_pages(site: "Site") -> Application:
+def make_pages(site: Site) -> Application:
     """Build the pages' web application."""
     return Application(
         [*mailbox.ROUTES, *message.ROUTES, *library.ROUTES, *trial.ROUTES, *static.ROUTES],

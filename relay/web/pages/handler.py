@@ -1,7 +1,7 @@
 """What every page shares: who may ask, the headers of every answer, a page for what went wrong."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import structlog
 from tornado.web import HTTPError, RequestHandler
@@ -9,12 +9,10 @@ from tornado.web import HTTPError, RequestHandler
 from relay.core.errors import SubmissionError
 from relay.core.logs import trace
 from relay.core.times import shown
+from relay.site import Site
 from relay.web import responses
 from relay.web.base import SECURITY_HEADERS
 from relay.web.pages import guards
-
-if TYPE_CHECKING:
-    from relay.site import Site
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; frame-src 'self'; img-src 'self' data:; "
@@ -43,7 +41,7 @@ log = structlog.get_logger()
 class PageHandler(RequestHandler):
     """Answers HTML, to its own people only; `methods` are those that the page takes."""
 
-    site: "Site"
+    site: Site
     methods: ClassVar[tuple[str, ...]] = ("GET",)
 
     def set_default_headers(self) -> None:

@@ -1,18 +1,16 @@
 """The stored templates: every server's listed, and each as it looks with its suggested model."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tornado.web import HTTPError
 
 from relay.core.errors import TemplateError, TemplateFault, TemplateNotFound
+from relay.site import Site
 from relay.store.templates import StoredTemplate
 from relay.templates.drafts import PartValidation, TemplateDraft, Validation
 from relay.web.pages.handler import PageHandler
 from relay.web.pages.message import pretty
-
-if TYPE_CHECKING:
-    from relay.site import Site
 
 # A server has fewer: what is shown is all of them.
 MAX_LISTED = 1000
@@ -81,7 +79,7 @@ class TemplateHtmlHandler(StoredHandler):
         self.write_part(shown.html)
 
 
-async def preview(site: "Site", template: StoredTemplate) -> Preview:
+async def preview(site: Site, template: StoredTemplate) -> Preview:
     """Render a template with the model it suggests; a layout around a line of its own."""
     try:
         found = await site.library.validate(template.server, _draft(template), None, True)

@@ -1,20 +1,17 @@
 """A form to try: one click posts it through the relay's own API, as a web page would."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from tornado.web import stream_request_body
 
 from relay.core.errors import BodyTooLarge
 from relay.core.server import Server
 from relay.core.urls import http_url
+from relay.site import Site
 from relay.web import bodies, responses
 from relay.web.pages import guards, visitor
 from relay.web.pages.handler import PageHandler
 from relay.web.pages.visitor import Answer
-
-if TYPE_CHECKING:
-    from relay.site import Site
 
 # The one server that the key made for web pages is good for.
 SERVER = "contactform"
@@ -92,7 +89,7 @@ class TrialHandler(PageHandler):
         self.render("posting.html", why=why, api=api, servers=servers, recipient=recipient)
 
 
-def obstacle(site: "Site") -> str | None:
+def obstacle(site: Site) -> str | None:
     """Name what keeps the form from being posted here: `keys`, `server`, `mailed`; or None."""
     chain = site.chains.get(SERVER)
     if site.settings.keys or "page" not in site.made_keys:
@@ -104,13 +101,13 @@ def obstacle(site: "Site") -> str | None:
     return None
 
 
-def taking_forms(site: "Site") -> list[Server]:
+def taking_forms(site: Site) -> list[Server]:
     """Give the servers that take forms, the contact form's first."""
     servers = [chain.server for chain in site.chains.values() if chain.takes_forms]
     return sorted(servers, key=lambda server: (server.name != SERVER, server.name))
 
 
-def prefilled(site: "Site") -> dict[str, str]:
+def prefilled(site: Site) -> dict[str, str]:
     """Give what the form holds at first: it can be sent as it is."""
     chain = site.chains.get(SERVER)
     return {**PREFILLED, "to_address": recipient(chain.server)} if chain else dict(PREFILLED)

@@ -19,9 +19,9 @@ from sqlalchemy import Connection, text
 from tornado.httpserver import HTTPServer
 
 from relay.config.settings import Settings
+from relay.core.rate_limit import Limiter
 from relay.site import Site
 from relay.store.engine.disk_space import Space, floor
-from relay.web.client_address import Limiter
 from tests.conftest import APPLICATION_KEY, FORM, SETTINGS, Outbox, Post
 from tests.support.daemon import ROOT, Daemon
 

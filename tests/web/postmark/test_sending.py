@@ -11,11 +11,11 @@ from sqlalchemy import Connection, event, text
 
 from relay.config.settings import Settings
 from relay.core.ids import timestamp
+from relay.core.rate_limit import Limiter
 from relay.core.times import utc
 from relay.intake import api_messages
 from relay.site import Site
 from relay.templates.drafts import TemplateDraft
-from relay.web.client_address import Limiter
 from tests.conftest import Outbox
 from tests.support.fake_postmark import FakePostmark
 from tests.web.postmark.conftest import (

@@ -20,8 +20,9 @@ from relay.core.addresses import Address
 from relay.core.errors import DeliveryFailed
 from relay.core.immutable import freeze
 from relay.core.message import ABSENT, Message, Receipt
-from relay.site import Site, make_app, make_site
+from relay.site import Site, make_site
 from relay.store.queries import listing
+from relay.web.application import make_app
 from tests.conftest import FORM, Outbox, Reply
 
 FORM_KEY = "form-key-form-key-form-key-form-key"

@@ -1,0 +1,27 @@
+"""The API's web application: every route of an open site."""
+
+from tornado.web import Application
+
+from relay.site import Site
+from relay.web import cancel, forms, health, webhooks
+from relay.web import tokens as token_routes
+from relay.web.base import NotFoundHandler
+from relay.web.postmark import routes
+
+
+def make_app(site: Site) -> Application:
+    """Build the API's web application for an open site."""
+    return Application(
+        [
+            *forms.ROUTES,
+            *cancel.ROUTES,
+            *token_routes.ROUTES,
+            *health.ROUTES,
+            *webhooks.ROUTES,
+            *routes.ROUTES,
+        ],
+        site=site,
+        default_handler_class=NotFoundHandler,
+        # Refusals and failures have lines of their own; a proxy in front logs requests.
+        log_function=lambda handler: None,
+    )
