@@ -88,7 +88,7 @@ def _fill(folder: Path, size: int) -> None:
 
 
 def _drained(provider: int, size: int, seconds: float) -> float:
-    """Give the messages a second that the provider gets, until it has all or the time is up."""
+    """Return the messages a second that the provider gets, until it has all or the time is up."""
     started = time.monotonic()
     while (taken := serving.taken(provider)) < size and time.monotonic() < started + seconds:
         time.sleep(0.005)

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def _body(received: bytes) -> bytes | None:
-    """Give the body of an answer; None while it has not come whole."""
+    """Return the body of an answer; None while it has not come whole."""
     head, found, body = received.partition(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
     return body if found and len(body) >= length else None
@@ -45,7 +45,7 @@ class _Caller(asyncio.Protocol):
 
 
 async def load(port: int, request: bytes, callers: int, seconds: float) -> tuple[float, Counter]:
-    """Give the answers per second, and how often each body was the answer."""
+    """Return the answers per second, and how often each body was the answer."""
     loop = asyncio.get_running_loop()
     answers: Counter[bytes] = Counter()
     started = time.monotonic()
@@ -62,7 +62,7 @@ async def load(port: int, request: bytes, callers: int, seconds: float) -> tuple
 
 
 def post(path: str, body: bytes, **headers: str) -> bytes:
-    """Give the bytes of a JSON post."""
+    """Return the bytes of a JSON post."""
     lines = [f"POST {path} HTTP/1.1", "Host: relay", "Content-Type: application/json"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
@@ -95,7 +95,7 @@ class _Connection(asyncio.Protocol):
 async def paced(port: int, request: bytes, rate: float, seconds: float) -> tuple[list[float], set]:
     """Send a request at fixed times, `rate` a second, whatever the answers take.
 
-    Give the seconds from when each was due to its answer, and the different answers' bodies.
+    Return the seconds from when each was due to its answer, and the different answers' bodies.
     """
     loop = asyncio.get_running_loop()
     free: list[_Connection] = []

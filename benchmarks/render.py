@@ -55,7 +55,7 @@ MODEL = {
 
 
 def contestants() -> dict[str, Callable[[], str]]:
-    """Give each engine's rendering of the same letter; the texts agree but for ways to escape."""
+    """Return each engine's rendering of the same letter; the texts agree but for ways to escape."""
     own = parse(MUSTACHIO)
     jinja = jinja2.Environment(autoescape=True).from_string(JINJA)
     return {

@@ -137,14 +137,14 @@ def _process(serve: Callable[[Port, float], Any], delay: float) -> Iterator[int]
 
 @contextmanager
 def bare(delay: float = 0) -> Iterator[tuple[int, bytes]]:
-    """Serve a handler that parses the JSON, waits and answers; give its port and the request."""
+    """Serve a handler that parses the JSON, waits and answers; return its port and the request."""
     with _process(_serve_bare, delay) as port:
         yield port, post("/", json.dumps(FORM).encode())
 
 
 @contextmanager
 def provider(delay: float) -> Iterator[int]:
-    """Serve a provider that takes every message after a delay; give its port."""
+    """Serve a provider that takes every message after a delay; return its port."""
     with _process(_serve_provider, delay) as port:
         yield port
 
@@ -155,7 +155,7 @@ def taken(port: int) -> int:
 
 
 def settings(provider_port: int | None) -> str:
-    """Give a daemon's settings: delivery to a provider, or to the embedded mailbox."""
+    """Return a daemon's settings: delivery to a provider, or to the embedded mailbox."""
     if provider_port is None:
         return SETTINGS.format(delivery="mailbox")
     return SETTINGS.format(delivery="postmark") + POSTMARK.format(port=provider_port)
@@ -163,14 +163,14 @@ def settings(provider_port: int | None) -> str:
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """Give a folder for a daemon's database, on the disk that the project is on."""
+    """Return a folder for a daemon's database, on the disk that the project is on."""
     with tempfile.TemporaryDirectory(dir=".") as path:
         yield Path(path).resolve()
 
 
 @contextmanager
 def relay(provider_port: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Serve a daemon with a fresh database; give its port and the request."""
+    """Serve a daemon with a fresh database; return its port and the request."""
     with (
         folder() as path,
         Daemon(path, settings(provider_port), {"BENCHMARK_KEY": KEY}) as daemon,
@@ -179,7 +179,7 @@ def relay(provider_port: int | None = None) -> Iterator[tuple[int, bytes]]:
 
 
 def form() -> bytes:
-    """Give the request that posts the form to a daemon."""
+    """Return the request that posts the form to a daemon."""
     return post("/rest/email/default", json.dumps(FORM).encode(), Authorization=f"token {KEY}")
 
 

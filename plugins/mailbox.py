@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from relay import Message, Receipt, Server, hookimpl
+from relay import Confirmation, Message, Server, hookimpl
 
 max_batch = 500
 
 
 @hookimpl
-def deliver(messages: Sequence[Message], server: Server) -> list[Receipt]:
+def deliver(messages: Sequence[Message], server: Server) -> list[Confirmation]:
     """Take the messages: the outbox's own rows are what the mailbox shows."""
-    return [Receipt(message.id, words="kept in the embedded mailbox") for message in messages]
+    return [Confirmation(message.id, words="kept in the embedded mailbox") for message in messages]
 
 
 @hookimpl
-def find(message: Message, server: Server) -> Receipt:
+def find(message: Message, server: Server) -> Confirmation:
     """Take a message that a stopped daemon was delivering: keeping it is all there is to do."""
-    return Receipt(message.id, words="kept in the embedded mailbox")
+    return Confirmation(message.id, words="kept in the embedded mailbox")

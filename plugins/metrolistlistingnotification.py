@@ -119,7 +119,7 @@ def _look_up(pattern: Any, id: str | None) -> str:
 
 
 def _updates(form: Mapping[str, Any]) -> dict[str, bool]:
-    """Tell what was updated; a new development or contact was not there to be updated."""
+    """Return what was updated; a new development or contact was not there to be updated."""
     updates = {word: form[name] for word, name in UPDATES.items()}
     if form["select_development"] == "new":
         updates = {}

@@ -17,6 +17,7 @@ from relay import (
     Absent,
     Account,
     Attachment,
+    Confirmation,
     DeliveryDeferred,
     DeliveryError,
     DeliveryFailed,
@@ -24,7 +25,6 @@ from relay import (
     Message,
     MessageBroken,
     Parcel,
-    Receipt,
     RecipientsInactive,
     SecretReference,
     Server,
@@ -90,7 +90,7 @@ def account(server: Server) -> Account:
 
 
 @hookimpl
-def deliver(messages: Sequence[Message], server: Server) -> list[Receipt | DeliveryError]:
+def deliver(messages: Sequence[Message], server: Server) -> list[Confirmation | DeliveryError]:
     """Send messages in as few calls as Postmark allows; what is wrong with one is its own."""
     made = [_parcel(message, server) for message in messages]
     outcomes = iter(
@@ -106,7 +106,7 @@ def deliver(messages: Sequence[Message], server: Server) -> list[Receipt | Deliv
 
 
 @hookimpl
-def find(message: Message, server: Server) -> Receipt | Absent | None:
+def find(message: Message, server: Server) -> Confirmation | Absent | None:
     """Search Postmark's messages for our own id; one that is there was taken, whatever its status.
 
     A search that names no stream may be one of the default stream alone, so that what it does not
@@ -138,7 +138,7 @@ def _parcel(message: Message, server: Server) -> Parcel | MessageBroken:
 
 def _send(
     parcels: Sequence[Parcel], server: Server, seconds: float
-) -> Sequence[Receipt | DeliveryError] | None:
+) -> Sequence[Confirmation | DeliveryError] | None:
     """Make one call; None when a batch is refused for what some message in it may hold."""
     alone = len(parcels) == 1
     single, many, opening, closing = CALLS[parcels[0].kind]
@@ -150,7 +150,7 @@ def _send(
     if answer.status == 200 and not alone:
         return classify_batch(answer.body, len(parcels))
     outcome = classify(answer.status, answer.body, answer.retry_after)
-    if isinstance(outcome, Receipt | DeliveryFailed) or outcome.code in OWN_ANSWERS:
+    if isinstance(outcome, Confirmation | DeliveryFailed) or outcome.code in OWN_ANSWERS:
         return [outcome] if alone else None
     raise outcome
 
@@ -166,7 +166,7 @@ def _credentials(server: Server) -> dict[str, str]:
 
 def _search(
     query: Mapping[str, str], message: Message, server: Server, ends: float
-) -> Receipt | Absent:
+) -> Confirmation | Absent:
     """Search once, until the monotonic clock's `ends`; raise DeliveryDeferred if it is unclear."""
     url = f"{_url(server)}/messages/outbound?{urlencode(query)}"
     try:
@@ -180,13 +180,15 @@ def _search(
             return ABSENT
         if total and first and _is_id(first.get("MessageID")) and _is_ours(first, message):
             words = "found at Postmark" if total == 1 else f"found at Postmark {total} times"
-            return Receipt(first["MessageID"], words=f"{words}: {str(first.get('Status'))[:40]}")
+            return Confirmation(
+                first["MessageID"], words=f"{words}: {str(first.get('Status'))[:40]}"
+            )
     words, code = _said(answer.status, body)
     raise DeliveryDeferred(f"no clear search: {words}", code=code, retry_after=answer.retry_after)
 
 
 def payload(message: Message, server: Server) -> dict[str, Any]:
-    """Give the request's JSON in Postmark's names; what is empty is left out."""
+    """Return the request's JSON in Postmark's names; what is empty is left out."""
     lists = {
         "To": message.to,
         "Cc": message.cc,
@@ -216,7 +218,7 @@ def payload(message: Message, server: Server) -> dict[str, Any]:
 
 
 def _template(message: Message) -> dict[str, Any]:
-    """Give the reference and the model: Postmark renders, also what is rendered here already."""
+    """Return the reference and the model: Postmark renders, also what is rendered here already."""
     if message.template is None:
         return {}
     kind = "TemplateId" if isinstance(message.template, int) else "TemplateAlias"
@@ -235,16 +237,16 @@ def _attachment(attachment: Attachment) -> dict[str, str]:
 
 def classify(
     status: int, answer: bytes, retry_after: float | None = None
-) -> Receipt | DeliveryError:
-    """Tell what Postmark's answer means for the message.
+) -> Confirmation | DeliveryError:
+    """Return what Postmark's answer means for the message.
 
     Never by ErrorCode alone: 401, 413, 422, 429 and 500 are both error numbers and statuses.
     """
     return _judge(status, _object(answer), retry_after)
 
 
-def classify_batch(answer: bytes, count: int) -> list[Receipt | DeliveryError]:
-    """Tell what the answer to a batch of `count` messages means for each, in order.
+def classify_batch(answer: bytes, count: int) -> list[Confirmation | DeliveryError]:
+    """Return what the answer to a batch of `count` messages means for each, in order.
 
     Where items are missing, nobody knows which is whose. An account that takes one message of a
     call is in order, so that another's address or stream must not hold up the rest.
@@ -254,14 +256,14 @@ def classify_batch(answer: bytes, count: int) -> list[Receipt | DeliveryError]:
         words = "Postmark's answer is not one for each message"
         return [DeliveryInDoubt(words, code="200/items") for _ in range(count)]
     outcomes = [_judge_item(item) for item in items]
-    if any(isinstance(outcome, Receipt) for outcome in outcomes):
+    if any(isinstance(outcome, Confirmation) for outcome in outcomes):
         for outcome in outcomes:
             if isinstance(outcome, DeliveryDeferred) and not outcome.counted:
                 outcome.opens_breaker = False
     return outcomes
 
 
-def _judge_item(item: Any) -> Receipt | DeliveryError:
+def _judge_item(item: Any) -> Confirmation | DeliveryError:
     """Judge an item as the answer to a call of its own, with the status that would have."""
     body = item if isinstance(item, dict) else {}
     number = _number(body)
@@ -271,13 +273,13 @@ def _judge_item(item: Any) -> Receipt | DeliveryError:
 
 def _judge(
     status: int, body: Mapping[str, Any], retry_after: float | None = None
-) -> Receipt | DeliveryError:
+) -> Confirmation | DeliveryError:
     number = _number(body)
     words, code = _said(status, body)
     id = body.get("MessageID")
     if status == 200 and number == 0 and _is_id(id):
         kept, _, inactive = str(body.get("Message", "")).partition(INACTIVE)
-        return Receipt(id, dropped=_addresses(inactive), words=kept[:300])
+        return Confirmation(id, dropped=_addresses(inactive), words=kept[:300])
     if status in (429, 503) or number == MAINTENANCE:
         return DeliveryDeferred(words, code=code, retry_after=retry_after, opens_breaker=True)
     if status == 401 or (status == 422 and number in OPERATOR_CODES):
@@ -299,7 +301,7 @@ def _number(body: Mapping[str, Any]) -> int:
 
 
 def _said(status: int, body: Mapping[str, Any]) -> tuple[str, str]:
-    """Give what Postmark said, for the message's history, and its code, for log lines."""
+    """Return what Postmark said, for the message's history, and its code, for log lines."""
     number = _number(body)
     text = str(body.get("Message", ""))[:300] or "no text"
     suffix = f" (ErrorCode {number})" if number else ""
@@ -323,7 +325,7 @@ def _is_id(value: Any) -> TypeGuard[str]:
 
 
 def _is_ours(found: Mapping[str, Any], message: Message) -> bool:
-    """Tell whether a found message is ours: a search that ignores what it is asked finds others."""
+    """Return whether a found message is ours: some searches ignore what they are asked."""
     labels = found.get("Metadata")
     return labels is None or (isinstance(labels, dict) and message.id in labels.values())
 
@@ -335,7 +337,7 @@ def _count(value: Any) -> int | None:
 
 
 def _first(found: Any) -> dict[str, Any] | None:
-    """Give the first of the found messages: None of none, and an empty one of junk."""
+    """Return the first of the found messages: None of none, and an empty one of junk."""
     if found is None or found == []:
         return None
     return found[0] if isinstance(found, list) and isinstance(found[0], dict) else {}

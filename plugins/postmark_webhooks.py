@@ -96,7 +96,7 @@ def _event(callback: Callback, kind: Any, recipient: Any, time: Any, **more: Any
 
 
 def _own_id(labels: Any, key: str) -> str:
-    """Give the id that the message travelled with; "" where it had none."""
+    """Return the id that the message travelled with; "" where it had none."""
     named = labels.items() if isinstance(labels, Mapping) else ()
     found = (value for name, value in named if key and str(name).lower() == key.lower())
     value = next(found, "")
@@ -104,7 +104,7 @@ def _own_id(labels: Any, key: str) -> str:
 
 
 def _said(body: Mapping[str, Any]) -> str:
-    """Give Postmark's words on a bounce: its type, what that means, what the server said."""
+    """Return Postmark's words on a bounce: its type, what that means, what the server said."""
     parts = (_text(body, name) for name in ("Type", "Description", "Details"))
     return _line(": ".join(part for part in parts if part))[:400]
 
@@ -133,7 +133,7 @@ def _reply(body: Mapping[str, Any]) -> Reply:
 
 
 def _address(body: Mapping[str, Any]) -> str:
-    """Give the address that carries the hash: the envelope's first, since headers can be lists.
+    """Return the address that carries the hash: the envelope's first, since headers can be lists.
 
     An address that only stands in Cc counts, too: people answer to all.
     """

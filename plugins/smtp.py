@@ -12,6 +12,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from relay import (
+    Confirmation,
     DeliveryDeferred,
     DeliveryError,
     DeliveryFailed,
@@ -19,7 +20,6 @@ from relay import (
     MailServer,
     Message,
     MessageBroken,
-    Receipt,
     Secret,
     SecretReference,
     Server,
@@ -64,20 +64,20 @@ def settings() -> Mapping[str, fields.Field]:
 
 
 @hookimpl
-def deliver(messages: Sequence[Message], server: Server) -> list[Receipt | DeliveryError]:
+def deliver(messages: Sequence[Message], server: Server) -> list[Confirmation | DeliveryError]:
     """Hand messages over one after the other; what is wrong with one is its own."""
     ends = time.monotonic() + server.deadline
     return [_outcome(message, server, ends) for message in messages]
 
 
-def _outcome(message: Message, server: Server, ends: float) -> Receipt | DeliveryError:
+def _outcome(message: Message, server: Server, ends: float) -> Confirmation | DeliveryError:
     try:
         return _send(message, server, ends)
     except DeliveryError as error:
         return error
 
 
-def _send(message: Message, server: Server, ends: float) -> Receipt:
+def _send(message: Message, server: Server, ends: float) -> Confirmation:
     """Hand one message over until the monotonic clock's `ends`; raise a DeliveryError."""
     if message.template is not None and not message.is_rendered:
         raise DeliveryFailed(
@@ -100,7 +100,7 @@ def _send(message: Message, server: Server, ends: float) -> Receipt:
     done = hand_over(mail, sender.email, recipients, content, left)
     said = [f"refused: {answer}" for answer in dict.fromkeys(done.refused.values())]
     said += [f"not now: {answer}" for answer in dict.fromkeys(done.later.values())]
-    return Receipt(
+    return Confirmation(
         message.id,
         dropped=tuple(done.refused),
         later=tuple(done.later),
@@ -109,7 +109,7 @@ def _send(message: Message, server: Server, ends: float) -> Receipt:
 
 
 def _labels(message: Message, server: Server) -> list[tuple[str, str]]:
-    """Give the headers by which Postmark's own mail server knows what its API has fields for."""
+    """Return the headers by which Postmark's own mail server knows what its API has fields for."""
     if not server.options["smtp_postmark"]:
         return []
     opens = {True: "true", False: "false", None: ""}[message.track_opens]

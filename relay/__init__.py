@@ -6,7 +6,7 @@ hooks there are. A plugin imports from here, and the libraries it is about, and 
 
 from relay.config.fields import SecretReference
 from relay.config.keys import find_key, token_of
-from relay.config.template_files import Pattern, Wording, template_file, template_files
+from relay.config.template_files import Pattern, TemplateFiles, template_file, template_files
 from relay.core.addresses import Address, listed
 from relay.core.errors import (
     AuthenticationFailed,
@@ -22,7 +22,7 @@ from relay.core.errors import (
 )
 from relay.core.events import Callback, ProviderEvent, Reply
 from relay.core.immutable import thaw
-from relay.core.message import ABSENT, Absent, Attachment, Message, Receipt
+from relay.core.message import ABSENT, Absent, Attachment, Confirmation, Message
 from relay.core.mime import as_bytes as as_mail
 from relay.core.secret import Secret
 from relay.core.server import Account, Key, Server
@@ -48,6 +48,10 @@ from relay.forms.fields import (
 from relay.forms.mapping_kinds import Link, Rows, WholeNumber
 from relay.hooks.specs import hookimpl
 
+# Older names, which plugins may still import; they mean the same.
+Receipt = Confirmation
+Wording = TemplateFiles
+
 __all__ = [
     "ABSENT",
     "Absent",
@@ -58,6 +62,7 @@ __all__ = [
     "Callback",
     "Claim",
     "ConfigurationError",
+    "Confirmation",
     "Declaration",
     "DeclaredFields",
     "Decoy",
@@ -91,6 +96,7 @@ __all__ = [
     "SecretReference",
     "Server",
     "Submission",
+    "TemplateFiles",
     "TemplateReference",
     "Text",
     "TokenRefused",

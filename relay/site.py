@@ -9,24 +9,24 @@ from relay.config import keys
 from relay.config.keys import MadeKey, hashing_secret
 from relay.config.settings import Settings
 from relay.core.errors import ConfigurationError
-from relay.core.rate_limit import Limiter, Running
+from relay.core.rate_limit import RateLimiter, RunningRequests
 from relay.core.server import Key
-from relay.core.timers import Timeouts
+from relay.core.timers import Timers
 from relay.core.urls import local_origins, origin_of
 from relay.delivery.dispatcher import Dispatcher
-from relay.delivery.in_doubt import Doubts
+from relay.delivery.in_doubt import InDoubtResolver
 from relay.delivery.pauses import Pauses
-from relay.feedback.provider_events import Feedback
-from relay.feedback.reply_forwarding import Replies
+from relay.feedback.provider_events import ProviderEvents
+from relay.feedback.reply_forwarding import ReplyForwarding
 from relay.hooks import loader
 from relay.hooks.chain import Chain
 from relay.intake.acceptance import Acceptance
-from relay.intake.api_messages import Sending
-from relay.intake.idempotency import Repeats
-from relay.notifications.alerts.event_counts import Sightings
-from relay.notifications.alerts.monitor import Watch
+from relay.intake.api_messages import ApiMessages
+from relay.intake.idempotency import IdempotentRequests
+from relay.notifications.alerts.event_counts import EventCounts
+from relay.notifications.alerts.monitor import Monitor
 from relay.notifications.receipts import emails
-from relay.notifications.receipts.sender import Receipts
+from relay.notifications.receipts.sender import ReceiptSender
 from relay.store import remembered
 from relay.store.engine.database import Store
 from relay.store.engine.disk_space import Space
@@ -52,18 +52,18 @@ class Site:
         self._settle_in(settings)
         self.store = Store(settings.database, settings.data)
         self.library = Library(self.store)
-        self.repeats = Repeats(self.store)
+        self.repeats = IdempotentRequests(self.store)
         self.space = Space(self.store.path.parent)
-        self.sightings = Sightings()
+        self.sightings = EventCounts()
         self.stopping = False
-        self.timeouts = Timeouts()
-        self.requests = Running()
+        self.timeouts = Timers()
+        self.requests = RunningRequests()
         self.listening: tuple[str, int] = (settings.host, settings.port)
         self.pages: tuple[str, int] | None = settings.pages
         self._adopt(settings, self._build(settings))
         self.suppressions = Suppressions(self.store)
         self.dispatcher = Dispatcher(self.store, self.chains, suppressions=self.suppressions)
-        self.doubts = Doubts(self.store, self.chains, self.dispatcher.queued)
+        self.doubts = InDoubtResolver(self.store, self.chains, self.dispatcher.queued)
         self.pauses = Pauses(self.store, lambda: self.chains, self._deliver)
 
     def _settle_in(self, settings: Settings) -> None:
@@ -98,22 +98,24 @@ class Site:
 
     def _join(self) -> None:
         """Make the parts that write messages of their own, which carry the installation's name."""
-        self.feedback = Feedback(
+        self.feedback = ProviderEvents(
             self.store,
             self.suppressions,
             self.dispatcher.queued,
             secret=self.secret,
             metadata_key=self.metadata_key,
         )
-        self.receipts = Receipts(self.store, self.chains, self.metadata_key, self.dispatcher.queued)
-        self.replies = Replies(
+        self.receipts = ReceiptSender(
+            self.store, self.chains, self.metadata_key, self.dispatcher.queued
+        )
+        self.replies = ReplyForwarding(
             self.store,
             self.chains,
             secret=self.secret,
             metadata_key=self.metadata_key,
             queued=self.dispatcher.queued,
         )
-        self.alerts = Watch(
+        self.alerts = Monitor(
             self.store,
             self.dispatcher,
             self.space,
@@ -124,7 +126,7 @@ class Site:
         self.alerts.adopt(self.chains, self.settings.alerts)
 
     def close(self) -> None:
-        """Give the store back."""
+        """Close the store."""
         self.store.close()
 
     def reload(self, settings: Settings) -> None:
@@ -176,8 +178,8 @@ class Site:
         self.token_origins = frozenset(
             origin for chain in chains.values() for origin in chain.server.origins
         )
-        self.post_limiter = Limiter(settings.limits.posts_per_minute)
-        self.token_limiter = Limiter(settings.limits.tokens_per_minute)
+        self.post_limiter = RateLimiter(settings.limits.posts_per_minute)
+        self.token_limiter = RateLimiter(settings.limits.tokens_per_minute)
 
     def _accept_with(self, settings: Settings) -> None:
         self.acceptance = Acceptance(
@@ -189,7 +191,7 @@ class Site:
             repeats=self.repeats,
             unknown_server=settings.unknown_server,
         )
-        self.sending = Sending(
+        self.sending = ApiMessages(
             self.store,
             self.library,
             self.suppressions,

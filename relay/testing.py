@@ -22,7 +22,7 @@ from relay.core.secret import digest
 from relay.core.server import Key
 from relay.hooks import loader
 from relay.hooks.chain import Chain
-from relay.intake.dry_run import Rehearsal
+from relay.intake.dry_run import DryRun
 from relay.store import documents
 from relay.web import responses
 from relay.web.bodies import JSON, submission_of
@@ -82,11 +82,11 @@ class FormServer:
                 session=session,
                 headers=headers,
             )
-            return self._composed(Rehearsal(self.chain, submission))
+            return self._composed(DryRun(self.chain, submission))
         except SubmissionError as error:
             raise Refused(error) from None
 
-    def _composed(self, rehearsal: Rehearsal) -> Message:
+    def _composed(self, rehearsal: DryRun) -> Message:
         rehearsal.admit()
         decoy = rehearsal.screen()
         if decoy is not None:
@@ -119,7 +119,7 @@ class _MadeUp(dict[str, str]):
 
 @pytest.fixture
 def form_server(request: pytest.FixtureRequest) -> Callable[..., FormServer]:
-    """Give a server of settings.toml by its name: `form_server("permits")`.
+    """Return a server of settings.toml by its name: `form_server("permits")`.
 
     The settings are those in the nearest folder above the test that has some; `plugins/` and
     `templates/` stand beside them. `form_server("permits", text)` reads a text as if it stood

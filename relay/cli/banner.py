@@ -19,7 +19,7 @@ SAMPLE = {
 
 
 def banner(site: Site) -> str:
-    """Give addresses and, where the keys were made here, curl lines that work as they are.
+    """Return addresses and, where the keys were made here, curl lines that work as they are.
 
     The keys stand in the lines, so where nobody looks on they are printed at the first start only.
     """
@@ -36,7 +36,7 @@ def banner(site: Site) -> str:
 
 
 def curl_lines(site: Site, url: str) -> list[str]:
-    """Give a post with the application's key, and the two calls of a web page."""
+    """Return a post with the application's key, and the two calls of a web page."""
     application, page = (site.made_keys[id].secret.reveal() for id in ("application", "page"))
     body = shlex.quote(urlencode(SAMPLE, safe="[]@"))
     brought = '"email[token_session]=$TOKEN"'

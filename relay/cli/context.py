@@ -20,7 +20,7 @@ from relay.store.engine.database import Store
 
 
 def built(path: Path) -> tuple[Settings, dict[str, Chain]]:
-    """Give the settings and every server's chain; make nothing that is not there yet."""
+    """Return the settings and every server's chain; make nothing that is not there yet."""
     read = settings.load(path)
     made = tuple(one.key for one in keys.made(read.data, make=False).values())
     chains = loader.build(read, read.keys or made)
@@ -29,7 +29,7 @@ def built(path: Path) -> tuple[Settings, dict[str, Chain]]:
 
 
 def server_of(read: Settings, name: str) -> Server:
-    """Give the server of a name; end the command, with the nearest name, if there is none."""
+    """Return the server of a name; end the command, with the nearest name, if there is none."""
     found = read.servers.get(name.lower())
     if found is None:
         close = nearest(name.lower(), read.servers)
@@ -39,7 +39,7 @@ def server_of(read: Settings, name: str) -> Server:
 
 @contextmanager
 def reading(path: Path) -> Iterator[tuple[Settings, Store]]:
-    """Give the settings and their store, for queries only."""
+    """Return the settings and their store, for queries only."""
     read = settings.load(path)
     store = Store(read.database, read.data)
     if not store.path.exists():

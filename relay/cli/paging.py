@@ -9,7 +9,7 @@ from relay.store.queries.listing import Page
 
 
 def paged(limit: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the options `--limit`, with this default, and `--below`."""
+    """Add to a command the options `--limit`, with this default, and `--below`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         below = click.option("--below", help="Only what is older than this id: the next page.")

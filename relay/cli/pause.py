@@ -47,7 +47,7 @@ def resume(path: Path, server: str) -> None:
 
 
 def _told(read: Settings, path: str, server: str) -> bool:
-    """Have the daemon do it; tell whether one runs."""
+    """Have the daemon do it; return whether one runs."""
     answer = tell(read.data, path, {"server": server}, see="status")
     if answer is not None and answer["problem"]:
         raise click.ClickException(visible(answer["problem"]))

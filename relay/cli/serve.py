@@ -157,7 +157,7 @@ def _signals(site: Site) -> asyncio.Event:
 
 
 def read_again(site: Site) -> str | None:
-    """Read the settings again, all or nothing; give what is wrong with them, if anything."""
+    """Read the settings again, all or nothing; return what is wrong with them, if anything."""
     try:
         site.reload(settings.load(site.settings.path))
     except ConfigurationError as error:

@@ -72,7 +72,7 @@ def lift(path: Path, server: str, address: str) -> None:
 
 
 def _noted(path: Path, server: str, address: str, reason: Reason, words: str) -> tuple[str, str]:
-    """Have the daemon write it down, or do so; give the group and the address as written."""
+    """Have the daemon write it down, or do so; return the group and the address as written."""
     read = settings.load(path)
     group, email = server_of(read, server).group, email_of(address)
     with reading(path) as (_, store):
@@ -91,7 +91,7 @@ def _noted(path: Path, server: str, address: str, reason: Reason, words: str) ->
 
 
 def email_of(address: str) -> str:
-    """Give an address as it is compared; end the command for one that is none."""
+    """Return an address as it is compared; end the command for one that is none."""
     try:
         return addresses.parse(address).email.lower()
     except ValueError as error:

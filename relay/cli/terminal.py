@@ -33,7 +33,7 @@ def counted(count: int, noun: str) -> str:
 
 @contextmanager
 def progress(words: str, length: int) -> Iterator[Callable[[int], None]]:
-    """Show how far a long work is, on stderr, where that is a terminal; give what to tell it.
+    """Show how far a long work is, on stderr, where that is a terminal; return what to tell it.
 
     It is told by how much it went on.
     """

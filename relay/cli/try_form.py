@@ -13,7 +13,7 @@ from relay.core.message import Message
 from relay.core.times import shown
 from relay.forms.email_form import ALIASES, CONTROL_FIELDS, Form
 from relay.intake.composition import NoMessage
-from relay.intake.dry_run import Rehearsal
+from relay.intake.dry_run import DryRun
 from relay.web.bodies import submission_of
 
 
@@ -34,13 +34,13 @@ def try_form(path: Path, server: str, file: Any, key: str, *, session: bool) -> 
         raise ConfigurationError(f"{read.path.name}: no server {server} takes forms")
     try:
         submission = submission_of(chain.server.name, file.read(), key=key, session=session)
-        for line in _run(Rehearsal(chain, submission)):
+        for line in _run(DryRun(chain, submission)):
             click.echo(line)
     except SubmissionError as error:
         raise click.ClickException(f"refused: {error}") from None
 
 
-def _run(rehearsal: Rehearsal) -> Iterator[str]:
+def _run(rehearsal: DryRun) -> Iterator[str]:
     """Go through the steps; who is not let in sees what would become of the form all the same."""
     try:
         identity, claim = rehearsal.admit()

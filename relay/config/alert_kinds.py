@@ -7,7 +7,7 @@ from typing import NamedTuple
 CALM_SECONDS = 300.0
 
 
-class Kind(NamedTuple):
+class AlertKind(NamedTuple):
     """lasts: it is there or it is not; else it is counted. urgent: it cannot wait until morning.
 
     calm: for how long it must be gone to be over. slow: told again as rarely as anything is.
@@ -24,24 +24,24 @@ class Kind(NamedTuple):
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("disk", lasts=True, urgent=True),
+        AlertKind("disk", lasts=True, urgent=True),
         # While this is known, nothing is told of `waiting`.
-        Kind("waiting_long", lasts=True, urgent=True),
-        Kind("breaker", lasts=True),
-        Kind("waiting", lasts=True),
-        Kind("quarantined"),
-        Kind("failed"),
-        Kind("expired"),
-        Kind("held"),
-        Kind("suppressed"),
-        Kind("dropped"),
-        Kind("bounced"),
-        Kind("resent"),
+        AlertKind("waiting_long", lasts=True, urgent=True),
+        AlertKind("breaker", lasts=True),
+        AlertKind("waiting", lasts=True),
+        AlertKind("quarantined"),
+        AlertKind("failed"),
+        AlertKind("expired"),
+        AlertKind("held"),
+        AlertKind("suppressed"),
+        AlertKind("dropped"),
+        AlertKind("bounced"),
+        AlertKind("resent"),
         # What takes days to be one is no other thing after a quarter of an hour.
-        Kind("silence", lasts=True, calm=0.0, slow=True),
-        Kind("tokens"),
-        Kind("keys"),
-        Kind("screened"),
+        AlertKind("silence", lasts=True, calm=0.0, slow=True),
+        AlertKind("tokens"),
+        AlertKind("keys"),
+        AlertKind("screened"),
     )
 }
 

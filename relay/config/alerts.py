@@ -27,7 +27,7 @@ _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class AlertSettings:
     """Who is told, by whose delivery, and when. Times are in seconds.
 
     to: nobody is told by mail where it is empty. urgent_to: who is told what cannot wait, those
@@ -49,7 +49,7 @@ class Terms:
     texts: Texts
 
     def pause(self, kind: str, told: int) -> float:
-        """Give the seconds to the next mail on something that was told so often."""
+        """Return the seconds to the next mail on something that was told so often."""
         last = len(self.repeat) - 1
         return self.repeat[last if KINDS[kind].slow else min(max(told - 1, 0), last)]
 
@@ -100,7 +100,7 @@ class AlertsTable(Schema):
     digest_always = fields.Boolean(load_default=False)
 
 
-def read(table: Any, servers: Mapping[str, Server], place: str) -> Terms:
+def read(table: Any, servers: Mapping[str, Server], place: str) -> AlertSettings:
     """Check `[alerts]` against the servers that there are; raise ConfigurationError.
 
     table: None where the settings have none; then nobody is told by mail.
@@ -115,7 +115,7 @@ def read(table: Any, servers: Mapping[str, Server], place: str) -> Terms:
             raise ConfigurationError(f"{place} server: {words}{nearest(name, servers)}")
         if servers[name].sender is None:
             raise ConfigurationError(f"{place} server: [servers.{name}] needs a sender")
-    return Terms(
+    return AlertSettings(
         to=tuple(values["to"]),
         urgent_to=tuple(dict.fromkeys([*values["to"], *values["urgent_to"]])),
         server=name if table is not None else "",

@@ -77,7 +77,7 @@ def _key(id: str, value: str) -> MadeKey:
 
 
 def hashing_secret(data: Path, given: Secret | None) -> Secret:
-    """Give what tokens and addresses are hashed with: `[relay] secret`, or a made one."""
+    """Return what tokens and addresses are hashed with: `[relay] secret`, or a made one."""
     if given is not None:
         return given
     path = data / "secret"

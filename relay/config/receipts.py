@@ -57,7 +57,7 @@ class ReceiptTable(Schema):
     per_address_per_day = fields.Integer(load_default=20, validate=_LIMIT)
 
 
-class Receipt(fields.Field[ReceiptTerms | None]):
+class ReceiptField(fields.Field[ReceiptTerms | None]):
     """`true`, `false`, or the table."""
 
     def _deserialize(

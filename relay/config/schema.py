@@ -18,7 +18,7 @@ from relay.config.fields import (
     origin,
     url,
 )
-from relay.config.receipts import Receipt
+from relay.config.receipts import ReceiptField
 from relay.core import addresses
 from relay.core import reply_address as reply_addresses
 from relay.core.file_types import KINDS
@@ -148,7 +148,7 @@ class ServerTable(Schema):
         fields.String(validate=validate.Regexp(r"[A-Za-z0-9-]+\Z")), load_default=list
     )
     attachments = Files(load_default=None)
-    receipt = Receipt(load_default=None)
+    receipt = ReceiptField(load_default=None)
     enabled = fields.Boolean(load_default=True)
     queue_enabled = fields.Boolean(load_default=True)
     retry = fields.List(

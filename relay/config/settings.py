@@ -11,7 +11,7 @@ from typing import Any
 
 from relay.config import alerts as terms
 from relay.config import credentials
-from relay.config.alerts import Terms
+from relay.config.alerts import AlertSettings
 from relay.config.schema import REPLY_DAYS, LimitsTable, RelayTable, ServerTable, TokensTable
 from relay.config.validation import check, no_others, resolved, table_of
 from relay.core.errors import ConfigurationError
@@ -69,7 +69,7 @@ class Settings:
     token_key_required: bool
     keys: tuple[Key, ...]
     servers: Mapping[str, ServerSettings]
-    alerts: Terms
+    alerts: AlertSettings
 
 
 def load(
@@ -170,7 +170,7 @@ def _existing(relay: Mapping[str, Any], servers: Mapping[str, ServerSettings], p
 
 
 def _database(url: str, data: Path, path: Path) -> str:
-    """Give the database's URL with an absolute path; SQLite is the only engine so far."""
+    """Return the database's URL with an absolute path; SQLite is the only engine so far."""
     if not url:
         return f"sqlite:///{data / 'relay.db'}"
     scheme, _, file = url.partition(":///")

@@ -20,7 +20,7 @@ from relay.mustachio import Template, parse
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
+class TemplateFiles:
     """A mail's words: the template file of its text part, and that of its HTML part if any."""
 
     text: Template
@@ -29,7 +29,7 @@ class Wording:
     def fill(
         self, message: Message, words: Mapping[str, Any], markup: Mapping[str, Any] | None
     ) -> Message:
-        """Give the message with its parts filled in.
+        """Return the message with its parts filled in.
 
         words: what the text part's file may use. markup: the same for the HTML part, where
         `{{name}}` is escaped and `{{{name}}}` is not; None is no HTML part.
@@ -53,8 +53,8 @@ class Pattern(fields.Field[Template]):
             raise ValidationError(str(error)) from None
 
 
-def template_files(server: Server, name: str) -> Wording:
-    """Give the template files NAME.txt and, where there is one, NAME.html of this server.
+def template_files(server: Server, name: str) -> TemplateFiles:
+    """Return the template files NAME.txt and, where there is one, NAME.html of this server.
 
     As `template_file`: call it in `schema` too, so that a mistake is told at startup.
     """
@@ -62,7 +62,7 @@ def template_files(server: Server, name: str) -> Wording:
 
 
 def template_file(server: Server, name: str) -> Template:
-    """Give a template file of this server; raise ConfigurationError if there is none.
+    """Return a template file of this server; raise ConfigurationError if there is none.
 
     Read once and kept until the settings are read again, so that `compose` may call it; call it
     in `schema` too, and a missing or broken file is told at startup.
@@ -71,10 +71,12 @@ def template_file(server: Server, name: str) -> Template:
 
 
 @lru_cache(maxsize=256)
-def _wording(folders: tuple[str, ...], name: str) -> Wording:
+def _wording(folders: tuple[str, ...], name: str) -> TemplateFiles:
     markup = f"{name}.html"
     has_markup = any((Path(folder) / markup).is_file() for folder in folders)
-    return Wording(_read(folders, f"{name}.txt"), _read(folders, markup) if has_markup else None)
+    return TemplateFiles(
+        _read(folders, f"{name}.txt"), _read(folders, markup) if has_markup else None
+    )
 
 
 @lru_cache(maxsize=256)

@@ -43,7 +43,7 @@ def no_others(place: str, table: Mapping[str, Any], names: Iterable[str]) -> Non
 
 
 def table_of(content: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
-    """Give the table of a name; an empty one if it is not there."""
+    """Return the table of a name; an empty one if it is not there."""
     table = content.get(name, {})
     if not isinstance(table, Mapping):
         raise ConfigurationError(f"{place} [{name}] must be a table")

@@ -118,7 +118,7 @@ def _validate(email: str) -> str:
 
 
 def listed(address: Address, patterns: Collection[str]) -> bool:
-    """Tell whether an address is in a list of `a@b.c`, `@b.c` (that domain alone) and `*`.
+    """Return whether an address is in a list of `a@b.c`, `@b.c` (that domain alone) and `*`.
 
     Patterns are lower-case A-labels, as `pattern()` makes them. A local part is compared without
     regard to case, as every provider that counts does. A domain's entry does not cover a local

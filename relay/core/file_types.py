@@ -22,7 +22,7 @@ _NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
-class Kind(NamedTuple):
+class FileType(NamedTuple):
     """A kind of file: the type it is sent as, and whether bytes are of it."""
 
     media: str
@@ -62,7 +62,7 @@ def _open_document(kind: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_text(content: bytes) -> bool:
-    """Tell whether bytes are text, as UTF-8, UTF-16 with its mark, or a Windows code page."""
+    """Return whether bytes are text, as UTF-8, UTF-16 with its mark, or a Windows code page."""
     if any(kind.holds(content) for kind in _BINARY.values()):
         return False
     marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -76,28 +76,28 @@ def _is_text(content: bytes) -> bool:
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _OPEN = "application/vnd.oasis.opendocument"
-_BINARY: Mapping[str, Kind] = {
-    "pdf": Kind("application/pdf", _is_pdf),
-    "png": Kind("image/png", _starts(b"\x89PNG\r\n\x1a\n")),
-    "jpg": Kind("image/jpeg", _starts(b"\xff\xd8\xff")),
-    "jpeg": Kind("image/jpeg", _starts(b"\xff\xd8\xff")),
-    "gif": Kind("image/gif", _starts(b"GIF87a", b"GIF89a")),
-    "webp": Kind("image/webp", _is_webp),
-    "heic": Kind("image/heic", _is_heic),
-    "docx": Kind(f"{_OFFICE}.wordprocessingml.document", _office(b"word/document.xml")),
-    "xlsx": Kind(f"{_OFFICE}.spreadsheetml.sheet", _office(b"xl/workbook.xml")),
-    "odt": Kind(f"{_OPEN}.text", _open_document(b"text")),
-    "ods": Kind(f"{_OPEN}.spreadsheet", _open_document(b"spreadsheet")),
+_BINARY: Mapping[str, FileType] = {
+    "pdf": FileType("application/pdf", _is_pdf),
+    "png": FileType("image/png", _starts(b"\x89PNG\r\n\x1a\n")),
+    "jpg": FileType("image/jpeg", _starts(b"\xff\xd8\xff")),
+    "jpeg": FileType("image/jpeg", _starts(b"\xff\xd8\xff")),
+    "gif": FileType("image/gif", _starts(b"GIF87a", b"GIF89a")),
+    "webp": FileType("image/webp", _is_webp),
+    "heic": FileType("image/heic", _is_heic),
+    "docx": FileType(f"{_OFFICE}.wordprocessingml.document", _office(b"word/document.xml")),
+    "xlsx": FileType(f"{_OFFICE}.spreadsheetml.sheet", _office(b"xl/workbook.xml")),
+    "odt": FileType(f"{_OPEN}.text", _open_document(b"text")),
+    "ods": FileType(f"{_OPEN}.spreadsheet", _open_document(b"spreadsheet")),
 }
 # Every kind that forms can take, by extension.
-KINDS: Mapping[str, Kind] = {
+KINDS: Mapping[str, FileType] = {
     **_BINARY,
-    "txt": Kind("text/plain", _is_text),
-    "csv": Kind("text/csv", _is_text),
+    "txt": FileType("text/plain", _is_text),
+    "csv": FileType("text/csv", _is_text),
 }
 
 
 def is_forbidden(name: str) -> bool:
-    """Tell by its name whether a file is of a kind that providers refuse."""
+    """Return whether, by its name, a file is of a kind that providers refuse."""
     # Windows drops what stands behind: `virus.exe. ` is started as `virus.exe`.
     return name.rstrip(" .").rpartition(".")[2].lower() in FORBIDDEN

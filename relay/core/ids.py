@@ -64,5 +64,5 @@ def _grouped(characters: str) -> str:
 
 
 def timestamp(id: str) -> float:
-    """Tell when an id was made, in epoch seconds."""
+    """Return when an id was made, in epoch seconds."""
     return int(id.replace("-", "")[:12], 16) / 1000

@@ -73,5 +73,5 @@ def trace(error: BaseException) -> dict[str, Any]:
 
 
 def fingerprint(secret: Secret, address: Address) -> str:
-    """Tell two addresses apart without showing them: 8 hex digits of a keyed hash."""
+    """Return what tells two addresses apart without showing them: 8 hex digits of a keyed hash."""
     return keyed_digest(secret, address.email.lower()).hex()[:8]

@@ -24,7 +24,7 @@ _AROUND_A_FILE_NAME = re.compile(r"\A[\s.]+|[\s.]+\Z")
 
 
 def media_type(given: str) -> str:
-    """Give an attachment's content type as a header may have it.
+    """Return an attachment's content type as a header may have it.
 
     Of its parameters those are kept that tell how to read the content. What is no content type, or
     would be read as further parts, is `application/octet-stream`.
@@ -39,7 +39,7 @@ def media_type(given: str) -> str:
 
 
 def file_name(given: str) -> str:
-    """Give an attachment's name as a file may have it: no path, nothing that hides its end."""
+    """Return an attachment's name as a file may have it: no path, nothing that hides its end."""
     last = re.split(r"[/\\]", given.rstrip("/\\"))[-1]
     name = _AROUND_A_FILE_NAME.sub("", _NOT_IN_A_FILE_NAME.sub("_", last))
     stem, dot, ending = name.rpartition(".")

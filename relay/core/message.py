@@ -64,11 +64,11 @@ class Message:
 
     @property
     def is_rendered(self) -> bool:
-        """Tell whether a message with a template has its subject and parts too."""
+        """Whether a message with a template has its subject and parts too."""
         return self.template is not None and self.subject is not None
 
     def without(self, emails: Collection[str]) -> "Message":
-        """Give the same message without some recipients; `emails` are in lower case."""
+        """Return the same message without some recipients; `emails` are in lower case."""
         to, cc, bcc = (
             tuple(one for one in addresses if one.email.lower() not in emails)
             for addresses in (self.to, self.cc, self.bcc)
@@ -76,7 +76,7 @@ class Message:
         return replace(self, to=to, cc=cc, bcc=bcc)
 
     def reaches(self, address: Address) -> bool:
-        """Tell whether an address is one of the recipients'."""
+        """Return whether an address is one of the recipients'."""
         email = address.email.lower()
         return any(one.email.lower() == email for one in self.recipients)
 
@@ -87,7 +87,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class Confirmation:
     """The provider took the message, under its own id.
 
     `dropped` names recipients that it took the message without. `words` are the provider's, for

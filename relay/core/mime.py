@@ -84,7 +84,7 @@ def _is_control(name: str) -> bool:
 
 
 def _kept_id(message: Message) -> str | None:
-    """Give the caller's own Message-ID, where it says so and it is one."""
+    """Return the caller's own Message-ID, where it says so and it is one."""
     named = {name.lower(): value.strip() for name, value in message.headers}
     id = named.get("message-id", "")
     kept = named.get("x-pm-keepid", "").lower() == "true"
@@ -147,7 +147,7 @@ def _file(attachment: Attachment, content_id: str | None = None) -> Part:
 
 
 def _content_id(attachment: Attachment) -> str | None:
-    """Give what the HTML part calls an attachment, behind `cid:`; None if it is no such name."""
+    """Return what the HTML part calls an attachment, behind `cid:`; None if it is no such name."""
     id = (attachment.content_id or "").removeprefix("cid:")
     return id if _ID.fullmatch(id) else None
 

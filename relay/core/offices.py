@@ -8,12 +8,12 @@ ANYBODY = "*"
 
 
 def named(server: Server) -> frozenset[str]:
-    """Give the patterns of addresses that a server names as its offices'."""
+    """Return the patterns of addresses that a server names as its offices'."""
     return (server.recipients or frozenset()) - {ANYBODY}
 
 
 def offices(message: Message, server: Server) -> tuple[Address, ...]:
-    """Give those recipients of a message of a server with forms whose mail it is.
+    """Return those recipients of a message of a server with forms whose mail it is.
 
     They are those whom the server's `recipients` name, in full or by their domain, but for the
     writer's own address: what he gets is a copy, a receipt or an answer. Where nobody else gets it,

@@ -42,7 +42,7 @@ def check_addresses(message: Message, server: Server) -> None:
 
 
 def stranger(message: Message, server: Server) -> tuple[str, Address] | None:
-    """Give the first recipient that the server may not send to, behind its field's name."""
+    """Return the first recipient that the server may not send to, behind its field's name."""
     if server.recipients is None:
         return None
     for name, addresses in (
@@ -57,7 +57,7 @@ def stranger(message: Message, server: Server) -> tuple[str, Address] | None:
 
 
 def may_send_as(sender: Address, server: Server) -> bool:
-    """Tell whether an address may stand as From: the server's own, or one of its `senders`."""
+    """Return whether an address may stand as From: the server's own, or one of its `senders`."""
     own = server.sender is not None and sender.email.lower() == server.sender.email.lower()
     return own or listed(sender, server.senders)
 

@@ -18,7 +18,7 @@ class Caller:
     origin: str | None = None
 
 
-class Running:
+class RunningRequests:
     """Counts the requests that run, so that stopping can wait for the last one."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Running:
         await self._none.wait()
 
 
-class Limiter:
+class RateLimiter:
     """A token bucket for each address: `per_minute` calls, as many at once; 0 is no limit."""
 
     def __init__(

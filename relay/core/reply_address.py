@@ -94,7 +94,7 @@ def without(text: str, inbox: Address, instead: str) -> str:
 
 
 def _writer(message: Message) -> Address | None:
-    """Give the Reply-To that is the writer's own; None where somebody else is answered."""
+    """Return the Reply-To that is the writer's own; None where somebody else is answered."""
     if message.writer is None or len(message.reply_to) != 1:
         return None
     [answered], email = message.reply_to, message.writer.email.lower()

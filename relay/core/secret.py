@@ -18,7 +18,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Give the value: to the provider's header, never to a log, an error or a page."""
+        """Return the value: to the provider's header, never to a log, an error or a page."""
         return self._value
 
     def __repr__(self) -> str:

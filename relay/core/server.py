@@ -22,7 +22,7 @@ class Key:
     digests: tuple[bytes, ...] = field(repr=False)
 
     def opens(self, server: str) -> bool:
-        """Tell whether this key is good for a server; `*` is good for all."""
+        """Return whether this key is good for a server; `*` is good for all."""
         return server in self.servers or "*" in self.servers
 
 

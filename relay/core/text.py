@@ -60,17 +60,17 @@ _CLEANER = nh3.Cleaner(
 
 
 def storable(text: str) -> bool:
-    """Tell whether every store and every mail can carry the text."""
+    """Return whether every store and every mail can carry the text."""
     return not _UNSTORABLE.search(text)
 
 
 def is_blank(text: str) -> bool:
-    """Tell whether nobody sees anything of a text: it has blanks and invisible characters only."""
+    """Return whether a text shows nothing: it has blanks and invisible characters only."""
     return not _INVISIBLE.sub("", text).strip()
 
 
 def line(text: str) -> str:
-    """Give a single line without invisible characters; raise ValueError if it is not one line."""
+    """Return a single line without invisible characters; raise ValueError if it is not one line."""
     if _NOT_IN_A_LINE.search(text):
         raise ValueError("must be a single line without control characters")
     return _INVISIBLE.sub("", text).strip()
@@ -107,7 +107,7 @@ def clean_html(markup: str) -> str:
 
 
 def web_link(text: str | None) -> str:
-    """Give an absolute http or https URL that is safe to link to; "" for anything else."""
+    """Return an absolute http or https URL that is safe to link to; "" for anything else."""
     if not text or re.search(r"[\s\\]", text):
         return ""
     try:
@@ -124,7 +124,7 @@ def without_addresses(words: str) -> str:
 
 
 def as_text(markup: str) -> str:
-    """Give the words of HTML, for a text part that nobody supplied."""
+    """Return the words of HTML, for a text part that nobody supplied."""
     spaced = re.sub(r"(?i)</t[dh]\s*>(?!\s*</tr)", " ", markup)
     spaced = re.sub(r"(?i)<br\s*/?>|</(?:p|div|tr|li|d[dt]|pre|h[1-6])\s*>", "\n", spaced)
     return html.unescape(nh3.clean(spaced, tags=set())).strip()

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 
-class Timeout:
+class Timer:
     """A call to come; `cancel` drops it."""
 
     __slots__ = ("call", "ends")
@@ -19,7 +19,7 @@ class Timeout:
         self.call = None
 
 
-class Timeouts:
+class Timers:
     """Calls back after a time. Those of the same length end in the order in which they began.
 
     So each length needs a queue and, for its first, one timer of the loop; what was cancelled
@@ -27,12 +27,12 @@ class Timeouts:
     """
 
     def __init__(self) -> None:
-        self._queues: dict[float, deque[Timeout]] = {}
+        self._queues: dict[float, deque[Timer]] = {}
 
-    def start(self, seconds: float, call: Callable[[], None]) -> Timeout:
+    def start(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call, on the running loop, after so many seconds, unless it is cancelled before."""
         loop = asyncio.get_running_loop()
-        timeout = Timeout(loop.time() + seconds, call)
+        timeout = Timer(loop.time() + seconds, call)
         queue = self._queues.get(seconds)
         if queue is None:
             queue = self._queues[seconds] = deque()

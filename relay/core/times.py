@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 
 def utc(seconds: float) -> datetime:
-    """Give the moment of epoch seconds, in UTC."""
+    """Return the moment of epoch seconds, in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
 
 

@@ -11,12 +11,12 @@ import structlog
 
 from relay.core.errors import DeliveryDeferred, DeliveryError, DeliveryInDoubt, Unavailable
 from relay.core.logs import trace
-from relay.core.message import Message, Receipt
+from relay.core.message import Confirmation, Message
 from relay.delivery import outcomes, partial
-from relay.delivery.message_cache import Fresh
-from relay.delivery.outcomes import Result
-from relay.delivery.suppression_filter import Sieve
-from relay.delivery.waiters import Outcome, Watches
+from relay.delivery.message_cache import MessageCache
+from relay.delivery.outcomes import DeliverResult
+from relay.delivery.suppression_filter import SuppressionFilter
+from relay.delivery.waiters import Outcome, Waiters
 from relay.delivery.worker_threads import in_thread
 from relay.hooks.chain import Chain
 from relay.store.engine.database import Store
@@ -24,7 +24,7 @@ from relay.store.outbox import found
 from relay.store.outbox import outcomes as settling
 from relay.store.outbox.batching import Call, Lane
 from relay.store.outbox.found import WAITING_STATES, LateAnswer
-from relay.store.outbox.outcomes import Settlement
+from relay.store.outbox.outcomes import AttemptOutcome
 
 # A settlement that the store refuses is tried again for this long; then the row stays `sending`
 # and is in doubt at the next start.
@@ -45,10 +45,10 @@ class Attempted(NamedTuple):
     """A message as it was handed over, or why it was not; and what came of it."""
 
     message: Message | DeliveryError
-    result: Result
+    result: DeliverResult
 
 
-Heard = Callable[[Lane, Sequence[Result], float], None]
+Heard = Callable[[Lane, Sequence[DeliverResult], float], None]
 
 log = structlog.get_logger()
 
@@ -60,14 +60,14 @@ class Attempts:
     """
 
     def __init__(
-        self, store: Store, watches: Watches, senders: int, heard: Heard, sieve: Sieve
+        self, store: Store, watches: Waiters, senders: int, heard: Heard, sieve: SuppressionFilter
     ) -> None:
         self._store = store
         self._watches = watches
         self._heard = heard
         self._sieve = sieve
         self._pool = ThreadPoolExecutor(senders, "sender")
-        self.fresh = Fresh(store)
+        self.fresh = MessageCache(store)
         self._stopping = False
 
     def stop(self) -> None:
@@ -77,8 +77,8 @@ class Attempts:
 
     async def make(
         self, call: Call, chains: Mapping[str, Chain], ahead: float
-    ) -> Sequence[Settlement]:
-        """Attempt a call's messages through its lane; give what was stored of them.
+    ) -> Sequence[AttemptOutcome]:
+        """Attempt a call's messages through its lane; return what was stored of them.
 
         ahead: seconds by which the attempt's clock runs ahead of this machine's.
         """
@@ -112,13 +112,13 @@ class Attempts:
     async def _attempted(
         self, call: Call, chains: Mapping[str, Chain], ahead: float
     ) -> list[Attempted]:
-        """Hand the messages that may be sent to the plugin; give what came of each of the call."""
+        """Hand the messages that may be sent to the plugin; return what came of each."""
         own = [chains[one.server] for one in call.messages]
         group = chains[call.lane.group]
         stored = _for_plugin(await self.fresh.find(call.messages), group, call.lane.plugin)
         sifted = self._sieve.sift(stored, own, time.time() + ahead)
         messages = [message for message in sifted if isinstance(message, Message)]
-        answers: Sequence[Result] = []
+        answers: Sequence[DeliverResult] = []
         if messages:
             answers = await self._deliver(group, call.lane.plugin, messages)
             self._heard(call.lane, answers, time.time() + ahead)
@@ -128,10 +128,10 @@ class Attempts:
         whole = map(partial.concluded, stored, results)
         return [Attempted(message, result) for message, result in zip(sifted, whole, strict=True)]
 
-    async def _hear_late(self, settlement: Settlement) -> bool:
+    async def _hear_late(self, settlement: AttemptOutcome) -> bool:
         """Settle a message whose claim was lost before its provider said that it took it.
 
-        Tell whether it waited for another attempt, which it needs no more.
+        Return whether it waited for another attempt, which it needs no more.
         """
         id, at, plugin = settlement.claimed.id, settlement.ended_at, settlement.delivery
         answer = LateAnswer(id, at, settlement.provider_id or "", plugin)
@@ -144,8 +144,8 @@ class Attempts:
 
     async def _deliver(
         self, group: Chain, plugin: str, messages: Sequence[Message]
-    ) -> list[Result]:
-        """Call a plugin's deliver hook in a thread; give one result for each message."""
+    ) -> list[DeliverResult]:
+        """Call a plugin's deliver hook in a thread; return one result for each message."""
         answer: Any
         try:
             deadline = group.server.deadline
@@ -156,7 +156,7 @@ class Attempts:
             log.error("delivery.broken", plugin=plugin, server=group.server.name, **trace(answer))
         return outcomes.per_message(answer, len(messages))
 
-    async def _settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+    async def _settle(self, settlements: Sequence[AttemptOutcome]) -> list[bool]:
         """Store outcomes; if the store refuses for long, leave them to the next start."""
         ends = time.monotonic() + SETTLE_SECONDS
         while True:
@@ -168,8 +168,8 @@ class Attempts:
                     return [False] * len(settlements)
                 await asyncio.sleep(1)
 
-    def _tell(self, settlement: Settlement, result: Result) -> None:
-        """Tell the waiting caller and the log what came of a message."""
+    def _tell(self, settlement: AttemptOutcome, result: DeliverResult) -> None:
+        """Let the waiting caller and the log know what came of a message."""
         id, state = settlement.claimed.id, settlement.state
         outcome = Outcome("queued")
         if state == "sent":
@@ -191,12 +191,12 @@ class Attempts:
         )
 
 
-def _dropped(result: Result) -> TypeGuard[Receipt]:
-    return isinstance(result, Receipt) and bool(result.dropped)
+def _dropped(result: DeliverResult) -> TypeGuard[Confirmation]:
+    return isinstance(result, Confirmation) and bool(result.dropped)
 
 
-def _put_off(result: Result) -> TypeGuard[Receipt]:
-    return isinstance(result, Receipt) and bool(result.later)
+def _put_off(result: DeliverResult) -> TypeGuard[Confirmation]:
+    return isinstance(result, Confirmation) and bool(result.later)
 
 
 def _for_plugin(
@@ -217,12 +217,12 @@ def _for_plugin(
     ]
 
 
-def _observe(chain: Chain, settled: Settlement, attempted: Attempted) -> None:
+def _observe(chain: Chain, settled: AttemptOutcome, attempted: Attempted) -> None:
     message, result = attempted
     hook = OBSERVED.get(settled.state)
     if _put_off(result):
         result = DeliveryDeferred(settled.words)
-    if isinstance(message, Message) and isinstance(result, Receipt):
+    if isinstance(message, Message) and isinstance(result, Confirmation):
         chain.observe("sent", message=message, receipt=result)
     elif isinstance(message, Message) and hook and not isinstance(result, DeliveryInDoubt):
         chain.observe(hook, message=message, error=result)

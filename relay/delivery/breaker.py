@@ -48,7 +48,7 @@ class Breaker:
         return self._seen + self._left if self._open and not self._probing else None
 
     def allowed(self, now: float, running: int) -> int:
-        """Tell how many more calls may start now; running: those that have not ended yet.
+        """Return how many more calls may start now; running: those that have not ended yet.
 
         A probe that ended without a word does not count as running, and so is made again.
         """

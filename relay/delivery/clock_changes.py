@@ -20,7 +20,7 @@ LONGEST_WAIT = 4 * 3600.0
 log = structlog.get_logger()
 
 
-class Clock:
+class ClockChanges:
     """Watches the clock against the monotonic one."""
 
     def __init__(self, store: Store) -> None:

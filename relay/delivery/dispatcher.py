@@ -9,11 +9,11 @@ import structlog
 from relay.core.logs import trace
 from relay.core.message import Message
 from relay.delivery.attempts import Attempts
-from relay.delivery.clock_changes import Clock
-from relay.delivery.fair_queue import Turns
+from relay.delivery.clock_changes import ClockChanges
+from relay.delivery.fair_queue import FairQueue
 from relay.delivery.lanes import Lanes
-from relay.delivery.suppression_filter import Sieve
-from relay.delivery.waiters import Outcome, Watches
+from relay.delivery.suppression_filter import SuppressionFilter
+from relay.delivery.waiters import Outcome, Waiters
 from relay.hooks.chain import Chain
 from relay.store.engine.database import Store
 from relay.store.outbox import claims, due
@@ -44,19 +44,19 @@ class Dispatcher:
         senders: int = 16,
         suppressions: Suppressions | None = None,
     ) -> None:
-        self.watches = Watches()
+        self.watches = Waiters()
         self.waiting = 0
         self._store = store
         self._senders = senders
         self._lanes = Lanes(senders)
-        self._turns = Turns(self._lanes)
-        sieve = Sieve(suppressions or Suppressions(store))
+        self._turns = FairQueue(self._lanes)
+        sieve = SuppressionFilter(suppressions or Suppressions(store))
         self._attempts = Attempts(store, self.watches, senders, self._lanes.heard, sieve)
         self._running: set[asyncio.Task[int]] = set()
         self._call_seconds = 0.0  # what a call takes, on average
         # Groups and plugins by which a message was deferred and none sent since.
         self._failing: set[tuple[str, str]] = set()
-        self._clock = Clock(store)
+        self._clock = ClockChanges(store)
         self._pump: asyncio.Task[None] | None = None
         self._again = False
         self._stopping = False
@@ -109,22 +109,22 @@ class Dispatcher:
         self.queued(0)
 
     def healthy(self, server: str) -> bool:
-        """Tell whether a message of this server stored now would most likely be sent at once."""
+        """Return whether a message of this server stored now would most likely be sent at once."""
         plugin = self._lanes.open(server)
         if plugin is None:
             return False
         return (self._chains[server].server.group, plugin) not in self._failing
 
     def delivers(self, server: str) -> bool:
-        """Tell whether mail of this server is attempted at once: it may be, and a way is open."""
+        """Return whether mail of this server is attempted at once: it may be, and a way is open."""
         return self._lanes.open(server) is not None
 
     def down(self) -> dict[tuple[str, str], list[str]]:
-        """Give the providers that fail, by group and plugin, with the servers that use them."""
+        """Return the providers that fail, by group and plugin, with the servers that use them."""
         return self._lanes.down()
 
     async def deliver_waiting(self, now: float | None = None) -> int:
-        """Attempt everything that is due at `now`, once; give the number of attempts.
+        """Attempt everything that is due at `now`, once; return the number of attempts.
 
         Outcomes count from `now` too, so that a test can live through days in an instant.
         """
@@ -154,7 +154,7 @@ class Dispatcher:
             await asyncio.sleep(started + PAUSE_SECONDS - time.monotonic())
 
     async def look(self, now: float | None = None) -> float | None:
-        """Find out what is due and begin to deliver it; give the time of the next thing to do."""
+        """Find out what is due and begin to deliver it; return the time of the next thing to do."""
         now = time.time() if now is None else now
         await self._clock.mind(now, self._chains.values())
         servers, first_only = list(self._lanes.servers), self._lanes.first_only
@@ -165,7 +165,7 @@ class Dispatcher:
         return min((moment for moment in times if moment > now), default=None)
 
     async def stop(self, seconds: float) -> bool:
-        """Claim nothing more and wait for the attempts that run; tell whether all ended."""
+        """Claim nothing more and wait for the attempts that run; return whether all ended."""
         self._stopping = True
         self._alarm.set()
         if self._pump is not None:

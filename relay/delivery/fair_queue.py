@@ -11,7 +11,7 @@ from relay.store.outbox.batching import Call, ClaimOrder, Claims
 ASKED_PER_CALL, ASKED_AT_LEAST = 4, 16
 
 
-class Turns:
+class FairQueue:
     """The servers that may have due mail, in the order of their turns, and their running calls.
 
     A server is marked when mail of it was stored or became due; only what is marked is asked for.
@@ -62,11 +62,11 @@ class Turns:
         )
 
     def marks(self, order: ClaimOrder) -> dict[str, int]:
-        """Give the marks of the servers that an order asks for, as they are now."""
+        """Return the marks of the servers that an order asks for, as they are now."""
         return {server: self._due[server] for server in order.lanes}
 
     def claimed(self, claims: Claims, marks: Mapping[str, int]) -> bool:
-        """Take note whose turn it was, and who has nothing more; tell whether there are such.
+        """Take note whose turn it was, and who has nothing more; return whether there are such.
 
         marks: those from before the claim: who was marked since may have something again.
         """

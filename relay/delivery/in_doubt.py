@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from relay.core.errors import DeliveryError, DeliveryInDoubt, MessageBroken
 from relay.core.logs import trace
-from relay.core.message import Absent, Message, Receipt
+from relay.core.message import Absent, Confirmation, Message
 from relay.core.server import Server
 from relay.delivery import retry
-from relay.delivery.in_doubt_policy import TWICE, Answer, Untraceable, verdict, without_asking
+from relay.delivery.in_doubt_policy import TWICE, LookUpResult, Untraceable, verdict, without_asking
 from relay.delivery.worker_threads import in_thread
 from relay.hooks.chain import Chain
 from relay.store import documents
@@ -42,7 +42,7 @@ OBSERVED: Mapping[str, type[DeliveryError]] = {
 log = structlog.get_logger()
 
 
-class Doubts:
+class InDoubtResolver:
     """Looks messages in doubt up, and sends again what is shown to be absent.
 
     `look` is one pass, `run` the endless loop around it; nothing starts before one of them is
@@ -78,7 +78,7 @@ class Doubts:
         return count
 
     async def look(self, now: float | None = None) -> int:
-        """Look up everything that is due at `now`, once; give how many were decided on.
+        """Look up everything that is due at `now`, once; return how many were decided on.
 
         Decisions count from `now` too, so that a test can live through days in an instant.
         """
@@ -164,7 +164,7 @@ class Doubts:
 
     async def _answer(
         self, doubt: Doubt, group: Chain, plugin: str
-    ) -> tuple[Message | None, Answer]:
+    ) -> tuple[Message | None, LookUpResult]:
         """Ask the plugin in a thread; whatever goes wrong is an outage of the search."""
         found = await self._store.read(listing.documents, [doubt.id])
         document, deadline = found.get(doubt.id, ""), group.server.deadline
@@ -177,7 +177,7 @@ class Doubts:
             return None, DeliveryInDoubt(f"it raised {type(error).__name__}")
 
     def _tell(self, decision: Decision) -> None:
-        """Tell the log what became of a message, and delivery that it waits."""
+        """Log what became of a message, and delivery that it waits."""
         doubt = decision.doubt
         event = {"in_doubt": "absent", "sent": "found", "queued": "resent", "scheduled": "resent"}
         known = {"id": doubt.id, "server": doubt.server, "looks": doubt.looks + 1}
@@ -204,7 +204,7 @@ def _stored(connection: Connection, id: str) -> Message | None:
 def _observe(chain: Chain, decision: Decision, message: Message | None) -> None:
     words, error = decision.words, OBSERVED.get(decision.state)
     if message is not None and decision.state == "sent":
-        receipt = Receipt(decision.provider_id or "", words=words)
+        receipt = Confirmation(decision.provider_id or "", words=words)
         chain.observe("sent", message=message, receipt=receipt)
     elif message is not None and error is not None:
         chain.observe(decision.state, message=message, error=error(words))
@@ -213,7 +213,7 @@ def _observe(chain: Chain, decision: Decision, message: Message | None) -> None:
         chain.note("resent" if resent else decision.state, id=decision.doubt.id, words=words)
 
 
-def _ask(chain: Chain, plugin: str, id: str, document: str) -> tuple[Message | None, Answer]:
+def _ask(chain: Chain, plugin: str, id: str, document: str) -> tuple[Message | None, LookUpResult]:
     """Ask a plugin about a message, in a thread."""
     if not chain.finds(plugin):
         return None, None
@@ -224,6 +224,6 @@ def _ask(chain: Chain, plugin: str, id: str, document: str) -> tuple[Message | N
     if id not in message.metadata.values():
         return message, Untraceable("its metadata had no room for its id")
     answer: Any = chain.find(message, plugin)
-    if answer is None or isinstance(answer, Receipt | Absent | DeliveryError):
+    if answer is None or isinstance(answer, Confirmation | Absent | DeliveryError):
         return message, answer
     return message, DeliveryInDoubt("it gave no answer")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.core.errors import DeliveryError
-from relay.core.message import ABSENT, Absent, Receipt
+from relay.core.message import ABSENT, Absent, Confirmation
 from relay.core.server import Server
 from relay.delivery import retry
 from relay.store.outbox.in_doubt import UNKNOWN, Decision, Doubt, State
@@ -26,7 +26,7 @@ class Untraceable:
 
 
 # None: this plugin cannot look anything up. An error: it cannot do so now.
-Answer = Receipt | Absent | DeliveryError | Untraceable | None
+LookUpResult = Confirmation | Absent | DeliveryError | Untraceable | None
 
 
 def without_asking(doubt: Doubt, server: Server, now: float) -> Decision | None:
@@ -40,13 +40,15 @@ def without_asking(doubt: Doubt, server: Server, now: float) -> Decision | None:
     return None
 
 
-def verdict(doubt: Doubt, answer: Answer, server: Server, plugin: str, now: float) -> Decision:
+def verdict(
+    doubt: Doubt, answer: LookUpResult, server: Server, plugin: str, now: float
+) -> Decision:
     """Decide what becomes of a message, by what the plugin that tried to send it found.
 
     An outage of the search is no absence, and it breaks no row of them: it says nothing.
     """
     absences = doubt.absences + 1
-    if isinstance(answer, Receipt):
+    if isinstance(answer, Confirmation):
         return _found(doubt, answer, plugin, now)
     if isinstance(answer, Untraceable):
         return _held(doubt, answer.words, now)
@@ -63,7 +65,7 @@ def verdict(doubt: Doubt, answer: Answer, server: Server, plugin: str, now: floa
     return _blind(doubt, words, server, now, ready=seconds >= BLIND_SECONDS)
 
 
-def _found(doubt: Doubt, receipt: Receipt, plugin: str, now: float) -> Decision:
+def _found(doubt: Doubt, receipt: Confirmation, plugin: str, now: float) -> Decision:
     events = (("found", f"{plugin} has it: {receipt.words}"),)
     changes = {"words": receipt.words, "provider_id": receipt.provider_id, "delivery": plugin}
     return _decision(doubt, "sent", now, events, **changes)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import structlog
 
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt
-from relay.core.message import Receipt
+from relay.core.message import Confirmation
 from relay.delivery.breaker import Breaker
-from relay.delivery.outcomes import Result
+from relay.delivery.outcomes import DeliverResult
 from relay.hooks.chain import Chain
 from relay.store.outbox.batching import Lane
 
@@ -63,7 +63,7 @@ class Lanes:
         }
 
     def at(self, server: str, now: float) -> list[Lane]:
-        """Give the lanes that a server's mail may take now, the preferred one first.
+        """Return the lanes that a server's mail may take now, the preferred one first.
 
         The first way whose breaker is closed, and before it every one that may be probed. None:
         its mail has to wait.
@@ -86,7 +86,7 @@ class Lanes:
         return next(closed, None)
 
     def down(self) -> dict[tuple[str, str], list[str]]:
-        """Give the providers that fail, by group and plugin, with the servers that use them."""
+        """Return the providers that fail, by group and plugin, with the servers that use them."""
         found: dict[tuple[str, str], list[str]] = {}
         for server, ways in self._ways.items():
             for way in ways:
@@ -95,7 +95,7 @@ class Lanes:
         return found
 
     def probes(self) -> list[float]:
-        """Give the times at which outlets may be probed that are closed to other mail."""
+        """Return the times at which outlets may be probed that are closed to other mail."""
         probes = (breaker.next_probe for breaker in self._breakers.values())
         return [probe for probe in probes if probe is not None]
 
@@ -111,7 +111,7 @@ class Lanes:
         if not self._running[lane.outlet]:
             del self._running[lane.outlet]
 
-    def heard(self, lane: Lane, results: Sequence[Result], now: float) -> None:
+    def heard(self, lane: Lane, results: Sequence[DeliverResult], now: float) -> None:
         """Take note of what a provider answered."""
         breaker = self._breakers.get(lane.outlet)
         if breaker is None:
@@ -153,14 +153,14 @@ def _outlet(group: Chain, plugin: str) -> Hashable:
 
 
 def _retries(server: str, chains: Mapping[str, Chain]) -> bool:
-    """Tell whether what was tried before is tried again, by the server and by its group."""
+    """Return whether what was tried before is tried again, by the server and by its group."""
     chain = chains[server]
     return chain.server.queue_enabled and chains[chain.server.group].server.queue_enabled
 
 
-def _faults(results: Sequence[Result]) -> list[DeliveryDeferred | DeliveryInDoubt]:
-    """Give what speaks against the provider or the account, unless it judged a message as well."""
-    if any(isinstance(result, Receipt | DeliveryFailed) for result in results):
+def _faults(results: Sequence[DeliverResult]) -> list[DeliveryDeferred | DeliveryInDoubt]:
+    """Return what speaks against the provider or the account, unless it judged a message too."""
+    if any(isinstance(result, Confirmation | DeliveryFailed) for result in results):
         return []
     return [
         result
@@ -171,6 +171,6 @@ def _faults(results: Sequence[Result]) -> list[DeliveryDeferred | DeliveryInDoub
 
 
 def _is_ours(fault: DeliveryDeferred | DeliveryInDoubt) -> bool:
-    """Tell whether it is for the operator to mend: the provider answered, and will not judge."""
+    """Return whether it is for the operator to mend: the provider answered, and will not judge."""
     answered = fault.code[:1].isdigit()
     return isinstance(fault, DeliveryDeferred) and not fault.counted and answered

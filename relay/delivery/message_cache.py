@@ -22,7 +22,7 @@ MAX_FRESH = 500
 log = structlog.get_logger()
 
 
-class Fresh:
+class MessageCache:
     """Messages that are about to be stored, so that their first attempt need not read them."""
 
     def __init__(self, store: Store) -> None:
@@ -39,7 +39,7 @@ class Fresh:
         self._messages.pop(message.id, None)
 
     async def find(self, claimed: Sequence[Claimed]) -> list[Message | DeliveryError]:
-        """Give claimed messages, for those of their recipients who do not have them."""
+        """Return claimed messages, for those of their recipients who do not have them."""
         kept = {one.id: self._messages.pop(one.id, None) for one in claimed}
         stored: Mapping[str, Message | DeliveryError] = {}
         missing = [id for id, message in kept.items() if message is None]

@@ -11,17 +11,17 @@ from relay.core.errors import (
     MessageBroken,
     RecipientsSuppressed,
 )
-from relay.core.message import Receipt
+from relay.core.message import Confirmation
 from relay.core.server import Server
 from relay.delivery import retry
-from relay.store.outbox.outcomes import Claimed, Settlement
+from relay.store.outbox.outcomes import AttemptOutcome, Claimed
 from relay.store.outbox.recipients import Fate
 
 # What is too old is tried so often before it is given up: it may have waited for its server to be
 # switched on, or the clock was set forward.
 FEWEST_TRIES = 5
 
-Result = Receipt | DeliveryError
+DeliverResult = Confirmation | DeliveryError
 State = Literal[
     "sent", "queued", "failed", "in_doubt", "held", "expired", "quarantined", "suppressed"
 ]
@@ -31,8 +31,8 @@ class PluginBroken(DeliveryInDoubt):
     """The plugin itself failed: counted like a crash, so that a message that does it is found."""
 
 
-def per_message(answer: Any, count: int) -> list[Result]:
-    """Give one result a message; an answer that is not one for each leaves all in doubt."""
+def per_message(answer: Any, count: int) -> list[DeliverResult]:
+    """Return one result a message; an answer that is not one for each leaves all in doubt."""
     if isinstance(answer, DeliveryError):
         return [answer] * count
     if answer is None:
@@ -42,7 +42,7 @@ def per_message(answer: Any, count: int) -> list[Result]:
     if (
         isinstance(answer, Sequence)
         and len(answer) == count
-        and all(isinstance(result, Receipt | DeliveryError) for result in answer)
+        and all(isinstance(result, Confirmation | DeliveryError) for result in answer)
     ):
         return list(answer)
     return [PluginBroken("the plugin gave no outcome for each message")] * count
@@ -50,7 +50,7 @@ def per_message(answer: Any, count: int) -> list[Result]:
 
 def settlement(
     claimed: Claimed,
-    result: Result,
+    result: DeliverResult,
     server: Server,
     delivery: str,
     *,
@@ -59,7 +59,7 @@ def settlement(
     random: float,
     watched: bool,
     fates: tuple[Fate, ...] = (),
-) -> Settlement:
+) -> AttemptOutcome:
     """Decide a message's next state and time.
 
     random: in [0, 1), for the jitter of a retry. watched: whether the caller still waits, and so
@@ -70,9 +70,9 @@ def settlement(
     outcome: str = "deferred" if isinstance(result, DeliveryDeferred) else state
     if isinstance(result, RecipientsSuppressed):
         outcome = "suppressed"  # also of what is held
-    if isinstance(result, Receipt) and result.later:
+    if isinstance(result, Confirmation) and result.later:
         outcome = "partly"
-    return Settlement(
+    return AttemptOutcome(
         claimed=claimed,
         state=state,
         due_at=due_at,
@@ -82,7 +82,7 @@ def settlement(
         words=_words(result) + (_consequence(state) if in_doubt else ""),
         started_at=started_at,
         ended_at=now,
-        provider_id=(result.provider_id or None) if isinstance(result, Receipt) else None,
+        provider_id=(result.provider_id or None) if isinstance(result, Confirmation) else None,
         give_token_back=watched and state in ("failed", "suppressed"),
         crashed=isinstance(result, PluginBroken),
         maybe_twice=True if in_doubt and state == "queued" else None,
@@ -90,8 +90,8 @@ def settlement(
     )
 
 
-def _words(result: Result) -> str:
-    if not isinstance(result, Receipt):
+def _words(result: DeliverResult) -> str:
+    if not isinstance(result, Confirmation):
         return str(result)
     later = f"; {len(result.later)} of them to be tried again" if result.later else ""
     without = f"; taken without {', '.join(result.dropped)}" if result.dropped else ""
@@ -104,23 +104,25 @@ def _consequence(state: State) -> str:
     return "; sent again: may be delivered twice" if state == "queued" else ""
 
 
-def _is_counted(result: Result) -> bool:
-    """Tell whether the provider got something to judge."""
+def _is_counted(result: DeliverResult) -> bool:
+    """Return whether the provider got something to judge."""
     if isinstance(result, DeliveryDeferred):
         return result.counted
     return not isinstance(result, MessageBroken | RecipientsSuppressed)
 
 
-def _is_in_doubt(result: Result) -> bool:
-    """Tell whether nobody knows what became of it, as of every error that says nothing else."""
-    certain = Receipt | DeliveryDeferred | DeliveryFailed | MessageBroken | RecipientsSuppressed
+def _is_in_doubt(result: DeliverResult) -> bool:
+    """Return whether nobody knows what became of it, as of every error that says nothing else."""
+    certain = (
+        Confirmation | DeliveryDeferred | DeliveryFailed | MessageBroken | RecipientsSuppressed
+    )
     return not isinstance(result, certain)
 
 
 def _state(
-    claimed: Claimed, result: Result, server: Server, now: float, random: float
+    claimed: Claimed, result: DeliverResult, server: Server, now: float, random: float
 ) -> tuple[State, float]:
-    if isinstance(result, Receipt) and not result.later:
+    if isinstance(result, Confirmation) and not result.later:
         return "sent", now
     if isinstance(result, DeliveryFailed):
         return "failed", now
@@ -131,7 +133,7 @@ def _state(
     retry_after = result.retry_after if isinstance(result, DeliveryDeferred) else None
     again = retry.next_attempt(now, claimed.tries + 1, server.retry, random, retry_after)
     too_old = retry.too_old(now, claimed.since, server.max_age)
-    if isinstance(result, DeliveryDeferred | Receipt):
+    if isinstance(result, DeliveryDeferred | Confirmation):
         given_up = too_old and claimed.tries + 1 >= FEWEST_TRIES
         return ("expired", now) if given_up else ("queued", again)
     if server.in_doubt == "look_up":

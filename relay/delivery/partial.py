@@ -4,13 +4,13 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from relay.core.errors import DeliveryError, DeliveryFailed, MessageBroken, RecipientsSuppressed
-from relay.core.message import Message, Receipt
-from relay.delivery.outcomes import Result
+from relay.core.message import Confirmation, Message
+from relay.delivery.outcomes import DeliverResult
 from relay.store.outbox.recipients import Fate
 
 
 def rest(message: Message, settled: Collection[str]) -> Message | DeliveryError:
-    """Give a message for those who neither have it nor were refused for good.
+    """Return a message for those who neither have it nor were refused for good.
 
     settled: the others' addresses, in lower case. Its headers stay what everybody else saw.
     """
@@ -26,8 +26,8 @@ def rest(message: Message, settled: Collection[str]) -> Message | DeliveryError:
     return replace(others, addressed=(message.to, message.cc))
 
 
-def concluded(message: Message | DeliveryError, result: Result) -> Result:
-    """Give the result of a message as a whole: what some have is sent, though the rest never will.
+def concluded(message: Message | DeliveryError, result: DeliverResult) -> DeliverResult:
+    """Return the result of a whole message: what some have is sent, though the rest never will.
 
     message: as it was found, for those who were left.
     """
@@ -39,15 +39,15 @@ def concluded(message: Message | DeliveryError, result: Result) -> Result:
     if not refused:
         return result
     dropped = tuple(address.email for address in message.recipients)
-    return Receipt("", dropped=dropped, words=str(result))
+    return Confirmation("", dropped=dropped, words=str(result))
 
 
-def fates(message: Message | DeliveryError, result: Result) -> tuple[Fate, ...]:
-    """Tell what became of recipients whose fate is not their message's.
+def fates(message: Message | DeliveryError, result: DeliverResult) -> tuple[Fate, ...]:
+    """Return what became of recipients whose fate is not their message's.
 
     message: as it was sent.
     """
-    if not isinstance(result, Receipt) or not (result.later or result.dropped):
+    if not isinstance(result, Confirmation) or not (result.later or result.dropped):
         return ()
     refused = {email.lower() for email in result.dropped}
     known = [Fate(email, "refused", result.words) for email in sorted(refused)]

@@ -27,7 +27,7 @@ class Pauses:
         self._names = set(self._store.read_now(paused.servers))
 
     def names(self) -> set[str]:
-        """Give the servers that are paused."""
+        """Return the servers that are paused."""
         return set(self._names)
 
     async def pause(self, server: str) -> None:
@@ -45,7 +45,7 @@ class Pauses:
         self._changed()
 
     def _found(self, server: str) -> str:
-        """Give the name of a server that there is, or that was paused when there was."""
+        """Return the name of a server that there is, or that was paused when there was."""
         name = server.lower()
         if name not in self._known() and name not in self._names:
             raise UnknownServer

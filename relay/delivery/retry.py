@@ -10,7 +10,7 @@ JITTER = (0.8, 1.2)
 def next_attempt(
     now: float, tries: int, ladder: Sequence[float], random: float, retry_after: float | None = None
 ) -> float:
-    """Give the time of the next attempt, in epoch seconds.
+    """Return the time of the next attempt, in epoch seconds.
 
     tries: attempts so far, this one included; the ladder's last step holds for all later ones.
     random: in [0, 1), spreads the delay over JITTER.
@@ -22,12 +22,12 @@ def next_attempt(
 
 
 def too_old(now: float, created_at: float, max_age: float) -> bool:
-    """Tell whether a message that was not sent is to be given up."""
+    """Return whether a message that was not sent is to be given up."""
     return now - created_at > max_age
 
 
 def next_look(now: float, looks: int, settle: Sequence[float]) -> float:
-    """Give the time of the next look-up of a message in doubt, in epoch seconds.
+    """Return the time of the next look-up of a message in doubt, in epoch seconds.
 
     settle: seconds after the answer was lost at which to look; its last value holds between all
     later looks. looks: how many were made. Counted from the look before, so that two looks are

@@ -12,7 +12,7 @@ from relay.core.errors import (
     RecipientsSuppressed,
     Unavailable,
 )
-from relay.core.message import Message, Receipt
+from relay.core.message import Confirmation, Message
 from relay.core.offices import offices
 from relay.core.server import Server
 from relay.hooks.chain import Chain
@@ -24,7 +24,7 @@ HELD = "; held until the address works again: `queue replay`"
 log = structlog.get_logger()
 
 
-class Sieve:
+class SuppressionFilter:
     """Takes suppressed recipients out of messages, and learns of new ones from the answers."""
 
     def __init__(self, suppressions: Suppressions) -> None:
@@ -33,7 +33,7 @@ class Sieve:
     def sift(
         self, found: Sequence[Message | DeliveryError], chains: Sequence[Chain], now: float
     ) -> Sequence[Message | DeliveryError]:
-        """Give messages as they may be sent, or why not; chains are those of their servers.
+        """Return messages as they may be sent, or why not; chains are those of their servers.
 
         The same sequence where nobody is suppressed.
         """
@@ -57,11 +57,11 @@ class Sieve:
         self,
         found: Sequence[Message | DeliveryError],
         sent: Sequence[Message | DeliveryError],
-        results: Sequence[Receipt | DeliveryError],
+        results: Sequence[Confirmation | DeliveryError],
         chains: Sequence[Chain],
         now: float,
-    ) -> list[Receipt | DeliveryError]:
-        """Give the results of messages that were found so and sent so, as their history has them.
+    ) -> list[Confirmation | DeliveryError]:
+        """Return the results of messages that were found so and sent so, as their history has them.
 
         An address that the provider refuses to send to gets nothing for a day.
         """
@@ -73,14 +73,16 @@ class Sieve:
             if isinstance(one, Message) and isinstance(other, Message):
                 if isinstance(result, RecipientsInactive):
                     judged = await self._refused(one, other, result, chain, now)
-                elif isinstance(result, Receipt):
+                elif isinstance(result, Confirmation):
                     receipt = await self._missed(other, result, chain, now)
                     dropped = (*receipt.dropped, *left_out(one, other))
                     judged = replace(receipt, dropped=dropped)
             heard.append(judged)
         return heard
 
-    async def _missed(self, sent: Message, receipt: Receipt, chain: Chain, now: float) -> Receipt:
+    async def _missed(
+        self, sent: Message, receipt: Confirmation, chain: Chain, now: float
+    ) -> Confirmation:
         """Have what was taken without its offices tried again for them: held, or the backup's."""
         dropped = {email.lower() for email in receipt.dropped}
         known = offices(sent, chain.server) if dropped and chain.takes_forms else ()
@@ -92,7 +94,7 @@ class Sieve:
         return replace(receipt, dropped=others, later=(*receipt.later, *emails))
 
     async def _suppress(self, group: str, emails: Sequence[str], id: str, now: float) -> bool:
-        """Send nothing to these addresses for a day; tell whether that could be stored."""
+        """Send nothing to these addresses for a day; return whether that could be stored."""
         try:
             await self._suppressions.refuse(group, emails, id, now)
         except Unavailable:
@@ -120,7 +122,7 @@ class Sieve:
 def sift(
     message: Message, server: Server, suppressed: Collection[str], *, forms: bool, backup: bool
 ) -> Message | RecipientsSuppressed:
-    """Give a message for those of its recipients who get mail, or say why it is not sent.
+    """Return a message for those of its recipients who get mail, or say why it is not sent.
 
     suppressed: addresses in lower case that get none. Where a server takes forms, mail for an
     office must reach an office: the server's backup stands in, if `backup` says that it gets mail;
@@ -138,14 +140,14 @@ def sift(
     return others if others.recipients else RecipientsSuppressed(words, held=False)
 
 
-def _names_some(result: Receipt | DeliveryError) -> bool:
-    """Tell whether a provider's answer names recipients that it sends nothing to."""
+def _names_some(result: Confirmation | DeliveryError) -> bool:
+    """Return whether a provider's answer names recipients that it sends nothing to."""
     return isinstance(result, RecipientsInactive) or (
-        isinstance(result, Receipt) and bool(result.dropped)
+        isinstance(result, Confirmation) and bool(result.dropped)
     )
 
 
 def left_out(message: Message, sent: Message) -> tuple[str, ...]:
-    """Give the recipients that a message was sent without."""
+    """Return the recipients that a message was sent without."""
     reached = {address.email for address in sent.recipients}
     return tuple(one.email for one in message.recipients if one.email not in reached)

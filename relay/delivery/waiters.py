@@ -4,20 +4,20 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
-from relay.core.timers import Timeouts
+from relay.core.timers import Timers
 
-Result = Literal["sent", "queued", "failed"]
+FirstOutcome = Literal["sent", "queued", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a caller is told: sent, queued (it will be tried again), or failed and why."""
 
-    result: Result
+    result: FirstOutcome
     words: str = ""
 
 
-class _Watch:
+class _Waiter:
     __slots__ = ("future", "settling")
 
     def __init__(self) -> None:
@@ -30,23 +30,23 @@ class _Watch:
             self.future.set_result(Outcome("queued"))
 
 
-class Watches:
+class Waiters:
     """Who waits for which message. A caller that gave up is told nothing and changes nothing."""
 
     def __init__(self) -> None:
-        self._watches: dict[str, _Watch] = {}
-        self._timeouts = Timeouts()
+        self._watches: dict[str, _Waiter] = {}
+        self._timeouts = Timers()
 
     def open(self, id: str) -> None:
         """Begin to watch a message, before it is stored: its outcome may come at once."""
-        self._watches[id] = _Watch()
+        self._watches[id] = _Waiter()
 
     def close(self, id: str) -> None:
         """Stop watching a message."""
         self._watches.pop(id, None)
 
     async def wait(self, id: str, seconds: float) -> Outcome:
-        """Give the outcome of the first attempt, or `queued` when it takes longer than this."""
+        """Return the outcome of the first attempt, or `queued` when it takes longer than this."""
         watch = self._watches[id]
         timer = self._timeouts.start(seconds, watch.give_up)
         try:
@@ -56,7 +56,7 @@ class Watches:
             self.close(id)
 
     def settle(self, id: str) -> bool:
-        """Tell whether somebody waits; from here on they wait until `tell`."""
+        """Return whether somebody waits; from here on they wait until `tell`."""
         watch = self._watches.get(id)
         if watch is None:
             return False
@@ -64,7 +64,7 @@ class Watches:
         return True
 
     def tell(self, id: str, outcome: Outcome) -> None:
-        """Give the outcome to whoever waits for it."""
+        """Return the outcome to whoever waits for it."""
         watch = self._watches.get(id)
         if watch is not None and not watch.future.done():
             watch.future.set_result(outcome)

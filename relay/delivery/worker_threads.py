@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 # Beyond its deadline a call gets this long to say so itself, then it is given up.
 GRACE_SECONDS = 5.0
@@ -16,10 +16,10 @@ GRACE_SECONDS = 5.0
 async def in_thread(
     pool: ThreadPoolExecutor,
     deadline: float,
-    function: Callable[Arguments, Result],
+    function: Callable[Arguments, T],
     *args: Arguments.args,
     **kwargs: Arguments.kwargs,
-) -> Result:
+) -> T:
     """Call a function in a thread of a pool, with the logging context of here.
 
     deadline: seconds that it keeps to itself. Raise what it raises, or TimeoutError.

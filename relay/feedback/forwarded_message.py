@@ -35,7 +35,7 @@ _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
-class Answer(NamedTuple):
+class ForwardedReply(NamedTuple):
     """The message that passes an answer on, and how many of its files it leaves out."""
 
     message: Message
@@ -65,7 +65,7 @@ def not_written(headers: Sequence[tuple[str, str]]) -> str | None:
     return None
 
 
-def answer(reply: Reply, writer: Address, office: Address, server: Server) -> Answer:
+def answer(reply: Reply, writer: Address, office: Address, server: Server) -> ForwardedReply:
     """Make the message that passes an answer on; raise ValueError if there is too much of it.
 
     It comes from the server's own sender, because no provider lets Relay write as the office, and
@@ -87,11 +87,11 @@ def answer(reply: Reply, writer: Address, office: Address, server: Server) -> An
         attachments=tuple(files),
         writer=writer,
     )
-    return Answer(message, len(given.attachments) - len(files))
+    return ForwardedReply(message, len(given.attachments) - len(files))
 
 
 def _parts(given: Message, writer: Address, server: Server) -> tuple[str, str | None]:
-    """Give text and HTML, cleaned; HTML that is too much is left out where there is a text."""
+    """Return text and HTML, cleaned; HTML that is too much is left out where there is a text."""
     plain = _UNSTORABLE.sub("", given.text or "")
     markup = _UNSTORABLE.sub("", given.html or "")
     try:
@@ -131,7 +131,7 @@ def _thread(headers: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 
 def _fitting(given: Sequence[Attachment]) -> Iterator[Attachment]:
-    """Give the files that a mail can carry, as ordinary ones: no HTML shows them any more."""
+    """Return the files that a mail can carry, as ordinary ones: no HTML shows them any more."""
     count, total = 0, 0
     for one in given:
         name, size = file_name(one.name), len(one.content)

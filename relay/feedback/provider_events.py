@@ -10,7 +10,7 @@ import structlog
 from relay.core.addresses import Address
 from relay.core.events import ProviderEvent
 from relay.core.logs import fingerprint, trace
-from relay.core.message import Message, Receipt
+from relay.core.message import Confirmation, Message
 from relay.core.offices import offices
 from relay.core.secret import Secret
 from relay.core.text import without_addresses
@@ -32,7 +32,7 @@ class _Second(NamedTuple):
     sending: SecondSending
 
 
-class Feedback:
+class ProviderEvents:
     """Takes providers' events: settles doubts, suppresses addresses, keeps the history.
 
     queued: is told how many more messages wait for an attempt, or fewer (below 0). secret: what
@@ -117,7 +117,7 @@ class Feedback:
         self._queued(1)
 
     async def _settled(self, taken: Taken, chains: Mapping[str, Chain]) -> None:
-        """Tell everybody that a message in doubt is sent after all."""
+        """Let everybody know that a message in doubt is sent after all."""
         if taken.before in WAITING_STATES:
             self._queued(-1)
         found = await self._store.read(listing.documents, [taken.id])
@@ -126,7 +126,7 @@ class Feedback:
         except (KeyError, TypeError, ValueError) as error:
             log.error("message.unreadable", id=taken.id, **trace(error))
             return
-        receipt = Receipt(taken.event.provider_id, words="the provider told so")
+        receipt = Confirmation(taken.event.provider_id, words="the provider told so")
         chains[taken.server].observe("sent", message=message, receipt=receipt)
 
     def _log(self, taken: Taken, group: str) -> None:

@@ -38,7 +38,7 @@ class _Dropped(Exception):
         self.reason = reason
 
 
-class Replies:
+class ReplyForwarding:
     """Takes what came to reply addresses.
 
     secret: what their tags are made with. metadata_key: the name under which a message carries its
@@ -67,7 +67,7 @@ class Replies:
         self._chains = chains
 
     def told(self) -> list[str]:
-        """Tell what became of all answers since the start: `2 forged`, `7 passed_on`."""
+        """Return what became of all answers since the start: `2 forged`, `7 passed_on`."""
         return [f"{count} {reason}" for reason, count in sorted(self.counts.items())]
 
     async def take(self, reply: Reply, server: Server, now: float) -> None:
@@ -129,7 +129,7 @@ class Replies:
 
 
 def _office(reply: Reply, server: Server) -> Address:
-    """Give the office's address that an answer came from; only the server's recipients answer."""
+    """Return the office's address that an answer came from; only the server's recipients answer."""
     try:
         office = parse(reply.message.sender.email)
     except ValueError:

@@ -72,12 +72,12 @@ def templated(
 
 
 def reference_of(form: Mapping[str, Any]) -> str:
-    """Give the reference number that a form's writer is told; "" where he is told nothing."""
+    """Return the reference number that a form's writer is told; "" where he is told nothing."""
     return form.reference if isinstance(form, Form) else ""
 
 
 def _cleaned(form: Mapping[str, Any], name: str, value: Any) -> Any:
-    """Give a text as the schema left it: HTML as it was submitted was not cleaned."""
+    """Return a text as the schema left it: HTML as it was submitted was not cleaned."""
     aliases = form.aliases if isinstance(form, Form) else ALIASES
     loaded = form.get(aliases.get(name, name))
     return loaded if isinstance(value, str) and isinstance(loaded, str) else value

@@ -61,7 +61,7 @@ class Declaration:
     def words(
         self, form: Mapping[str, Any], body: str | None, *, markup: bool = False
     ) -> dict[str, Any]:
-        """Give what a template may use: each field's value, `body`, `rows` of labels and values.
+        """Return what a template may use: each field's value, `body`, `rows` of labels and values.
 
         body: the message's own part. markup: for an HTML part: texts of rows are HTML there, and
         fields of the kind html stay so.
@@ -80,7 +80,7 @@ class Declaration:
         return {**words, **own}
 
     def values(self, form: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the declared fields' values under their names, for a stored template's model."""
+        """Return the declared fields' values under their names, for a stored template's model."""
         own = (field.name for field in self.fields if not field.is_shared)
         return {name: _printable(form[name]) for name in own}
 

@@ -36,7 +36,7 @@ class DeclaredField:
 
     @property
     def is_shared(self) -> bool:
-        """Tell whether it is one of the fields that all forms share."""
+        """Whether it is one of the fields that all forms share."""
         return self.name in SHARED
 
     def field(self) -> fields.Field[Any]:
@@ -50,7 +50,7 @@ class DeclaredField:
         return shared
 
     def row(self, value: Any, *, markup: bool) -> dict[str, Any]:
-        """Give what a list of labels and values shows of it."""
+        """Return what a list of labels and values shows of it."""
         if isinstance(value, bool):
             return {"label": self.label, "yes": value, "no": not value}
         is_text = markup and self.kind != "html"

@@ -21,7 +21,7 @@ class ScheduleError(ValueError):
 
 
 def scheduled_time(value: str | float, now: float, zone: tzinfo = UTC) -> float:
-    """Read the time that a message is to be sent at; give epoch seconds.
+    """Read the time that a message is to be sent at; return epoch seconds.
 
     value: epoch seconds (a number, its digits, or `@` and its digits), or what strtotime reads.
     now: epoch seconds; the second that runs at `now` is not past.

@@ -9,7 +9,7 @@ from marshmallow import Schema
 
 from relay.core.errors import DeliveryError
 from relay.core.events import Callback, ProviderEvent, Reply
-from relay.core.message import Absent, Message, Receipt
+from relay.core.message import Absent, Confirmation, Message
 from relay.core.server import Account, Server
 from relay.core.submission import Claim, Decoy, Identity, Submission
 from relay.hooks import specs
@@ -38,7 +38,7 @@ class Chain:
 
     @property
     def takes_forms(self) -> bool:
-        """Tell whether submissions may be posted to this server."""
+        """Whether submissions may be posted to this server."""
         return self.schema is not None
 
     def authenticate(self, submission: Submission) -> Identity | None:
@@ -63,17 +63,17 @@ class Chain:
 
     def deliver(
         self, messages: Sequence[Message], plugin: str | None = None
-    ) -> Sequence[Receipt | DeliveryError] | None:
+    ) -> Sequence[Confirmation | DeliveryError] | None:
         """Let one plugin deliver: the first that does, or the one that is named."""
         chosen = plugin or next(iter(self.deliver_plugins), "")
-        outcomes: Sequence[Receipt | DeliveryError] | None = self._only("deliver", chosen)(
+        outcomes: Sequence[Confirmation | DeliveryError] | None = self._only("deliver", chosen)(
             messages=messages, server=self.server
         )
         return outcomes
 
-    def find(self, message: Message, plugin: str) -> Receipt | Absent | None:
+    def find(self, message: Message, plugin: str) -> Confirmation | Absent | None:
         """Let one plugin look a message up; None where it has no way to."""
-        found: Receipt | Absent | None = self._only("find", plugin)(
+        found: Confirmation | Absent | None = self._only("find", plugin)(
             message=message, server=self.server
         )
         return found
@@ -86,20 +86,20 @@ class Chain:
         return told
 
     def finds(self, plugin: str) -> bool:
-        """Tell whether a plugin of this server can look messages up."""
+        """Return whether a plugin of this server can look messages up."""
         return plugin in self._deciding("find")
 
     def batch_of(self, plugin: str) -> int:
-        """Give how many messages a plugin takes in one call: its own `max_batch`, or one."""
+        """Return how many messages a plugin takes in one call: its own `max_batch`, or one."""
         most: int = getattr(self._manager.get_plugin(plugin), "max_batch", 1)
         return most
 
     def has_account(self, plugin: str) -> bool:
-        """Tell whether a plugin delivers through an account with templates of its own."""
+        """Return whether a plugin delivers through an account with templates of its own."""
         return plugin in self._deciding("account")
 
     def delivers_like(self, other: "Chain", plugin: str) -> bool:
-        """Tell whether a plugin treats another server's messages just as this one's.
+        """Return whether a plugin treats another server's messages just as this one's.
 
         It does in the same time, by the same options of its own, and with nobody changing it.
         """
@@ -107,7 +107,7 @@ class Chain:
         return self is other or (terms is not None and terms == other._terms(plugin))
 
     def shares(self, plugin: str, other: "Chain") -> bool:
-        """Tell whether a plugin delivers for another server too, with the same account."""
+        """Return whether a plugin delivers for another server too, with the same account."""
         if plugin not in other.deliver_plugins:
             return False
         if plugin in self.describe()["account"]:
@@ -115,7 +115,7 @@ class Chain:
         return self._options_of(plugin) == other._options_of(plugin)
 
     def _options_of(self, plugin: str) -> dict[str, Any]:
-        """Give the options that are a plugin's own."""
+        """Return the options that are a plugin's own."""
         named = [
             name
             for one in self._hook.settings.get_hookimpls()
@@ -125,7 +125,7 @@ class Chain:
         return {name: self.server.options[name] for name in named}
 
     def _terms(self, plugin: str) -> tuple[Any, ...] | None:
-        """Give what a plugin delivers by; None where wrappers have a hand in it."""
+        """Return what a plugin delivers by; None where wrappers have a hand in it."""
         implementations = self._hook.deliver.get_hookimpls()
         if any(one.wrapper or one.hookwrapper for one in implementations):
             return None
@@ -140,12 +140,12 @@ class Chain:
         ]
 
     def _only(self, hook: str, plugin: str) -> pluggy.HookCaller:
-        """Give a hook that asks one plugin; the wrappers of the others still run."""
+        """Return a hook that asks one plugin; the wrappers of the others still run."""
         others = (name for name in self._deciding(hook) if name != plugin)
         return self._manager.subset_hook_caller(hook, map(self._manager.get_plugin, others))
 
     def note(self, what: str, **about: Any) -> None:
-        """Tell the host's own observers something for which there is no hook."""
+        """Call the host's own observers with something for which there is no hook."""
         for onlooker in self.onlookers:
             onlooker(self.server.name, what, about)
 
@@ -165,7 +165,7 @@ class Chain:
                 )
 
     def describe(self) -> dict[str, list[str]]:
-        """Give, for each hook, the names of the plugins that have it, in call order."""
+        """Return, for each hook, the names of the plugins that have it, in call order."""
         return {
             hook: [
                 implementation.plugin_name
@@ -176,5 +176,5 @@ class Chain:
 
 
 def hook_names() -> list[str]:
-    """Give the hooks' names in the order in which they are called."""
+    """Return the hooks' names in the order in which they are called."""
     return [name for name, value in vars(specs).items() if hasattr(value, "relay_spec")]

@@ -16,7 +16,7 @@ from marshmallow.fields import Field
 
 from relay.core.errors import DeliveryError, SubmissionError
 from relay.core.events import Callback, ProviderEvent, Reply
-from relay.core.message import Absent, Message, Receipt
+from relay.core.message import Absent, Confirmation, Message
 from relay.core.server import Account, Server
 from relay.core.submission import Claim, Decoy, Identity, Submission
 
@@ -34,7 +34,7 @@ def settings() -> Mapping[str, Field[Any]]:  # type: ignore[empty-body]
 
 @hookspec(firstresult=True)
 def schema(server: Server) -> Schema | None:
-    """Give the schema that a form of this server is validated by, best a subclass of EmailForm.
+    """Return the schema that a form of this server is validated by, best a subclass of EmailForm.
 
     Startup. The first plugin that has one wins.
     """
@@ -68,7 +68,7 @@ def check_token(submission: Submission, identity: Identity, server: Server) -> C
 
 @hookspec(firstresult=True)
 def screen(submission: Submission, server: Server) -> Decoy | None:
-    """Tell a robot from a writer.
+    """Return a decoy for a robot's submission, None for a writer's.
 
     Loop. A decoy is answered like a message that was sent, and kept for review.
     """
@@ -85,8 +85,8 @@ def compose(form: Mapping[str, Any], server: Server) -> Message | None:
 @hookspec(firstresult=True)
 def deliver(
     messages: Sequence[Message], server: Server
-) -> Sequence[Receipt | DeliveryError] | None:
-    """Hand messages to a provider; give one outcome for each, in order.
+) -> Sequence[Confirmation | DeliveryError] | None:
+    """Hand messages to a provider; return one outcome for each, in order.
 
     Thread. One plugin of those that have this hook is asked: the first of the list, or a later
     one that stands in for it. A DeliveryError that is raised holds for all messages; any other
@@ -96,7 +96,7 @@ def deliver(
 
 
 @hookspec(firstresult=True)
-def find(message: Message, server: Server) -> Receipt | Absent | None:
+def find(message: Message, server: Server) -> Confirmation | Absent | None:
     """Look up at the provider whether it took a message whose answer was lost.
 
     Thread. Only the plugin that made the attempt is asked. ABSENT says that the provider certainly
@@ -129,7 +129,7 @@ def refused(submission: Submission, error: SubmissionError, server: Server) -> N
 
 
 @hookspec
-def sent(message: Message, receipt: Receipt, server: Server) -> None:
+def sent(message: Message, receipt: Confirmation, server: Server) -> None:
     """Observe that the provider took a message. Loop."""
 
 

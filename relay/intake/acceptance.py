@@ -16,9 +16,9 @@ from relay.core.secret import Secret
 from relay.core.submission import Identity, Submission
 from relay.hooks.chain import Chain
 from relay.intake import screening
-from relay.intake.authentication import Admission, identify
-from relay.intake.idempotency import Repeat, Repeats, Request
-from relay.intake.message_builder import Maker
+from relay.intake.authentication import Authentication, identify
+from relay.intake.idempotency import IdempotentRequests, Repeat, Request
+from relay.intake.message_builder import MessageBuilder
 from relay.store import idempotency
 from relay.store.engine.database import Store
 from relay.store.outbox import enqueue, records, screened
@@ -59,14 +59,14 @@ class Acceptance:
         *,
         secret: Secret,
         metadata_key: str,
-        repeats: Repeats,
+        repeats: IdempotentRequests,
         unknown_server: str = "",
     ) -> None:
         self._store = store
         self._chains = chains
         self._secret = secret
-        self._admission = Admission(store, secret, repeats)
-        self._maker = Maker(store, library, secret, metadata_key)
+        self._admission = Authentication(store, secret, repeats)
+        self._maker = MessageBuilder(store, library, secret, metadata_key)
         self._unknown_server = unknown_server.lower()
 
     def chain(self, name: str) -> Chain:

@@ -39,7 +39,7 @@ MAX_WEIGHT = 100 * 2**20
 # More than this, in characters of parts and attachments, is written down in a thread.
 WRITTEN_ON_LOOP = 16 * 1024
 
-Result = Message | RelayError
+MessageOrError = Message | RelayError
 Keep = Callable[[Sequence[Message]], None]
 
 
@@ -47,7 +47,7 @@ class Once(NamedTuple):
     """A request that is to be done once, and what makes its answer of the results."""
 
     request: Request
-    answer: Callable[[Sequence[Result]], str]
+    answer: Callable[[Sequence[MessageOrError]], str]
 
 
 class _Ready(NamedTuple):
@@ -56,7 +56,7 @@ class _Ready(NamedTuple):
     warnings: Warnings
 
 
-class Sending:
+class ApiMessages:
     """Stores messages for delivery, without any form's plugins.
 
     library: the stored templates. suppressions: who gets no mail. secret: what addresses in log
@@ -87,8 +87,8 @@ class Sending:
         key: str,
         keep: Keep = lambda small: None,
         once: Once | None = None,
-    ) -> list[Result]:
-        """Store what may be sent, in one commit; give each message as stored, or its refusal.
+    ) -> list[MessageOrError]:
+        """Store what may be sent, in one commit; return each message as stored, or its refusal.
 
         group: the chain whose templates and delivery are used. keep is called before the commit,
         with those that are small enough to stay in memory until their attempt. once: the request
@@ -166,7 +166,7 @@ class Sending:
         return list(zip(ready, written, strict=True))
 
     async def _add(
-        self, rows: Sequence[NewMessage], results: Sequence[Result], once: Once | None
+        self, rows: Sequence[NewMessage], results: Sequence[MessageOrError], once: Once | None
     ) -> None:
         if once is None:
             await self._store.write(enqueue.add_together, rows)

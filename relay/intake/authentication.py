@@ -7,7 +7,7 @@ from relay.core.errors import AuthenticationFailed, TokenRefused
 from relay.core.secret import Secret, keyed_digest
 from relay.core.submission import Claim, Identity, Submission
 from relay.hooks.chain import Chain
-from relay.intake.idempotency import HEADER, Repeat, Repeats, Request, fingerprint_of
+from relay.intake.idempotency import HEADER, IdempotentRequests, Repeat, Request, fingerprint_of
 from relay.store import tokens
 from relay.store.engine.database import Store
 
@@ -23,13 +23,13 @@ class Token:
     age: float | None
 
 
-class Admission:
+class Authentication:
     """Looks up what a post brings to be let in with.
 
     secret: what tokens are hashed with. repeats: the requests that were named by a key.
     """
 
-    def __init__(self, store: Store, secret: Secret, repeats: Repeats) -> None:
+    def __init__(self, store: Store, secret: Secret, repeats: IdempotentRequests) -> None:
         self._store = store
         self._secret = secret
         self._repeats = repeats
@@ -77,12 +77,12 @@ def _asked(submission: Submission) -> object:
 
 
 def token_digest(secret: Secret, token: int) -> bytes:
-    """Give the form in which a session token is stored."""
+    """Return the form in which a session token is stored."""
     return keyed_digest(secret, f"token {token}")
 
 
 def identify(chain: Chain, submission: Submission) -> Identity:
-    """Tell who posted a submission; raise AuthenticationFailed."""
+    """Return who posted a submission; raise AuthenticationFailed."""
     identity = chain.authenticate(submission)
     if identity is None:
         given = submission.headers.get("authorization") or submission.fields.get("key")
@@ -91,7 +91,7 @@ def identify(chain: Chain, submission: Submission) -> Identity:
 
 
 def claimed(chain: Chain, submission: Submission, identity: Identity) -> Claim | None:
-    """Give the session token that a submission brings, not looked up yet.
+    """Return the session token that a submission brings, not looked up yet.
 
     None where it needs none; raise TokenRefused where a session post lacks it.
     """

@@ -29,7 +29,7 @@ def compose(chain: Chain, submission: Submission, reference: str = "") -> Messag
 def composed(
     chain: Chain, submission: Submission, reference: str = ""
 ) -> tuple[Mapping[str, object], Message]:
-    """Give the validated form too, for whoever asks what was read of it."""
+    """Return the validated form too, for whoever asks what was read of it."""
     _check_media(chain, submission)
     submitted = dict(submission.fields)
     files = attachments.read(submission, chain.server.attachments)

@@ -12,23 +12,23 @@ from relay.intake.composition import composed
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class DryRun:
     """The same steps as a daemon's, in the same order; each raises what a daemon would answer."""
 
     chain: Chain
     submission: Submission
 
     def admit(self) -> tuple[Identity, Claim | None]:
-        """Tell who posts, and which session token would be looked up."""
+        """Return who posts, and which session token would be looked up."""
         identity = identify(self.chain, self.submission)
         return identity, claimed(self.chain, self.submission, identity)
 
     def screen(self) -> Decoy | None:
-        """Tell whether a robot posts."""
+        """Return whether a robot posts."""
         return self.chain.screen(self.submission)
 
     def compose(self) -> tuple[Mapping[str, object], Message]:
-        """Give the validated form, and the message that would be stored."""
+        """Return the validated form, and the message that would be stored."""
         form, message = composed(self.chain, self.submission)
         check_policy(message, self.chain.server)
         return form, message

@@ -69,7 +69,7 @@ class Repeat:
     words: str = ""
 
 
-class Repeats:
+class IdempotentRequests:
     """Knows the requests that run and those that were answered in the last 24 hours."""
 
     def __init__(self, store: Store) -> None:

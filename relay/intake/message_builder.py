@@ -17,7 +17,7 @@ from relay.store.outbox.enqueue import NewMessage
 from relay.templates.library import Library, Warnings
 
 
-class Maker:
+class MessageBuilder:
     """Makes messages of submissions; nothing is stored by it.
 
     library: the stored templates. secret: what reply addresses are signed with. metadata_key: the

@@ -51,7 +51,7 @@ def kept_submission(kept: Kept, now: float) -> Submission:
 
 
 def _would_be_due(submission: Submission, server: Server) -> float | None:
-    """Tell for when a robot's submission would be scheduled; None for at once."""
+    """Return for when a robot's submission would be scheduled; None for at once."""
     now = submission.received_at
     try:
         at = scheduled_time(submission.fields.get(SEND_TIME, ""), now)

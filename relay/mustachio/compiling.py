@@ -13,7 +13,7 @@ from relay.mustachio.program import (
     values_node,
 )
 from relay.mustachio.syntax import CLOSE, Token
-from relay.mustachio.tags import Kind, Tag
+from relay.mustachio.tags import Tag, TagKind
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Program:
     keys: Sequence[str]
 
     def name(self, slot: int, keys: Iterable[str]) -> str:
-        """Give the path of a value from the root, without the levels that are lists' items."""
+        """Return the path of a value from the root, without the levels that are lists' items."""
         path = [*keys][::-1]
         while slot:
             path.append(self.keys[slot])
@@ -70,7 +70,7 @@ class _Compiler:
         for token in tokens:
             if isinstance(token, str):
                 self.texts.append(token)
-            elif token.kind is Kind.VALUE or token.kind is Kind.VERBATIM:
+            elif token.kind is TagKind.VALUE or token.kind is TagKind.VERBATIM:
                 self._value(token)
             elif token is CLOSE:
                 self._close()
@@ -85,7 +85,7 @@ class _Compiler:
             self._flush()
         text = self.texts.pop() if self.texts else ""
         slot = self._ancestor(tag.path.up)
-        self.pieces.append((text, slot, tag.path.keys, tag.kind is Kind.VERBATIM))
+        self.pieces.append((text, slot, tag.path.keys, tag.kind is TagKind.VERBATIM))
 
     def _open(self, tag: Tag) -> None:
         if self.texts or self.pieces:
@@ -95,7 +95,7 @@ class _Compiler:
         for key in tag.path.keys:
             slot = self._slot(slot, key)
             levels.append((key, slot))
-        if tag.kind is Kind.EACH:
+        if tag.kind is TagKind.EACH:
             slot = self._slot(slot, "")
         self.open.append(self.block)
         self.block = _Block(tag, start, levels, slot)
@@ -105,10 +105,10 @@ class _Compiler:
             self._flush()
         block, self.block = self.block, self.open.pop()
         opener = block.opener
-        if opener.kind is Kind.EACH:
+        if opener.kind is TagKind.EACH:
             node = each_node(block.start, block.levels, block.slot, block.nodes, opener.name)
         else:
-            shown = opener.kind is Kind.SECTION
+            shown = opener.kind is TagKind.SECTION
             node = section_node(block.start, block.levels, block.nodes, shown)
         self.block.nodes.append(node)
 

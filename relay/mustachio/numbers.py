@@ -33,7 +33,7 @@ def printed_float(value: float) -> str:
 
 
 def _digits(value: float) -> tuple[str, int]:
-    """Give the significant digits, and how many of them stand before the point."""
+    """Return the significant digits, and how many of them stand before the point."""
     mantissa, _, exponent = float.__repr__(abs(value)).partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = (whole + fraction).lstrip("0")

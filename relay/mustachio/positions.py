@@ -6,7 +6,7 @@ from relay.core.errors import TemplateFault
 
 
 def located(pieces: Sequence[str], wrong: Iterable[tuple[int, str]]) -> list[TemplateFault]:
-    """Give each (index of a piece, message) the line and character at which the piece begins.
+    """Return each (index of a piece, message) the line and character at which the piece begins.
 
     The pieces together are the template. All are found in one pass, in the order of `wrong`.
     """

@@ -5,7 +5,7 @@ from typing import Any
 
 from relay.mustachio.paths import PARENT
 from relay.mustachio.syntax import CLOSE, Token
-from relay.mustachio.tags import Kind
+from relay.mustachio.tags import TagKind
 
 
 class _Usage:
@@ -17,7 +17,7 @@ class _Usage:
         self.key = key
         self.parent = parent
         self.below: dict[str, _Usage] = {}
-        self.uses: set[Kind] = set()
+        self.uses: set[TagKind] = set()
 
     def reached(self, elements: Iterable[str]) -> "_Usage":
         """Follow a path from here, noting keys that are new. Past the root it stays there."""
@@ -33,7 +33,7 @@ class _Usage:
         return usage
 
 
-_SCALAR = {Kind.VALUE}
+_SCALAR = {TagKind.VALUE}
 
 
 def suggest_model(tokens: Iterable[Token]) -> Any:
@@ -47,10 +47,10 @@ def suggest_model(tokens: Iterable[Token]) -> Any:
             usage = scopes.pop()
             continue
         used = usage.reached(token.path.elements)
-        if token.kind is Kind.VALUE or token.kind is Kind.VERBATIM:
-            used.uses.add(Kind.VALUE)
+        if token.kind is TagKind.VALUE or token.kind is TagKind.VERBATIM:
+            used.uses.add(TagKind.VALUE)
         else:
-            used.uses.add(Kind.EACH if token.kind is Kind.EACH else Kind.SECTION)
+            used.uses.add(TagKind.EACH if token.kind is TagKind.EACH else TagKind.SECTION)
             scopes.append(usage)
             usage = used
     return _model(root)
@@ -72,6 +72,6 @@ def _model(root: _Usage) -> Any:
 def _shape(usage: _Usage, members: dict[str, Any]) -> Any:
     if usage.uses == _SCALAR:
         return f"{usage.key}_Value"
-    if Kind.EACH not in usage.uses:
+    if TagKind.EACH not in usage.uses:
         return members
     return [members] if members else [f"{usage.key}_{number}" for number in (1, 2, 3)]

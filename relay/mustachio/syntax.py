@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from relay.core.errors import TemplateFault
 from relay.mustachio.limits import MAX_DEPTH, MAX_WEIGHT
 from relay.mustachio.positions import located
-from relay.mustachio.tags import TAG, Kind, Tag, read_tag
+from relay.mustachio.tags import TAG, Tag, TagKind, read_tag
 
 Token = str | Tag
 
@@ -151,14 +151,14 @@ class _Reader:
         """Leave a comment out."""
 
 
-_ACTIONS: dict[Kind, Callable[[_Reader, Tag, int], None]] = {
-    Kind.VALUE: _Reader._value,
-    Kind.VERBATIM: _Reader._value,
-    Kind.SECTION: _Reader._section,
-    Kind.INVERTED: _Reader._section,
-    Kind.CLOSE: _Reader._close,
-    Kind.EACH: _Reader._each,
-    Kind.EACH_CLOSE: _Reader._each_close,
-    Kind.COMMENT: _Reader._skip,
-    Kind.PLACEHOLDER: _Reader._insert,
+_ACTIONS: dict[TagKind, Callable[[_Reader, Tag, int], None]] = {
+    TagKind.VALUE: _Reader._value,
+    TagKind.VERBATIM: _Reader._value,
+    TagKind.SECTION: _Reader._section,
+    TagKind.INVERTED: _Reader._section,
+    TagKind.CLOSE: _Reader._close,
+    TagKind.EACH: _Reader._each,
+    TagKind.EACH_CLOSE: _Reader._each_close,
+    TagKind.COMMENT: _Reader._skip,
+    TagKind.PLACEHOLDER: _Reader._insert,
 }

@@ -25,7 +25,7 @@ _EACH_WITHOUT_PATH = (
 _EACH_CLOSED_BADLY = "The syntax to close the 'each' block should be: '{/each}'."
 
 
-class Kind(IntEnum):
+class TagKind(IntEnum):
     """What a tag does. Integers, because other members of enumerations are slow to look up."""
 
     VALUE = auto()
@@ -48,7 +48,7 @@ class Tag(NamedTuple):
     fault: what is wrong with it, or None.
     """
 
-    kind: Kind
+    kind: TagKind
     name: str
     path: Path
     levels: int
@@ -57,47 +57,47 @@ class Tag(NamedTuple):
 
 
 def read_tag(source: str, placeholders: bool) -> Tag:
-    """Tell what a tag is; `placeholders`: whether `{{{ @content }}}` is one, not a bad path."""
+    """Return what a tag is; `placeholders`: whether `{{{ @content }}}` is one, not a bad path."""
     kind, sigil = _KINDS.get(source[2], _VALUE)
     if kind in _BLOCKS and source.startswith("each", 3):
-        return _each(source) if kind is Kind.SECTION else _each_close(source)
-    if placeholders and kind is Kind.VERBATIM and _PLACEHOLDER.fullmatch(source):
-        return _tag(Kind.PLACEHOLDER, "")
-    if kind is Kind.COMMENT:
-        return _tag(Kind.COMMENT, "")
+        return _each(source) if kind is TagKind.SECTION else _each_close(source)
+    if placeholders and kind is TagKind.VERBATIM and _PLACEHOLDER.fullmatch(source):
+        return _tag(TagKind.PLACEHOLDER, "")
+    if kind is TagKind.COMMENT:
+        return _tag(TagKind.COMMENT, "")
     return _tag(kind, source.strip("{}").lstrip(sigil).strip(_SPACE))
 
 
-_VALUE = (Kind.VALUE, "")
+_VALUE = (TagKind.VALUE, "")
 _KINDS = {
-    "#": (Kind.SECTION, "#"),
-    "^": (Kind.INVERTED, "^"),
-    "/": (Kind.CLOSE, "/"),
-    "&": (Kind.VERBATIM, "&"),
-    "{": (Kind.VERBATIM, "&"),
-    "!": (Kind.COMMENT, "!"),
+    "#": (TagKind.SECTION, "#"),
+    "^": (TagKind.INVERTED, "^"),
+    "/": (TagKind.CLOSE, "/"),
+    "&": (TagKind.VERBATIM, "&"),
+    "{": (TagKind.VERBATIM, "&"),
+    "!": (TagKind.COMMENT, "!"),
 }
-_BLOCKS = (Kind.SECTION, Kind.CLOSE)
+_BLOCKS = (TagKind.SECTION, TagKind.CLOSE)
 
 
 def _each(source: str) -> Tag:
     name = source.strip("{}").lstrip("#").strip(_SPACE).removeprefix("each")
     if name.startswith(" "):
-        return _tag(Kind.EACH, name.strip(_SPACE))
-    return _tag(Kind.EACH, "", _EACH_WITHOUT_PATH)
+        return _tag(TagKind.EACH, name.strip(_SPACE))
+    return _tag(TagKind.EACH, "", _EACH_WITHOUT_PATH)
 
 
 def _each_close(source: str) -> Tag:
     fault = None if source == "{{/each}}" else _EACH_CLOSED_BADLY
-    return _tag(Kind.EACH_CLOSE, "", fault)
+    return _tag(TagKind.EACH_CLOSE, "", fault)
 
 
 _NOWHERE = Path((), 0, ())
 
 
-def _tag(kind: Kind, name: str, fault: str | None = None) -> Tag:
+def _tag(kind: TagKind, name: str, fault: str | None = None) -> Tag:
     path = parse_path(name)
     if path is None:
         return Tag(kind, name, _NOWHERE, 0, 1, _BAD_PATH.format(name))
-    levels = len(path.keys) + 1 if kind is Kind.EACH else len(path.keys)
+    levels = len(path.keys) + 1 if kind is TagKind.EACH else len(path.keys)
     return Tag(kind, name, path, levels, 1 + len(path.elements), fault)

@@ -22,7 +22,7 @@ def member(value: object, key: str) -> Any:
 
 
 def truth(value: object) -> bool:
-    """Tell whether a section shows: not for null, false, zero, and what is empty."""
+    """Return whether a section shows: not for null, false, zero, and what is empty."""
     kind = type(value)
     if kind in BASIC:
         return bool(value)
@@ -34,7 +34,7 @@ def truth(value: object) -> bool:
 
 
 def is_list(value: object) -> bool:
-    """Tell whether `each` can go through a value."""
+    """Return whether `each` can go through a value."""
     kind = type(value)
     return issubclass(kind, Sequence) and not issubclass(kind, _NOT_LISTS)
 

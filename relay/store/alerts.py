@@ -66,13 +66,13 @@ class Change:
 
 
 def standing(connection: Connection) -> list[Alert]:
-    """Give all alerts, by kind and server."""
+    """Return all alerts, by kind and server."""
     query = select(alerts).order_by(alerts.c.kind, alerts.c.server, alerts.c.plugin)
     return [_alert(row._mapping) for row in connection.execute(query)]
 
 
 def remembered(connection: Connection) -> dict[str, float]:
-    """Give what earlier looks remembered, by name."""
+    """Return what earlier looks remembered, by name."""
     query = select(installation).where(installation.c.name.startswith(_PREFIX, autoescape=True))
     return {row.name.removeprefix(_PREFIX): float(row.value) for row in connection.execute(query)}
 

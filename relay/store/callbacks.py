@@ -52,12 +52,12 @@ class Taken(NamedTuple):
 
 
 def digest_of(group: str, identity: str) -> bytes:
-    """Give the form in which a told thing is remembered."""
+    """Return the form in which a told thing is remembered."""
     return hashlib.sha256(f"{group}\n{identity}".encode("utf-8", "replace")).digest()
 
 
 def remember(connection: Connection, digest: bytes, now: float) -> bool:
-    """Remember that something was told; tell whether that is new."""
+    """Remember that something was told; return whether that is new."""
     known = select(callbacks.c.digest).where(callbacks.c.digest == digest)
     if connection.execute(known).first() is not None:
         return False
@@ -103,7 +103,7 @@ def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:
 def _is_sent_again(
     connection: Connection, told: Told, event: ProviderEvent, row: Row[*tuple[Any, ...]]
 ) -> bool:
-    """Store the second sending of what came back, if there is to be one; tell whether it is."""
+    """Store the second sending of what came back, if there is to be one; return whether it is."""
     second = told.second.get(event.identity)
     if second is None or row.state not in returned.TAKEN_STATES:
         return False
@@ -115,7 +115,7 @@ def _is_sent_again(
 def _word(
     event: ProviderEvent, group: str, at: float, row: Row[*tuple[Any, ...]] | None
 ) -> Word | None:
-    """Tell what an event says of its recipient's address; None if nothing."""
+    """Return what an event says of its recipient's address; None if nothing."""
     address, id = event.recipient.strip().lower(), row.id if row is not None else None
     if not address or not ("@" in address and len(address) <= 320):
         return None
@@ -131,7 +131,7 @@ def _word(
 
 
 def _is_settled_by(event: ProviderEvent, row: Row[*tuple[Any, ...]]) -> bool:
-    """Tell whether a message that nobody knew the fate of is known to be sent by this event.
+    """Return whether a message that nobody knew the fate of is known to be sent by this event.
 
     Only our own id proves it. What is held for an office may have reached others: they are no
     doubt.

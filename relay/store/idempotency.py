@@ -86,7 +86,7 @@ def add(
 
 
 def _taken(connection: Connection, batch: Sequence[Entry]) -> set[bytes]:
-    """Tell which digests are in use; those that were to be forgotten are, now."""
+    """Return which digests are in use; those that were to be forgotten are, now."""
     digests = [entry.digest for entry in batch]
     mine = idempotency.c.digest.in_(digests)
     now = min(entry.now for entry in batch)

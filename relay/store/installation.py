@@ -12,7 +12,7 @@ FIRST = 2
 
 
 def number(connection: Connection, batch: Sequence[Sequence[str]]) -> list[dict[str, int]]:
-    """Give servers their numbers, where they have none yet; give those of all."""
+    """Number servers, where they have none yet; return those of all."""
     results = []
     for names in batch:
         known = numbers(connection)
@@ -27,12 +27,12 @@ def number(connection: Connection, batch: Sequence[Sequence[str]]) -> list[dict[
 
 
 def numbers(connection: Connection) -> dict[str, int]:
-    """Give the number of every server that ever was in the settings, by name."""
+    """Return the number of every server that ever was in the settings, by name."""
     return {row.name: row.id for row in connection.execute(select(servers))}
 
 
 async def numbered(store: Store, names: Collection[str]) -> dict[str, int]:
-    """Give the numbers of these servers, and of all that ever were in the settings, by name."""
+    """Return the numbers of these servers, and of all that ever were in the settings, by name."""
     known = await store.read(numbers)
     if known.keys() >= set(names):
         return known

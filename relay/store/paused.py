@@ -8,7 +8,7 @@ from relay.store.schema import paused
 
 
 def pause(connection: Connection, batch: Sequence[tuple[str, float]]) -> list[bool]:
-    """Pause servers, each from a time on; tell which were not paused before."""
+    """Pause servers, each from a time on; return which were not paused before."""
     return [_pause(connection, server, since) for server, since in batch]
 
 
@@ -20,7 +20,7 @@ def _pause(connection: Connection, server: str, since: float) -> bool:
 
 
 def resume(connection: Connection, batch: Sequence[str]) -> list[bool]:
-    """Let servers go on; tell which were paused."""
+    """Let servers go on; return which were paused."""
     return [
         connection.execute(delete(paused).where(paused.c.server == server)).rowcount == 1
         for server in batch
@@ -28,6 +28,6 @@ def resume(connection: Connection, batch: Sequence[str]) -> list[bool]:
 
 
 def servers(connection: Connection) -> dict[str, float]:
-    """Give the servers that are paused, each with the time since when it is."""
+    """Return the servers that are paused, each with the time since when it is."""
     query = select(paused.c.server, paused.c.since).order_by(paused.c.server)
     return {row.server: row.since for row in connection.execute(query)}

@@ -38,13 +38,13 @@ class Telling(NamedTuple):
 
 
 def waiting(connection: Connection, after: str, limit: int) -> Sequence[Row[Any]]:
-    """Give some of the receipts that are open, with their messages' states, after an id."""
+    """Return some of the receipts that are open, with their messages' states, after an id."""
     query = _open().where(receipts.c.message > after)
     return connection.execute(query.order_by(receipts.c.message).limit(limit)).all()
 
 
 def waiting_of(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
-    """Give the receipts that are open of these messages, with the messages' states."""
+    """Return the receipts that are open of these messages, with the messages' states."""
     return connection.execute(_open().where(receipts.c.message.in_(ids))).all()
 
 

@@ -8,7 +8,7 @@ from relay.store.schema import installation
 
 
 def remember(connection: Connection, batch: Sequence[tuple[str, str]]) -> list[str]:
-    """Give the remembered value of each name, or remember the one proposed."""
+    """Return the remembered value of each name, or remember the one proposed."""
     values = []
     for name, proposed in batch:
         query = select(installation.c.value).where(installation.c.name == name)

@@ -48,7 +48,7 @@ IN_MAILBOX = text("messages.delivery = 'mailbox' AND messages.state = 'sent'")
 
 
 def _bare(condition: TextClause) -> TextClause:
-    """Give a condition as an index takes it: without the table's name."""
+    """Return a condition as an index takes it: without the table's name."""
     return text(condition.text.replace("messages.", ""))
 
 

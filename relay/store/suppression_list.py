@@ -31,11 +31,11 @@ class Suppressions:
             self._set(row.server, row.address, row.until)
 
     def of(self, group: str) -> bool:
-        """Tell whether anybody at all may be suppressed in a group."""
+        """Return whether anybody at all may be suppressed in a group."""
         return bool(self._until.get(group))
 
     def among(self, addresses: Iterable[Address], group: str, now: float) -> frozenset[str]:
-        """Give those of some addresses, in lower case, that get no mail of a group."""
+        """Return those of some addresses, in lower case, that get no mail of a group."""
         known = self._until.get(group)
         if not known:
             return NOBODY
@@ -43,7 +43,7 @@ class Suppressions:
         return frozenset(email for email in emails if known.get(email, 0.0) > now)
 
     async def note(self, words: Sequence[Word]) -> list[bool]:
-        """Store words on addresses; tell which of them changed anything."""
+        """Store words on addresses; return which of them changed anything."""
         changed = [await self._store.write(suppressions.note, word) for word in words]
         self.learn(word for word, new in zip(words, changed, strict=True) if new)
         return changed

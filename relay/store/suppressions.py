@@ -34,7 +34,7 @@ class Word(NamedTuple):
     words: str = ""
 
 
-class Listed(NamedTuple):
+class SuppressedAddress(NamedTuple):
     """A page of suppressed addresses, and what the next one starts after; None at the end."""
 
     rows: Sequence[Row[Any]]
@@ -42,7 +42,7 @@ class Listed(NamedTuple):
 
 
 def note(connection: Connection, batch: Sequence[Word]) -> list[bool]:
-    """Take words on addresses, in this order; tell which of them changed anything."""
+    """Take words on addresses, in this order; return which of them changed anything."""
     return [_note(connection, word) for word in batch]
 
 
@@ -63,7 +63,7 @@ def _note(connection: Connection, word: Word) -> bool:
 
 
 def _is_news(word: Word, known: Row[Any]) -> bool:
-    """Tell whether a word takes the place of what is known.
+    """Return whether a word takes the place of what is known.
 
     What comes later does; of words against the address the first one stays, but for one that
     holds for longer.
@@ -75,7 +75,7 @@ def _is_news(word: Word, known: Row[Any]) -> bool:
 
 
 def active(connection: Connection, now: float) -> list[Row[Any]]:
-    """Give every address that gets no mail at a time."""
+    """Return every address that gets no mail at a time."""
     columns = suppressions.c
     query = select(columns.server, columns.address, columns.until).where(_is_active(now))
     return list(connection.execute(query))
@@ -87,7 +87,7 @@ def page(
     now: float,
     after: tuple[str, str] | None = None,
     limit: int = 50,
-) -> Listed:
+) -> SuppressedAddress:
     """List the addresses that get no mail, of one group or of all, in the order of the alphabet."""
     columns = suppressions.c
     query = select(suppressions).where(_is_active(now)).order_by(columns.server, columns.address)
@@ -99,13 +99,13 @@ def page(
         query = query.where(or_(columns.server > group, later))
     rows = connection.execute(query.limit(limit + 1)).all()
     last = rows[limit - 1] if len(rows) > limit else None
-    return Listed(rows[:limit], last and (last.server, last.address))
+    return SuppressedAddress(rows[:limit], last and (last.server, last.address))
 
 
 def of(
     connection: Connection, server: str, addresses: Iterable[str] | None, now: float
 ) -> Sequence[Row[Any]]:
-    """Give what is known of the addresses that get no mail of a group: of all, or of some."""
+    """Return what is known of the addresses that get no mail of a group: of all, or of some."""
     columns = suppressions.c
     query = select(suppressions).where(_is_active(now), columns.server == server)
     if addresses is not None:
@@ -116,7 +116,7 @@ def of(
 def standing(
     connection: Connection, server: str, addresses: Iterable[str], now: float
 ) -> Sequence[str]:
-    """Give those of some addresses that get no mail of a group."""
+    """Return those of some addresses that get no mail of a group."""
     return [row.address for row in of(connection, server, addresses, now)]
 
 

@@ -83,7 +83,7 @@ def by_reference(
 
 
 def standing(connection: Connection, server: str, reference: int | str) -> Standing | None:
-    """Tell which version of an active template is current, without its content."""
+    """Return which version of an active template is current, without its content."""
     layout = templates.alias("layout")
     framed = (
         (layout.c.server == templates.c.server)
@@ -119,7 +119,7 @@ def listed(
 
 
 def active(connection: Connection, server: str) -> Sequence[StoredTemplate]:
-    """Give all of a server's active templates."""
+    """Return all of a server's active templates."""
     return [_template(row) for row in connection.execute(_active(server).order_by(templates.c.id))]
 
 
@@ -130,13 +130,13 @@ def count_active(connection: Connection, server: str) -> int:
 
 
 def standing_in(connection: Connection, server: str, layout: str) -> Sequence[StoredTemplate]:
-    """Give the active templates that stand in a layout."""
+    """Return the active templates that stand in a layout."""
     found = _active(server).where(templates.c.layout == layout)
     return [_template(row) for row in connection.execute(found)]
 
 
 def versions(connection: Connection, server: str, id: int) -> Sequence[StoredTemplate]:
-    """Give a template as it was before, newest first, without the current version."""
+    """Return a template as it was before, newest first, without the current version."""
     former = template_versions.c
     found = select(template_versions).where(former.server == server, former.id == id)
     rows = connection.execute(found.order_by(former.version.desc()))
@@ -144,7 +144,7 @@ def versions(connection: Connection, server: str, id: int) -> Sequence[StoredTem
 
 
 def next_number(connection: Connection) -> int:
-    """Give a number that no template of this installation ever had."""
+    """Return a number that no template of this installation ever had."""
     highest = select(func.max(templates.c.id)).where(templates.c.id >= FIRST)
     return (connection.execute(highest).scalar() or FIRST - 1) + 1
 

@@ -35,7 +35,7 @@ def create(connection: Connection, batch: Sequence[NewToken]) -> Sequence[None]:
 
 
 def check(connection: Connection, digest: bytes, now: float) -> float | None:
-    """Give when a token was made, if that is known; raise TokenRefused unless it may be used."""
+    """Return when a token was made, if that is known; raise TokenRefused unless it may be used."""
     row = connection.execute(select(tokens).where(tokens.c.digest == digest)).first()
     if row is None:
         raise TokenRefused(reason="token_unknown")

@@ -25,7 +25,7 @@ class Cache:
         self._lock = threading.Lock()
 
     def find(self, key: Key, read: Callable[[], tuple[Compiled, int]]) -> Compiled:
-        """Give what is kept under a key, or read it: with how many characters it had."""
+        """Return what is kept under a key, or read it: with how many characters it had."""
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:

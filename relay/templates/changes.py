@@ -35,7 +35,7 @@ AUTO_ALIAS = True
 # Numbers that a draft brings are kept up to here: all that clients can hold.
 _HIGHEST_GIVEN = 2**31 - 1
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 class Author(NamedTuple):
@@ -45,11 +45,9 @@ class Author(NamedTuple):
     at: float
 
 
-def run(
-    connection: Connection, batch: Sequence[Callable[[Connection], Result]]
-) -> list[Result | Exception]:
+def run(connection: Connection, batch: Sequence[Callable[[Connection], T]]) -> list[T | Exception]:
     """Make changes one after the other; of one that is refused nothing remains."""
-    results: list[Result | Exception] = []
+    results: list[T | Exception] = []
     for change in batch:
         try:
             with connection.begin_nested():
@@ -100,7 +98,7 @@ def edit(
 
 
 def edited(former: StoredTemplate, draft: TemplateDraft) -> StoredTemplate:
-    """Give a template with what the draft gives; the empty string takes a part away."""
+    """Return a template with what the draft gives; the empty string takes a part away."""
     given: dict[str, Any] = {
         field: value or None for field, value in content_of(draft).items() if value is not None
     }

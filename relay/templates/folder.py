@@ -122,7 +122,7 @@ def _decoded(path: Path) -> str:
 
 
 def differing(folder: Path, drafts: Sequence[TemplateDraft]) -> dict[Path, str]:
-    """Give the files, with their content, that are to be written for a folder to hold templates.
+    """Return the files, with their content, that are to be written for a folder to hold templates.
 
     A file that is as it should be is not among them. A part that a template does not have any
     more becomes an empty file.
@@ -142,7 +142,7 @@ def differing(folder: Path, drafts: Sequence[TemplateDraft]) -> dict[Path, str]:
 
 
 def _described(draft: TemplateDraft) -> dict[str, Any]:
-    """Give what stands in `meta.json`, in postmark-cli's order."""
+    """Return what stands in `meta.json`, in postmark-cli's order."""
     standard = draft.type != "Layout"
     return {
         "Name": draft.name,
@@ -155,7 +155,7 @@ def _described(draft: TemplateDraft) -> dict[str, Any]:
 
 
 def _known(path: Path) -> dict[str, Any]:
-    """Give what an existing `meta.json` says; nothing if it is broken: it will be replaced."""
+    """Return what an existing `meta.json` says; nothing if it is broken: it will be replaced."""
     if not path.is_file():
         return {}
     try:

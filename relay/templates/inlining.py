@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 def inlined(html: str) -> tuple[str, bool]:
-    """Give HTML with its styles inlined, and whether they are, or there are none.
+    """Return HTML with its styles inlined, and whether they are, or there are none.
 
     What is too large, or cannot be read, stays as it is. A fragment stays one.
     """
@@ -54,7 +54,7 @@ def inlined(html: str) -> tuple[str, bool]:
 
 
 def _is_modest(html: str, begin: int) -> bool:
-    """Tell whether the work is bounded, by counts that are never too low.
+    """Return whether the work is bounded, by counts that are never too low.
 
     begin: where the first style tag is. Every declaration has a colon, whether in style tags or in
     an element's own style.

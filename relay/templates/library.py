@@ -23,7 +23,7 @@ from relay.templates.rules import check_draft, check_whole, content_of, type_of
 from relay.templates.validation import check_content, validated
 
 Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 __all__ = ["Library", "Warnings"]
 
@@ -81,7 +81,7 @@ class Library:
         return await self._change(changes.delete, server, reference, _author(who))
 
     async def versions(self, server: str, reference: int | str) -> Sequence[StoredTemplate]:
-        """Give all versions of a template, newest first, the current one included."""
+        """Return all versions of a template, newest first, the current one included."""
         return await self._store.read(_versions, server, reference)
 
     async def restore(
@@ -120,7 +120,7 @@ class Library:
         return await self._change(pushing.apply, server, drafts, _author(who), perform)
 
     async def rendered(self, message: Message, server: str) -> tuple[Message, Warnings]:
-        """Give a message with a template its subject and parts, and what the model lacked.
+        """Return a message with a template its subject and parts, and what the model lacked.
 
         Raise TemplateNotFound or TemplateRenderError.
         """
@@ -128,11 +128,11 @@ class Library:
 
     async def _change(
         self,
-        change: Callable[Concatenate[Connection, Arguments], Result],
+        change: Callable[Concatenate[Connection, Arguments], T],
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
-    ) -> Result:
-        def made(connection: Connection) -> Result:
+    ) -> T:
+        def made(connection: Connection) -> T:
             return change(connection, *args, **kwargs)
 
         return await self._store.write(changes.run, made)

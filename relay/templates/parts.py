@@ -31,7 +31,7 @@ def read_part(source: str, layout: str | None = None) -> Template:
 
 
 def readers(content: Content, layout: Content | None) -> dict[str, Callable[[], Template]]:
-    """Give for each part that there is how to read it, in its layout.
+    """Return for each part that there is how to read it, in its layout.
 
     A subject never has a layout; a part that the layout does not have stands alone.
     """
@@ -50,7 +50,7 @@ def compiled(content: Content, layout: Content | None) -> Compiled:
 
 
 def layout_readers(content: Content) -> dict[str, Callable[[], Template]]:
-    """Give for each part of a layout how to read it, with nothing in the place of the content."""
+    """Return for each part of a layout how to read it, with nothing in the place of the content."""
     return {
         part: partial(read_part, "", source) for part in PARTS if (source := getattr(content, part))
     }

@@ -63,7 +63,7 @@ def check_same_type(former: StoredTemplate, draft: TemplateDraft) -> None:
 
 
 def labelled(error: StoredTemplateError, draft: TemplateDraft) -> StoredTemplateError:
-    """Give the same error with the template's alias or name before its words."""
+    """Return the same error with the template's alias or name before its words."""
     return type(error)(f"{draft.alias or draft.name or draft.id}: {error}")
 
 

@@ -21,7 +21,7 @@ LATER = (429, 503)
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class TemplateSummary:
     """A template as a list has it: without its parts."""
 
     id: int
@@ -48,9 +48,9 @@ class RemoteTemplates:
         """Close the connection."""
         self._session.close()
 
-    def listed(self) -> list[Listed]:
+    def listed(self) -> list[TemplateSummary]:
         """List all templates, page by page."""
-        found: list[Listed] = []
+        found: list[TemplateSummary] = []
         while True:
             page = self._call("GET", "/templates", query={"Count": PAGE, "Offset": len(found)})
             rows = page.get("Templates")
@@ -62,7 +62,7 @@ class RemoteTemplates:
                 return found
 
     def fetch(self, id: int) -> TemplateDraft:
-        """Give a template whole: "" is a part or a layout that it does not have."""
+        """Return a template whole: "" is a part or a layout that it does not have."""
         template = self._call("GET", f"/templates/{id}")
         row = self._row(template)
         standard = row.type == "Standard"
@@ -126,12 +126,12 @@ class RemoteTemplates:
             raise self._nonsense()
         return answer
 
-    def _row(self, row: Any) -> Listed:
+    def _row(self, row: Any) -> TemplateSummary:
         id = row.get("TemplateId") if isinstance(row, dict) else None
         if not isinstance(id, int) or isinstance(id, bool):
             raise self._nonsense()
         kind = self._text(row, "TemplateType") or "Standard"
-        return Listed(id, self._text(row, "Alias") or None, self._text(row, "Name"), kind)
+        return TemplateSummary(id, self._text(row, "Alias") or None, self._text(row, "Name"), kind)
 
     def _text(self, row: Mapping[str, Any], name: str) -> str:
         value = row.get(name)
@@ -147,7 +147,7 @@ class RemoteTemplates:
 
 
 def _put_off(response: requests.Response, tried: int) -> float | None:
-    """Give the seconds after which to try again; None if this answer is the last."""
+    """Return the seconds after which to try again; None if this answer is the last."""
     if response.status_code not in LATER or tried == TRIES - 1:
         return None
     asked = response.headers.get("Retry-After", "").strip()
@@ -156,7 +156,7 @@ def _put_off(response: requests.Response, tried: int) -> float | None:
 
 
 def _parts(draft: TemplateDraft) -> dict[str, Any]:
-    """Give what a template is in Postmark's names; a layout has neither subject nor layout."""
+    """Return what a template is in Postmark's names; a layout has neither subject nor layout."""
     values = {"Name": draft.name, "HtmlBody": draft.html or "", "TextBody": draft.text or ""}
     if draft.type != "Layout":
         values |= {"Subject": draft.subject or "", "LayoutTemplate": draft.layout or ""}
@@ -164,7 +164,7 @@ def _parts(draft: TemplateDraft) -> dict[str, Any]:
 
 
 def _words(answer: object) -> str:
-    """Give the account's own error number and words, on one line that a terminal can show."""
+    """Return the account's own error number and words, on one line that a terminal can show."""
     if not isinstance(answer, dict):
         return ""
     code, words = answer.get("ErrorCode"), re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", _message(answer))

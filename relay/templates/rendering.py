@@ -32,7 +32,7 @@ Warnings = Sequence[str]
 def render_message(
     connection: Connection, message: Message, server: str, cache: Cache
 ) -> tuple[Message, Warnings]:
-    """Give a message its subject and parts, and a line for each value that the model lacked.
+    """Return a message its subject and parts, and a line for each value that the model lacked.
 
     Raise TemplateNotFound or TemplateRenderError.
     """

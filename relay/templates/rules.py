@@ -55,7 +55,7 @@ Content = TemplateDraft | StoredTemplate
 
 
 def content_of(content: Content) -> dict[str, str | None]:
-    """Give what a draft or a template says, by field: all that a version can change."""
+    """Return what a draft or a template says, by field: all that a version can change."""
     return {field: getattr(content, field) for field in NAMES}
 
 
@@ -91,7 +91,7 @@ def check_lengths(given: dict[str, str]) -> None:
 
 
 def type_of(draft: TemplateDraft) -> TemplateType:
-    """Give the type that a new template is to have; raise TemplateInvalid."""
+    """Return the type that a new template is to have; raise TemplateInvalid."""
     if draft.type not in (None, "", "Standard", "Layout"):
         raise TemplateInvalid("The 'TemplateType' is not valid: it is Standard or Layout.")
     return cast("TemplateType", draft.type or "Standard")

@@ -103,7 +103,7 @@ class RelayHandler(ReceivingHandler):
         self._counted = True
 
     def origins(self) -> Collection[str]:
-        """Give the origins whose pages may call this handler; may raise UnknownServer."""
+        """Return the origins whose pages may call this handler; may raise UnknownServer."""
         return ()
 
     def limit(self) -> None:

@@ -186,7 +186,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _object_fields(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the fields of an object, and those of its `email` object beside them."""
+    """Return the fields of an object, and those of its `email` object beside them."""
     wrapped = value.get("email")
     if not isinstance(wrapped, dict):
         return _merged(value.items())

@@ -66,7 +66,7 @@ class CancelHandler(RelayHandler):
         self.write(responses.success("cancelled"))
 
     def _key(self, submission: Submission) -> str:
-        """Give the id of the key that asks; raise AuthenticationFailed."""
+        """Return the id of the key that asks; raise AuthenticationFailed."""
         try:
             identity = identify(self.chain, submission)
             if identity.kind != "secret":

@@ -15,7 +15,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def caller(request: HTTPServerRequest, trusted: Sequence[Network]) -> Caller:
-    """Tell who calls. X-Forwarded-For and -Proto count only where a trusted proxy sent them.
+    """Return who calls. X-Forwarded-For and -Proto count only where a trusted proxy sent them.
 
     A peer on the loopback interface is local unless it forwards for somebody else.
     """

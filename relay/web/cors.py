@@ -14,7 +14,7 @@ PREFLIGHT_SECONDS = 600
 def allowed_origin(
     headers: HTTPHeaders, origins: Collection[str], own_origins: Callable[[], Collection[str]]
 ) -> str | None:
-    """Give the page's origin if it may call, None if no page calls; raise OriginRefused."""
+    """Return the page's origin if it may call, None if no page calls; raise OriginRefused."""
     origin = headers.get("Origin")
     if origin is not None:
         if origin.lower() not in origins and origin.lower() not in own_origins():
@@ -27,7 +27,7 @@ def allowed_origin(
 
 
 def reply_headers(origin: str) -> dict[str, str]:
-    """Give the headers that let the page at an allowed origin read the reply."""
+    """Return the headers that let the page at an allowed origin read the reply."""
     return {
         "Access-Control-Allow-Origin": origin,
         "Access-Control-Expose-Headers": EXPOSE_HEADERS,
@@ -35,7 +35,7 @@ def reply_headers(origin: str) -> dict[str, str]:
 
 
 def preflight_headers() -> dict[str, str]:
-    """Give the headers that answer a browser's question before a post."""
+    """Return the headers that answer a browser's question before a post."""
     return {
         "Access-Control-Allow-Methods": "POST",
         "Access-Control-Allow-Headers": ALLOW_HEADERS,

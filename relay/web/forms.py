@@ -57,7 +57,7 @@ class FormHandler(RelayHandler):
         return super().max_bytes + self._files_bytes
 
     def expect_body(self, seconds: float) -> None:
-        """Give files more time: a telephone sends them slowly."""
+        """Allow files more time: a telephone sends them slowly."""
         super().expect_body(FILES_SECONDS if self._files_bytes else seconds)
 
     def admit(self) -> None:
@@ -139,7 +139,7 @@ class FormHandler(RelayHandler):
         )
 
     async def _result(self, accepted: Accepted) -> str:
-        """Tell what became of it, after the first attempt if there is one now.
+        """Return what became of it, after the first attempt if there is one now.
 
         A robot is told what a clean post would be told now. Raise MessageRefused.
         """

@@ -54,7 +54,7 @@ class MessagesHandler(OperationHandler):
         return {"verdicts": verdicts}
 
     def _count(self, verdicts: list[Verdict]) -> None:
-        """Tell the dispatcher how many more messages wait, or fewer."""
+        """Let the dispatcher know how many more messages wait, or fewer."""
         done = [verdict for verdict in verdicts if verdict.done]
         waited = sum(verdict.before in _WAITING for verdict in done)
         waits = sum(verdict.after in _WAITING for verdict in done)

@@ -4,7 +4,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.web import RequestHandler, stream_request_body
 
 from relay.core.errors import BodyTooLarge
-from relay.core.timers import Timeout
+from relay.core.timers import Timer
 from relay.site import Site
 
 # A body over the limit is read to its end up to this size, so that its sender can read the 413;
@@ -21,7 +21,7 @@ class ReceivingHandler(RequestHandler):
     def initialize(self) -> None:
         self._chunks: list[bytes] = []
         self._size = 0
-        self._slow: Timeout | None = None
+        self._slow: Timer | None = None
 
     @property
     def max_bytes(self) -> int:
@@ -36,11 +36,11 @@ class ReceivingHandler(RequestHandler):
 
     @property
     def awaits_body(self) -> bool:
-        """Tell whether the body has not come to its end."""
+        """Whether the body has not come to its end."""
         return self._slow is not None
 
     def expect_body(self, seconds: float) -> None:
-        """Give the body this long to arrive; raise BodyTooLarge if it need not come at all."""
+        """Allow the body this long to arrive; raise BodyTooLarge if it need not come at all."""
         if self.declared_size > self._drain_bytes:
             raise BodyTooLarge
         self._slow = self.site.timeouts.start(seconds, self._give_up)
@@ -53,7 +53,7 @@ class ReceivingHandler(RequestHandler):
             self.send_error(413, exc_info=(BodyTooLarge, BodyTooLarge(), None))
 
     def raw_body(self) -> bytes:
-        """Give the whole body, once: it is not kept; raise BodyTooLarge."""
+        """Return the whole body, once: it is not kept; raise BodyTooLarge."""
         self.end_body()
         if self._size > self.max_bytes:
             raise BodyTooLarge

@@ -41,21 +41,21 @@ SUCCESS_WORDS = {
 
 
 def status(error: BaseException | None) -> int:
-    """Give the status that answers an error; what is not in the table is 500."""
+    """Return the status that answers an error; what is not in the table is 500."""
     if isinstance(error, HTTPError):
         return error.status_code
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
 def failure(error: BaseException | None) -> dict[str, Any]:
-    """Give the body that answers an error; an unexpected one says nothing of itself."""
+    """Return the body that answers an error; an unexpected one says nothing of itself."""
     if isinstance(error, errors.SubmissionError):
         return {"status": "error", "response": str(error)}
     return {"status": "error", "response": HTTPStatus(status(error)).phrase.lower()}
 
 
 def success(result: str, id: str = "") -> dict[str, Any]:
-    """Give the body for what became of a message: exactly these keys and words.
+    """Return the body for what became of a message: exactly these keys and words.
 
     id: the message's, for its caller to cancel a scheduled one by.
     """

@@ -92,7 +92,7 @@ class WebhookHandler(RelayHandler):
         return self.request.headers.get(SECRET_HEADER, "")
 
     def _is_within(self) -> bool:
-        """Tell whether the caller's address is in one of the server's networks."""
+        """Return whether the caller's address is in one of the server's networks."""
         try:
             address = ip_address(self.caller.address)
         except ValueError:
@@ -140,7 +140,7 @@ def read(body: bytes) -> Any:
 
 
 def secret_of(authorization: str, header: str) -> bytes:
-    """Give the secret that a call brings: the password of HTTP Basic, else a header's value.
+    """Return the secret that a call brings: the password of HTTP Basic, else a header's value.
 
     Headers arrive as Latin-1; encoding them so gives the bytes that were sent.
     """

@@ -18,7 +18,7 @@ from relay.site import Site, make_site
 from relay.store.engine.database import Store as Database
 from relay.store.outbox import enqueue, records
 from relay.store.outbox import outcomes as settling
-from relay.store.outbox.outcomes import Claimed, Settlement
+from relay.store.outbox.outcomes import AttemptOutcome, Claimed
 from relay.store.schema import messages
 from tests.support.daemon import ROOT, Daemon
 from tests.support.stored import CREATED, new_id, put, row, rows
@@ -73,10 +73,10 @@ def sending(connection: Connection, batch: Sequence[Claimed]) -> Sequence[None]:
     return [None] * len(batch)
 
 
-def settled(claimed: Claimed, outcome: str, at: float) -> Settlement:
+def settled(claimed: Claimed, outcome: str, at: float) -> AttemptOutcome:
     state = "queued" if outcome == "deferred" else outcome
     words = f"said {outcome}"
-    return Settlement(claimed, state, at, True, "mailbox", outcome, words, at, at + 1.5)
+    return AttemptOutcome(claimed, state, at, True, "mailbox", outcome, words, at, at + 1.5)
 
 
 def test_queue_show_tells_the_history_in_order_of_time(offline: Daemon, store: Store) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from relay.core.errors import DeliveryDeferred, DeliveryInDoubt
-from relay.core.message import Receipt
+from relay.core.message import Confirmation
 from relay.site import Site
 from relay.store.queries import listing
 from tests.conftest import FORM, Outbox, Post
@@ -167,7 +167,7 @@ async def test_the_results_of_a_fallback_are_settled_message_by_message(
     await site.pauses.pause("registry")
     for _ in range(3):
         await words(post)
-    second.answers[:] = [[Receipt("1"), DeliveryDeferred("busy"), Receipt("3")]]
+    second.answers[:] = [[Confirmation("1"), DeliveryDeferred("busy"), Confirmation("3")]]
     await site.pauses.resume("registry")
     await site.dispatcher.deliver_waiting()
     assert [len(call) for call in second.calls] == [3]

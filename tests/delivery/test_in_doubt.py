@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from relay.core.errors import DeliveryDeferred
-from relay.core.message import ABSENT, Receipt
-from relay.delivery.in_doubt import Doubts
+from relay.core.message import ABSENT, Confirmation
+from relay.delivery.in_doubt import InDoubtResolver
 from relay.site import Site
 from relay.store.outbox import claims, outcomes, recovery
 from relay.store.outbox import in_doubt as doubts
@@ -126,9 +126,9 @@ def settings_toml(postmark: FakePostmark, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def settler(site: Site) -> Doubts:
+def settler(site: Site) -> InDoubtResolver:
     """What settles the site's doubts, with no loop around it."""
-    return Doubts(site.store, site.chains, site.dispatcher.queued)
+    return InDoubtResolver(site.store, site.chains, site.dispatcher.queued)
 
 
 def scripted(name: str = "scripted") -> Any:
@@ -139,7 +139,7 @@ def scripted(name: str = "scripted") -> Any:
 class Case:
     """One message in doubt: its row, its events, the times of looks."""
 
-    def __init__(self, site: Site, settler: Doubts, id: str) -> None:
+    def __init__(self, site: Site, settler: InDoubtResolver, id: str) -> None:
         self.site = site
         self.settler = settler
         self.id = id
@@ -183,7 +183,7 @@ class Case:
 
 
 @pytest.fixture
-def in_doubt(site: Site, post: Post, settler: Doubts) -> Callable[..., Any]:
+def in_doubt(site: Site, post: Post, settler: InDoubtResolver) -> Callable[..., Any]:
     """Post a message whose answer is lost."""
 
     async def lose(server: str = "scripted", form: dict[str, Any] = FORM) -> Case:
@@ -194,12 +194,12 @@ def in_doubt(site: Site, post: Post, settler: Doubts) -> Callable[..., Any]:
     return lose
 
 
-InDoubt = Callable[..., Any]
+PutInDoubt = Callable[..., Any]
 
 
 @pytest.mark.gen_test
 async def test_what_the_provider_took_is_found_and_sent_with_its_own_id(
-    site: Site, in_doubt: InDoubt, postmark: FakePostmark, outbox: Outbox, events: list[Any]
+    site: Site, in_doubt: PutInDoubt, postmark: FakePostmark, outbox: Outbox, events: list[Any]
 ) -> None:
     postmark.answers = [Taken("reset")]
     case = await in_doubt("registry")
@@ -221,7 +221,7 @@ async def test_what_the_provider_took_is_found_and_sent_with_its_own_id(
 
 @pytest.mark.gen_test
 async def test_what_the_provider_does_not_have_twice_is_sent_again_with_a_warning(
-    site: Site, in_doubt: InDoubt, postmark: FakePostmark, events: list[Any]
+    site: Site, in_doubt: PutInDoubt, postmark: FakePostmark, events: list[Any]
 ) -> None:
     postmark.answers = ["reset"]
     case = await in_doubt("registry")
@@ -246,7 +246,7 @@ async def test_what_the_provider_does_not_have_twice_is_sent_again_with_a_warnin
 
 @pytest.mark.gen_test
 async def test_what_the_index_shows_late_is_found_by_the_second_look_and_not_sent_again(
-    in_doubt: InDoubt, postmark: FakePostmark
+    in_doubt: PutInDoubt, postmark: FakePostmark
 ) -> None:
     postmark.answers = [Taken("reset")]
     postmark.lag_searches = 1
@@ -260,7 +260,7 @@ async def test_what_the_index_shows_late_is_found_by_the_second_look_and_not_sen
 
 @pytest.mark.gen_test
 async def test_two_looks_are_as_far_apart_as_the_list_has_them_however_late_the_first_is(
-    in_doubt: InDoubt,
+    in_doubt: PutInDoubt,
 ) -> None:
     case = await in_doubt()
     scripted().answers[:] = [ABSENT, ABSENT]
@@ -273,7 +273,7 @@ async def test_two_looks_are_as_far_apart_as_the_list_has_them_however_late_the_
 
 @pytest.mark.gen_test
 async def test_a_message_is_settled_by_its_own_servers_times_through_its_groups_plugin(
-    in_doubt: InDoubt, postmark: FakePostmark
+    in_doubt: PutInDoubt, postmark: FakePostmark
 ) -> None:
     postmark.answers = ["reset"]
     case = await in_doubt("member")
@@ -290,7 +290,7 @@ OUTAGES: list[Any] = [OUTAGE, ValueError("secret"), "junk", True]
 @pytest.mark.gen_test
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: type(outage).__name__)
 async def test_a_search_that_fails_is_no_absence_and_breaks_no_row_of_them(
-    in_doubt: InDoubt, outage: Any, events: list[Any]
+    in_doubt: PutInDoubt, outage: Any, events: list[Any]
 ) -> None:
     case = await in_doubt()
     scripted().answers[:] = [outage, ABSENT, outage, ABSENT]
@@ -304,7 +304,7 @@ async def test_a_search_that_fails_is_no_absence_and_breaks_no_row_of_them(
 
 
 @pytest.mark.gen_test
-async def test_the_last_step_of_the_list_holds_for_all_later_looks(in_doubt: InDoubt) -> None:
+async def test_the_last_step_of_the_list_holds_for_all_later_looks(in_doubt: PutInDoubt) -> None:
     case = await in_doubt()
     scripted().answers[:] = [OUTAGE] * 5
     gaps, at = [], 120.0
@@ -317,7 +317,7 @@ async def test_the_last_step_of_the_list_holds_for_all_later_looks(in_doubt: InD
 
 @pytest.mark.gen_test
 async def test_six_hours_without_a_search_send_a_message_again_once_and_then_hold_it(
-    site: Site, in_doubt: InDoubt, postmark: FakePostmark, events: list[Any]
+    site: Site, in_doubt: PutInDoubt, postmark: FakePostmark, events: list[Any]
 ) -> None:
     postmark.answers = ["reset", "reset"]
     postmark.down = (503, error(100, "Maintenance"))
@@ -343,7 +343,9 @@ async def test_six_hours_without_a_search_send_a_message_again_once_and_then_hol
 
 
 @pytest.mark.gen_test
-async def test_one_failed_search_after_a_long_stop_sends_nothing_again(in_doubt: InDoubt) -> None:
+async def test_one_failed_search_after_a_long_stop_sends_nothing_again(
+    in_doubt: PutInDoubt,
+) -> None:
     case = await in_doubt()
     scripted().answers[:] = [OUTAGE, ABSENT, OUTAGE]
     await case.look(50 * HOUR)
@@ -354,7 +356,7 @@ async def test_one_failed_search_after_a_long_stop_sends_nothing_again(in_doubt:
 
 @pytest.mark.gen_test
 async def test_what_no_plugin_can_look_up_is_sent_again_once_after_ten_minutes_and_then_held(
-    site: Site, in_doubt: InDoubt
+    site: Site, in_doubt: PutInDoubt
 ) -> None:
     case = await in_doubt("blind")
     assert await case.look(120) == 1
@@ -371,7 +373,7 @@ async def test_what_no_plugin_can_look_up_is_sent_again_once_after_ten_minutes_a
 
 @pytest.mark.gen_test
 async def test_a_message_whose_metadata_has_no_room_for_its_id_is_held_and_nobody_is_asked(
-    in_doubt: InDoubt, outbox: Outbox, site: Site
+    in_doubt: PutInDoubt, outbox: Outbox, site: Site
 ) -> None:
     form = {**FORM, **{f"email[metadata][key{number}]": "x" for number in range(10)}}
     case = await in_doubt("scripted", form)
@@ -389,7 +391,7 @@ async def test_a_message_whose_metadata_has_no_room_for_its_id_is_held_and_nobod
 
 
 @pytest.mark.gen_test
-async def test_a_message_that_cannot_be_read_is_held(in_doubt: InDoubt, site: Site) -> None:
+async def test_a_message_that_cannot_be_read_is_held(in_doubt: PutInDoubt, site: Site) -> None:
     case = await in_doubt()
     statement = text("UPDATE contents SET document = 'broken'")
     site.store.write_now(lambda connection, batch: [connection.execute(statement)], [None])
@@ -398,22 +400,22 @@ async def test_a_message_that_cannot_be_read_is_held(in_doubt: InDoubt, site: Si
 
 
 @pytest.mark.gen_test
-async def test_an_observer_learns_that_a_message_in_doubt_was_sent(in_doubt: InDoubt) -> None:
+async def test_an_observer_learns_that_a_message_in_doubt_was_sent(in_doubt: PutInDoubt) -> None:
     case = await in_doubt()
-    scripted().answers[:] = [Receipt("found-1", words="Processed")]
+    scripted().answers[:] = [Confirmation("found-1", words="Processed")]
     await case.look(120)
     assert scripted("journal").seen == [(FORM["subject"], "found-1", "scripted")]
     assert case.row["words"] == "Processed"
 
 
 @pytest.mark.gen_test
-async def test_only_the_plugin_that_made_the_attempt_is_asked(in_doubt: InDoubt) -> None:
+async def test_only_the_plugin_that_made_the_attempt_is_asked(in_doubt: PutInDoubt) -> None:
     case = await in_doubt()
     case.change(delivery="blind")
     assert await case.look(2 * HOUR) == 0
     assert scripted().asked == []
     case.change(delivery=None)
-    scripted().answers[:] = [Receipt("found-1")]
+    scripted().answers[:] = [Confirmation("found-1")]
     assert await case.look(2 * HOUR) == 1
     assert scripted().asked == [(case.id, "scripted")]
     assert case.row["delivery"] == "scripted"
@@ -421,7 +423,7 @@ async def test_only_the_plugin_that_made_the_attempt_is_asked(in_doubt: InDoubt)
 
 @pytest.mark.gen_test
 async def test_messages_of_a_server_that_is_gone_stay_in_doubt_and_are_told_of_once(
-    in_doubt: InDoubt, settler: Doubts, site: Site, events: list[Any]
+    in_doubt: PutInDoubt, settler: InDoubtResolver, site: Site, events: list[Any]
 ) -> None:
     case, other = await in_doubt(), await in_doubt("blind")
     settler.adopt({name: chain for name, chain in site.chains.items() if name != "scripted"})
@@ -436,7 +438,7 @@ async def test_messages_of_a_server_that_is_gone_stay_in_doubt_and_are_told_of_o
 
 @pytest.mark.gen_test
 async def test_a_held_policy_holds_at_once_and_asks_nobody(
-    site: Site, in_doubt: InDoubt, postmark: FakePostmark
+    site: Site, in_doubt: PutInDoubt, postmark: FakePostmark
 ) -> None:
     postmark.answers = ["reset"]
     case = await in_doubt("notices")
@@ -452,8 +454,8 @@ async def test_a_held_policy_holds_at_once_and_asks_nobody(
 )
 async def test_what_a_crash_left_is_settled_by_the_policy_too(
     site: Site,
-    in_doubt: InDoubt,
-    settler: Doubts,
+    in_doubt: PutInDoubt,
+    settler: PutInDoubt,
     postmark: FakePostmark,
     server: str,
     kind: str,
@@ -471,7 +473,7 @@ async def test_what_a_crash_left_is_settled_by_the_policy_too(
 
 @pytest.mark.gen_test
 async def test_what_is_sent_again_at_once_is_held_when_it_is_too_old(
-    in_doubt: InDoubt, settler: Doubts, postmark: FakePostmark
+    in_doubt: PutInDoubt, settler: InDoubtResolver, postmark: FakePostmark
 ) -> None:
     postmark.answers = [(503, b"")]
     case = await in_doubt("eager")
@@ -489,8 +491,8 @@ async def claimed(site: Site, server: str, now: float) -> outcomes.Claimed:
     return one
 
 
-def settled(one: outcomes.Claimed, now: float) -> outcomes.Settlement:
-    return outcomes.Settlement(
+def settled(one: outcomes.Claimed, now: float) -> outcomes.AttemptOutcome:
+    return outcomes.AttemptOutcome(
         claimed=one,
         state="sent",
         due_at=now,
@@ -506,7 +508,7 @@ def settled(one: outcomes.Claimed, now: float) -> outcomes.Settlement:
 
 @pytest.mark.gen_test
 async def test_a_claim_that_outlived_its_lease_is_in_doubt_and_a_late_outcome_changes_nothing(
-    site: Site, in_doubt: InDoubt, settler: Doubts
+    site: Site, in_doubt: PutInDoubt, settler: InDoubtResolver
 ) -> None:
     case = await in_doubt()
     now = time.time()
@@ -528,7 +530,7 @@ async def test_a_claim_that_outlived_its_lease_is_in_doubt_and_a_late_outcome_ch
 
 @pytest.mark.gen_test
 async def test_what_a_stopped_daemon_was_sending_is_in_doubt_with_a_crash_more(
-    site: Site, in_doubt: InDoubt, settler: Doubts
+    site: Site, in_doubt: PutInDoubt, settler: InDoubtResolver
 ) -> None:
     case, waiting = await in_doubt(), await in_doubt()
     now = time.time()
@@ -553,7 +555,7 @@ async def test_what_a_stopped_daemon_was_sending_is_in_doubt_with_a_crash_more(
 )
 @pytest.mark.parametrize("server", ["scripted", "blind"])
 async def test_a_message_with_four_crashes_is_quarantined_where_it_would_be_sent_again(
-    in_doubt: InDoubt, server: str, crashes: int, state: str, site: Site
+    in_doubt: PutInDoubt, server: str, crashes: int, state: str, site: Site
 ) -> None:
     case = await in_doubt(server)
     case.change(crashes=crashes)
@@ -566,17 +568,17 @@ async def test_a_message_with_four_crashes_is_quarantined_where_it_would_be_sent
 
 
 @pytest.mark.gen_test
-async def test_a_message_with_many_crashes_that_is_found_is_sent(in_doubt: InDoubt) -> None:
+async def test_a_message_with_many_crashes_that_is_found_is_sent(in_doubt: PutInDoubt) -> None:
     case = await in_doubt()
     case.change(crashes=9)
-    scripted().answers[:] = [Receipt("found-1")]
+    scripted().answers[:] = [Confirmation("found-1")]
     await case.look(120)
     assert case.state == "sent"
 
 
 @pytest.mark.gen_test
 async def test_a_plugin_that_breaks_on_a_message_four_times_has_it_quarantined(
-    site: Site, in_doubt: InDoubt
+    site: Site, in_doubt: PutInDoubt
 ) -> None:
     scripted().given[:] = [ValueError("broken")] * 4
     scripted().answers[:] = [ABSENT] * 8
@@ -594,7 +596,7 @@ async def test_a_plugin_that_breaks_on_a_message_four_times_has_it_quarantined(
 
 @pytest.mark.gen_test
 async def test_a_message_that_was_sent_again_and_is_absent_when_too_old_expires(
-    in_doubt: InDoubt,
+    in_doubt: PutInDoubt,
 ) -> None:
     first, again = await in_doubt(), await in_doubt()
     scripted().answers[:] = [ABSENT] * 4
@@ -609,7 +611,9 @@ async def test_a_message_that_was_sent_again_and_is_absent_when_too_old_expires(
 
 
 @pytest.mark.gen_test
-async def test_what_waits_for_a_later_time_waits_for_it_after_its_doubt(in_doubt: InDoubt) -> None:
+async def test_what_waits_for_a_later_time_waits_for_it_after_its_doubt(
+    in_doubt: PutInDoubt,
+) -> None:
     case = await in_doubt()
     later = case.lost_at + 5 * HOUR
     case.change(since=later)
@@ -620,22 +624,22 @@ async def test_what_waits_for_a_later_time_waits_for_it_after_its_doubt(in_doubt
 
 
 @pytest.mark.gen_test
-async def test_a_clock_that_was_set_back_parks_no_message_in_doubt(in_doubt: InDoubt) -> None:
+async def test_a_clock_that_was_set_back_parks_no_message_in_doubt(in_doubt: PutInDoubt) -> None:
     case = await in_doubt()
-    scripted().answers[:] = [Receipt("found-1")]
+    scripted().answers[:] = [Confirmation("found-1")]
     assert await case.look(-24 * HOUR) == 1
     assert case.state == "sent"
 
 
 @pytest.mark.gen_test
 async def test_many_messages_are_each_looked_up_once_in_a_pass(
-    site: Site, in_doubt: InDoubt, settler: Doubts
+    site: Site, in_doubt: PutInDoubt, settler: InDoubtResolver
 ) -> None:
     cases = await asyncio.gather(*(in_doubt() for _ in range(130)))
     for case in cases:  # a provider that does not answer is given few of them
         case.change(state="in_doubt", due_at=case.lost_at + 120)
     module = scripted()
-    module.answers[:] = [Receipt(f"found-{number}") for number in range(130)]
+    module.answers[:] = [Confirmation(f"found-{number}") for number in range(130)]
     assert await settler.look(time.time() + 125) == 130
     assert sorted(id for id, _ in module.asked) == sorted(case.id for case in cases)
     assert {case.state for case in cases} == {"sent"}
@@ -643,7 +647,7 @@ async def test_many_messages_are_each_looked_up_once_in_a_pass(
 
 @pytest.mark.gen_test
 async def test_an_outage_of_one_provider_leaves_the_other_ones_messages_to_be_settled(
-    in_doubt: InDoubt, settler: Doubts, postmark: FakePostmark
+    in_doubt: PutInDoubt, settler: InDoubtResolver, postmark: FakePostmark
 ) -> None:
     cases = [await in_doubt() for _ in range(10)]
     for case in cases:
@@ -656,7 +660,7 @@ async def test_an_outage_of_one_provider_leaves_the_other_ones_messages_to_be_se
     assert len(scripted().asked) <= 4  # not ten times the deadline of a provider that is down
     assert {case.state for case in cases} == {"in_doubt"}
     scripted().answers.clear()
-    scripted().answers[:] = [Receipt("found")] * 20
+    scripted().answers[:] = [Confirmation("found")] * 20
     await settler.look(time.time() + 700)
     assert {case.state for case in cases} == {"sent"}
 
@@ -682,7 +686,7 @@ def decision(doubt: doubts.Doubt, now: float, **changes: Any) -> Decision:
     "change", [{"state": "queued"}, {"state": "held"}, {"fence": 77}, {"looks": 1}]
 )
 async def test_nothing_is_decided_for_a_message_that_has_changed_since(
-    in_doubt: InDoubt, site: Site, change: dict[str, Any]
+    in_doubt: PutInDoubt, site: Site, change: dict[str, Any]
 ) -> None:
     case = await in_doubt()
     now = case.lost_at + 125
@@ -695,7 +699,7 @@ async def test_nothing_is_decided_for_a_message_that_has_changed_since(
 
 @pytest.mark.gen_test
 async def test_of_two_decisions_on_the_same_look_the_first_counts(
-    in_doubt: InDoubt, site: Site
+    in_doubt: PutInDoubt, site: Site
 ) -> None:
     case = await in_doubt()
     now = case.lost_at + 125
@@ -731,10 +735,10 @@ async def test_messages_in_doubt_are_found_by_their_index(site: Site) -> None:
 
 @pytest.mark.gen_test
 async def test_the_loop_looks_until_it_is_stopped_and_outlives_a_store_that_fails(
-    in_doubt: InDoubt, settler: Doubts, site: Site, events: list[Any]
+    in_doubt: PutInDoubt, settler: InDoubtResolver, site: Site, events: list[Any]
 ) -> None:
     case = await in_doubt()
-    scripted().answers[:] = [Receipt("found-1")]
+    scripted().answers[:] = [Confirmation("found-1")]
     case.change(due_at=time.time() - 1)
     running = asyncio.ensure_future(settler.run())
     while case.state != "sent":
@@ -746,12 +750,12 @@ async def test_the_loop_looks_until_it_is_stopped_and_outlives_a_store_that_fail
 
 @pytest.mark.gen_test
 async def test_no_words_of_a_provider_and_no_address_stand_in_the_log(
-    in_doubt: InDoubt, events: list[Any]
+    in_doubt: PutInDoubt, events: list[Any]
 ) -> None:
     case = await in_doubt()
     scripted().answers[:] = [
         DeliveryDeferred("canary desk@example.gov", code="500/0"),
-        Receipt("found-1", words="canary"),
+        Confirmation("found-1", words="canary"),
     ]
     await case.look(120)
     await case.look(605)

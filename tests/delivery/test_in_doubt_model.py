@@ -22,9 +22,9 @@ from tornado.ioloop import IOLoop
 from relay.config.settings import Settings
 from relay.core.addresses import Address
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt
-from relay.core.message import Message, Receipt
+from relay.core.message import Confirmation, Message
 from relay.delivery import outcomes
-from relay.delivery.in_doubt import Doubts
+from relay.delivery.in_doubt import InDoubtResolver
 from relay.site import make_site
 from relay.store import documents
 from relay.store.outbox import claims, enqueue
@@ -68,7 +68,7 @@ Fate = Literal["sent", "lost", "raised", "deferred", "failed"]
 View = Literal["honest", "lagging", "down", "broken"]
 
 RESULTS: dict[str, Callable[[], Any]] = {
-    "sent": lambda: Receipt("answered"),
+    "sent": lambda: Confirmation("answered"),
     "lost": lambda: DeliveryInDoubt("no answer"),
     "raised": lambda: ValueError("broken"),
     "deferred": lambda: DeliveryDeferred("busy"),
@@ -288,7 +288,7 @@ class World:
         self.site.open()
         self.loop = io_loop
         self.waiting = 1
-        self.doubts = Doubts(self.site.store, self.site.chains, self._queued)
+        self.doubts = InDoubtResolver(self.site.store, self.site.chains, self._queued)
         self.provider: dict[str, Any] = sys.modules["relay_plugins.scripted"].state
         self.count = 0
 
@@ -327,7 +327,7 @@ class World:
         return next((one for call in got.calls for one in call.messages), None)
 
     def settle(self, claimed: Claimed, answer: Any, now: float) -> bool:
-        [result] = outcomes.per_message([answer] if isinstance(answer, Receipt) else answer, 1)
+        [result] = outcomes.per_message([answer] if isinstance(answer, Confirmation) else answer, 1)
         settlement = outcomes.settlement(
             claimed,
             result,

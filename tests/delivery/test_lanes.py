@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from relay.config.settings import Settings
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt, UnknownServer
 from relay.core.ids import message_id
-from relay.core.message import Receipt
+from relay.core.message import Confirmation
 from relay.site import Site, make_site
 from relay.store.engine.database import Store
 from relay.store.outbox import batching, claims, due, enqueue
@@ -451,11 +451,11 @@ async def test_each_caller_learns_what_became_of_its_own_message(
         await site.store.read(listing.count_unsent)
     order = [row["subject"] for row in outbox.rows()[1:]]
     results = {
-        "good": Receipt("1"),
+        "good": Confirmation("1"),
         "bad": DeliveryFailed("no such street"),
         "late": DeliveryDeferred("later"),
     }
-    module.answers[:] = [[Receipt("0")], [results[name] for name in order]]
+    module.answers[:] = [[Confirmation("0")], [results[name] for name in order]]
     module.free()
     assert (await first).json == SENT
     good, bad, late = await asyncio.gather(*posts)
@@ -602,7 +602,7 @@ async def test_a_provider_that_took_some_of_a_call_is_not_at_fault(site: Site, p
         await site.pauses.pause("many")
         for number in range(2):
             await post("/rest/email/many", {**FORM, "subject": str(number)})
-        module.answers[:] = [[Receipt("1"), BUSY]]
+        module.answers[:] = [[Confirmation("1"), BUSY]]
         await site.pauses.resume("many")
         await site.dispatcher.deliver_waiting()
     assert site.dispatcher.delivers("many")

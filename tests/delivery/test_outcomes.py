@@ -12,14 +12,14 @@ from relay.core.errors import (
     DeliveryInDoubt,
     MessageBroken,
 )
-from relay.core.message import Receipt
+from relay.core.message import Confirmation
 from relay.core.server import Server
-from relay.delivery.outcomes import PluginBroken, Result, per_message, settlement
-from relay.store.outbox.outcomes import Claimed, Settlement
+from relay.delivery.outcomes import DeliverResult, PluginBroken, per_message, settlement
+from relay.store.outbox.outcomes import AttemptOutcome, Claimed
 
 SERVER = Server(name="registry", plugins=(), retry=(10, 100), max_age=1000, settle=(7, 70))
-SENT = Receipt("provider-id", words="OK")
-PARTLY = Receipt("provider-id", words="OK", later=("later@example.gov",))
+SENT = Confirmation("provider-id", words="OK")
+PARTLY = Confirmation("provider-id", words="OK", later=("later@example.gov",))
 DEFERRED = DeliveryDeferred("busy", code="503/100")
 UNCOUNTED = DeliveryDeferred("no connection", counted=False)
 FAILED = DeliveryFailed("bad address")
@@ -29,14 +29,14 @@ RAISED = PluginBroken("the plugin raised KeyError")
 
 
 def settled(
-    result: Result,
+    result: DeliverResult,
     *,
     since: float = 0,
     tries: int = 0,
     now: float = 500,
     watched: bool = False,
     policy: Literal["look_up", "hold", "resend"] = "look_up",
-) -> Settlement:
+) -> AttemptOutcome:
     claimed = Claimed("id", "registry", fence=3, since=since, attempts=tries, tries=tries)
     return settlement(
         claimed,
@@ -53,8 +53,8 @@ def settled(
 @pytest.mark.parametrize(
     ("answer", "kinds"),
     [
-        ([SENT, FAILED], [Receipt, DeliveryFailed]),
-        ((SENT, DEFERRED), [Receipt, DeliveryDeferred]),
+        ([SENT, FAILED], [Confirmation, DeliveryFailed]),
+        ((SENT, DEFERRED), [Confirmation, DeliveryDeferred]),
         (DEFERRED, [DeliveryDeferred, DeliveryDeferred]),
         (FAILED, [DeliveryFailed, DeliveryFailed]),
         (None, [DeliveryDeferred, DeliveryDeferred]),
@@ -110,7 +110,7 @@ def test_what_no_plugin_took_was_no_attempt() -> None:
     ],
 )
 def test_every_result_has_its_state_and_time(
-    result: Result, state: str, outcome: str, due_at: float, counted: bool
+    result: DeliverResult, state: str, outcome: str, due_at: float, counted: bool
 ) -> None:
     settled_as = settled(result)
     assert settled_as.state == state
@@ -141,12 +141,14 @@ def test_each_try_takes_the_next_step_of_the_servers_ladder(tries: int, due_at: 
         (BROKEN, -9999, "quarantined"),
     ],
 )
-def test_only_what_was_not_sent_grows_too_old(result: Result, since: float, state: str) -> None:
+def test_only_what_was_not_sent_grows_too_old(
+    result: DeliverResult, since: float, state: str
+) -> None:
     assert settled(result, since=since, tries=4).state == state
 
 
 @pytest.mark.parametrize("result", [DEFERRED, PARTLY, UNCOUNTED])
-def test_what_is_too_old_is_tried_five_times_before_it_is_given_up(result: Result) -> None:
+def test_what_is_too_old_is_tried_five_times_before_it_is_given_up(result: DeliverResult) -> None:
     states = [settled(result, since=-9999, tries=tries).state for tries in range(6)]
     assert states == ["queued"] * 4 + ["expired"] * 2
 
@@ -161,7 +163,7 @@ def test_what_grew_too_old_is_told_as_the_attempt_that_it_was() -> None:
     [
         (SENT, "OK", "provider-id"),
         (PARTLY, "OK; 1 of them to be tried again", "provider-id"),
-        (Receipt("", words="OK"), "OK", None),
+        (Confirmation("", words="OK"), "OK", None),
         (DEFERRED, "busy", None),
         (FAILED, "bad address", None),
         (IN_DOUBT, "no answer", None),
@@ -169,7 +171,7 @@ def test_what_grew_too_old_is_told_as_the_attempt_that_it_was() -> None:
     ],
 )
 def test_the_history_has_the_providers_words_and_id(
-    result: Result, words: str, provider_id: str | None
+    result: DeliverResult, words: str, provider_id: str | None
 ) -> None:
     settled_as = settled(result)
     assert (settled_as.words, settled_as.provider_id) == (words, provider_id)
@@ -196,7 +198,7 @@ def test_the_history_has_the_providers_words_and_id(
 )
 def test_a_servers_policy_says_what_becomes_of_a_lost_answer_and_of_nothing_else(
     policy: Literal["look_up", "hold", "resend"],
-    result: Result,
+    result: DeliverResult,
     since: float,
     state: str,
     due_at: float,
@@ -225,13 +227,13 @@ def test_the_history_says_that_the_answer_was_lost_and_what_came_of_it(
     ("result", "crashed"),
     [(RAISED, True), (IN_DOUBT, False), (BROKEN, False), (SENT, False), (DEFERRED, False)],
 )
-def test_only_a_plugin_that_breaks_counts_as_a_crash(result: Result, crashed: bool) -> None:
+def test_only_a_plugin_that_breaks_counts_as_a_crash(result: DeliverResult, crashed: bool) -> None:
     assert settled(result).crashed is crashed
 
 
 @pytest.mark.parametrize("watched", [True, False])
 @pytest.mark.parametrize("result", [SENT, FAILED, DEFERRED, IN_DOUBT])
 def test_a_token_is_given_back_to_a_caller_who_learns_of_the_refusal(
-    result: Result, watched: bool
+    result: DeliverResult, watched: bool
 ) -> None:
     assert settled(result, watched=watched).give_token_back is (watched and result is FAILED)

@@ -11,7 +11,7 @@ from relay.core.errors import (
     MessageBroken,
     RecipientsSuppressed,
 )
-from relay.core.message import Message, Receipt
+from relay.core.message import Confirmation, Message
 from relay.core.mime import as_bytes
 from relay.delivery import partial
 from relay.store.outbox.recipients import Fate
@@ -68,7 +68,9 @@ def test_a_message_for_nobody_is_never_sent() -> None:
 )
 def test_what_some_have_was_sent_though_the_rest_never_get_it(error: DeliveryError) -> None:
     receipt = partial.concluded(rest(ANN, BOB), error)
-    assert receipt == Receipt("", dropped=("cy@example.gov", "di@example.gov"), words=str(error))
+    assert receipt == Confirmation(
+        "", dropped=("cy@example.gov", "di@example.gov"), words=str(error)
+    )
     assert partial.concluded(MESSAGE, error) is error
 
 
@@ -79,26 +81,26 @@ def test_what_some_have_was_sent_though_the_rest_never_get_it(error: DeliveryErr
         DeliveryInDoubt("lost"),
         MessageBroken("broken"),
         RecipientsSuppressed("no mail", held=True),
-        Receipt("id"),
+        Confirmation("id"),
     ],
 )
-def test_every_other_result_stays_what_it_is(result: Receipt | DeliveryError) -> None:
+def test_every_other_result_stays_what_it_is(result: Confirmation | DeliveryError) -> None:
     assert partial.concluded(rest(ANN), result) is result
 
 
 def test_only_a_receipt_that_makes_differences_has_fates() -> None:
-    assert partial.fates(MESSAGE, Receipt("id")) == ()
+    assert partial.fates(MESSAGE, Confirmation("id")) == ()
     assert partial.fates(MESSAGE, DeliveryFailed("550 no")) == ()
     assert partial.fates(MessageBroken("x"), MessageBroken("x")) == ()
 
 
 def test_who_was_dropped_is_refused_and_of_the_others_nothing_needs_to_be_known() -> None:
-    receipt = Receipt("id", dropped=("BOB@example.gov",), words="250 OK")
+    receipt = Confirmation("id", dropped=("BOB@example.gov",), words="250 OK")
     assert partial.fates(MESSAGE, receipt) == (Fate("bob@example.gov", "refused", "250 OK"),)
 
 
 def test_where_some_come_later_everybody_else_has_it() -> None:
-    receipt = Receipt("id", dropped=("cy@example.gov",), later=("di@example.gov",))
+    receipt = Confirmation("id", dropped=("cy@example.gov",), later=("di@example.gov",))
     assert {(fate.address, fate.state) for fate in partial.fates(MESSAGE, receipt)} == {
         ("ann@example.gov", "taken"),
         ("bob@example.gov", "taken"),

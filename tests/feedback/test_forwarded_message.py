@@ -13,7 +13,7 @@ from relay.core.events import Reply
 from relay.core.message import Attachment, Message
 from relay.core.server import Server
 from relay.feedback import forwarded_message
-from relay.feedback.forwarded_message import Answer, not_written
+from relay.feedback.forwarded_message import ForwardedReply, not_written
 from relay.store import documents
 from relay.store.outbox.records import identified
 from tests.support.generated import examples
@@ -45,7 +45,9 @@ HEADERS = (
 )
 
 
-def answered(given_message: Message, headers: tuple[tuple[str, str], ...] = HEADERS) -> Answer:
+def answered(
+    given_message: Message, headers: tuple[tuple[str, str], ...] = HEADERS
+) -> ForwardedReply:
     reply = Reply("id", EMAIL, given_message, headers)
     return forwarded_message.answer(reply, WRITER, OFFICE, SERVER)
 

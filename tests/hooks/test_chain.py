@@ -8,7 +8,7 @@ import pluggy
 import pytest
 
 from relay.core.addresses import Address
-from relay.core.message import ABSENT, Message, Receipt
+from relay.core.message import ABSENT, Confirmation, Message
 from relay.core.server import Server
 from relay.hooks import specs
 from relay.hooks.chain import Chain
@@ -24,11 +24,11 @@ class Provider:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.answer: Any = Receipt(name)
+        self.answer: Any = Confirmation(name)
 
     @hookimpl
     def deliver(self, messages: Sequence[Message], server: Server) -> Any:
-        return [Receipt(self.name) for _ in messages]
+        return [Confirmation(self.name) for _ in messages]
 
     @hookimpl
     def find(self, message: Message, server: Server) -> Any:
@@ -49,12 +49,12 @@ class Stamp:
     @hookimpl(wrapper=True)
     def deliver(self, messages: Sequence[Message], server: Server) -> Any:
         outcomes = yield
-        return outcomes and [Receipt(one.provider_id, words="stamped") for one in outcomes]
+        return outcomes and [Confirmation(one.provider_id, words="stamped") for one in outcomes]
 
     @hookimpl(wrapper=True)
     def find(self, message: Message, server: Server) -> Any:
         found = yield
-        return found and Receipt(found.provider_id, words="stamped")
+        return found and Confirmation(found.provider_id, words="stamped")
 
 
 @pytest.fixture
@@ -73,12 +73,12 @@ def chain(plugins: dict[str, Any]) -> Chain:
 def test_the_first_delivers_where_none_is_named(plugins: dict[str, Any]) -> None:
     built = chain(plugins)
     assert built.deliver_plugins == ("first", "second", "third")
-    assert built.deliver([MESSAGE, MESSAGE]) == [Receipt("first"), Receipt("first")]
+    assert built.deliver([MESSAGE, MESSAGE]) == [Confirmation("first"), Confirmation("first")]
 
 
 def test_the_one_that_is_named_delivers_and_no_other_is_asked(plugins: dict[str, Any]) -> None:
     built = chain(plugins)
-    assert built.deliver([MESSAGE], "second") == [Receipt("second")]
+    assert built.deliver([MESSAGE], "second") == [Confirmation("second")]
     assert built.deliver([MESSAGE], "third") is None
     assert built.deliver([MESSAGE], "unknown") is None
 
@@ -86,7 +86,7 @@ def test_the_one_that_is_named_delivers_and_no_other_is_asked(plugins: dict[str,
 def test_only_the_one_that_is_named_looks_up(plugins: dict[str, Any]) -> None:
     plugins["second"].answer = ABSENT
     built = chain(plugins)
-    assert built.find(MESSAGE, "first") == Receipt("first")
+    assert built.find(MESSAGE, "first") == Confirmation("first")
     assert built.find(MESSAGE, "second") is ABSENT
     assert built.find(MESSAGE, "third") is None
     assert built.find(MESSAGE, "unknown") is None
@@ -105,6 +105,6 @@ def test_a_wrapper_delivers_nothing_itself_and_works_around_each(plugins: dict[s
     built = chain({"stamp": Stamp(), **plugins})
     assert built.deliver_plugins == ("first", "second", "third")
     assert not built.finds("stamp")
-    assert built.deliver([MESSAGE]) == [Receipt("first", words="stamped")]
-    assert built.deliver([MESSAGE], "second") == [Receipt("second", words="stamped")]
-    assert built.find(MESSAGE, "second") == Receipt("second", words="stamped")
+    assert built.deliver([MESSAGE]) == [Confirmation("first", words="stamped")]
+    assert built.deliver([MESSAGE], "second") == [Confirmation("second", words="stamped")]
+    assert built.find(MESSAGE, "second") == Confirmation("second", words="stamped")

@@ -13,7 +13,7 @@ import requests
 from sqlalchemy import text
 
 from relay.core.errors import IdempotencyKeyInvalid, Unavailable
-from relay.core.rate_limit import Limiter
+from relay.core.rate_limit import RateLimiter
 from relay.intake.idempotency import fingerprint_of, parse
 from relay.site import Site
 from relay.store import idempotency
@@ -244,7 +244,7 @@ async def test_a_post_that_still_runs_is_not_done_twice(
 
 @pytest.mark.gen_test
 async def test_of_many_at_once_one_is_sent(post: Post, outbox: Outbox, site: Site) -> None:
-    site.post_limiter = Limiter(0)
+    site.post_limiter = RateLimiter(0)
     replies = await asyncio.gather(*(post(PATH, FORM, headers=KEYED) for _ in range(20)))
     assert {reply.status for reply in replies} <= {200, 409}
     assert len({told(reply) for reply in replies if reply.status == 200}) == 1

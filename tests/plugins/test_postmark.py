@@ -22,7 +22,7 @@ from relay.core.errors import (
     DeliveryInDoubt,
 )
 from relay.core.immutable import freeze
-from relay.core.message import Attachment, Message, Receipt
+from relay.core.message import Attachment, Confirmation, Message
 from relay.core.server import Server
 from relay.hooks.chain import Chain
 from tests.support.generated import examples
@@ -226,7 +226,7 @@ def success(**changes: Any) -> bytes:
 def test_a_taken_message_has_a_receipt_that_names_who_is_left_out(
     postmark: ModuleType, answer: bytes, dropped: tuple[str, ...], words: str
 ) -> None:
-    assert postmark.classify(200, answer) == Receipt(ID, dropped, words)
+    assert postmark.classify(200, answer) == Confirmation(ID, dropped, words)
 
 
 @pytest.mark.parametrize(
@@ -393,8 +393,8 @@ def test_every_answer_is_a_receipt_or_a_delivery_error(
     postmark: ModuleType, status: int, answer: bytes
 ) -> None:
     outcome = postmark.classify(status, answer)
-    assert isinstance(outcome, Receipt | DeliveryError)
-    if isinstance(outcome, Receipt):
+    assert isinstance(outcome, Confirmation | DeliveryError)
+    if isinstance(outcome, Confirmation):
         assert status == 200
 
 
@@ -444,12 +444,12 @@ def test_a_message_that_stands_alone_is_a_call_with_the_servers_token(
 ) -> None:
     provider.answers = [(200, success()), (422, error(300)), (200, success(MessageID="second"))]
     built = delivering(chain, f"{provider.url}/", message_stream="forms")
-    assert built.deliver([PLAIN]) == [Receipt(ID, words="OK")]
+    assert built.deliver([PLAIN]) == [Confirmation(ID, words="OK")]
     failed = built.deliver([PLAIN])
     assert failed is not None
     assert type(failed[0]) is DeliveryFailed
     filled = changed(template="welcome", model={"a": "é"})
-    assert built.deliver([filled]) == [Receipt("second", words="OK")]
+    assert built.deliver([filled]) == [Confirmation("second", words="OK")]
     paths = [path for path, _, _ in provider.calls]
     assert paths == ["/email", "/email", "/email/withTemplate"]
     for _, headers, body in provider.calls:

@@ -19,7 +19,7 @@ from relay.core.errors import (
     RecipientsInactive,
 )
 from relay.core.immutable import freeze
-from relay.core.message import Attachment, Message, Receipt
+from relay.core.message import Attachment, Confirmation, Message
 from relay.hooks.chain import Chain
 from tests.support.fake_postmark import FakePostmark, Taken, error
 
@@ -157,7 +157,7 @@ async def test_no_call_of_many_is_larger_than_postmark_takes(
         for n, size in enumerate(sizes)
     ]
     outcomes = await deliver(messages, size=4300)
-    assert all(isinstance(one, Receipt) for one in outcomes)
+    assert all(isinstance(one, Confirmation) for one in outcomes)
     assert postmark.labels == [one.id for one in messages]
     counts = [len(call["body"]) if "batch" in call["path"] else 1 for call in postmark.calls]
     assert counts == calls
@@ -174,7 +174,7 @@ async def test_an_item_that_is_refused_fails_and_its_neighbours_are_sent(
     outcomes = await deliver(batch(4, 2))
     assert paths(postmark) == ["/email/batch"]
     refused = RecipientsInactive if number == 406 else DeliveryFailed
-    assert [type(one) for one in outcomes] == [Receipt, Receipt, refused, Receipt]
+    assert [type(one) for one in outcomes] == [Confirmation, Confirmation, refused, Confirmation]
     assert str(outcomes[2]) == f"Postmark answered 422: Refused. (ErrorCode {number})"
     assert outcomes[2].code == f"422/{number}"
     assert postmark.labels == ["message-0", "message-1", "message-3"]
@@ -187,7 +187,7 @@ async def test_an_item_that_an_operator_must_mend_waits_and_shuts_out_all_only_i
 ) -> None:
     postmark.faults[BAD] = error(number, "Not allowed.")
     beside = await deliver(batch(3, 1))
-    assert [type(one) for one in beside] == [Receipt, DeliveryDeferred, Receipt]
+    assert [type(one) for one in beside] == [Confirmation, DeliveryDeferred, Confirmation]
     assert (beside[1].counted, beside[1].opens_breaker) == (False, False)
     alike = await deliver(batch(3, 0, 1, 2))
     for one in alike:
@@ -205,7 +205,7 @@ async def test_an_item_that_speaks_of_postmarks_own_state_is_judged_by_its_numbe
 ) -> None:
     postmark.faults[BAD] = error(number, "Not now.")
     outcomes = await deliver(batch(3, 1))
-    assert [type(one) for one in outcomes] == [Receipt, outcome, Receipt]
+    assert [type(one) for one in outcomes] == [Confirmation, outcome, Confirmation]
     assert getattr(outcomes[1], "counted", True)
     assert getattr(outcomes[1], "opens_breaker", True)
 
@@ -246,7 +246,7 @@ async def test_an_item_that_does_not_say_it_clearly_is_in_doubt_and_its_neighbou
 ) -> None:
     postmark.answers = [Taken((200, [OK, item, error(300, "No.")]))]
     outcomes = await deliver(batch(3))
-    assert [type(one) for one in outcomes] == [Receipt, DeliveryInDoubt, DeliveryFailed]
+    assert [type(one) for one in outcomes] == [Confirmation, DeliveryInDoubt, DeliveryFailed]
     assert paths(postmark) == ["/email/batch"]
 
 
@@ -353,7 +353,7 @@ async def test_a_call_refused_as_a_whole_is_halved_until_the_bad_message_stands_
     bad = count // 2
     outcomes = await deliver(batch(count, bad))
     assert type(outcomes.pop(bad)) is DeliveryFailed
-    assert all(isinstance(one, Receipt) for one in outcomes)
+    assert all(isinstance(one, Confirmation) for one in outcomes)
     others = [f"message-{n}" for n in range(count) if n != bad]
     assert postmark.labels == others
     assert len(postmark.calls) <= 1 + 2 * count.bit_length()
@@ -402,7 +402,7 @@ async def test_a_message_that_no_json_can_be_made_of_is_our_fault_and_its_neighb
     deliver: Deliver, postmark: FakePostmark, broken: Message
 ) -> None:
     outcomes = await deliver([message(0), broken, message(2)])
-    assert [type(one) for one in outcomes] == [Receipt, MessageBroken, Receipt]
+    assert [type(one) for one in outcomes] == [Confirmation, MessageBroken, Confirmation]
     assert postmark.labels == ["message-0", "message-2"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from relay.core.addresses import Address
 from relay.core.errors import DeliveryDeferred, DeliveryInDoubt
 from relay.core.immutable import freeze
-from relay.core.message import ABSENT, Message, Receipt
+from relay.core.message import ABSENT, Confirmation, Message
 from relay.hooks.chain import Chain
 from tests.support.fake_postmark import FakePostmark, Taken, error
 
@@ -71,7 +71,7 @@ async def test_a_message_that_was_taken_is_found_by_our_own_id(
     await lose(replace(MESSAGE, id="other", metadata=freeze({"relay-01234567": "other"})))
     await lose()
     found = await find()
-    assert found == Receipt(postmark.accepted[1].id, words="found at Postmark: Sent")
+    assert found == Confirmation(postmark.accepted[1].id, words="found at Postmark: Sent")
     assert postmark.searches == [{"count": "1", "offset": "0", "metadata_relay-01234567": ID}]
     assert len(postmark.calls) == 2
 
@@ -107,7 +107,7 @@ async def test_what_the_index_does_not_show_yet_is_absent_until_it_does(
     now = 1059
     assert await find() is ABSENT
     now = 1060
-    assert isinstance(await find(), Receipt)
+    assert isinstance(await find(), Confirmation)
 
 
 @pytest.mark.parametrize("only", [True, False])
@@ -132,7 +132,7 @@ async def test_a_message_of_another_stream_is_found_where_a_search_shows_one_str
     streams = [query.get("messagestream") for query in postmark.searches]
     assert streams == [None, "broadcast"]
     await lose(message, **keys)
-    assert await find(message, **keys) == Receipt(
+    assert await find(message, **keys) == Confirmation(
         postmark.accepted[0].id, words="found at Postmark: Sent"
     )
 
@@ -171,7 +171,7 @@ async def test_a_found_message_was_taken_whatever_its_status(
     answer = {"TotalCount": 1, "Messages": [FOUND | {"Status": status}]}
     postmark.search_answers = [(200, answer)]
     found = await find()
-    assert found == Receipt("at-postmark", words=f"found at Postmark: {status}")
+    assert found == Confirmation("at-postmark", words=f"found at Postmark: {status}")
 
 
 @pytest.mark.parametrize(

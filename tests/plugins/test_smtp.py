@@ -9,9 +9,9 @@ import pytest
 
 from relay.core.addresses import Address
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt, MessageBroken
-from relay.core.message import Attachment, Message, Receipt
+from relay.core.message import Attachment, Confirmation, Message
 from relay.core.server import Server
-from relay.delivery.transport.smtp_pool import Kept, hand_over
+from relay.delivery.transport.smtp_pool import ConnectionPool, hand_over
 from relay.delivery.transport.smtp_server import mail_server
 from tests.support.mail_server import DEAF, DRIP, LOST, SILENCE, MailServerRig, mail_server_rig
 
@@ -64,7 +64,10 @@ def server_of(rig: MailServerRig, deadline: float = 10, **options: Any) -> Serve
 
 
 def bring(
-    rig: MailServerRig, kept: Kept, content: bytes = b"Subject: x\n\nx\n", seconds: float = 10
+    rig: MailServerRig,
+    kept: ConnectionPool,
+    content: bytes = b"Subject: x\n\nx\n",
+    seconds: float = 10,
 ) -> None:
     server = server_of(rig).options["smtp_url"]
     hand_over(server, "a@example.gov", ["b@example.gov"], content, seconds, kept)
@@ -73,7 +76,7 @@ def bring(
 def test_a_message_arrives_as_it_was_accepted(deliver: Deliver, rig: MailServerRig) -> None:
     attachment = Attachment("plan.txt", "text/plain", "cGxhbg==")
     receipt = deliver(replace(THREE, attachments=(attachment,), headers=(("X-Form", "7"),)))
-    assert isinstance(receipt, Receipt)
+    assert isinstance(receipt, Confirmation)
     assert (receipt.provider_id, receipt.dropped, receipt.later) == (ID, (), ())
     assert receipt.words == "250 OK"
     [taken] = rig.taken
@@ -111,8 +114,8 @@ def test_every_line_ends_in_the_one_way_that_all_servers_agree_on(
 def test_every_try_has_the_same_message_id(deliver: Deliver, rig: MailServerRig) -> None:
     rig.answers["END"] = ["451 try again"]
     assert isinstance(deliver(), DeliveryDeferred)
-    assert isinstance(deliver(), Receipt)
-    assert isinstance(deliver(), Receipt)
+    assert isinstance(deliver(), Confirmation)
+    assert isinstance(deliver(), Confirmation)
     assert [taken.mail["Message-ID"] for taken in rig.taken] == [f"<{ID}@example.gov>"] * 2
 
 
@@ -134,7 +137,7 @@ def test_what_was_rendered_is_sent_and_a_template_that_was_not_is_named(
     assert isinstance(outcome, DeliveryFailed)
     assert "welcome" in str(outcome)
     assert rig.connections == 0
-    assert isinstance(deliver(replace(MESSAGE, template="welcome")), Receipt)
+    assert isinstance(deliver(replace(MESSAGE, template="welcome")), Confirmation)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +210,7 @@ def test_a_server_that_judges_nothing_defers_and_counts_against_itself(
     assert isinstance(outcome, DeliveryDeferred)
     assert (outcome.counted, outcome.opens_breaker) == (False, True)
     rig.answers.clear()
-    assert isinstance(deliver(), Receipt)
+    assert isinstance(deliver(), Confirmation)
     assert rig.connections == 2
 
 
@@ -235,7 +238,7 @@ def test_what_a_server_says_no_to_for_now_is_tried_again_and_counted(
     assert "greylisted" in str(outcome)
     assert "ann@" not in str(outcome)
     # The connection is good for the next one.
-    assert isinstance(deliver(), Receipt)
+    assert isinstance(deliver(), Confirmation)
     assert rig.connections == 1
 
 
@@ -250,7 +253,7 @@ def test_what_a_server_says_no_to_for_good_has_failed(
     assert "5.1.1 here" in str(outcome)
     assert "ann@" not in str(outcome)
     assert rig.taken == []
-    assert isinstance(deliver(), Receipt)
+    assert isinstance(deliver(), Confirmation)
     assert rig.connections == 1
 
 
@@ -266,7 +269,7 @@ def test_without_a_clear_answer_to_the_end_of_a_message_it_is_in_doubt(
     assert isinstance(outcome, DeliveryInDoubt)
     assert len(rig.taken) == 1
     # What comes late is nobody else's answer.
-    assert isinstance(deliver(), Receipt)
+    assert isinstance(deliver(), Confirmation)
     assert rig.connections == 2
 
 
@@ -276,7 +279,7 @@ def test_a_message_whose_end_was_not_written_was_not_sent(rig: MailServerRig, an
     rig.answers["DATA"] = [answer]
     content = (b"x" * 900 + b"\n") * 30_000
     with pytest.raises(DeliveryDeferred, match="lost at message") as caught:
-        bring(rig, Kept(), content, seconds=2)
+        bring(rig, ConnectionPool(), content, seconds=2)
     assert (caught.value.counted, caught.value.opens_breaker) == (False, True)
     assert rig.taken == []
 
@@ -293,7 +296,7 @@ def test_a_server_that_knows_no_ehlo_is_greeted_the_old_way(
     deliver: Deliver, rig: MailServerRig
 ) -> None:
     rig.answers["EHLO"] = ["502 what"]
-    assert isinstance(deliver(), Receipt)
+    assert isinstance(deliver(), Confirmation)
     assert "HELO" in rig.commands()
 
 
@@ -302,7 +305,7 @@ def test_who_is_refused_for_good_is_dropped_and_the_others_get_it(
 ) -> None:
     rig.refused["bob@example.com"] = "550 5.1.1 bob@example.com is unknown"
     receipt = deliver(THREE)
-    assert isinstance(receipt, Receipt)
+    assert isinstance(receipt, Confirmation)
     assert (receipt.dropped, receipt.later) == (("bob@example.com",), ())
     assert receipt.words == "250 OK; refused: 550 5.1.1 (address) is unknown"
     assert rig.taken[0].recipients == ["ann@example.com", "cy@example.com"]
@@ -314,7 +317,7 @@ def test_who_is_refused_for_now_comes_later_and_the_others_get_it(
     rig.refused["ann@example.com"] = "450 4.2.0 later"
     rig.refused["cy@example.com"] = "550 5.1.1 never"
     receipt = deliver(THREE)
-    assert isinstance(receipt, Receipt)
+    assert isinstance(receipt, Confirmation)
     assert (receipt.dropped, receipt.later) == (("cy@example.com",), ("ann@example.com",))
     assert rig.taken[0].recipients == ["bob@example.com"]
 
@@ -333,7 +336,7 @@ def test_where_no_recipient_is_taken_nothing_is_sent(
     rig.answers["RCPT"] = answers
     assert type(deliver(THREE)) is kind
     assert "DATA" not in rig.commands()
-    assert isinstance(deliver(), Receipt)
+    assert isinstance(deliver(), Confirmation)
     assert rig.connections == 1
 
 
@@ -349,14 +352,14 @@ def test_too_many_recipients_for_one_mail_are_told_in_two(
 
 def test_a_connection_is_kept_for_the_next_message(deliver: Deliver, rig: MailServerRig) -> None:
     for _ in range(5):
-        assert isinstance(deliver(), Receipt)
+        assert isinstance(deliver(), Confirmation)
     assert (len(rig.taken), rig.connections) == (5, 1)
 
 
 def test_messages_of_one_call_go_over_one_connection(smtp: ModuleType, rig: MailServerRig) -> None:
     broken = replace(MESSAGE, sender=Address("a b@example.com"))
     outcomes = smtp.deliver([MESSAGE, broken, MESSAGE], server_of(rig))
-    assert [type(outcome) for outcome in outcomes] == [Receipt, MessageBroken, Receipt]
+    assert [type(outcome) for outcome in outcomes] == [Confirmation, MessageBroken, Confirmation]
     assert rig.connections == 1
 
 
@@ -372,9 +375,9 @@ def test_what_has_no_time_left_is_not_begun(smtp: ModuleType, rig: MailServerRig
 def test_an_idle_connection_that_the_server_ended_loses_no_answer(
     deliver: Deliver, rig: MailServerRig
 ) -> None:
-    assert isinstance(deliver(), Receipt)
+    assert isinstance(deliver(), Confirmation)
     rig.hang_up()
-    assert isinstance(deliver(), Receipt)
+    assert isinstance(deliver(), Confirmation)
     assert (len(rig.taken), rig.connections) == (2, 2)
 
 
@@ -384,31 +387,31 @@ def test_a_connection_that_is_not_well_is_replaced(
 ) -> None:
     deliver()
     rig.answers["RSET"] = [answer]
-    assert isinstance(deliver(), Receipt)
+    assert isinstance(deliver(), Confirmation)
     assert (len(rig.taken), rig.connections) == (2, 2)
 
 
 def test_no_line_end_of_another_kind_reaches_a_server(rig: MailServerRig) -> None:
-    bring(rig, Kept(), b"Subject: x\n\na\rb\r.\r\nc\n.\nd")
+    bring(rig, ConnectionPool(), b"Subject: x\n\na\rb\r.\r\nc\n.\nd")
     assert rig.taken[0].content == b"Subject: x\r\n\r\na\r\nb\r\n.\r\nc\r\n.\r\nd\r\n"
 
 
 def test_a_connection_brings_only_so_many_messages(rig: MailServerRig) -> None:
-    kept = Kept(most=2)
+    kept = ConnectionPool(most=2)
     for _ in range(3):
         bring(rig, kept)
     assert (len(rig.taken), rig.connections) == (3, 2)
 
 
 def test_what_stood_idle_for_too_long_is_not_used_again(rig: MailServerRig) -> None:
-    kept = Kept(seconds=0)
+    kept = ConnectionPool(seconds=0)
     for _ in range(2):
         bring(rig, kept)
     assert rig.connections == 2
 
 
 def test_connections_that_nobody_uses_are_ended(rig: MailServerRig) -> None:
-    kept = Kept(seconds=0.01)
+    kept = ConnectionPool(seconds=0.01)
     bring(rig, kept)
     while "QUIT" not in rig.commands():
         kept.sweep()

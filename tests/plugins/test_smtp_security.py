@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from relay.core.errors import DeliveryDeferred
-from relay.core.message import Receipt
+from relay.core.message import Confirmation
 from relay.core.secret import Secret
 from relay.core.server import Server
 from relay.delivery.transport.smtp_server import mail_server
@@ -71,7 +71,7 @@ def user_url(rig: MailServerRig, query: str = "") -> str:
 def test_starttls_comes_before_anything_that_matters(
     deliver: Callable[..., Any], secure: MailServerRig, ca: str
 ) -> None:
-    assert isinstance(deliver(user_url(secure), ca, PASSWORD), Receipt)
+    assert isinstance(deliver(user_url(secure), ca, PASSWORD), Confirmation)
     [taken] = secure.taken
     assert (taken.encrypted, taken.user) == (True, "relay@example.gov")
     assert secure.commands()[:4] == ["EHLO", "STARTTLS", "EHLO", "AUTH"]
@@ -81,7 +81,7 @@ def test_a_kept_connection_stays_encrypted_and_known(
     deliver: Callable[..., Any], secure: MailServerRig, ca: str
 ) -> None:
     for _ in range(3):
-        assert isinstance(deliver(user_url(secure), ca, PASSWORD), Receipt)
+        assert isinstance(deliver(user_url(secure), ca, PASSWORD), Confirmation)
     assert secure.connections == 1
     assert {(one.encrypted, one.user) for one in secure.taken} == {(True, "relay@example.gov")}
 
@@ -91,8 +91,8 @@ def test_two_accounts_never_share_a_connection(
 ) -> None:
     secure.users["other"] = "other-password"
     other = f"smtp://other@127.0.0.1:{secure.port}"
-    assert isinstance(deliver(user_url(secure), ca, PASSWORD), Receipt)
-    assert isinstance(deliver(other, ca, "other-password"), Receipt)
+    assert isinstance(deliver(user_url(secure), ca, PASSWORD), Confirmation)
+    assert isinstance(deliver(other, ca, "other-password"), Confirmation)
     assert isinstance(deliver(user_url(secure), ca, "old-password"), DeliveryDeferred)
     assert [one.user for one in secure.taken] == ["relay@example.gov", "other"]
     assert secure.connections == 3
@@ -103,7 +103,7 @@ def test_tls_from_the_first_byte(
 ) -> None:
     with mail_server_rig(certificate=certificate, implicit=True, users=USERS) as rig:
         url = f"smtps://relay%40example.gov@127.0.0.1:{rig.port}"
-        assert isinstance(deliver(url, ca, PASSWORD), Receipt)
+        assert isinstance(deliver(url, ca, PASSWORD), Confirmation)
         assert rig.taken[0].encrypted
         assert "STARTTLS" not in rig.commands()
 
@@ -113,7 +113,7 @@ def test_the_password_goes_by_what_the_server_offers(
     deliver: Callable[..., Any], certificate: ssl.SSLContext, ca: str, without: tuple[str, ...]
 ) -> None:
     with mail_server_rig(certificate=certificate, users=USERS, without=without) as rig:
-        assert isinstance(deliver(user_url(rig), ca, PASSWORD), Receipt)
+        assert isinstance(deliver(user_url(rig), ca, PASSWORD), Confirmation)
         [words] = [words for command, words in rig.heard if command == "AUTH"]
         assert words.split()[0] == ("LOGIN" if "PLAIN" in without else "PLAIN")
 
@@ -193,7 +193,7 @@ def test_a_connection_that_does_not_get_ready_is_nobodys_attempt(
     outcome = fault(deliver(user_url(secure), ca, PASSWORD))
     assert outcome.code == code or (answer == LOST and "Connection" in outcome.code)
     assert "MAIL" not in secure.commands()
-    assert isinstance(deliver(user_url(secure), ca, PASSWORD), Receipt)
+    assert isinstance(deliver(user_url(secure), ca, PASSWORD), Confirmation)
 
 
 @pytest.mark.parametrize("step", ["STARTTLS", "AUTH"])
@@ -230,7 +230,7 @@ def test_a_server_that_knows_no_password_we_may_send_gets_none(
 
 def test_on_this_machine_a_password_may_go_without_tls(deliver: Callable[..., Any]) -> None:
     with mail_server_rig(users=USERS) as rig:
-        assert isinstance(deliver(user_url(rig, "?tls=none"), "", PASSWORD), Receipt)
+        assert isinstance(deliver(user_url(rig, "?tls=none"), "", PASSWORD), Confirmation)
         assert rig.taken[0].user == "relay@example.gov"
 
 

@@ -9,7 +9,7 @@ import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from relay.core.errors import TooManyRequests
-from relay.core.rate_limit import Caller, Limiter, Running
+from relay.core.rate_limit import Caller, RateLimiter, RunningRequests
 from relay.web.client_address import caller
 
 TRUSTED = [ip_network("10.0.0.0/8"), ip_network("127.0.0.1/32"), ip_network("fd00::/8")]
@@ -129,7 +129,7 @@ class Clock:
         return self.now
 
 
-def taken(limiter: Limiter, address: str, calls: int = 1000) -> int:
+def taken(limiter: RateLimiter, address: str, calls: int = 1000) -> int:
     """Call until the limiter refuses; give how often it did not."""
     for number in range(calls):
         try:
@@ -142,7 +142,7 @@ def taken(limiter: Limiter, address: str, calls: int = 1000) -> int:
 @pytest.mark.parametrize("per_minute", [1, 7, 60, 600])
 def test_a_full_bucket_takes_a_minutes_calls_at_once_and_then_refills(per_minute: int) -> None:
     clock = Clock()
-    limiter = Limiter(per_minute, clock)
+    limiter = RateLimiter(per_minute, clock)
     assert taken(limiter, "203.0.113.7") == per_minute
     assert taken(limiter, "203.0.113.7") == 0
     clock.now += 60 / per_minute
@@ -156,7 +156,7 @@ def test_a_full_bucket_takes_a_minutes_calls_at_once_and_then_refills(per_minute
 @pytest.mark.parametrize("per_minute", [*range(1, 70, 3), 90, 600, 1000])
 def test_who_waits_as_long_as_told_is_not_refused_again(per_minute: int) -> None:
     clock = Clock()
-    limiter = Limiter(per_minute, clock)
+    limiter = RateLimiter(per_minute, clock)
     client = Caller("203.0.113.7", local=False)
     for _ in range(5):
         taken(limiter, client.address, 2000)
@@ -170,7 +170,7 @@ def test_who_waits_as_long_as_told_is_not_refused_again(per_minute: int) -> None
 
 def test_being_refused_costs_nothing() -> None:
     clock = Clock()
-    limiter = Limiter(60, clock)
+    limiter = RateLimiter(60, clock)
     taken(limiter, "203.0.113.7")
     for _ in range(1000):
         assert taken(limiter, "203.0.113.7") == 0
@@ -190,21 +190,21 @@ def test_being_refused_costs_nothing() -> None:
     ],
 )
 def test_an_ipv6_network_of_64_bits_is_one_caller(one: str, other: str, shared: bool) -> None:
-    limiter = Limiter(5, Clock())
+    limiter = RateLimiter(5, Clock())
     assert taken(limiter, one) == 5
     assert taken(limiter, other) == (0 if shared else 5)
 
 
 def test_a_local_caller_and_a_limit_of_zero_are_never_refused() -> None:
-    limiter = Limiter(1, Clock())
+    limiter = RateLimiter(1, Clock())
     for _ in range(100):
         limiter.take(Caller("127.0.0.1", local=True))
     assert taken(limiter, "127.0.0.1") == 1
-    assert taken(Limiter(0, Clock()), "203.0.113.7") == 1000
+    assert taken(RateLimiter(0, Clock()), "203.0.113.7") == 1000
 
 
 def test_the_limiter_forgets_the_callers_it_heard_of_least_recently() -> None:
-    limiter = Limiter(1, Clock(), capacity=3)
+    limiter = RateLimiter(1, Clock(), capacity=3)
     addresses = [f"203.0.113.{number}" for number in range(4)]
     assert [taken(limiter, address, 1) for address in addresses] == [1, 1, 1, 1]
     assert len(limiter._full_at) == 3
@@ -214,7 +214,7 @@ def test_the_limiter_forgets_the_callers_it_heard_of_least_recently() -> None:
 
 @pytest.mark.gen_test
 async def test_stopping_waits_for_the_last_request() -> None:
-    running, seen = Running(), []
+    running, seen = RunningRequests(), []
     await running.none_running()
     running.begin()
     running.begin()

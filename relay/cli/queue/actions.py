@@ -61,7 +61,7 @@ def _order(name: str, more: str = "") -> click.Command:
 def _run(
     path: Path, name: str, ids: Sequence[str], selection: Selection | None, *, yes: bool
 ) -> None:
-    """Pick the messages, ask what must be asked, have the order carried out, tell what was done."""
+    """Pick the messages, ask what must be asked, have the order carried out; return the verdicts."""
     with reading(path) as (read, store):
         if selection is not None:
             ids = store.read_now(_all_of, selection)
@@ -93,7 +93,7 @@ def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 @contextmanager
 def _carrying(read: Settings, name: str, *, twice: bool) -> Iterator[Carry]:
-    """Give what carries an operation out: the daemon where one runs, else this process."""
+    """Return what carries an operation out: the daemon where one runs, else this process."""
 
     def by_daemon(ids: Sequence[str]) -> Sequence[Verdict] | None:
         asked = {"ids": ids, "twice": twice}

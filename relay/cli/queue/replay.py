@@ -44,7 +44,7 @@ def replay(path: Path, what: str) -> None:
 
 @contextmanager
 def _carrying(read: Settings, address: str, server: str) -> Iterator[Carry]:
-    """Give what carries the order out behind an id: the daemon where one runs, or this process."""
+    """Return what carries the order out: the daemon where one runs, or this process."""
 
     def by_daemon(after: str) -> dict[str, Any] | None:
         asked = {"address": address, "server": server, "after": after}

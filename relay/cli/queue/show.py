@@ -65,14 +65,14 @@ def show(path: Path, id: str) -> None:
 
 
 def _recipients(named: Sequence[str], fates: Sequence[Row[Any]], state: str) -> Iterator[str]:
-    """Tell of each recipient what became of it, where that is not the same for all."""
+    """Return, for each recipient, what became of it, where that is not the same for all."""
     known = {fate.address: f"{fate.state} at {shown(fate.at)}" for fate in fates}
     if known:
         yield from (f"{address}  {known.get(address, state)}" for address in named)
 
 
 def _next(row: Any, read: Settings, pauses: Mapping[str, float], now: float) -> Iterator[str]:
-    """Tell what happens next, and what is unusual about a message."""
+    """Return what happens next, and what is unusual about a message."""
     if row.state in _DUE:
         yield f"{shown(row.due_at)}  {_DUE[row.state]}"
     if row.state in _PERSONS:

@@ -44,7 +44,7 @@ def validate(path: Path, what: str) -> None:
 
 
 def _stored(path: Path, server: str) -> Iterator[list[str]]:
-    """Give, for each stored template, a line for everything that is wrong with it."""
+    """Return, for each stored template, a line for everything that is wrong with it."""
     with common.library_of(path, server) as (library, group):
         templates = asyncio.run(common.all_of(library, group))
     drafts = [common.whole(template) for template in templates]
@@ -55,7 +55,7 @@ def _stored(path: Path, server: str) -> Iterator[list[str]]:
 
 
 def _in_folder(folder: Path) -> Iterator[list[str]]:
-    """Give, for each template of a folder, a line for everything that is wrong with it."""
+    """Return, for each template of a folder, a line for everything that is wrong with it."""
     read: list[folders.FolderTemplate] = []
     for path in folders.paths(folder):
         try:

@@ -25,18 +25,18 @@ SECONDS = 600.0
 
 @contextmanager
 def library_of(path: Path, server: str) -> Iterator[tuple[Library, str]]:
-    """Give the library of a settings file, for reading, and the name of the server's group."""
+    """Return the library of a settings file, for reading, and the name of the server's group."""
     with reading(path) as (read, store):
         yield Library(store), server_of(read, server).group
 
 
 def reference_of(text: str) -> int | str:
-    """Tell a number from an alias."""
+    """Return a template's number or alias, as a reference says it."""
     return int(text) if text.isascii() and text.isdecimal() else text
 
 
 async def all_of(library: Library, server: str) -> Sequence[StoredTemplate]:
-    """Give all templates of a server, but for the deleted ones."""
+    """Return all templates of a server, but for the deleted ones."""
     found: list[StoredTemplate] = []
     while True:
         total, page = await library.listed(server, offset=len(found), count=PAGE)
@@ -71,7 +71,7 @@ def apply(read: Settings, server: str, drafts: Sequence[TemplateDraft]) -> Seque
 
 
 def restore(read: Settings, server: str, reference: int | str, version: int) -> int:
-    """Make a template what it was in a version; give the number of the version that this makes."""
+    """Make a template what it was in a version; return the number of the new version."""
     asked = {"server": server, "reference": reference, "version": version}
     answer = _told(read, "/templates/restore", asked)
     if answer is not None:

@@ -24,13 +24,13 @@ from relay.templates.remote import RemoteTemplates
 Row = TypeVar("Row")
 
 
-class Place(Protocol):
+class TemplatePlace(Protocol):
     """Holds templates; `name` is for people."""
 
     name: str
 
     def fetch(self) -> Sequence[TemplateDraft]:
-        """Give all templates, as whole drafts."""
+        """Return all templates, as whole drafts."""
 
     def plan(self, drafts: Sequence[TemplateDraft]) -> Plan:
         """Say what `apply` would do; change nothing."""
@@ -100,7 +100,7 @@ def _progress(rows: Sequence[Row], words: str) -> AbstractContextManager[Iterabl
 def account_of(
     path: Path, server: str, *, provider: bool, url: str | None, token_env: str | None
 ) -> Account | None:
-    """Give the account that a command's options name; None if they name none."""
+    """Return the account that a command's options name; None if they name none."""
     if bool(url) != bool(token_env) or (provider and url):
         raise click.UsageError("give --provider, or --url with --token-env")
     if url and token_env:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from relay.cli.templates.places import Place, RemotePlace, StorePlace, account_of
+from relay.cli.templates.places import RemotePlace, StorePlace, TemplatePlace, account_of
 from relay.cli.templates.plans import Plan, label
 from relay.cli.terminal import visible
 from relay.core.server import Account
@@ -16,7 +16,7 @@ from relay.templates.drafts import TemplateDraft
 
 
 def _moving(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command its SERVER, its FOLDER, and the options that name an account."""
+    """Return a command its SERVER, its FOLDER, and the options that name an account."""
     for decorate in (
         click.argument("folder", type=click.Path(path_type=Path), required=False),
         click.argument("server"),
@@ -56,8 +56,8 @@ def pull(
         _write(drafts, folder, force=force)
 
 
-def _other(account: Account | None, store: StorePlace, folder: Path | None) -> Place:
-    """Give the place that is not the folder; without a folder there must be an account."""
+def _other(account: Account | None, store: StorePlace, folder: Path | None) -> TemplatePlace:
+    """Return the place that is not the folder; without a folder there must be an account."""
     if account is not None:
         return RemotePlace(account)
     if folder is None:
@@ -97,7 +97,7 @@ def _some(drafts: Sequence[TemplateDraft], place: str) -> Sequence[TemplateDraft
     return drafts
 
 
-def _move(drafts: Sequence[TemplateDraft], destination: Place, *, force: bool) -> None:
+def _move(drafts: Sequence[TemplateDraft], destination: TemplatePlace, *, force: bool) -> None:
     """Show what would change, ask, do it, and say where numbers differ."""
     plan = destination.plan(drafts)
     _print(plan)

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from relay.core.errors import DeliveryDeferred, DeliveryError
-from relay.core.message import Receipt
+from relay.core.message import Confirmation
 
 # Halving costs two calls a step. What a call's many bad messages leave over is for the next one.
 MAX_CALLS = 60
 # A call that is begun with less of the deadline left than this would only lose its answer.
 LEAST_LEFT = 0.2
 
-Outcome = Receipt | DeliveryError
+BatchOutcome = Confirmation | DeliveryError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class Parcel:
     content: bytes
 
 
-Call = Callable[[Sequence[Parcel], float], Sequence[Outcome] | None]
+Call = Callable[[Sequence[Parcel], float], Sequence[BatchOutcome] | None]
 _Place = tuple[int, Parcel]
 
 
 def in_calls(
     parcels: Sequence[Parcel], call: Call, *, count: int, size: int, deadline: float
-) -> list[Outcome]:
-    """Send messages, at most `count` and `size` bytes a call; give their outcomes in order.
+) -> list[BatchOutcome]:
+    """Send messages, at most `count` and `size` bytes a call; return their outcomes in order.
 
     call: makes one call within so many seconds and gives an outcome for each of its parcels. None
     says that the call was refused for what some of its parcels may hold, and nothing was sent; a
@@ -44,7 +44,7 @@ def in_calls(
     deadline: seconds for all calls together. What was not begun is deferred and does not count.
     """
     ends = time.monotonic() + deadline
-    outcomes: list[Outcome | None] = [None] * len(parcels)
+    outcomes: list[BatchOutcome | None] = [None] * len(parcels)
     waiting = list(_packed(parcels, count, size))[::-1]
     made, ended = 0, None
     while waiting and ended is None:
@@ -53,7 +53,7 @@ def in_calls(
             break
         made += 1
         batch = waiting.pop()
-        results: Sequence[Outcome] | None
+        results: Sequence[BatchOutcome] | None
         try:
             results = call([parcel for _, parcel in batch], left)
         except DeliveryError as error:

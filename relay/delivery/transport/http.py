@@ -18,7 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError as _UrllibError
 
 from relay.core.errors import DeliveryDeferred, DeliveryInDoubt
-from relay.delivery.transport.sockets import Clock, TimedSocket
+from relay.delivery.transport.sockets import Deadline, TimedSocket
 
 # A connection kept open for longer may have been closed at the other end, which looks like a lost
 # answer; a new one costs a handshake.
@@ -26,7 +26,7 @@ IDLE_SECONDS = 5.0
 MAX_ANSWER_BYTES = 16 * 2**20
 
 
-class Answer(NamedTuple):
+class HTTPResponse(NamedTuple):
     """A provider's answer; `headers` are found without regard to case."""
 
     status: int
@@ -40,14 +40,14 @@ class Answer(NamedTuple):
         return float(seconds) if seconds.isascii() and seconds.isdecimal() else None
 
 
-class _Clock(Clock, threading.local):
+class _Deadline(Deadline, threading.local):
     """What this thread's call may still take, and its session."""
 
     idle_since = 0.0
     session: requests.Session | None = None
 
 
-_clock = _Clock()
+_clock = _Deadline()
 
 
 class _TimedHTTP(HTTPConnection):
@@ -77,7 +77,7 @@ class _TimedAdapter(HTTPAdapter):
 
 
 def _session() -> requests.Session:
-    """Give this thread's session, with no connection that stood idle for too long."""
+    """Return this thread's session, with no connection that stood idle for too long."""
     if _clock.session is None:
         _clock.session = requests.Session()
         _clock.session.trust_env = False
@@ -88,7 +88,9 @@ def _session() -> requests.Session:
     return _clock.session
 
 
-def post_json(url: str, content: bytes, headers: Mapping[str, str], deadline: float) -> Answer:
+def post_json(
+    url: str, content: bytes, headers: Mapping[str, str], deadline: float
+) -> HTTPResponse:
     """POST a JSON body, as `call_json` does."""
     return call_json("POST", url, headers, deadline, content)
 
@@ -99,8 +101,8 @@ def call_json(
     headers: Mapping[str, str],
     deadline: float,
     content: bytes | None = None,
-) -> Answer:
-    """Call a JSON API within `deadline` seconds; give the answer, whatever its status.
+) -> HTTPResponse:
+    """Call a JSON API within `deadline` seconds; return the answer, whatever its status.
 
     content: the request's body, JSON, or None for none. Raise DeliveryDeferred when certainly
     nothing was sent, because no byte of the request was written (no name, no connection, no TLS),
@@ -120,7 +122,7 @@ def call_json(
             stream=True,
         ) as response:
             body = response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
-            return Answer(response.status_code, body, response.headers)
+            return HTTPResponse(response.status_code, body, response.headers)
     except (requests.RequestException, OSError, ValueError, _UrllibError) as error:
         session.close()
         name = type(_innermost(error)).__name__

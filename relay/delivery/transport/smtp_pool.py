@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from relay.core.errors import DeliveryError, DeliveryInDoubt
 from relay.delivery.transport.smtp_replies import unready
 from relay.delivery.transport.smtp_server import MailServer
-from relay.delivery.transport.smtp_session import Dialogue, Transfer
+from relay.delivery.transport.smtp_session import Session, Transfer
 
 # A connection kept open for longer may have been closed at the other end.
 IDLE_SECONDS = 5.0
@@ -22,7 +22,7 @@ MAX_TRANSFERS = 100
 CHECK_SECONDS = 5.0
 
 
-class Kept:
+class ConnectionPool:
     """The connections that may be used again: those of each server, the latest one first.
 
     seconds: how long one may stand idle. most: how many mails one brings.
@@ -32,11 +32,11 @@ class Kept:
         self._seconds = seconds
         self._most = most
         self._lock = threading.Lock()
-        self._idle: dict[MailServer, list[Dialogue]] = {}
+        self._idle: dict[MailServer, list[Session]] = {}
         self._sweeper: threading.Timer | None = None
 
-    def take(self, server: MailServer, seconds: float) -> Dialogue | None:
-        """Give a connection that says within so many seconds that it is alive, if there is one."""
+    def take(self, server: MailServer, seconds: float) -> Session | None:
+        """Return a connection that answers within so many seconds, if there is one."""
         with self._lock:
             idle = self._idle.get(server)
             dialogue = idle.pop() if idle else None
@@ -48,7 +48,7 @@ class Kept:
         dialogue.leave()
         return None
 
-    def keep(self, dialogue: Dialogue) -> None:
+    def keep(self, dialogue: Session) -> None:
         """Keep a connection for the next mail, if it did not bring enough."""
         if dialogue.count >= self._most:
             dialogue.leave()
@@ -80,7 +80,7 @@ class Kept:
         self._sweeper.start()
 
 
-_KEPT = Kept()
+_KEPT = ConnectionPool()
 
 
 def hand_over(
@@ -89,7 +89,7 @@ def hand_over(
     recipients: Sequence[str],
     content: bytes,
     seconds: float,
-    kept: Kept = _KEPT,
+    kept: ConnectionPool = _KEPT,
 ) -> Transfer:
     """Hand mail over within so many seconds, for as many of the recipients as the server takes.
 
@@ -97,7 +97,7 @@ def hand_over(
     DeliveryFailed when it was refused for good, DeliveryInDoubt when the last answer was lost.
     """
     ends = time.monotonic() + seconds
-    dialogue = kept.take(server, seconds) or Dialogue(server)
+    dialogue = kept.take(server, seconds) or Session(server)
     dialogue.clock.start(ends - time.monotonic())
     try:
         if dialogue.sock is None:
@@ -116,8 +116,8 @@ def hand_over(
     return done
 
 
-def _lost(error: Exception, dialogue: Dialogue) -> DeliveryError:
-    """Tell what the loss of a connection means for the message."""
+def _lost(error: Exception, dialogue: Session) -> DeliveryError:
+    """Return what the loss of a connection means for the message."""
     cause: BaseException = error
     if isinstance(error, smtplib.SMTPServerDisconnected) and error.__context__ is not None:
         cause = error.__context__

@@ -20,7 +20,7 @@ _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\r\n]*))?\r?\n")
 _ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
 
 
-class Answer(NamedTuple):
+class SMTPReply(NamedTuple):
     """A mail server's answer: its code, and its words without addresses."""
 
     code: int
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 
     @property
     def kind(self) -> int:
-        """Give the first digit: 2 yes, 4 not now, 5 no."""
+        """The first digit: 2 yes, 4 not now, 5 no."""
         return self.code // 100
 
     def __str__(self) -> str:
@@ -56,15 +56,15 @@ def lines_of(file: BinaryIO) -> tuple[int, bytes]:
     raise smtplib.SMTPServerDisconnected("that is no mail server's answer")
 
 
-def answer_of(code: int, said: bytes) -> Answer:
+def answer_of(code: int, said: bytes) -> SMTPReply:
     """Make an answer of a code and words, in which nothing is left that is not for the operator."""
     text = " ".join(said.decode("utf-8", "replace").split())
     seen = "".join(one if one.isprintable() else "?" for one in text)
-    return Answer(code, without_addresses(seen)[:300])
+    return SMTPReply(code, without_addresses(seen)[:300])
 
 
-def judged(step: str, answer: Answer) -> DeliveryError:
-    """Tell what an answer that is no yes means for the message that the step was about."""
+def judged(step: str, answer: SMTPReply) -> DeliveryError:
+    """Return what an answer that is no yes means for the message that the step was about."""
     words, found = f"{step}: {answer}", _ENHANCED.match(answer.words)
     code = f"{answer.code}/{found[0]}" if found else str(answer.code)
     if answer.code in OPERATOR_CODES:

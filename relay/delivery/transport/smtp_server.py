@@ -38,7 +38,7 @@ class MailServer:
 
     @property
     def is_exposed(self) -> bool:
-        """Tell whether mail to it crosses a network that others can read."""
+        """Whether mail to it crosses a network that others can read."""
         return self.tls == "none" and not is_loopback(self.host)
 
 
@@ -68,7 +68,7 @@ def mail_server(url: str, password: Secret | None = None, ca: str = "") -> MailS
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, by its own name or an address."""
+    """Return whether a host is this machine, by its own name or an address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 from relay.core.errors import DeliveryInDoubt
 from relay.delivery.transport.smtp_replies import (
     NOBODYS_CODES,
-    Answer,
+    SMTPReply,
     answer_of,
     judged,
     lines_of,
     unready,
 )
 from relay.delivery.transport.smtp_server import MailServer, is_loopback, tls_context
-from relay.delivery.transport.sockets import Clock, connected
+from relay.delivery.transport.sockets import Deadline, connected
 
 # "Too many recipients", where others were taken before.
 TOO_MANY = 552
@@ -29,12 +29,12 @@ class Transfer(NamedTuple):
     refused: for good. later: for now.
     """
 
-    answer: Answer
-    refused: dict[str, Answer]
-    later: dict[str, Answer]
+    answer: SMTPReply
+    refused: dict[str, SMTPReply]
+    later: dict[str, SMTPReply]
 
 
-class Dialogue(smtplib.SMTP):
+class Session(smtplib.SMTP):
     """A connection to a mail server, step by step.
 
     `step` is what is being done, for words; `ended` tells that the message's end was written;
@@ -46,7 +46,7 @@ class Dialogue(smtplib.SMTP):
     def __init__(self, server: MailServer) -> None:
         super().__init__(local_hostname="[127.0.0.1]")
         self.server = server
-        self.clock = Clock()
+        self.clock = Deadline()
         self.step = "connecting"
         self.ended = self.goes_on = False
         self.count = 0
@@ -71,7 +71,7 @@ class Dialogue(smtplib.SMTP):
             self._authenticate(server.user, server.password.reveal() if server.password else "")
 
     def is_alive(self, seconds: float) -> bool:
-        """Tell whether a kept connection can be used again, and clear what it was about."""
+        """Return whether a kept connection can be used again, and clear what it was about."""
         self.clock.start(seconds)
         try:
             return self._ask("RSET").kind == 2
@@ -114,30 +114,30 @@ class Dialogue(smtplib.SMTP):
             self.file = self.sock.makefile("rb")
         return lines_of(self.file)
 
-    def _hear(self) -> Answer:
+    def _hear(self) -> SMTPReply:
         return answer_of(*self.getreply())
 
-    def _ask(self, command: str, words: str = "") -> Answer:
+    def _ask(self, command: str, words: str = "") -> SMTPReply:
         self.step = command
         self.putcmd(command, words)
         return self._hear()
 
-    def _expect(self, answer: Answer, code: int) -> None:
+    def _expect(self, answer: SMTPReply, code: int) -> None:
         """Go on only with this code, on the way to a connection that can be used."""
         if answer.code != code:
             number = f"{answer.code}" if answer.kind == 5 else f"{self.step}/{answer.code}"
             raise unready(f"{self.step}: {answer}", number)
 
-    def _accept(self, answer: Answer, kind: int = 2) -> None:
+    def _accept(self, answer: SMTPReply, kind: int = 2) -> None:
         """Go on only with this kind of answer to something about the message."""
         if answer.kind != kind:
             self.goes_on = answer.kind in (4, 5) and answer.code not in NOBODYS_CODES
             raise judged(self.step, answer)
 
-    def _name(self, recipients: Sequence[str]) -> tuple[dict[str, Answer], dict[str, Answer]]:
-        """Name the recipients; give those that are refused for good, and those for now."""
-        refused: dict[str, Answer] = {}
-        later: dict[str, Answer] = {}
+    def _name(self, recipients: Sequence[str]) -> tuple[dict[str, SMTPReply], dict[str, SMTPReply]]:
+        """Name the recipients; return those that are refused for good, and those for now."""
+        refused: dict[str, SMTPReply] = {}
+        later: dict[str, SMTPReply] = {}
         taken = False
         for recipient in recipients:
             answer = self._ask("RCPT", f"TO:<{recipient}>")
@@ -184,7 +184,7 @@ class Dialogue(smtplib.SMTP):
             raise unready("it offers neither AUTH PLAIN nor LOGIN", "no-auth")
         self._expect(answer, 235)
 
-    def _say(self, line: str) -> Answer:
+    def _say(self, line: str) -> SMTPReply:
         self.putcmd(line)
         return self._hear()
 

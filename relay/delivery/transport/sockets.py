@@ -18,7 +18,7 @@ NAME_SECONDS = 5.0
 CHUNK_BYTES = 64 * 1024
 
 
-class Clock:
+class Deadline:
     """What a call may still take, and whether it wrote anything."""
 
     ends = 0.0
@@ -29,7 +29,7 @@ class Clock:
         self.ends, self.wrote = time.monotonic() + seconds, False
 
     def left(self) -> float:
-        """Give the seconds that are left; raise TimeoutError if there are none."""
+        """Return the seconds that are left; raise TimeoutError if there are none."""
         left = self.ends - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
@@ -39,7 +39,7 @@ class Clock:
 class _Reader(socket.SocketIO):
     """Reads from a socket within the time that is left."""
 
-    def __init__(self, sock: Any, clock: Clock) -> None:
+    def __init__(self, sock: Any, clock: Deadline) -> None:
         super().__init__(sock, "rb")
         self._timed = sock
         self._clock = clock
@@ -52,7 +52,7 @@ class _Reader(socket.SocketIO):
 class TimedSocket:
     """A socket whose reads and writes share a clock; all else is the socket's own."""
 
-    def __init__(self, sock: Any, clock: Clock) -> None:
+    def __init__(self, sock: Any, clock: Deadline) -> None:
         self._sock = sock
         self._clock = clock
 
@@ -76,12 +76,12 @@ class TimedSocket:
         return io.BufferedReader(_Reader(self._sock, self._clock))
 
     def secured(self, context: ssl.SSLContext, host: str) -> "TimedSocket":
-        """Begin TLS on the connection, as a client of `host`; give the socket that speaks it."""
+        """Begin TLS on the connection, as a client of `host`; return the socket that speaks it."""
         self._sock.settimeout(self._clock.left())
         return TimedSocket(context.wrap_socket(self._sock, server_hostname=host), self._clock)
 
 
-def connected(host: str, port: int, clock: Clock) -> TimedSocket:
+def connected(host: str, port: int, clock: Deadline) -> TimedSocket:
     """Connect to the first of a host's addresses that answers; raise OSError."""
     failure: OSError = OSError("the name has no address")
     found = _resolved(host, port, min(clock.left(), NAME_SECONDS))
@@ -100,7 +100,7 @@ def connected(host: str, port: int, clock: Clock) -> TimedSocket:
 
 
 def _resolved(host: str, port: int, seconds: float) -> list[Any]:
-    """Give a name's addresses; raise OSError, also when the resolver takes too long."""
+    """Return a name's addresses; raise OSError, also when the resolver takes too long."""
     answers: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
 
     def ask() -> None:

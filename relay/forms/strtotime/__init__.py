@@ -17,7 +17,7 @@ from relay.forms.strtotime.reading import Reading
 
 
 def strtotime(text: str, now: float, zone: tzinfo = UTC) -> float | None:
-    """Read a date and time in words; give epoch seconds, or None for what is not read.
+    """Read a date and time in words; return epoch seconds, or None for what is not read.
 
     now: epoch seconds. zone: of dates and times that name none. Takes time in proportion to the
     text, and no fractions of seconds from it.

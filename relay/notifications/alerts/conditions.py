@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from relay.config.alert_kinds import KINDS
-from relay.config.alerts import Terms
+from relay.config.alerts import AlertSettings
 from relay.core.times import shown
 from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain
-from relay.notifications.alerts.event_counts import Sightings, told
+from relay.notifications.alerts.event_counts import EventCounts, told
 from relay.notifications.alerts.rules import Condition
 from relay.store.alerts import Alert, Key
 from relay.store.engine.database import Store
@@ -26,7 +26,7 @@ class Conditions:
         store: Store,
         dispatcher: Dispatcher,
         space: Space,
-        sightings: Sightings,
+        sightings: EventCounts,
         paused: Callable[[], Collection[str]],
     ) -> None:
         self._store = store
@@ -40,12 +40,12 @@ class Conditions:
     async def look(
         self,
         chains: Mapping[str, Chain],
-        terms: Terms,
+        terms: AlertSettings,
         standing: Collection[Alert],
         expected: Mapping[str, float],
         now: float,
     ) -> list[Condition]:
-        """Give all that is worth an alert, but for the alerts' own mail.
+        """Return all that is worth an alert, but for the alerts' own mail.
 
         standing: what was so before. expected: since when mail of a server is expected at all.
         """
@@ -59,9 +59,9 @@ class Conditions:
         ]
 
     def _breakers(
-        self, standing: Collection[Alert], terms: Terms, now: float
+        self, standing: Collection[Alert], terms: AlertSettings, now: float
     ) -> Iterator[Condition]:
-        """Give providers that fail for long enough, or again before the last time was over."""
+        """Return providers that fail for long enough, or again before the last time was over."""
         known = {alert.key for alert in standing}
         down = self._dispatcher.down()
         self._seen_down |= down.keys()
@@ -75,7 +75,7 @@ class Conditions:
     def _unproved(
         self, chains: Mapping[str, Chain], standing: Collection[Alert]
     ) -> Iterator[Condition]:
-        """Give providers that failed before, of which nobody knows that they work by now.
+        """Return providers that failed before, of which nobody knows that they work by now.
 
         After a restart all breakers begin closed; one without mail that may be sent is not tried.
         That a provider works is known when it failed since and does not now, or when it sent mail.
@@ -93,7 +93,7 @@ class Conditions:
                 yield Condition(alert.key, alert.since, alert.words)
 
     async def _waiting(
-        self, chains: Mapping[str, Chain], terms: Terms, now: float
+        self, chains: Mapping[str, Chain], terms: AlertSettings, now: float
     ) -> list[Condition]:
         oldest = await self._store.read(statistics.oldest_waiting, list(chains), now)
         limits = {"waiting": terms.waiting, "waiting_long": terms.waiting_long}
@@ -145,7 +145,7 @@ class Conditions:
 
 
 def is_moot(alert: Alert, chains: Mapping[str, Chain]) -> bool:
-    """Tell whether what lasted is nothing any more by the settings: it did not end."""
+    """Return whether what lasted is nothing any more by the settings: it did not end."""
     kind, name, plugin = alert.key
     if kind == "disk" or not KINDS[kind].lasts:
         return False
@@ -160,6 +160,6 @@ def is_moot(alert: Alert, chains: Mapping[str, Chain]) -> bool:
 def newly_expected(
     chains: Iterable[Chain], expected: Mapping[str, float], now: float
 ) -> dict[str, float]:
-    """Give what is to be remembered of servers whose mail is expected from now on."""
+    """Return what is to be remembered of servers whose mail is expected from now on."""
     names = (EXPECTED.format(one.server.name) for one in chains if one.server.expect_mail)
     return {name: now for name in names if name not in expected}

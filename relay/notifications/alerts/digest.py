@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from relay.config.alert_kinds import KINDS
-from relay.config.alerts import Terms
+from relay.config.alerts import AlertSettings
 from relay.core.times import age, shown
 from relay.store import alerts as stored
 from relay.store.alerts import Alert
@@ -54,15 +54,15 @@ class Span(NamedTuple):
     upto: int
 
 
-def due_at(terms: Terms, now: float) -> float | None:
-    """Give the last moment, up to now, at which a digest is due; None where none is wanted."""
+def due_at(terms: AlertSettings, now: float) -> float | None:
+    """Return the last moment, up to now, at which a digest is due; None where none is wanted."""
     if terms.digest is None or not terms.to:
         return None
     moment = now // DAY_SECONDS * DAY_SECONDS + terms.digest
     return moment if moment <= now else moment - DAY_SECONDS
 
 
-def make(connection: Connection, span: Span, terms: Terms) -> Digest:
+def make(connection: Connection, span: Span, terms: AlertSettings) -> Digest:
     """Count everything of a span, by server."""
     counts: dict[str, dict[str, int]] = {}
     oldest: dict[str, float] = {}

@@ -7,9 +7,9 @@ from itertools import groupby
 from typing import Any
 
 from relay.config.alert_kinds import KINDS
-from relay.config.alerts import Terms
+from relay.config.alerts import AlertSettings
 from relay.core.times import age, shown
-from relay.notifications.alerts.rules import Telling
+from relay.notifications.alerts.rules import AlertDue
 
 RULE = "\n" + "-" * 40 + "\n\n"
 # What a kind without a server of its own is about.
@@ -20,14 +20,14 @@ _ORDER = list(KINDS)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class AlertEmail:
     """What one mail says."""
 
     subject: str
     text: str
 
 
-def alert_letter(tellings: Sequence[Telling], terms: Terms, now: float) -> Letter:
+def alert_email(tellings: Sequence[AlertDue], terms: AlertSettings, now: float) -> AlertEmail:
     """Write one mail on everything that is to be told now; its subject is the worst of it."""
     alike = [list(some) for _, some in groupby(sorted(tellings, key=_weight), key=_likeness)]
     sections = [_section(some, terms, now) for some in alike]
@@ -40,32 +40,32 @@ def alert_letter(tellings: Sequence[Telling], terms: Terms, now: float) -> Lette
     subject = f"{sections[0].subject}, and {len(sections) - 1} more"
     contents = "".join(f"* {one.subject}\n" for one in sections)
     told = [f"{one.subject}\n\n{one.text}" for one in sections]
-    return _mail(Letter(subject, RULE.join([contents, *told])), terms, now, again)
+    return _mail(AlertEmail(subject, RULE.join([contents, *told])), terms, now, again)
 
 
-def letter(name: str, model: Mapping[str, Any], terms: Terms, now: float) -> Letter:
+def email(name: str, model: Mapping[str, Any], terms: AlertSettings, now: float) -> AlertEmail:
     """Write a mail of a text of its own."""
     return _mail(_written(name, model, terms), terms, now)
 
 
-def _likeness(telling: Telling) -> tuple[bool, int, str]:
-    """Give what tellings of one section share: they ask the same of whoever reads them."""
+def _likeness(telling: AlertDue) -> tuple[bool, int, str]:
+    """Return what tellings of one section share: they ask the same of whoever reads them."""
     key = telling.alert.key
     return telling.over, _ORDER.index(key.kind), key.plugin
 
 
-def _weight(telling: Telling) -> tuple[tuple[bool, int, str], bool, str]:
-    """Give the place of a telling in a mail: the worst first, what is over last."""
+def _weight(telling: AlertDue) -> tuple[tuple[bool, int, str], bool, str]:
+    """Return the place of a telling in a mail: the worst first, what is over last."""
     server = telling.alert.key.server
     return _likeness(telling), not server, server
 
 
-def _section(tellings: Sequence[Telling], terms: Terms, now: float) -> Letter:
+def _section(tellings: Sequence[AlertDue], terms: AlertSettings, now: float) -> AlertEmail:
     kind, over = tellings[0].alert.key.kind, tellings[0].over
     return _written(f"{kind}_over" if over else kind, _model(tellings, terms, now), terms)
 
 
-def _model(tellings: Sequence[Telling], terms: Terms, now: float) -> dict[str, Any]:
+def _model(tellings: Sequence[AlertDue], terms: AlertSettings, now: float) -> dict[str, Any]:
     alerts = [one.alert for one in tellings]
     key, number = alerts[0].key, sum(alert.untold for alert in alerts)
     lasted = [(alert.over_at or now) - alert.since for alert in alerts]
@@ -89,8 +89,8 @@ def _places(names: Sequence[str]) -> str:
     return f"{named} and {more} more" if more > 0 else named
 
 
-def _case(telling: Telling, *, is_alone: bool) -> dict[str, str]:
-    """Give what a section says of one server; what was so is not said of what is over."""
+def _case(telling: AlertDue, *, is_alone: bool) -> dict[str, str]:
+    """Return what a section says of one server; what was so is not said of what is over."""
     alert, over = telling.alert, telling.over
     name = alert.key.server or EVERYWHERE
     named = name if KINDS[alert.key.kind].lasts else f"{name}: {alert.untold}"
@@ -107,7 +107,7 @@ def _case(telling: Telling, *, is_alone: bool) -> dict[str, str]:
     }
 
 
-def _before(telling: Telling) -> str:
+def _before(telling: AlertDue) -> str:
     """Say what the operator was told before."""
     alert = telling.alert
     if telling.over or alert.told_at is None:
@@ -118,14 +118,14 @@ def _before(telling: Telling) -> str:
     return f"told before, {when}: it {'came back' if alert.untold else 'goes on'}"
 
 
-def _mail(letter: Letter, terms: Terms, now: float, again: str = "") -> Letter:
+def _mail(letter: AlertEmail, terms: AlertSettings, now: float, again: str = "") -> AlertEmail:
     model = {"text": letter.text, "host": platform.node(), "now": shown(now), "again": again}
-    return Letter(f"[Relay] {letter.subject}", terms.texts.render("mail", model))
+    return AlertEmail(f"[Relay] {letter.subject}", terms.texts.render("mail", model))
 
 
-def _written(name: str, model: Mapping[str, Any], terms: Terms) -> Letter:
+def _written(name: str, model: Mapping[str, Any], terms: AlertSettings) -> AlertEmail:
     subject, _, text = terms.texts.render(name, model).partition("\n")
-    return Letter(subject, text.lstrip("\n"))
+    return AlertEmail(subject, text.lstrip("\n"))
 
 
 def _long(seconds: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from relay.config.alert_kinds import KEY_REASONS, TOKEN_REASONS, TROUBLES
 from relay.core.errors import SubmissionError
 from relay.core.events import ProviderEvent
-from relay.core.message import Receipt
+from relay.core.message import Confirmation
 from relay.core.submission import Decoy
 from relay.core.text import without_addresses
 from relay.store.alerts import Key
@@ -24,7 +24,7 @@ _OPAQUE = re.compile(r"[A-Za-z0-9+/=_.-]{24,}")
 
 
 @dataclass
-class Sighting:
+class EventCount:
     """Things of the same kind and server: how many, why, some of the messages, the last words."""
 
     count: int = 0
@@ -43,7 +43,7 @@ class Sighting:
         self.words = told(words) or self.words
 
 
-class Sightings:
+class EventCounts:
     """Counts what observers tell, by kind and server, until it is taken.
 
     `refusals` are the last words with which each server's mail was put off, until some was sent;
@@ -53,17 +53,17 @@ class Sightings:
     def __init__(self) -> None:
         self.refusals: dict[str, str] = {}
         self.senders: set[str] = set()
-        self._seen: dict[Key, Sighting] = {}
+        self._seen: dict[Key, EventCount] = {}
 
-    def take(self) -> dict[Key, Sighting]:
-        """Give what was seen since the last time."""
+    def take(self) -> dict[Key, EventCount]:
+        """Return what was seen since the last time."""
         seen, self._seen = self._seen, {}
         return seen
 
-    def give_back(self, taken: Mapping[Key, Sighting]) -> None:
+    def give_back(self, taken: Mapping[Key, EventCount]) -> None:
         """Count again what was taken and could not be written down."""
         for key, one in taken.items():
-            later = self._seen.get(key, Sighting())
+            later = self._seen.get(key, EventCount())
             one.count += later.count
             one.reasons.update(later.reasons)
             one.ids = [*one.ids, *later.ids][:NAMED]
@@ -81,7 +81,7 @@ class Sightings:
             event: ProviderEvent = about["event"]
             self._at("bounced", server).add(event.kind, event.message, event.words)
         elif what == "sent":
-            receipt: Receipt = about["receipt"]
+            receipt: Confirmation = about["receipt"]
             self.senders.add(server)
             self.refusals.pop(server, None)
             if receipt.dropped:
@@ -100,11 +100,11 @@ class Sightings:
         elif error.reason in TOKEN_REASONS:
             self._at("tokens", server).add(error.reason)
 
-    def _at(self, kind: str, server: str) -> Sighting:
-        return self._seen.setdefault(Key(kind, server), Sighting())
+    def _at(self, kind: str, server: str) -> EventCount:
+        return self._seen.setdefault(Key(kind, server), EventCount())
 
 
 def told(words: str) -> str:
-    """Give what may be told of a provider's words: one line, no addresses, nothing like a key."""
+    """Return what may be told of a provider's words: one line, no addresses, nothing like a key."""
     line = " ".join(without_addresses(words).split())
     return _OPAQUE.sub("(...)", line)[:WORDS]

@@ -11,16 +11,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import structlog
 
 from relay.config.alert_kinds import DELIVERIES, TROUBLES
-from relay.config.alerts import Terms
+from relay.config.alerts import AlertSettings
 from relay.core.logs import trace
 from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain
 from relay.notifications.alerts import digest
 from relay.notifications.alerts.conditions import Conditions, is_moot, newly_expected
 from relay.notifications.alerts.digest import Span
-from relay.notifications.alerts.event_counts import Sighting, Sightings
-from relay.notifications.alerts.mailer import Mailing
-from relay.notifications.alerts.rules import Judgement, Telling, judge
+from relay.notifications.alerts.event_counts import EventCount, EventCounts
+from relay.notifications.alerts.mailer import AlertMailer
+from relay.notifications.alerts.rules import AlertDue, Decisions, decide
 from relay.store import alerts as stored
 from relay.store.alerts import Alert, Change, Key
 from relay.store.engine.database import Store
@@ -37,8 +37,8 @@ LOOKED = "looked"
 log = structlog.get_logger()
 
 
-class Watch:
-    """Tells the operator what goes wrong, once and then less and less often.
+class Monitor:
+    """Mails the operator what goes wrong, once and then less and less often.
 
     `look` is one look, at any time; `run` the endless loop around it. `sightings` is where the
     chains' observers report. metadata_key: the name under which a message carries its own id to
@@ -50,21 +50,21 @@ class Watch:
         store: Store,
         dispatcher: Dispatcher,
         space: Space,
-        sightings: Sightings,
+        sightings: EventCounts,
         *,
         metadata_key: str,
         paused: Callable[[], Collection[str]],
     ) -> None:
         self._store = store
         self._sightings = sightings
-        self._mailing = Mailing(store, dispatcher, metadata_key)
+        self._mailing = AlertMailer(store, dispatcher, metadata_key)
         self._conditions = Conditions(store, dispatcher, space, sightings, paused)
         self._began_at = time.time()
         self._caught_up = False
         self._unsent: set[tuple[Key, bool]] = set()  # those of which it was logged
         self._looking = asyncio.Lock()
 
-    def adopt(self, chains: Mapping[str, Chain], terms: Terms) -> None:
+    def adopt(self, chains: Mapping[str, Chain], terms: AlertSettings) -> None:
         """Watch these servers, and tell by these terms, from here on."""
         self._chains = chains
         self._terms = terms
@@ -116,7 +116,7 @@ class Watch:
         self._caught_up = True
 
     async def _look(
-        self, seen: dict[Key, Sighting], known: Mapping[str, float], taken_at: float, now: float
+        self, seen: dict[Key, EventCount], known: Mapping[str, float], taken_at: float, now: float
     ) -> int:
         chains, terms = self._chains, self._terms
         before, moot = await self._standing()
@@ -124,7 +124,7 @@ class Watch:
         lasting = await self._conditions.look(
             chains, terms, before.values(), {**known, **expected}, now
         )
-        judged = judge(before.values(), self._others(seen), lasting, terms, now)
+        judged = decide(before.values(), self._others(seen), lasting, terms, now)
         told = self._told(judged)
         mails = self._mailing.alerts(told, now) if self._mailing.is_wanted else []
         remembered = dict(expected)
@@ -140,12 +140,12 @@ class Watch:
         return len(mails)
 
     async def _standing(self) -> tuple[dict[Key, Alert], list[Key]]:
-        """Give the alerts as they stood, and those that are nothing any more by the settings."""
+        """Return the alerts as they stood, and those that are nothing any more by the settings."""
         alerts = {alert.key: alert for alert in await self._store.read(stored.standing)}
         moot = [key for key, alert in alerts.items() if is_moot(alert, self._chains)]
         return {key: alert for key, alert in alerts.items() if key not in moot}, moot
 
-    def _others(self, seen: Mapping[Key, Sighting]) -> dict[Key, Sighting]:
+    def _others(self, seen: Mapping[Key, EventCount]) -> dict[Key, EventCount]:
         """Leave out what befell the alerts themselves: that is logged, and makes no alert."""
         own = [key for key in seen if key.server == self._terms.server and key.kind in DELIVERIES]
         for key in own:
@@ -153,8 +153,8 @@ class Watch:
             log.error("alert.undelivered", kind=key.kind, count=one.count, ids=one.ids)
         return {key: one for key, one in seen.items() if key not in own}
 
-    def _told(self, judged: Judgement) -> Sequence[Telling]:
-        """Give what can be told now; log the rest, once."""
+    def _told(self, judged: Decisions) -> Sequence[AlertDue]:
+        """Return what can be told now; log the rest, once."""
         waiting = {(one.alert.key, one.over) for one in judged.tellings}
         if self._mailing.is_wanted and not self._mailing.is_open:
             for key, over in sorted(waiting - self._unsent):
@@ -184,7 +184,7 @@ class Watch:
             return None
         return self._mailing.digest(made.model, now)
 
-    def _sent(self, told: Sequence[Telling], mails: Sequence[NewMessage]) -> None:
+    def _sent(self, told: Sequence[AlertDue], mails: Sequence[NewMessage]) -> None:
         """Log what was told, and have the mails delivered."""
         event = "alert.told" if self._mailing.is_wanted else "alert.raised"
         for one in told:
@@ -200,8 +200,8 @@ def _named(key: Key) -> dict[str, str]:
 
 
 def _changed(
-    judged: Judgement, told: Sequence[Telling], before: Mapping[Key, Alert]
+    judged: Decisions, told: Sequence[AlertDue], before: Mapping[Key, Alert]
 ) -> list[Alert]:
-    """Give the alerts that are not as they are stored, or were told now."""
+    """Return the alerts that are not as they are stored, or were told now."""
     alerts = {**judged.alerts, **{one.told.key: one.told for one in told}}
     return [alert for key, alert in alerts.items() if alert != before.get(key)]

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from relay.config.alert_kinds import KINDS
-from relay.config.alerts import Terms
-from relay.notifications.alerts.event_counts import NAMED, Sighting
+from relay.config.alerts import AlertSettings
+from relay.notifications.alerts.event_counts import NAMED, EventCount
 from relay.store.alerts import Alert, Key
 
 # What was quiet for so long and happens again is told at once, however often it was told before.
@@ -24,7 +24,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class AlertDue:
     """An alert that the operator is to be told of now; `over`: that it has ended.
 
     alert: as it stands, with what is new in it. `told` is what it is once they were told.
@@ -36,21 +36,21 @@ class Telling:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Decisions:
     """What the alerts are now, those that are done with, and what is to be told."""
 
     alerts: Mapping[Key, Alert]
     dropped: Sequence[Key]
-    tellings: Sequence[Telling]
+    tellings: Sequence[AlertDue]
 
 
-def judge(
+def decide(
     standing: Iterable[Alert],
-    seen: Mapping[Key, Sighting],
+    seen: Mapping[Key, EventCount],
     conditions: Iterable[Condition],
-    terms: Terms,
+    terms: AlertSettings,
     now: float,
-) -> Judgement:
+) -> Decisions:
     """Put together what stood and what was seen since, and decide what to tell."""
     alerts = {alert.key: alert for alert in standing}
     for key, sighting in seen.items():
@@ -63,11 +63,11 @@ def judge(
             alerts[key] = replace(alert, over_at=now)
     dropped = [key for key, alert in alerts.items() if _is_done(alert, alerts, terms, now)]
     kept = {key: alert for key, alert in alerts.items() if key not in dropped}
-    return Judgement(kept, dropped, _tellings(kept, terms, now))
+    return Decisions(kept, dropped, _tellings(kept, terms, now))
 
 
-def _tellings(alerts: Mapping[Key, Alert], terms: Terms, now: float) -> list[Telling]:
-    """Give what is due; where anything is, also what would soon make a mail of its own."""
+def _tellings(alerts: Mapping[Key, Alert], terms: AlertSettings, now: float) -> list[AlertDue]:
+    """Return what is due; where anything is, also what would soon make a mail of its own."""
     for share in (1.0, EARLY):
         every = (_telling(alert, alerts, terms, now, share) for alert in alerts.values())
         tellings = [one for one in every if one is not None]
@@ -76,7 +76,7 @@ def _tellings(alerts: Mapping[Key, Alert], terms: Terms, now: float) -> list[Tel
     return tellings
 
 
-def _counted(alert: Alert | None, key: Key, sighting: Sighting, now: float) -> Alert:
+def _counted(alert: Alert | None, key: Key, sighting: EventCount, now: float) -> Alert:
     known = alert or Alert(key, since=now, last_at=now, count=0)
     reasons = dict(known.reasons)
     for reason, count in sighting.reasons.items():
@@ -92,7 +92,7 @@ def _counted(alert: Alert | None, key: Key, sighting: Sighting, now: float) -> A
 
 
 def _lasting(alert: Alert | None, condition: Condition, now: float) -> Alert:
-    """Give a condition's alert; one whose end was told has come back and counts once more."""
+    """Return a condition's alert; one whose end was told has come back and counts once more."""
     if alert is None:
         since = condition.since
         return Alert(condition.key, since, since, 1, words=condition.words)
@@ -102,8 +102,8 @@ def _lasting(alert: Alert | None, condition: Condition, now: float) -> Alert:
     return replace(alert, count=count, last_at=now, over_at=None, words=condition.words)
 
 
-def _is_done(alert: Alert, others: Mapping[Key, Alert], terms: Terms, now: float) -> bool:
-    """Tell whether nothing more is to be said of it, nor to be kept quiet."""
+def _is_done(alert: Alert, others: Mapping[Key, Alert], terms: AlertSettings, now: float) -> bool:
+    """Return whether nothing more is to be said of it, nor to be kept quiet."""
     pause = terms.pause(alert.key.kind, alert.tellings)
     if KINDS[alert.key.kind].lasts:
         if alert.over_at is None:
@@ -119,16 +119,16 @@ def _is_done(alert: Alert, others: Mapping[Key, Alert], terms: Terms, now: float
 
 
 def _telling(
-    alert: Alert, others: Mapping[Key, Alert], terms: Terms, now: float, share: float
-) -> Telling | None:
-    """Give what is to be told of an alert after a share of its pause; None for nothing."""
+    alert: Alert, others: Mapping[Key, Alert], terms: AlertSettings, now: float, share: float
+) -> AlertDue | None:
+    """Return what is to be told of an alert after a share of its pause; None for nothing."""
     if _is_covered(alert, others):
         return None
     kind = KINDS[alert.key.kind]
     if alert.over_at is not None:
         if now - alert.over_at < kind.calm or not _end_is_news(alert):
             return None
-        return Telling(alert, over=True, told=replace(alert, told_at=now, told_count=alert.count))
+        return AlertDue(alert, over=True, told=replace(alert, told_at=now, told_count=alert.count))
     if not kind.lasts and alert.untold < _least(alert, terms):
         return None
     pause = share * terms.pause(alert.key.kind, alert.tellings)
@@ -136,20 +136,20 @@ def _telling(
         return None
     count, tellings = alert.count, alert.tellings + 1
     told = replace(alert, told_at=now, told_count=count, tellings=tellings, reasons={}, ids=())
-    return Telling(alert, over=False, told=told)
+    return AlertDue(alert, over=False, told=told)
 
 
-def _least(alert: Alert, terms: Terms) -> int:
+def _least(alert: Alert, terms: AlertSettings) -> int:
     return terms.at_least.get(alert.key.kind, 1)
 
 
 def _is_covered(alert: Alert, others: Mapping[Key, Alert]) -> bool:
-    """Tell whether something worse is known, which is told in its place."""
+    """Return whether something worse is known, which is told in its place."""
     return alert.key.kind == "waiting" and alert.key._replace(kind="waiting_long") in others
 
 
 def _end_is_news(alert: Alert) -> bool:
-    """Tell whether the operator still thinks that it lasts, or never heard of it at all.
+    """Return whether the operator still thinks that it lasts, or never heard of it at all.
 
     What came back for a short while, too soon to be told again, ends unheard of.
     """

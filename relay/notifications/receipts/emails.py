@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from relay.config.template_files import Wording, template_files
+from relay.config.template_files import TemplateFiles, template_files
 from relay.core.addresses import Address
 from relay.core.errors import ConfigurationError, TemplateRenderError
 from relay.core.message import Message
@@ -20,7 +20,7 @@ from relay.store.outbox.references import REFERENCE_HEADER
 AUTOMATIC = ("Auto-Submitted", "auto-replied")
 
 
-def letter(
+def receipt_email(
     server: Server,
     terms: ReceiptTerms,
     address: str,
@@ -65,12 +65,12 @@ def check(servers: Iterable[Server]) -> None:
 
 def _try(server: Server, terms: ReceiptTerms, *, delivered: bool) -> None:
     try:
-        letter(server, terms, "a@example.org", "K7M-4QX-9RD", 0, delivered=delivered)
+        receipt_email(server, terms, "a@example.org", "K7M-4QX-9RD", 0, delivered=delivered)
     except TemplateRenderError as error:
         raise ConfigurationError(f"receipt of server {server.name}: {error}") from None
 
 
-def _wording(server: Server, name: str) -> Wording:
+def _wording(server: Server, name: str) -> TemplateFiles:
     """Find a letter's template files: the HTML file only beside the text file.
 
     An installation that has a text of its own must not send another one beside it.

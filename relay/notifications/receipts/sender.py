@@ -1,4 +1,4 @@
-"""Telling writers: once the fate of a message is known, its writer gets a mail of fixed words.
+"""Receipts on their way: once the fate of a message is known, its writer gets a mail of fixed words.
 
 The mail is an ordinary message of the same server's outbox. The commit that stores it also notes
 that the writer was told: whenever the daemon dies, there is exactly one.
@@ -49,8 +49,8 @@ class _Decision(NamedTuple):
     chain: Chain | None = None
 
 
-class Receipts:
-    """Tells the writers of one installation.
+class ReceiptSender:
+    """Writes to the writers of one installation.
 
     `look` is one pass, `run` the endless loop around it; nothing starts before one of them is
     called. metadata_key: as for every message. queued: is told how many messages wait, and whose.
@@ -71,20 +71,20 @@ class Receipts:
         self.adopt(chains)
 
     def adopt(self, chains: Mapping[str, Chain]) -> None:
-        """Tell the writers of these servers from here on."""
+        """Write to the writers of these servers from here on."""
         self._chains = chains
         for chain in chains.values():
             if chain.server.receipt is not None:
                 chain.onlookers.append(self._saw)
 
     def settled(self, message: str) -> None:
-        """Tell a message's writer soon; without it he is told when all receipts are looked at."""
+        """Send a message's receipt soon; without this call it goes out with the next look at all."""
         if len(self._settled) < MAX_SETTLED:
             self._settled.append(message)
         self._alarm.set()
 
     async def look(self, now: float | None = None) -> int:
-        """Tell every writer whose message's fate is known at `now`; give how many were told."""
+        """Write to all whose message's fate is known at `now`; return how many were told."""
         count, after = 0, ""
         while page := await self._store.read(receipts.waiting, after, PAGE):
             count += await self._tell(page, now)
@@ -92,7 +92,7 @@ class Receipts:
         return count
 
     async def run(self) -> None:
-        """Tell writers for ever: soon after a message was settled, and what was missed later."""
+        """Write to writers for ever: soon after an outcome, and what was missed later."""
         looked_at = float("-inf")
         while True:
             self._alarm.clear()
@@ -149,7 +149,7 @@ class Receipts:
         terms, delivered = chain.server.receipt, row.state == "sent"
         if terms is None:
             raise ValueError(f"server {chain.server.name} sends no receipts")
-        written = emails.letter(
+        written = emails.receipt_email(
             chain.server, terms, row.address, row.reference, row.created_at, delivered=delivered
         )
         letter = records.identified(written, self._metadata_key)

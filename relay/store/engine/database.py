@@ -17,7 +17,7 @@ from relay.store.engine import lock
 from relay.store.engine.writer import Writer, unavailable
 
 Argument = TypeVar("Argument")
-Result = TypeVar("Result")
+T = TypeVar("T")
 Arguments = ParamSpec("Arguments")
 
 # SQLite before this can corrupt its log when two connections write or checkpoint at once. Here
@@ -69,7 +69,7 @@ class Store:
         self._writer.start()
 
     def close(self) -> None:
-        """Write what waits, empty the log into the database, give the lock back."""
+        """Write what waits, empty the log into the database, return the lock back."""
         self._writer.stop()
         self._readers.shutdown()
         self._reading.dispose()
@@ -99,28 +99,28 @@ class Store:
 
     async def write(
         self,
-        operation: Callable[[Connection, Sequence[Argument]], Sequence[Result | Exception]],
+        operation: Callable[[Connection, Sequence[Argument]], Sequence[T | Exception]],
         argument: Argument,
-    ) -> Result:
+    ) -> T:
         """Run an operation on one argument, in one commit with whatever else waits."""
-        result: Result = await self._writer.submit(operation, argument)
+        result: T = await self._writer.submit(operation, argument)
         return result
 
     def write_now(
         self,
-        operation: Callable[[Connection, Sequence[Argument]], Sequence[Result]],
+        operation: Callable[[Connection, Sequence[Argument]], Sequence[T]],
         batch: Sequence[Argument],
-    ) -> Sequence[Result]:
+    ) -> Sequence[T]:
         """Run an operation in this thread: at start, and for commands while no daemon runs."""
         with self._writing.connect() as connection, connection.begin():
             return operation(connection, batch)
 
     async def read(
         self,
-        query: Callable[Concatenate[Connection, Arguments], Result],
+        query: Callable[Concatenate[Connection, Arguments], T],
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
-    ) -> Result:
+    ) -> T:
         """Run a query in a reader's thread; raise Unavailable if the database cannot be read."""
         loop = asyncio.get_running_loop()
         try:
@@ -132,10 +132,10 @@ class Store:
 
     def read_now(
         self,
-        query: Callable[Concatenate[Connection, Arguments], Result],
+        query: Callable[Concatenate[Connection, Arguments], T],
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
-    ) -> Result:
+    ) -> T:
         """Run a query in this thread."""
         with self._reading.connect() as connection:
             return query(connection, *args, **kwargs)

@@ -48,7 +48,7 @@ class Space:
         return self._left_now() * RED < 1
 
     def _left_now(self) -> float:
-        """Give the free space as a multiple of the least that there must be."""
+        """Return the free space as a multiple of the least that there must be."""
         now = self._clock()
         if now - self._seen_at >= LOOK_SECONDS:
             self._seen_at, self._left = now, self._measured()
@@ -66,5 +66,5 @@ class Space:
 
 
 def floor(size: int) -> float:
-    """Give the free bytes that a file system of this size must keep."""
+    """Return the free bytes that a file system of this size must keep."""
     return max(1, min(max(FEWEST, min(size * PART, MOST)), size * LARGEST_PART))

@@ -132,7 +132,7 @@ def _run_all(connection: Connection, group: Sequence[_Unit]) -> list[Any]:
 
 
 def unavailable(error: DBAPIError) -> Unavailable:
-    """Give what callers are told of a database that fails, with its own error as the cause."""
+    """Return what callers are told of a database that fails, with its own error as the cause."""
     failure = Unavailable(RETRY_AFTER_SECONDS, reason="store")
     failure.__cause__ = error.orig
     return failure

@@ -49,7 +49,7 @@ NAMED = 20
 Progress = Callable[[int], None]
 
 
-class Place(NamedTuple):
+class AuditPosition(NamedTuple):
     """A server on a day (UTC), `2026-11-21`."""
 
     server: str
@@ -79,12 +79,12 @@ class Balance:
 class Audit:
     """The balance of every server and day, and a line for everything that does not balance."""
 
-    balances: dict[Place, Balance] = field(default_factory=dict)
+    balances: dict[AuditPosition, Balance] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
 
 def size(connection: Connection) -> int:
-    """Give the number of messages by the ledger: what the progress of an audit counts towards."""
+    """Return the number of messages by the ledger: what the progress of an audit counts towards."""
     query = select(func.sum(ledger.c.accepted + ledger.c.screened))
     return int(connection.execute(query).scalar() or 0)
 
@@ -126,9 +126,9 @@ class _Faults:
                 yield f"and {count - len(named)} more: {words}"
 
 
-def _ledger(connection: Connection) -> dict[Place, Balance]:
+def _ledger(connection: Connection) -> dict[AuditPosition, Balance]:
     return {
-        Place(row.server, row.day): Balance(row.accepted, row.screened)
+        AuditPosition(row.server, row.day): Balance(row.accepted, row.screened)
         for row in connection.execute(select(ledger))
     }
 
@@ -149,18 +149,18 @@ def _chunks(connection: Connection, column: ColumnElement[str]) -> Iterator[tupl
 def _count(
     connection: Connection,
     within: tuple[ColumnElement[bool], ...],
-    balances: dict[Place, Balance],
+    balances: dict[AuditPosition, Balance],
 ) -> None:
     """Add the rows of a range of ids to the balances."""
     number = cast(messages.c.created_at / DAY_SECONDS, Integer)
     query = select(messages.c.server, number, messages.c.state, func.count()).where(*within)
     for row in connection.execute(query.group_by(messages.c.server, number, messages.c.state)):
         server, on, state, count = row
-        place = Place(server, day(on * DAY_SECONDS))
+        place = AuditPosition(server, day(on * DAY_SECONDS))
         balances.setdefault(place, Balance()).states[state] += count
 
 
-def _imbalances(balances: dict[Place, Balance]) -> Iterator[str]:
+def _imbalances(balances: dict[AuditPosition, Balance]) -> Iterator[str]:
     for (server, on), balance in balances.items():
         place = f"{server} {on}"
         if balance.accepted != balance.rows:

@@ -117,7 +117,7 @@ def sync(folder: Path) -> None:
 
 
 def _is_backup(path: Path) -> bool:
-    """Tell whether a folder holds a backup and nothing else: only such a one is replaced."""
+    """Return whether a folder holds a backup and nothing else: only such a one is replaced."""
     names: Sequence[str] = [one.name for one in path.iterdir()] if path.is_dir() else []
     return DATABASE in names and not set(names) - {DATABASE, *BESIDE}
 
@@ -128,7 +128,7 @@ def _counted(progress: Progress) -> Callable[[int, int, int], None]:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """Give a new folder in the same place as a path, which is gone in the end."""
+    """Return a new folder in the same place as a path, which is gone in the end."""
     folder = path.with_name(f".{path.name}.{os.getpid()}")
     folder.mkdir(mode=0o700)
     try:
@@ -138,7 +138,7 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _put(folder: Path, path: Path) -> None:
-    """Give a folder its name; what has the name is moved away before, and removed after."""
+    """Return a folder its name; what has the name is moved away before, and removed after."""
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     with suppress(FileNotFoundError):
         path.rename(old)

@@ -70,7 +70,7 @@ class Claims(NamedTuple):
 
 
 def claimed(row: Row[Any]) -> Claimed:
-    """Give a due message as it is once it is claimed."""
+    """Return a due message as it is once it is claimed."""
     fence = row.fence + 1
     return Claimed(row.id, row.server, fence, row.since, row.attempts, row.tries, row.crashes)
 
@@ -88,7 +88,7 @@ class Plan:
 
     @property
     def has_room(self) -> bool:
-        """Tell whether any more message may fit."""
+        """Whether any more message may fit."""
         return self._count < MAX_CLAIM and (
             len(self.calls) < self._order.calls
             or any(len(call.messages) < call.lane.max_batch for call in self._filling.values())

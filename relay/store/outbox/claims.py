@@ -138,7 +138,7 @@ class _Queue:
         self._row: Row[Any] | None = None
 
     def next(self) -> Row[Any] | None:
-        """Give the next message; None at the end."""
+        """Return the next message; None at the end."""
         if self._results is None:
             self._results = self._opened()
             self._sources.extend(map(iter, self._results))

@@ -36,7 +36,7 @@ def _pull_back(connection: Connection, order: PullBack) -> int:
 def next_due(
     connection: Connection, servers: Collection[str], first_only: Collection[str] = ()
 ) -> dict[str, float]:
-    """Give, for each of these servers that has mail queued, the time at which the next is due.
+    """Return, for each of these servers that has mail queued, the time at which the next is due.
 
     Of those in `first_only`, only what was neither tried before nor scheduled.
     """

@@ -23,7 +23,7 @@ class LateAnswer(NamedTuple):
 
 
 def is_open(state: str, *, maybe_twice: bool) -> bool:
-    """Tell whether word that a message is sent decides what becomes of it."""
+    """Return whether word that a message is sent decides what becomes of it."""
     return state in DOUBTFUL_STATES or (state in WAITING_STATES and maybe_twice)
 
 
@@ -37,7 +37,7 @@ def settle(connection: Connection, id: str, provider_id: str, words: str, now: f
 
 
 def answered_late(connection: Connection, batch: Sequence[LateAnswer]) -> list[str]:
-    """Settle messages by answers whose claim was lost; give the states they were in.
+    """Settle messages by answers whose claim was lost; return the states they were in.
 
     "" for one that is no longer open: what was decided about it stands, and its history has the
     answer.

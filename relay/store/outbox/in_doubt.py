@@ -94,7 +94,7 @@ def due(
     asked: Sequence[tuple[str, str]],
     after: tuple[float, str] = (0.0, ""),
 ) -> list[Doubt]:
-    """Give some of the messages that are to be looked up, next due first, from `after` on.
+    """Return some of the messages that are to be looked up, next due first, from `after` on.
 
     asked: pairs of a server and a plugin that can be asked about its messages; "" where none was
     written down. A message due in more than `longest` seconds is due now: the clock was set back.
@@ -124,7 +124,7 @@ def unasked(
 
 
 def _failing_since() -> Any:
-    """Give the time of the first look-up after the last event that was no failing look-up."""
+    """Return the time of the first look-up after the last event that was no failing look-up."""
     others = events.alias()
     last = select(func.max(others.c.id)).where(
         others.c.message == messages.c.id, others.c.kind != UNKNOWN

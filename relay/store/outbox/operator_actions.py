@@ -47,7 +47,7 @@ class Verdict(NamedTuple):
 
     @property
     def done(self) -> bool:
-        """Tell whether the order was carried out."""
+        """Whether the order was carried out."""
         return bool(self.after)
 
 
@@ -110,7 +110,7 @@ SENDING = tuple(name for name, action in _ACTIONS.items() if action.sends)
 
 
 def doubtful(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Tell which of these messages the provider may have, though they are not called sent."""
+    """Return which of these messages the provider may have, though they are not called sent."""
     query = select(messages.c.id, messages.c.state).where(messages.c.id.in_(ids))
     states = {row.id: row.state for row in connection.execute(query)}
     lost = _latest(connection, attempts, ids, attempts.c.outcome == "in_doubt")

@@ -26,7 +26,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class AttemptOutcome:
     """What came of a claimed message.
 
     counted: whether the provider got something to judge. crashed: whether our own code failed at
@@ -50,7 +50,7 @@ class Settlement:
     fates: tuple[Fate, ...] = ()
 
 
-def settle(connection: Connection, batch: Sequence[Sequence[Settlement]]) -> list[list[bool]]:
+def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) -> list[list[bool]]:
     """Record the outcomes of calls; one whose claim is no longer its message's changes nothing."""
     flat = [settlement for settlements in batch for settlement in settlements]
     ids = [settlement.claimed.id for settlement in flat]
@@ -101,7 +101,7 @@ _FENCES = select(messages.c.id, messages.c.fence).where(
 )
 
 
-def _change(settlement: Settlement) -> dict[str, Any]:
+def _change(settlement: AttemptOutcome) -> dict[str, Any]:
     return {
         "message": settlement.claimed.id,
         "new_state": settlement.state,
@@ -116,7 +116,7 @@ def _change(settlement: Settlement) -> dict[str, Any]:
     }
 
 
-def _attempt(settlement: Settlement) -> dict[str, Any]:
+def _attempt(settlement: AttemptOutcome) -> dict[str, Any]:
     return {
         "message": settlement.claimed.id,
         "number": settlement.claimed.tries + 1,
@@ -128,12 +128,12 @@ def _attempt(settlement: Settlement) -> dict[str, Any]:
     }
 
 
-def _is_remarkable(settlement: Settlement) -> bool:
-    """Tell whether an attempt left more behind than its own outcome."""
+def _is_remarkable(settlement: AttemptOutcome) -> bool:
+    """Return whether an attempt left more behind than its own outcome."""
     return bool(settlement.maybe_twice) or settlement.state in ("held", "quarantined")
 
 
-def _event(settlement: Settlement) -> dict[str, Any]:
+def _event(settlement: AttemptOutcome) -> dict[str, Any]:
     kind = "resent" if settlement.maybe_twice else settlement.state
     words = settlement.words[:500]
     return {

@@ -41,7 +41,7 @@ def record(connection: Connection, message: str, at: float, fates: Sequence[Fate
 
 
 def settled(connection: Connection, messages: Sequence[str]) -> dict[str, set[str]]:
-    """Give, by message, the addresses that it is not to be sent to any more."""
+    """Return, by message, the addresses that it is not to be sent to any more."""
     query = select(recipients.c.message, recipients.c.address)
     found: dict[str, set[str]] = {}
     for row in connection.execute(query.where(recipients.c.message.in_(messages))):
@@ -50,6 +50,6 @@ def settled(connection: Connection, messages: Sequence[str]) -> dict[str, set[st
 
 
 def of_message(connection: Connection, message: str) -> Sequence[Row[Any]]:
-    """Give what is recorded of a message's recipients, by address."""
+    """Return what is recorded of a message's recipients, by address."""
     query = select(recipients).where(recipients.c.message == message)
     return connection.execute(query.order_by(recipients.c.address)).all()

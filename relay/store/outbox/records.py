@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 def identified(message: Message, metadata_key: str, id: str | None = None) -> Message:
-    """Give a message its id, which also travels as metadata, so that it can be looked up.
+    """Set a message's id, which also travels as metadata, so that it can be looked up.
 
     It is a new one where none is given. Where the caller's own metadata leaves no room, it stays
     as it is.

@@ -46,7 +46,7 @@ def lapsed(connection: Connection, batch: Sequence[Interruption]) -> list[int]:
 
 
 def any_lapsed(connection: Connection, now: float) -> bool:
-    """Tell whether anything is `sending` beyond the end of its claim."""
+    """Return whether anything is `sending` beyond the end of its claim."""
     found = select(messages.c.id).where(IS_UNDECIDED, _has_lapsed(now)).limit(1)
     return connection.execute(found).first() is not None
 

@@ -53,25 +53,25 @@ def told(connection: Connection, messages: Sequence[str], now: float) -> None:
 
 
 def told_of_loss(connection: Connection, messages: Sequence[str]) -> set[str]:
-    """Tell which of these messages, none of them sent, had their writers told so by mail."""
+    """Return which of these messages, none of them sent, had their writers told so by mail."""
     query = select(receipts.c.message).where(receipts.c.message.in_(messages))
     return set(connection.execute(query.where(receipts.c.receipt.is_not(None))).scalars())
 
 
 def mailbox(address: str) -> str:
-    """Tell whose mailbox an address is, as far as it shows: without case, and what follows a +."""
+    """Return whose mailbox an address is, as far as it shows: no case, nothing behind a +."""
     local, _, domain = address.lower().rpartition("@")
     return f"{local.partition('+')[0]}@{domain}" if local else ""
 
 
 def find(connection: Connection, reference: str) -> str | None:
-    """Find the message of a reference; give its id."""
+    """Find the message of a reference; return its id."""
     query = select(receipts.c.message).where(receipts.c.reference == reference)
     return connection.execute(query).scalar()
 
 
 def of(connection: Connection, message: str) -> str | None:
-    """Give a message's reference; None where it has none."""
+    """Return a message's reference; None where it has none."""
     query = select(receipts.c.reference).where(receipts.c.message == message)
     return connection.execute(query).scalar()
 

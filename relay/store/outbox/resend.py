@@ -76,7 +76,7 @@ def _replay(connection: Connection, order: Replay) -> Replayed:
 
 
 def is_held(connection: Connection, id: str) -> bool:
-    """Tell whether a message is held for an address."""
+    """Return whether a message is held for an address."""
     query = select(messages.c.id).where(_is_held(), messages.c.id == id)
     return connection.execute(query).first() is not None
 
@@ -144,5 +144,5 @@ def _lift(connection: Connection, order: Replay, found: Sequence[Row[Any]]) -> l
 
 
 def _is_office(email: str, patterns: Collection[str], writer: str) -> bool:
-    """Tell whether mail is held for an address, and not only copied to it."""
+    """Return whether mail is held for an address, and not only copied to it."""
     return email in patterns or (email != writer.lower() and listed(Address(email), patterns))

@@ -50,7 +50,7 @@ class Clearing(NamedTuple):
 
 
 def expired(connection: Connection, which: Expired, after: str, limit: int) -> Sequence[str]:
-    """Give some of the messages whose contents are to be cleared, oldest first, after an id."""
+    """Return some of the messages whose contents are to be cleared, oldest first, after an id."""
     query = (
         select(messages.c.id)
         .where(IS_KEPT, messages.c.server == which.server, messages.c.state == which.state)

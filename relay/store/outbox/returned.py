@@ -75,7 +75,7 @@ def find(connection: Connection, event: ProviderEvent, servers: Sequence[str]) -
 
 
 def send_again(connection: Connection, id: str, second: SecondSending, returned: Return) -> bool:
-    """Store a second sending, unless an office has the first one; tell whether it was done."""
+    """Store a second sending, unless an office has the first one; return whether it was done."""
     others = set(second.offices) - {returned.address}
     dead = set(suppressions.standing(connection, returned.group, others, returned.now))
     if others - dead or _is_sent_again(connection, id):

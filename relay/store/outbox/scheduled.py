@@ -20,7 +20,7 @@ class Cancelling(NamedTuple):
 def cancel(connection: Connection, batch: Sequence[Cancelling]) -> list[str | None]:
     """Cancel scheduled messages.
 
-    Give None for each that was cancelled, else the state that it is in; "" where the server never
+    Return None for each that was cancelled, else the state that it is in; "" where the server never
     scheduled such a message.
     """
     return [_cancel(connection, one) for one in batch]

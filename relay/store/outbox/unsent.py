@@ -42,7 +42,7 @@ def page(connection: Connection, selection: Selection, below: str | None, limit:
 
 
 def ids(connection: Connection, selection: Selection) -> Iterator[Sequence[str]]:
-    """Give the ids of all that is selected, a chunk at a time, newest first."""
+    """Return the ids of all that is selected, a chunk at a time, newest first."""
     query, below = _selected(select(messages.c.id), selection).limit(CHUNK), None
     while True:
         chunk = query if below is None else query.where(messages.c.id < below)

@@ -58,7 +58,7 @@ def mailbox(connection: Connection, below: str | None, limit: int, words: str = 
 
 
 def in_mailbox(connection: Connection, id: str) -> str | None:
-    """Give the document of a message that the mailbox took, None for others and cleared ones."""
+    """Return the document of a message that the mailbox took, None for others and cleared ones."""
     query = (
         select(contents.c.document)
         .join(messages, messages.c.id == contents.c.id)
@@ -78,14 +78,14 @@ def _below(query: Select[Any], below: str | None) -> Select[Any]:
 
 
 def paged(connection: Connection, query: Select[Any], below: str | None, limit: int) -> Page:
-    """Give a page of messages that a query gives newest first."""
+    """Return a page of messages that a query gives newest first."""
     rows = connection.execute(_below(query, below).limit(limit + 1)).all()
     more = len(rows) > limit
     return Page(rows[:limit], rows[limit - 1].id if more else None)
 
 
 def documents(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """Give the stored documents of messages, by id."""
+    """Return the stored documents of messages, by id."""
     query = select(contents.c.id, contents.c.document).where(contents.c.id.in_(ids))
     return {row.id: row.document for row in connection.execute(query)}
 
@@ -120,7 +120,7 @@ def find(connection: Connection, id: str) -> Found | None:
 
 
 def history(found: Found) -> list[tuple[float, str]]:
-    """Tell what became of a message in words, oldest first, each with its time in epoch seconds."""
+    """Return what became of a message in words, oldest first, with times in epoch seconds."""
     row = found.row
     told = [(row.created_at, f"accepted with key {row.key}" if row.key else "accepted")]
     told += [(event.at, f"{event.kind}: {event.words}") for event in found.events]

@@ -59,7 +59,7 @@ class Search:
     labels: Sequence[tuple[str, str]] = ()
 
 
-class Listed(NamedTuple):
+class MessageSummary(NamedTuple):
     """A message that was found, without its parts, and what became of it so far."""
 
     message: Message
@@ -73,7 +73,7 @@ class Found(NamedTuple):
     """A page of what was found, newest first, and how many messages were found in all."""
 
     total: int
-    page: Sequence[Listed]
+    page: Sequence[MessageSummary]
 
 
 class Stored(NamedTuple):
@@ -91,7 +91,7 @@ def find(connection: Connection, search: Search, offset: int, count: int) -> Fou
 
 
 def one(connection: Connection, server: str, id: str) -> Stored | None:
-    """Give a message of a server; None for another's, one cleared, and a screened submission."""
+    """Return a message of a server; None for another's, one cleared, and a screened submission."""
     query = (
         select(messages, contents.c.subject, contents.c.document)
         .join(contents, contents.c.id == messages.c.id)
@@ -106,7 +106,7 @@ def one(connection: Connection, server: str, id: str) -> Stored | None:
 
 
 def first_id(seconds: float) -> str:
-    """Give what sorts below every id made at a time or later, and above every earlier one."""
+    """Return what sorts below every id made at a time or later, and above every earlier one."""
     milliseconds = f"{round(min(max(seconds * 1000, 0), _LATEST)):012x}"
     return f"{milliseconds[:8]}-{milliseconds[8:]}"
 
@@ -168,7 +168,7 @@ def _carries(label: tuple[str, str]) -> ColumnElement[bool]:
 
 
 def _said(search: Search) -> Iterator[ColumnElement[bool]]:
-    """Give the conditions on what messages say. No LIKE: its patterns have a limit of length."""
+    """Return the conditions on what messages say. No LIKE: its patterns have a limit of length."""
     if search.recipient is not None:
         listed = " " + contents.c.recipients + " "
         yield func.instr(listed, f" {search.recipient} ") > 0
@@ -183,7 +183,7 @@ def _said(search: Search) -> Iterator[ColumnElement[bool]]:
         yield func.lower(contents.c.stream).in_(streams)
 
 
-def _listed(connection: Connection, ids: Sequence[str]) -> Iterator[Listed]:
+def _listed(connection: Connection, ids: Sequence[str]) -> Iterator[MessageSummary]:
     """Read messages one by one: a page of large ones does not fit into memory at once."""
     query = (
         select(messages, contents.c.subject, contents.c.document)
@@ -197,7 +197,7 @@ def _listed(connection: Connection, ids: Sequence[str]) -> Iterator[Listed]:
         except (KeyError, TypeError, ValueError) as error:
             log.error("message.unreadable", id=row.id, **trace(error))
             continue
-        yield Listed(message, row.subject, row.state, row.delivery, row.created_at)
+        yield MessageSummary(message, row.subject, row.state, row.delivery, row.created_at)
 
 
 def _without_parts(message: Message) -> Message:

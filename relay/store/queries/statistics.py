@@ -29,7 +29,7 @@ class Trouble(NamedTuple):
 def ended(
     connection: Connection, states: Collection[str], since: float, until: float
 ) -> list[Trouble]:
-    """Give the messages that came into one of these states in a time, oldest first.
+    """Return the messages that came into one of these states in a time, oldest first.
 
     It reads all that was not sent: for a start, not for every minute.
     """
@@ -45,7 +45,7 @@ def ended(
 def oldest_waiting(
     connection: Connection, servers: Collection[str], now: float
 ) -> dict[str, float]:
-    """Give, for each of these servers with mail that should be sent by now, since when it waits.
+    """Return, for each of these servers with mail that should be sent by now, since when it waits.
 
     Also mail in doubt. Nothing is read but the first of what is new, and what was tried before.
     """
@@ -66,7 +66,7 @@ def oldest_waiting(
 
 
 def last_accepted(connection: Connection, servers: Collection[str]) -> dict[str, float]:
-    """Give when each of these servers took its last message, where it ever did."""
+    """Return when each of these servers took its last message, where it ever did."""
     found = {}
     for server in servers:
         query = select(messages.c.created_at).where(IS_ACCEPTED, messages.c.server == server)
@@ -98,7 +98,7 @@ def unsent(connection: Connection, since: float) -> list[Tally]:
 
 
 def last_event(connection: Connection) -> int:
-    """Give the number of the latest event, behind which `happened` goes on."""
+    """Return the number of the latest event, behind which `happened` goes on."""
     return connection.execute(select(func.max(events.c.id))).scalar() or 0
 
 

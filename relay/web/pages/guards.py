@@ -30,7 +30,7 @@ def refusal(request: HTTPServerRequest, listening: tuple[str, int]) -> str | Non
 
 
 def own_hosts(host: str, port: int) -> set[str]:
-    """Give the Host headers of requests that mean these pages."""
+    """Return the Host headers of requests that mean these pages."""
     configured = f"[{host}]" if ":" in host else host.lower()
     names = {*LOCAL_NAMES, configured}
     bare = names if port == HTTP_PORT else set()
@@ -38,7 +38,7 @@ def own_hosts(host: str, port: int) -> set[str]:
 
 
 def cross_site(request: HTTPServerRequest) -> bool:
-    """Tell whether a request whose Host is ours comes from anywhere but one of these pages."""
+    """Return whether a request whose Host is ours comes from anywhere but one of these pages."""
     origin = request.headers.get("Origin", "").lower()
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     return origin != f"{request.protocol}://{request.host}".lower() or site != "same-origin"

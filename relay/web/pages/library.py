@@ -50,7 +50,7 @@ class StoredHandler(PageHandler):
     """What the pages of one template share: finding it."""
 
     async def template(self, server: str, number: str) -> StoredTemplate:
-        """Give a server's template, a deleted one too; raise HTTPError 404 for every other."""
+        """Return a server's template, a deleted one too; raise HTTPError 404 for every other."""
         try:
             return await self.site.library.find(server, int(number))
         except TemplateNotFound:

@@ -34,7 +34,7 @@ class MailHandler(PageHandler):
     """What the pages of one message share: finding it."""
 
     async def mail(self, id: str) -> Mail:
-        """Give a message that the mailbox took; raise HTTPError 404 for others and cleared ones."""
+        """Return a message that the mailbox took; raise HTTPError 404 for any other."""
         found = await self.site.store.read(listing.find, id)
         if found is None or (found.row.delivery, found.row.state) != ("mailbox", "sent"):
             raise HTTPError(404)

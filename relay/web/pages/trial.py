@@ -11,7 +11,7 @@ from relay.site import Site
 from relay.web import bodies, responses
 from relay.web.pages import guards, visitor
 from relay.web.pages.handler import PageHandler
-from relay.web.pages.visitor import Answer
+from relay.web.pages.visitor import PostedForm
 
 # The one server that the key made for web pages is good for.
 SERVER = "contactform"
@@ -72,14 +72,14 @@ class TrialHandler(PageHandler):
         typed = {name: fields.get(name, "") for name in PREFILLED}
         return {name: value if isinstance(value, str) else "" for name, value in typed.items()}
 
-    async def _posted(self, typed: Mapping[str, str]) -> Answer:
+    async def _posted(self, typed: Mapping[str, str]) -> PostedForm:
         fields = {**typed, "useHtml": typed["useHtml"] or "0"}
         fields["url"] = f"{self.request.protocol}://{self.request.host}/try"
         key = self.site.made_keys["page"].secret
         api = http_url(*self.site.listening)
         return await visitor.post_form(api, SERVER, key, fields, self.site.settings.wait)
 
-    def _show(self, typed: Mapping[str, str], answer: Answer | None = None) -> None:
+    def _show(self, typed: Mapping[str, str], answer: PostedForm | None = None) -> None:
         why = obstacle(self.site)
         if why is None:
             self.render("try.html", typed=typed, answer=answer)
@@ -102,13 +102,13 @@ def obstacle(site: Site) -> str | None:
 
 
 def taking_forms(site: Site) -> list[Server]:
-    """Give the servers that take forms, the contact form's first."""
+    """Return the servers that take forms, the contact form's first."""
     servers = [chain.server for chain in site.chains.values() if chain.takes_forms]
     return sorted(servers, key=lambda server: (server.name != SERVER, server.name))
 
 
 def prefilled(site: Site) -> dict[str, str]:
-    """Give what the form holds at first: it can be sent as it is."""
+    """Return what the form holds at first: it can be sent as it is."""
     chain = site.chains.get(SERVER)
     return {**PREFILLED, "to_address": recipient(chain.server)} if chain else dict(PREFILLED)
 

@@ -13,7 +13,7 @@ from relay.core.secret import Secret
 MARGIN_SECONDS = 20
 
 
-class Answer(NamedTuple):
+class PostedForm(NamedTuple):
     """What the relay answered: its status and words, and the stored message's id."""
 
     status: int
@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 async def post_form(
     api: str, server: str, key: Secret, fields: Mapping[str, str], wait: float
-) -> Answer:
+) -> PostedForm:
     """Post a form as a page with this publishable key would; never raise for what is answered."""
     seconds = wait + MARGIN_SECONDS
     try:
@@ -35,7 +35,7 @@ async def post_form(
         brought["email[token_session]"] = token
         return _answer(await _post(f"{api}/rest/email_session/{server}", key, brought, seconds))
     except (OSError, HTTPError):
-        return Answer(502, f"there is no answer from {api}")
+        return PostedForm(502, f"there is no answer from {api}")
 
 
 async def _post(url: str, key: Secret, fields: Mapping[str, str], seconds: float) -> HTTPResponse:
@@ -50,6 +50,6 @@ async def _post(url: str, key: Secret, fields: Mapping[str, str], seconds: float
     )
 
 
-def _answer(response: HTTPResponse) -> Answer:
+def _answer(response: HTTPResponse) -> PostedForm:
     words = json_decode(response.body)["response"]
-    return Answer(response.code, words, response.headers.get("X-Relay-Message-Id"))
+    return PostedForm(response.code, words, response.headers.get("X-Relay-Message-Id"))

@@ -43,7 +43,7 @@ def _base64(text: str | None) -> str:
 
 
 def _content_id(fields: Fields) -> str | None:
-    """Give how the HTML part refers to an attachment; None for one that stands apart."""
+    """Return how the HTML part refers to an attachment; None for one that stands apart."""
     given = (fields.text("ContentID") or "").strip().removeprefix("cid:")
     if not is_line(given) or len(given) > MAX_NAME:
         raise _refused(f"An attachment's 'ContentID' has more than {MAX_NAME} characters.")

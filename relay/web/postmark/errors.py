@@ -55,7 +55,7 @@ REFUSALS: dict[type[Exception], Refusal] = {
 
 
 def refusal(error: BaseException | None) -> Refusal:
-    """Tell how an error is answered; what is not in the table says nothing of itself."""
+    """Return how an error is answered; what is not in the table says nothing of itself."""
     if isinstance(error, PostmarkError):
         return Refusal(error.status, error.code, str(error))
     if isinstance(error, HTTPError):
@@ -67,5 +67,5 @@ def refusal(error: BaseException | None) -> Refusal:
 
 
 def envelope(code: int, words: str) -> dict[str, Any]:
-    """Give the body of an error, or of a success that has nothing else to say."""
+    """Return the body of an error, or of a success that has nothing else to say."""
     return {"ErrorCode": code, "Message": words}

@@ -25,7 +25,7 @@ BODY_SECONDS = 120
 # Larger bodies are parsed in a thread, so that the loop answers others meanwhile.
 PARSED_ON_LOOP_BYTES = 64 * 1024
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -111,14 +111,14 @@ class PostmarkHandler(RelayHandler):
         """Read the request's body as JSON; raise BodyTooLarge or MalformedBody."""
         return await self.aside(json_value, self.raw_body())
 
-    async def aside(self, function: Callable[[bytes], Result], body: bytes) -> Result:
+    async def aside(self, function: Callable[[bytes], T], body: bytes) -> T:
         """Call a function that reads a body: in a thread, if there is much to read."""
         if len(body) <= PARSED_ON_LOOP_BYTES:
             return function(body)
         return await asyncio.to_thread(function, body)
 
     def query(self, name: str) -> str | None:
-        """Give a parameter of the query, its name in any case; None if it is absent or empty."""
+        """Return a parameter of the query, its name in any case; None if it is absent or empty."""
         for given, values in self.request.query_arguments.items():
             if given.lower() == name.lower() and values[-1].strip():
                 try:
@@ -128,7 +128,7 @@ class PostmarkHandler(RelayHandler):
         return None
 
     def query_number(self, name: str) -> int | None:
-        """Give a number of the query; None if it is absent or no number."""
+        """Return a number of the query; None if it is absent or no number."""
         value = self.query(name)
         return int(value) if value is not None and is_digits(value) else None
 

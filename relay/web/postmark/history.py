@@ -14,7 +14,7 @@ from relay.core.message import Message
 from relay.core.mime import as_bytes
 from relay.core.times import utc
 from relay.store import documents
-from relay.store.queries.search import Listed, Stored
+from relay.store.queries.search import MessageSummary, Stored
 
 STATUSES = {
     "queued": "Queued",
@@ -42,7 +42,7 @@ EVENT_TYPES = {
 TAKEN_WITHOUT = "taken without "
 
 
-class Place(NamedTuple):
+class ServerNames(NamedTuple):
     """What is the same for all messages of a server: who delivers them, and how they are labelled.
 
     own_label: the name under which the relay itself labels messages.
@@ -53,8 +53,8 @@ class Place(NamedTuple):
     own_label: str
 
 
-def shown_message(listed: Listed, place: Place) -> dict[str, Any]:
-    """Give a message in Postmark's names, without its parts."""
+def shown_message(listed: MessageSummary, place: ServerNames) -> dict[str, Any]:
+    """Return a message in Postmark's names, without its parts."""
     message = listed.message
     sandboxed = listed.delivery == "mailbox" if listed.delivery else place.sandboxed
     labels = {name: value for name, value in message.metadata.items() if name != place.own_label}
@@ -87,7 +87,7 @@ class _Event(NamedTuple):
 
 
 def events(stored: Stored, message: Message) -> list[dict[str, Any]]:
-    """Give what happened to a message, an event for each recipient, oldest first."""
+    """Return what happened to a message, an event for each recipient, oldest first."""
     everybody = [address.email for address in message.recipients]
     happened = [
         *(event for attempt in stored.attempts for event in _attempted(attempt, everybody)),
@@ -106,7 +106,7 @@ def events(stored: Stored, message: Message) -> list[dict[str, Any]]:
 
 
 def _attempted(attempt: Row[Any], everybody: Sequence[str]) -> Iterator[_Event]:
-    """Tell what an attempt did; that the provider took the message is no event."""
+    """Return what an attempt did; that the provider took the message is no event."""
     at, words, server = attempt.ended_at, attempt.words, attempt.delivery
     if attempt.outcome != "sent":
         if type := EVENT_TYPES.get(attempt.outcome):
@@ -121,7 +121,7 @@ def _attempted(attempt: Row[Any], everybody: Sequence[str]) -> Iterator[_Event]:
 
 
 def _noted(stored: Stored, everybody: Sequence[str]) -> Iterator[_Event]:
-    """Tell what happened besides the attempts."""
+    """Return what happened besides the attempts."""
     for event in stored.events:
         if type := EVENT_TYPES.get(event.kind):
             # What a provider told is of one recipient, who stands before its words.
@@ -144,23 +144,23 @@ def _explained(event: _Event) -> dict[str, Any]:
     }
 
 
-def details(stored: Stored, place: Place) -> dict[str, Any]:
-    """Give a message in Postmark's names, with its parts, its source and its history."""
+def details(stored: Stored, place: ServerNames) -> dict[str, Any]:
+    """Return a message in Postmark's names, with its parts, its source and its history."""
     row = stored.row
     message = documents.load(row.id, row.document)
-    listed = Listed(message, row.subject, row.state, row.delivery, row.created_at)
+    listed = MessageSummary(message, row.subject, row.state, row.delivery, row.created_at)
     parts = {"TextBody": message.text, "HtmlBody": message.html, "Body": _source(message)}
     happened = {"MessageEvents": events(stored, message)}
     return shown_message(listed, place) | parts | happened
 
 
 def dump(stored: Stored) -> dict[str, Any]:
-    """Give a message's source."""
+    """Return a message's source."""
     return {"Body": _source(documents.load(stored.row.id, stored.row.document))}
 
 
 def _source(message: Message) -> str:
-    """Give a message as it would be mailed; "" for one that cannot be written so."""
+    """Return a message as it would be mailed; "" for one that cannot be written so."""
     try:
         return as_bytes(message).decode("utf-8", "replace")
     except ValueError:

@@ -14,7 +14,7 @@ from relay.store.queries.search import Search, Stored
 from relay.web.postmark import history
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import PostmarkHandler
-from relay.web.postmark.history import STATUSES, Place
+from relay.web.postmark.history import STATUSES, ServerNames
 from relay.web.postmark.servers import default_stream, is_sandbox
 
 MAX_COUNT = 500
@@ -25,13 +25,13 @@ LABEL = "metadata_"
 class OutboundHandler(PostmarkHandler):
     """What the calls about messages share: the caller's server."""
 
-    def place(self) -> Place:
-        """Tell where the server's messages go."""
+    def place(self) -> ServerNames:
+        """Return where the server's messages go."""
         group = self.group_chain
-        return Place(default_stream(group.server), is_sandbox(group), self.site.metadata_key)
+        return ServerNames(default_stream(group.server), is_sandbox(group), self.site.metadata_key)
 
     async def stored(self, id: str) -> Stored:
-        """Give a message of the caller's server; every other is unknown."""
+        """Return a message of the caller's server; every other is unknown."""
         server = self.chain.server.name
         stored = await self.site.store.read(search.one, server, id.lower())
         if stored is None:
@@ -58,7 +58,7 @@ class SearchHandler(OutboundHandler):
             raise PostmarkError(700, f"'count' and 'offset' together are {MAX_REACH} at most.")
         return count, offset
 
-    def _search(self, place: Place) -> Search:
+    def _search(self, place: ServerNames) -> Search:
         given = self._filters()
         status = given.get("status")
         return Search(
@@ -75,7 +75,7 @@ class SearchHandler(OutboundHandler):
         )
 
     def _filters(self) -> dict[str, str]:
-        """Give the parameters that say something, names in lower case."""
+        """Return the parameters that say something, names in lower case."""
         items = self.request.query_arguments.items()
         given = {name.lower(): _text(values[-1]).strip() for name, values in items}
         return {name: value for name, value in given.items() if value}
@@ -117,7 +117,7 @@ def _text(value: bytes) -> str:
 
 
 def _address(value: str | None) -> str | None:
-    """Give an address as it is stored; what is none is found nowhere."""
+    """Return an address as it is stored; what is none is found nowhere."""
     try:
         return addresses.parse(value).email.lower() if value else None
     except ValueError:
@@ -133,7 +133,7 @@ def _states(status: str) -> list[str]:
 
 
 def _streams(stream: str | None, default: str) -> list[str] | None:
-    """Give the streams to look for; messages that name none have none in the store."""
+    """Return the streams to look for; messages that name none have none in the store."""
     if stream is None:
         return None
     return [stream, ""] if stream.lower() == default.lower() else [stream]

@@ -34,7 +34,7 @@ TO_INACTIVE = (
 
 
 def accepted(submitted: Submitted, message: Message, words: str) -> dict[str, Any]:
-    """Give the answer for a message that was taken, its keys in Postmark's order."""
+    """Return the answer for a message that was taken, its keys in Postmark's order."""
     others = {"Cc": submitted.cc, "Bcc": submitted.bcc}
     return {
         "To": submitted.to,
@@ -46,7 +46,7 @@ def accepted(submitted: Submitted, message: Message, words: str) -> dict[str, An
 
 
 def words_for(submitted: Message, stored: Message) -> str:
-    """Give the words for a message that was taken, which may be for some recipients only."""
+    """Return the words for a message that was taken, which may be for some recipients only."""
     reached = {address.email for address in stored.recipients}
     inactive = [one.email.lower() for one in submitted.recipients if one.email not in reached]
     if not inactive:
@@ -59,13 +59,13 @@ def _listed(inactive: Sequence[str]) -> str:
 
 
 def refused(error: RelayError) -> dict[str, Any]:
-    """Give the answer for a message of a batch that was not taken."""
+    """Return the answer for a message of a batch that was not taken."""
     refusal = errors.refusal(error)
     return errors.envelope(refusal.code, refusal.words or "")
 
 
 def submitted_at(id: str) -> str:
-    """Tell when a message came in, as Postmark writes times: seven digits and an offset."""
+    """Return when a message came in, as Postmark writes times: seven digits and an offset."""
     moment = utc(timestamp(id))
     return f"{moment:%Y-%m-%dT%H:%M:%S.%f}0+00:00"
 

@@ -33,18 +33,18 @@ class Fields:
         self._members = {str(name).lower(): member for name, member in value.items()}
 
     def raw(self, name: str) -> Any:
-        """Give a member as it came, or None."""
+        """Return a member as it came, or None."""
         return self._members.get(name.lower())
 
     def text(self, name: str) -> str | None:
-        """Give a string; the empty one stays empty."""
+        """Return a string; the empty one stays empty."""
         value = self.raw(name)
         if value is not None and not isinstance(value, str):
             raise wrong_type(name)
         return value
 
     def flag(self, name: str) -> bool | None:
-        """Give true or false, also where they are written as strings."""
+        """Return true or false, also where they are written as strings."""
         value = self.raw(name)
         if isinstance(value, str):
             value = {"true": True, "false": False, "": None}.get(value.strip().lower(), value)
@@ -53,7 +53,7 @@ class Fields:
         return value
 
     def number(self, name: str) -> int | None:
-        """Give an integer, also where it is written as a string of digits."""
+        """Return an integer, also where it is written as a string of digits."""
         value = self.raw(name)
         if isinstance(value, str):
             digits = value.strip()
@@ -65,7 +65,7 @@ class Fields:
         return value
 
     def object(self, name: str) -> Mapping[str, Any] | None:
-        """Give an object with its names as they came; an empty list counts as an empty object."""
+        """Return an object with its names as they came; an empty list counts as an empty object."""
         value = self.raw(name)
         if value == []:
             return {}
@@ -74,7 +74,7 @@ class Fields:
         return value
 
     def items(self, name: str) -> Sequence[Any]:
-        """Give a list; what is absent, or an empty object, is an empty one."""
+        """Return a list; what is absent, or an empty object, is an empty one."""
         value = self.raw(name)
         if value is None or value in ("", {}):
             return []
@@ -89,12 +89,12 @@ def wrong_type(name: str) -> PostmarkError:
 
 
 def is_digits(text: str) -> bool:
-    """Tell whether a text is a number of at most 18 ASCII digits."""
+    """Return whether a text is a number of at most 18 ASCII digits."""
     return text.isascii() and text.isdecimal() and len(text) <= 18
 
 
 def is_line(text: str) -> bool:
-    """Tell whether a text is one line that every store and every header can carry."""
+    """Return whether a text is one line that every store and every header can carry."""
     try:
         texts.line(text)
     except ValueError:

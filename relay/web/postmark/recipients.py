@@ -39,7 +39,7 @@ def read_recipients(fields: Fields) -> dict[str, tuple[Address, ...]]:
 
 
 def _split(given: str | None, name: str) -> list[str]:
-    """Give the addresses of a list, not yet read."""
+    """Return the addresses of a list, not yet read."""
     try:
         return addresses.split(given or "")
     except ValueError:

@@ -26,8 +26,8 @@ MAX_BATCH = 500
 log = structlog.get_logger()
 
 Read = Submitted | RelayError
-Result = Message | RelayError
-Answer = dict[str, Any] | RelayError
+MessageOrError = Message | RelayError
+ItemResponse = dict[str, Any] | RelayError
 
 
 class SendingHandler(PostmarkHandler):
@@ -78,7 +78,7 @@ class SendingHandler(PostmarkHandler):
         return self.request.path.lower().rstrip("/")
 
     def _parsed(self, body: bytes) -> tuple[Sequence[Read], bytes]:
-        """Read a body; give its fingerprint too, where the caller named the request."""
+        """Read a body; return its fingerprint too, where the caller named the request."""
         value = json_value(body)
         # In a smaller body no message can be too large.
         given = self.read(value, measured=len(body) > MAX_MESSAGE)
@@ -88,14 +88,14 @@ class SendingHandler(PostmarkHandler):
         """Read the messages of a call; measured: whether each must be checked for its size."""
         raise NotImplementedError
 
-    def write_answers(self, answers: Sequence[Answer]) -> Any:
-        """Give what is answered for the messages of a call; may raise their refusal."""
+    def write_answers(self, answers: Sequence[ItemResponse]) -> Any:
+        """Return what is answered for the messages of a call; may raise their refusal."""
         raise NotImplementedError
 
     async def _send(self, given: Sequence[Read], request: Request | None) -> None:
         """Send what could be read, and answer."""
 
-        def answer(results: Sequence[Result]) -> str:
+        def answer(results: Sequence[MessageOrError]) -> str:
             return bodies.json_text(self.write_answers(self._answers(given, results)))
 
         messages = [one.message for one in given if isinstance(one, Submitted)]
@@ -108,14 +108,18 @@ class SendingHandler(PostmarkHandler):
             codes = sorted({errors.refusal(error).code for error in refused})
             log.info("messages.refused", count=len(refused), of=len(given), codes=codes)
 
-    def _answers(self, given: Sequence[Read], results: Sequence[Result]) -> list[Answer]:
-        """Give each message's answer or refusal, in order."""
+    def _answers(
+        self, given: Sequence[Read], results: Sequence[MessageOrError]
+    ) -> list[ItemResponse]:
+        """Return each message's answer or refusal, in order."""
         each = iter(results)
         return [
             self._answer(one, next(each)) if isinstance(one, Submitted) else one for one in given
         ]
 
-    async def _stored(self, messages: Sequence[Message], once: Once | None) -> Sequence[Result]:
+    async def _stored(
+        self, messages: Sequence[Message], once: Once | None
+    ) -> Sequence[MessageOrError]:
         """Store messages and have them delivered; raise Unavailable."""
         dispatcher, name = self.site.dispatcher, self.chain.server.name
         kept: list[Message] = []
@@ -136,7 +140,7 @@ class SendingHandler(PostmarkHandler):
             dispatcher.queued(stored, name)
         return results
 
-    def _answer(self, submitted: Submitted, result: Result) -> Answer:
+    def _answer(self, submitted: Submitted, result: MessageOrError) -> ItemResponse:
         if isinstance(result, Message):
             words = outcomes.words_for(submitted.message, result)
             words = "Test job accepted" if self.testing else words
@@ -151,7 +155,7 @@ class SingleHandler(SendingHandler):
     def read(self, value: Any, *, measured: bool) -> Sequence[Read]:
         return [read(value, templated=self.templated)]
 
-    def write_answers(self, answers: Sequence[Answer]) -> Any:
+    def write_answers(self, answers: Sequence[ItemResponse]) -> Any:
         [answer] = answers
         if isinstance(answer, RelayError):
             raise answer
@@ -169,7 +173,7 @@ class BatchHandler(SendingHandler):
 
     largest = 50 * MEGABYTE
 
-    def write_answers(self, answers: Sequence[Answer]) -> Any:
+    def write_answers(self, answers: Sequence[ItemResponse]) -> Any:
         return [outcomes.refused(one) if isinstance(one, RelayError) else one for one in answers]
 
     def read(self, value: Any, *, measured: bool) -> Sequence[Read]:
@@ -216,12 +220,12 @@ class BulkHandler(PostmarkHandler):
     post = get
 
 
-def _tested(messages: Sequence[Message]) -> list[Result]:
-    """Judge messages that no server is to send; give them an id."""
+def _tested(messages: Sequence[Message]) -> list[MessageOrError]:
+    """Judge messages that no server is to send; return them an id."""
     return [_judged(message) for message in messages]
 
 
-def _judged(message: Message) -> Result:
+def _judged(message: Message) -> MessageOrError:
     try:
         check_stream(message.stream, None)
     except RelayError as error:

@@ -27,17 +27,17 @@ DEFAULT_STREAM = "outbound"
 
 
 def default_stream(group: Server) -> str:
-    """Give the stream of messages that name none, of the servers that this one delivers for."""
+    """Return the stream of messages that name none, of the servers that this one delivers for."""
     return str(group.options.get("message_stream") or DEFAULT_STREAM)
 
 
 def is_sandbox(group: Chain) -> bool:
-    """Tell whether mail of this group never leaves: the embedded mailbox takes all of it."""
+    """Return whether mail of this group never leaves: the embedded mailbox takes all of it."""
     return set(group.deliver_plugins) == {"mailbox"}
 
 
 def shown_server(server: Server, number: int, sandbox: bool, link: str) -> dict[str, Any]:
-    """Give a server in Postmark's names; what the relay does not do is false or empty."""
+    """Return a server in Postmark's names; what the relay does not do is false or empty."""
     return {
         "ID": number,
         "Name": server.name,
@@ -81,7 +81,7 @@ class AccountHandler(PostmarkHandler):
     account: ClassVar[bool] = True
 
     async def servers(self) -> dict[int, Chain]:
-        """Give the servers of the settings that the key opens, by number, lowest first.
+        """Return the servers of the settings that the key opens, by number, lowest first.
 
         A key that names no servers opens all of them, as one with `*` does.
         """
@@ -95,7 +95,7 @@ class AccountHandler(PostmarkHandler):
         return dict(sorted(opened.items()))
 
     def shown(self, number: int, chain: Chain) -> dict[str, Any]:
-        """Give a server in Postmark's names."""
+        """Return a server in Postmark's names."""
         group = self.site.chains.get(chain.server.group, chain)  # the settings may be new by now
         sandbox = is_sandbox(group)
         return shown_server(chain.server, number, sandbox, self.site.settings.public_url or "")
@@ -134,7 +134,7 @@ class StreamsHandler(PostmarkHandler):
     """What the calls about message streams share: those that the server has."""
 
     async def streams(self) -> list[dict[str, Any]]:
-        """Give the server's streams: Postmark's three, and the settings' own if it is another."""
+        """Return the server's streams: Postmark's three, and the settings' own if it is another."""
         server = self.chain.server
         known = list(STREAMS)
         own = default_stream(self.group_chain.server)
@@ -159,7 +159,7 @@ class StreamsHandler(PostmarkHandler):
         ]
 
     async def stream(self, id: str) -> dict[str, Any]:
-        """Give one stream by its id, in any case; raise PostmarkError."""
+        """Return one stream by its id, in any case; raise PostmarkError."""
         for stream in await self.streams():
             if stream["ID"].lower() == id.lower():
                 return stream
@@ -189,7 +189,7 @@ class MessageStreamHandler(StreamsHandler):
 
 
 def _written(path: Path) -> str:
-    """Tell since when the settings say what they say: no stream is older or younger than that."""
+    """Return since when the settings say what they say: no stream is older or younger than that."""
     try:
         since = path.stat().st_mtime
     except OSError:

@@ -9,7 +9,7 @@ from relay.templates.drafts import Change, PartValidation, Validation
 
 
 def listed(template: StoredTemplate) -> dict[str, Any]:
-    """Give a template as a list has it."""
+    """Return a template as a list has it."""
     return {
         "Active": template.active,
         "TemplateId": template.id,
@@ -21,7 +21,7 @@ def listed(template: StoredTemplate) -> dict[str, Any]:
 
 
 def changed(template: StoredTemplate) -> dict[str, Any]:
-    """Give a template as creating and editing answer it."""
+    """Return a template as creating and editing answer it."""
     return {
         "TemplateId": template.id,
         "Name": template.name,
@@ -33,7 +33,7 @@ def changed(template: StoredTemplate) -> dict[str, Any]:
 
 
 def whole(template: StoredTemplate, server: int) -> dict[str, Any]:
-    """Give a template with its parts; `server` is the number of the server it belongs to."""
+    """Return a template with its parts; `server` is the number of the server it belongs to."""
     return {
         "Name": template.name,
         "TemplateId": template.id,
@@ -49,7 +49,7 @@ def whole(template: StoredTemplate, server: int) -> dict[str, Any]:
 
 
 def validated(validation: Validation) -> dict[str, Any]:
-    """Give what a validation found; null for a part that was not given."""
+    """Return what a validation found; null for a part that was not given."""
     return {
         "AllContentIsValid": validation.all_valid,
         "HtmlBody": _part(validation.html),
@@ -60,7 +60,7 @@ def validated(validation: Validation) -> dict[str, Any]:
 
 
 def _part(part: PartValidation | None) -> Mapping[str, Any] | None:
-    """Give a part's verdict; a fault without a place has null for line and character."""
+    """Return a part's verdict; a fault without a place has null for line and character."""
     if part is None:
         return None
     return {
@@ -78,7 +78,7 @@ def _part(part: PartValidation | None) -> Mapping[str, Any] | None:
 
 
 def pushed(change: Change) -> dict[str, Any]:
-    """Give a change; what a dry run would create has no number yet, and no key for it."""
+    """Return a change; what a dry run would create has no number yet, and no key for it."""
     return {
         "Action": change.action,
         **({} if change.id is None else {"TemplateId": change.id}),

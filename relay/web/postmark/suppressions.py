@@ -138,7 +138,7 @@ def _emails(fields: Fields) -> list[str]:
 
 
 def _email(given: str) -> str:
-    """Give an address as it is compared; "" for none."""
+    """Return an address as it is compared; "" for none."""
     try:
         return addresses.parse(given).email.lower()
     except ValueError:

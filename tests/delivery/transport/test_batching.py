@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt
-from relay.core.message import Receipt
-from relay.delivery.transport.batching import MAX_CALLS, Outcome, Parcel, in_calls
+from relay.core.message import Confirmation
+from relay.delivery.transport.batching import MAX_CALLS, BatchOutcome, Parcel, in_calls
 from tests.support.generated import examples
 
 COUNT, SIZE = 5, 40
@@ -24,7 +24,7 @@ class Provider:
         self.calls: list[list[int]] = []
         self.taken: list[int] = []
 
-    def call(self, parcels: Sequence[Parcel], seconds: float) -> Sequence[Outcome] | None:
+    def call(self, parcels: Sequence[Parcel], seconds: float) -> Sequence[BatchOutcome] | None:
         assert 0 < seconds <= 10
         assert len({parcel.kind for parcel in parcels}) == 1
         assert len(parcels) == 1 or sum(len(one.content) + 1 for one in parcels) <= SIZE
@@ -36,10 +36,10 @@ class Provider:
         if self.bad & set(numbers):
             return [DeliveryFailed("bad")] if len(parcels) == 1 else None
         self.taken += numbers
-        return [Receipt(str(number)) for number in numbers]
+        return [Confirmation(str(number)) for number in numbers]
 
 
-def send(provider: Provider, parcels: Sequence[tuple[str, int]]) -> list[Outcome]:
+def send(provider: Provider, parcels: Sequence[tuple[str, int]]) -> list[BatchOutcome]:
     made = [
         Parcel(kind, b"%02d".ljust(length, b".") % place)
         for place, (kind, length) in enumerate(parcels)
@@ -55,9 +55,9 @@ def test_every_message_but_the_bad_is_sent_once_and_has_the_outcome_of_its_place
     provider = Provider(bad)
     outcomes = send(provider, parcels)
     for place, outcome in enumerate(outcomes):
-        expected = DeliveryFailed if place in bad else Receipt
+        expected = DeliveryFailed if place in bad else Confirmation
         assert type(outcome) is expected
-        assert place in bad or outcome == Receipt(str(place))
+        assert place in bad or outcome == Confirmation(str(place))
     assert sorted(provider.taken) == [n for n in range(len(parcels)) if n not in bad]
     assert len(provider.calls) <= MAX_CALLS
 
@@ -87,14 +87,14 @@ def test_messages_of_a_kind_go_in_their_order_and_fill_their_calls() -> None:
 def test_when_time_is_up_no_further_call_is_begun_and_what_was_in_none_waits() -> None:
     calls: list[int] = []
 
-    def call(parcels: Sequence[Parcel], seconds: float) -> Sequence[Outcome]:
+    def call(parcels: Sequence[Parcel], seconds: float) -> Sequence[BatchOutcome]:
         calls.append(len(parcels))
-        return [Receipt("taken")] * len(parcels)
+        return [Confirmation("taken")] * len(parcels)
 
     parcels = [Parcel("", b"x")] * 5
     first, second, *later = in_calls(parcels, call, count=2, size=SIZE, deadline=0)
     assert calls == [2]
-    assert first == second == Receipt("taken")
+    assert first == second == Confirmation("taken")
     for outcome in later:
         assert type(outcome) is DeliveryDeferred
         assert (outcome.counted, outcome.opens_breaker) == (False, False)

@@ -15,7 +15,7 @@ from tornado.web import Application
 from relay.config.settings import Settings
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt, MessageBroken
 from relay.core.events import ProviderEvent
-from relay.core.message import Receipt
+from relay.core.message import Confirmation
 from relay.site import Site, make_site
 from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
 from tests.notifications.alerts.conftest import (
@@ -155,7 +155,7 @@ async def test_a_plugin_observes_what_was_quarantined_because_it_broke_us(
 async def test_recipients_that_were_left_out_are_told(
     site: Site, post: Post, mails: Mails, now: float
 ) -> None:
-    taken = Receipt("1", dropped=("desk@example.gov",), words="not to the inactive one")
+    taken = Confirmation("1", dropped=("desk@example.gov",), words="not to the inactive one")
     script("provider").answers[:] = [[taken]]
     await post(PATH, {**FORM, "to_address": "desk@example.gov, other@example.gov"})
     await site.alerts.look(now)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.config import alerts as alert_terms
-from relay.notifications.alerts.event_counts import Sighting
-from relay.notifications.alerts.rules import Condition, Telling, judge
+from relay.notifications.alerts.event_counts import EventCount
+from relay.notifications.alerts.rules import AlertDue, Condition, decide
 from relay.store.alerts import Alert, Key
 from tests.support.generated import examples
 
@@ -27,19 +27,19 @@ class Story:
 
     def look(
         self, now: float, *happened: Key, lasting: Iterable[Key] = (), able: bool = True
-    ) -> list[Telling]:
-        seen: dict[Key, Sighting] = {}
+    ) -> list[AlertDue]:
+        seen: dict[Key, EventCount] = {}
         for key in happened:
-            seen.setdefault(key, Sighting()).add("why", f"id-{now:.0f}", "said so")
+            seen.setdefault(key, EventCount()).add("why", f"id-{now:.0f}", "said so")
         conditions = [Condition(key, now) for key in lasting]
-        judged = judge(self.alerts.values(), seen, conditions, TERMS, now)
+        judged = decide(self.alerts.values(), seen, conditions, TERMS, now)
         self.alerts = dict(judged.alerts)
         if able:
             self.alerts |= {one.told.key: one.told for one in judged.tellings}
         return list(judged.tellings)
 
 
-def counts(told: Sequence[Telling]) -> list[tuple[str, int, bool]]:
+def counts(told: Sequence[AlertDue]) -> list[tuple[str, int, bool]]:
     return [(one.alert.key.kind, one.alert.untold, one.over) for one in told]
 
 

@@ -184,10 +184,10 @@ async def test_an_outcome_counts_only_for_the_claim_it_belongs_to(store: Store) 
     second = (await store.write(claims.claim, order)).calls[0].messages[0]
     assert second.fence > first.fence
 
-    def settled(claimed: outcomes.Claimed, state: str) -> outcomes.Settlement:
-        return outcomes.Settlement(claimed, state, 0, True, "mailbox", state, "", 1, 2)
+    def settled(claimed: outcomes.Claimed, state: str) -> outcomes.AttemptOutcome:
+        return outcomes.AttemptOutcome(claimed, state, 0, True, "mailbox", state, "", 1, 2)
 
-    async def settle(settlement: outcomes.Settlement) -> bool:
+    async def settle(settlement: outcomes.AttemptOutcome) -> bool:
         [done] = await store.write(outcomes.settle, [settlement])
         return done
 
@@ -207,7 +207,7 @@ async def test_an_outcome_adds_to_the_crashes_and_keeps_what_may_be_there_twice(
     told = []
     for crashed, twice in ((True, None), (False, True), (True, None), (False, False)):
         [claimed] = (await store.write(claims.claim, order)).calls[0].messages
-        settlement = outcomes.Settlement(
+        settlement = outcomes.AttemptOutcome(
             claimed, "queued", 0, True, "mailbox", "deferred", "", 1, 2, None, False, crashed, twice
         )
         await store.write(outcomes.settle, [settlement])

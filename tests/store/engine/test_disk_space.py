@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 from tornado.httpserver import HTTPServer
 
 from relay.config.settings import Settings
-from relay.core.rate_limit import Limiter
+from relay.core.rate_limit import RateLimiter
 from relay.site import Site
 from relay.store.engine.disk_space import Space, floor
 from tests.conftest import APPLICATION_KEY, FORM, SETTINGS, Outbox, Post
@@ -240,7 +240,7 @@ async def test_nobody_queues_up_behind_a_store_that_does_not_come_to_an_end(
 async def test_a_full_database_loses_nothing_that_was_answered(
     site: Site, post: Post, outbox: Outbox
 ) -> None:
-    site.post_limiter = Limiter(0)
+    site.post_limiter = RateLimiter(0)
 
     def limit_pages(connection: Connection, batch: Sequence[int | None]) -> Sequence[int]:
         pages = connection.execute(text("PRAGMA page_count")).scalar_one()

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from relay.store.engine.database import Store
 from relay.store.maintenance import audit as audits
-from relay.store.maintenance.audit import Audit, Place
+from relay.store.maintenance.audit import Audit, AuditPosition
 from tests.support.daemon import ROOT, Daemon
 from tests.support.stored import CREATED, new_id, put
 
@@ -58,9 +58,9 @@ def test_a_store_with_every_state_balances_by_server_and_day(full: Store) -> Non
     found = audit(full)
     assert found.faults == []
     assert list(found.balances) == [
-        Place("contactform", "2026-09-21"),
-        Place("default", "2026-09-21"),
-        Place("default", "2026-09-22"),
+        AuditPosition("contactform", "2026-09-21"),
+        AuditPosition("default", "2026-09-21"),
+        AuditPosition("default", "2026-09-22"),
     ]
     for balance in found.balances.values():
         assert (balance.accepted, balance.rows, balance.screened) == (11, 11, 1)

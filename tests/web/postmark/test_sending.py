@@ -11,7 +11,7 @@ from sqlalchemy import Connection, event, text
 
 from relay.config.settings import Settings
 from relay.core.ids import timestamp
-from relay.core.rate_limit import Limiter
+from relay.core.rate_limit import RateLimiter
 from relay.core.times import utc
 from relay.intake import api_messages
 from relay.site import Site
@@ -360,7 +360,7 @@ async def test_the_test_token_opens_nothing_else(call: Call) -> None:
 
 @pytest.mark.gen_test
 async def test_the_test_token_counts_against_its_callers_address(call: Call, site: Site) -> None:
-    site.post_limiter = Limiter(1)
+    site.post_limiter = RateLimiter(1)
     remote = {"X-Forwarded-For": "192.0.2.1"}  # not believed, but no longer local
     assert (await call("POST", "/email", MESSAGE, token=TEST, headers=remote)).status == 200
     reply = await call("POST", "/email", MESSAGE, token=TEST, headers=remote)

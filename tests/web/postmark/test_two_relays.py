@@ -19,7 +19,7 @@ from relay.config import settings as relay_settings
 from relay.core.addresses import Address
 from relay.core.errors import DeliveryFailed
 from relay.core.immutable import freeze
-from relay.core.message import ABSENT, Message, Receipt
+from relay.core.message import ABSENT, Confirmation, Message
 from relay.site import Site, make_site
 from relay.store.queries import listing
 from relay.web.application import make_app
@@ -284,5 +284,5 @@ async def test_a_batch_of_the_first_is_taken_by_the_second_and_found_there_by_it
     assert [one.provider_id for one in taken] == [row["id"] for row in kept]
     found = [await asyncio.to_thread(chain.find, one, "postmark") for one in messages]
     assert found[0] is ABSENT
-    assert all(isinstance(one, Receipt) for one in found[1:])
+    assert all(isinstance(one, Confirmation) for one in found[1:])
     assert [one.provider_id for one in found[1:]] == [row["id"] for row in kept]
