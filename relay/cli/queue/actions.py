@@ -61,7 +61,7 @@ def _order(name: str, more: str = "") -> click.Command:
 def _run(
     path: Path, name: str, ids: Sequence[str], selection: Selection | None, *, yes: bool
 ) -> None:
-    """Pick the messages, ask what must be asked, have the order carried out; return the verdicts."""
+    """Pick the messages, ask what must be asked, carry the order out; return the verdicts."""
     with reading(path) as (read, store):
         if selection is not None:
             ids = store.read_now(_all_of, selection)

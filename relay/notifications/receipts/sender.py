@@ -1,4 +1,4 @@
-"""Receipts on their way: once the fate of a message is known, its writer gets a mail of fixed words.
+"""Receipts: once the fate of a message is known, its writer gets a mail of fixed words.
 
 The mail is an ordinary message of the same server's outbox. The commit that stores it also notes
 that the writer was told: whenever the daemon dies, there is exactly one.
@@ -78,7 +78,7 @@ class ReceiptSender:
                 chain.onlookers.append(self._saw)
 
     def settled(self, message: str) -> None:
-        """Send a message's receipt soon; without this call it goes out with the next look at all."""
+        """Send a message's receipt soon; without this call the next look sends it."""
         if len(self._settled) < MAX_SETTLED:
             self._settled.append(message)
         self._alarm.set()
