@@ -39,13 +39,15 @@ from relay.forms.fields import (
     Headers,
     Html,
     Line,
+    Link,
     MailAddress,
     MailAddresses,
     NotOffered,
+    Rows,
     TemplateReference,
     Text,
+    WholeNumber,
 )
-from relay.forms.mapping_kinds import Link, Rows, WholeNumber
 from relay.hooks.specs import hookimpl
 
 # Older names, which plugins may still import; they mean the same.

@@ -11,7 +11,7 @@ from marshmallow import Schema
 
 from relay.cli.main import COMMANDS
 from relay.config import alerts, receipts, schema
-from relay.config.alert_kinds import KINDS
+from relay.config.alerts import KINDS
 from relay.mustachio import Template
 from relay.web import cancel, forms, health, tokens, webhooks
 from tests.support.daemon import ROOT, Daemon

@@ -9,7 +9,7 @@ from relay.cli.context import reading
 from relay.cli.control_client import tell
 from relay.cli.terminal import visible
 from relay.config import settings
-from relay.config.alert_kinds import KINDS
+from relay.config.alerts import KINDS
 from relay.core.times import shown
 from relay.store import alerts as stored
 from relay.store.alerts import Alert

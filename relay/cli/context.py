@@ -12,7 +12,7 @@ from relay.config import keys, settings
 from relay.config.settings import Settings
 from relay.core.errors import ConfigurationError
 from relay.core.server import Server
-from relay.core.suggest import nearest
+from relay.core.text import nearest
 from relay.hooks import loader
 from relay.hooks.chain import Chain
 from relay.notifications.receipts import emails

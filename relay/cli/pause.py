@@ -10,7 +10,7 @@ from relay.cli.control_client import tell
 from relay.cli.terminal import visible
 from relay.config import settings
 from relay.config.settings import Settings
-from relay.core.suggest import nearest
+from relay.core.text import nearest
 from relay.store import paused as stored
 
 

@@ -1,22 +1,74 @@
-"""`[alerts]` of the settings: who is told what goes wrong, by which server, how soon, how often."""
+"""The kinds of alert; `[alerts]` of the settings: who is told of them, how soon, how often."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from relay.config.alert_files import Texts
-from relay.config.alert_kinds import KINDS
-from relay.config.fields import Parsed
-from relay.config.validation import check
+from relay.config.fields import Parsed, check
+from relay.config.template_files import AlertTexts
 from relay.core import addresses
 from relay.core.addresses import Address
 from relay.core.errors import ConfigurationError
 from relay.core.server import Server
-from relay.core.suggest import nearest
+from relay.core.text import nearest
+
+# What lasts is over when it has been gone for so long: a provider that comes and goes is not
+# worth two mails each time.
+CALM_SECONDS = 300.0
+
+
+class AlertKind(NamedTuple):
+    """lasts: it is there or it is not; else it is counted. urgent: it cannot wait until morning.
+
+    calm: for how long it must be gone to be over. slow: told again as rarely as anything is.
+    """
+
+    name: str
+    lasts: bool = False
+    urgent: bool = False
+    calm: float = CALM_SECONDS
+    slow: bool = False
+
+
+# The worst first: so they stand in a mail.
+KINDS = {
+    kind.name: kind
+    for kind in (
+        AlertKind("disk", lasts=True, urgent=True),
+        # While this is known, nothing is told of `waiting`.
+        AlertKind("waiting_long", lasts=True, urgent=True),
+        AlertKind("breaker", lasts=True),
+        AlertKind("waiting", lasts=True),
+        AlertKind("quarantined"),
+        AlertKind("failed"),
+        AlertKind("expired"),
+        AlertKind("held"),
+        AlertKind("suppressed"),
+        AlertKind("dropped"),
+        AlertKind("bounced"),
+        AlertKind("resent"),
+        # What takes days to be one is no other thing after a quarter of an hour.
+        AlertKind("silence", lasts=True, calm=0.0, slow=True),
+        AlertKind("tokens"),
+        AlertKind("keys"),
+        AlertKind("screened"),
+    )
+}
+
+# The reasons of refusals that are about keys, and those about session tokens.
+KEY_REASONS = frozenset(
+    {"no_header", "unknown_key", "wrong_server", "key_kind", "webhook_secret", "webhook_network"}
+)
+TOKEN_REASONS = frozenset({"token_missing", "token_unknown", "token_expired", "token_used"})
+# States in which a message stays, unsent, until a person does something.
+TROUBLES = ("failed", "expired", "quarantined", "held", "suppressed")
+# What befalls messages on their way: of alerts themselves, no alert is made.
+DELIVERIES = frozenset({*TROUBLES, "dropped", "bounced", "resent"})
+
 
 # How many of a kind there must be before anybody is told: every robot that tries the door, and
 # every page that stood open for too long, is worth nobody's sleep.
@@ -46,7 +98,7 @@ class AlertSettings:
     waiting_long: float
     digest: float | None
     digest_always: bool
-    texts: Texts
+    texts: AlertTexts
 
     def pause(self, kind: str, told: int) -> float:
         """Return the seconds to the next mail on something that was told so often."""
@@ -126,5 +178,5 @@ def read(table: Any, servers: Mapping[str, Server], place: str) -> AlertSettings
         waiting_long=values["waiting_long_hours"] * 3600,
         digest=values["digest"],
         digest_always=values["digest_always"],
-        texts=Texts(servers[name].templates if table is not None else ()),
+        texts=AlertTexts(servers[name].templates if table is not None else ()),
     )

@@ -1,15 +1,19 @@
-"""Keys: found by what a caller brings, and made by an installation that has none."""
+"""Keys: read from the settings, found by what a caller brings, made where there are none."""
 
 import hmac
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from relay.config.fields import check
+from relay.config.schema import KeyTable
 from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret, digest, private_file
 from relay.core.server import Key, KeyKind
+from relay.core.text import nearest
 
 # What a newcomer needs: a key for every server, one for web pages, one for a single server.
 _WANTED: Mapping[str, tuple[KeyKind, tuple[str, ...]]] = {
@@ -90,3 +94,38 @@ def hashing_secret(data: Path, given: Secret | None) -> Secret:
     if not value:
         raise ConfigurationError(f"{path}: is empty; remove it to have a new one made")
     return Secret(value)
+
+
+MIN_CHARACTERS = 32
+
+
+def read_keys(tables: Mapping[str, Any], servers: Collection[str], file: str) -> tuple[Key, ...]:
+    """Read the tables `[keys.NAME]` of a file; raise ConfigurationError.
+
+    servers: their names in lower case.
+    """
+    found: list[Key] = []
+    for name, table in tables.items():
+        place = f"{file} [keys.{name}]"
+        values = check(KeyTable(), table, place)
+        names = frozenset(server.lower() for server in values["servers"])
+        for server in sorted(names - {"*"} - set(servers)):
+            close = nearest(server, servers)
+            raise ConfigurationError(f"{place} servers: no server {server}{close}")
+        secrets = [*values["secrets"], *([values["secret"]] if values["secret"] else [])]
+        if not secrets:
+            raise ConfigurationError(f"{place} secret: Missing data for required field.")
+        key = Key(name, values["kind"], names, digests(secrets, f"{place} secret"))
+        for other in found:
+            if set(key.digests) & set(other.digests):
+                words = f"the same as that of keys.{other.id}"
+                raise ConfigurationError(f"{place} secret: {words}")
+        found.append(key)
+    return tuple(found)
+
+
+def digests(secrets: Sequence[Secret], place: str) -> tuple[bytes, ...]:
+    """Digest the secrets that stand at a place; raise ConfigurationError for a short one."""
+    if any(len(secret.reveal()) < MIN_CHARACTERS for secret in secrets):
+        raise ConfigurationError(f"{place}: one has fewer than {MIN_CHARACTERS} characters")
+    return tuple(digest(secret.reveal().encode()) for secret in secrets)

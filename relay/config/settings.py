@@ -10,14 +10,14 @@ from types import MappingProxyType
 from typing import Any
 
 from relay.config import alerts as terms
-from relay.config import credentials
 from relay.config.alerts import AlertSettings
+from relay.config.fields import check, no_others, resolved, table_of
+from relay.config.keys import digests, read_keys
 from relay.config.schema import REPLY_DAYS, LimitsTable, RelayTable, ServerTable, TokensTable
-from relay.config.validation import check, no_others, resolved, table_of
 from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret
 from relay.core.server import Key, Server
-from relay.core.suggest import nearest
+from relay.core.text import nearest
 
 # Environment variables that override keys of [relay], and which.
 OVERRIDES: Mapping[str, str] = {
@@ -89,7 +89,7 @@ def load(
     tokens = check(TokensTable(), content.get("tokens", {}), f"{path.name} [tokens]")
     switches = {name: values.pop(name) for name in ("enabled", "queue_enabled")}
     servers = _servers(table_of(content, "servers", path.name), switches, path)
-    keys = credentials.keys(table_of(content, "keys", path.name), servers, path.name)
+    keys = read_keys(table_of(content, "keys", path.name), servers, path.name)
     _existing(relay, servers, path)
     named = {name: one.server for name, one in servers.items()}
     values["alerts"] = terms.read(content.get("alerts"), named, f"{path.name} [alerts]")
@@ -155,7 +155,7 @@ def _server(name: str, values: dict[str, Any], switches: Mapping[str, bool], pat
     for key in ("senders", "recipients", "origins"):
         values[key] = None if values[key] is None else frozenset(values[key])
     place = f"{path.name} [servers.{name}] webhook_secrets"
-    values["webhook_digests"] = credentials.digests(values.pop("webhook_secrets"), place)
+    values["webhook_digests"] = digests(values.pop("webhook_secrets"), place)
     for key in ("plugins", "retry", "settle", "webhook_networks"):
         values[key] = tuple(values[key])
     folders = (path.parent / "templates", Path(__file__).parents[2] / "plugins" / "templates")

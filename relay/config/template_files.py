@@ -1,22 +1,25 @@
 """Template files: the words of a form server's own mail, in Postmark's template language.
 
-A file stands in `templates/` of the installation or, if it is not there, beside the plugins.
+A file stands in `templates/` of the installation or, if it is not there, beside the plugins; the
+texts of alerts in `templates/alerts/` or, if they are not there, in the package.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import structlog
 from marshmallow import ValidationError, fields
 
-from relay.core.errors import ConfigurationError, TemplateSyntaxError
+from relay.core.errors import ConfigurationError, TemplateRenderError, TemplateSyntaxError
 from relay.core.message import Message
 from relay.core.server import Server
-from relay.core.suggest import nearest
-from relay.core.text import as_html
+from relay.core.text import as_html, nearest
 from relay.mustachio import Template, parse
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +115,55 @@ def forget() -> None:
     """Read every file again when it is next asked for."""
     _wording.cache_clear()
     _read.cache_clear()
+
+
+# The texts of alerts that come with Relay.
+ALERT_TEXTS = Path(__file__).parent.parent / "notifications" / "alerts" / "texts"
+# Where an installation has its own, in one of its folders of template files.
+_OWN = "alerts"
+# What has no layout around it: the others are sections of a mail.
+_WHOLE = frozenset({"mail", "section", "digest", "test"})
+
+
+class AlertTexts:
+    """Every text of alerts by its name: an installation's own, else the one that comes with Relay.
+
+    A text's first line is the subject. `folders` are those of template files, the first match wins.
+    Raise ConfigurationError for a file that cannot be read, or that nothing reads; what is not
+    found until an alert is written must not keep it from being sent.
+    """
+
+    def __init__(self, folders: Sequence[str] = ()) -> None:
+        there = {path.stem: path for path in ALERT_TEXTS.glob("*.txt")}
+        own = dict(_own(folders, there))
+        self._shipped = _templates(there)
+        self._templates = _templates({**there, **own}) if own else self._shipped
+
+    def render(self, name: str, model: Mapping[str, Any]) -> str:
+        """Fill in a text; an own one that breaks gives way to the one that comes with Relay."""
+        try:
+            return self._templates[name].render(model, escape=False)
+        except TemplateRenderError as error:
+            log.error("alert.unwritten", text=name, problem=str(error))
+            return self._shipped[name].render(model, escape=False)
+
+
+def _own(folders: Sequence[str], there: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
+    """Find an installation's own files, the ones that win last."""
+    for folder in reversed(folders):
+        for path in sorted((Path(folder) / _OWN).glob("*")):
+            if path.suffix != ".txt" or path.stem not in there:
+                names = [file.name for file in there.values()]
+                raise ConfigurationError(f"{path}: no such text{nearest(path.name, names)}")
+            yield path.stem, path
+
+
+def _templates(paths: Mapping[str, Path]) -> dict[str, Template]:
+    contents = {name: content(path) for name, path in paths.items()}
+    section = contents["section"]
+    parsed(paths["section"], section, "")  # what is wrong with it is wrong with no other
+    return {
+        name: parsed(paths[name], *([text] if name in _WHOLE else [section, text]))
+        for name, text in contents.items()
+        if name != "section"
+    }

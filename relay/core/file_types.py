@@ -1,4 +1,4 @@
-"""The kinds of file that forms can take, and those that nobody delivers.
+"""The kinds of file that forms can take, those that nobody delivers, and what a file is called.
 
 A file's kind is told by its extension and by its first bytes, which must agree; what the sender
 calls its type is not believed.
@@ -7,6 +7,7 @@ calls its type is not believed.
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+from urllib.parse import quote
 
 # The endings of files that no provider delivers, least of all Postmark.
 # fmt: off
@@ -101,3 +102,58 @@ def is_forbidden(name: str) -> bool:
     """Return whether, by its name, a file is of a kind that providers refuse."""
     # Windows drops what stands behind: `virus.exe. ` is started as `virus.exe`.
     return name.rstrip(" .").rpartition(".")[2].lower() in FORBIDDEN
+
+
+UNKNOWN_MEDIA = "application/octet-stream"
+# What file systems take, in bytes of UTF-8.
+MAX_FILE_NAME = 200
+
+_TOKEN = r"[A-Za-z0-9!#$&^_.+-]{1,80}"  # noqa: S105 - RFC 6838's grammar
+_MEDIA = re.compile(rf"[ \t]*({_TOKEN}/{_TOKEN})[ \t]*(?:;|\Z)")
+# The parameters that tell how to read the content; a name or a boundary is not the caller's.
+_PARAMETER = re.compile(
+    rf";[ \t]*(charset|format|delsp|method)=(?:\"({_TOKEN})\"|({_TOKEN}))[ \t]*(?=;|\Z)",
+    re.IGNORECASE,
+)
+_PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+# Control and direction characters, line ends, lone surrogates, and what parts a path.
+_NOT_IN_A_FILE_NAME = re.compile(
+    '[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff/\\\\:*?"<>|]'
+)
+
+_AROUND_A_FILE_NAME = re.compile(r"\A[\s.]+|[\s.]+\Z")
+
+
+def media_type(given: str) -> str:
+    """Return an attachment's content type as a header may have it.
+
+    Of its parameters those are kept that tell how to read the content. What is no content type, or
+    would be read as further parts, is `application/octet-stream`.
+    """
+    found = _MEDIA.match(given)
+    if found is None or found[1].lower().startswith(("multipart/", "message/")):
+        return UNKNOWN_MEDIA
+    named: dict[str, str] = {}
+    for name, quoted, plain in _PARAMETER.findall(given):
+        named.setdefault(name.lower(), quoted or plain)
+    return "".join([found[1], *(f'; {name}="{value}"' for name, value in named.items())])
+
+
+def file_name(given: str) -> str:
+    """Return an attachment's name as a file may have it: no path, nothing that hides its end."""
+    last = re.split(r"[/\\]", given.rstrip("/\\"))[-1]
+    name = _AROUND_A_FILE_NAME.sub("", _NOT_IN_A_FILE_NAME.sub("_", last))
+    stem, dot, ending = name.rpartition(".")
+    if not stem or len(ending) > MAX_FILE_NAME // 10:
+        stem, dot, ending = name, "", ""
+    kept = MAX_FILE_NAME - len(f"{dot}{ending}".encode())
+    stem = _AROUND_A_FILE_NAME.sub("", stem.encode()[:kept].decode("utf-8", "ignore"))
+    return f"{stem}{dot}{ending}" or "attachment"
+
+
+def disposition(kind: str, name: str) -> str:
+    """Write a Content-Disposition: `attachment` or `inline`, with a file's name (RFC 6266)."""
+    name = file_name(name)
+    if _PLAIN_FILE_NAME.fullmatch(name):
+        return f'{kind}; filename="{name}"'
+    return f"{kind}; filename*=utf-8''{quote(name, safe='')}"

@@ -20,8 +20,8 @@ from email.utils import format_datetime
 from typing import Any
 
 from relay.core.addresses import Address
+from relay.core.file_types import disposition, media_type
 from relay.core.ids import timestamp
-from relay.core.media import disposition, media_type
 from relay.core.message import Attachment, Message
 from relay.core.times import utc
 

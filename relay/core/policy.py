@@ -1,4 +1,7 @@
-"""What a server may send, to whom and as whom: the last word before a message is stored."""
+"""What a server may send, to whom and as whom, and which recipients are its offices.
+
+An office's mail is never given up because its inbox is dead.
+"""
 
 from relay.core.addresses import Address, listed
 from relay.core.errors import InvalidSubmission
@@ -7,6 +10,7 @@ from relay.core.server import Server
 
 # Postmark's limit over to, cc and bcc together.
 MAX_RECIPIENTS = 50
+ANYBODY = "*"
 
 
 def check_policy(message: Message, server: Server) -> None:
@@ -65,3 +69,22 @@ def may_send_as(sender: Address, server: Server) -> bool:
 def _recipients(field: str) -> InvalidSubmission:
     words = [f"1 to {MAX_RECIPIENTS} recipients, cc and bcc included"]
     return InvalidSubmission({field: words}, reason="recipient")
+
+
+def office_patterns(server: Server) -> frozenset[str]:
+    """Return the patterns of addresses that a server names as its offices'."""
+    return (server.recipients or frozenset()) - {ANYBODY}
+
+
+def offices(message: Message, server: Server) -> tuple[Address, ...]:
+    """Return those recipients of a message of a server with forms whose mail it is.
+
+    They are those whom the server's `recipients` name, in full or by their domain, but for the
+    writer's own address: what he gets is a copy, a receipt or an answer. Where nobody else gets it,
+    an office wrote to itself: an address that is named in full.
+    """
+    patterns = office_patterns(server)
+    writer = "" if message.writer is None else message.writer.email.lower()
+    known = [one for one in message.recipients if listed(one, patterns)]
+    others = tuple(one for one in known if one.email.lower() != writer)
+    return others or tuple(one for one in known if one.email.lower() in patterns)

@@ -1,7 +1,9 @@
-"""What may stand in a line or a body of text, and how text becomes HTML."""
+"""What may stand in a line or a body of text, how text becomes HTML, and which name was meant."""
 
+import difflib
 import html
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 import nh3
@@ -128,3 +130,9 @@ def as_text(markup: str) -> str:
     spaced = re.sub(r"(?i)</t[dh]\s*>(?!\s*</tr)", " ", markup)
     spaced = re.sub(r"(?i)<br\s*/?>|</(?:p|div|tr|li|d[dt]|pre|h[1-6])\s*>", "\n", spaced)
     return html.unescape(nh3.clean(spaced, tags=set())).strip()
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Suggest the nearest of the names, as the end of a sentence; empty if none is near."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

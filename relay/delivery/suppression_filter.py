@@ -13,7 +13,7 @@ from relay.core.errors import (
     Unavailable,
 )
 from relay.core.message import Confirmation, Message
-from relay.core.offices import offices
+from relay.core.policy import offices
 from relay.core.server import Server
 from relay.hooks.chain import Chain
 from relay.store.suppression_list import Suppressions

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from relay.core.addresses import Address
 from relay.core.events import Reply
-from relay.core.file_types import is_forbidden
-from relay.core.media import file_name, media_type
+from relay.core.file_types import file_name, is_forbidden, media_type
 from relay.core.message import Attachment, Message
 from relay.core.reply_address import without
 from relay.core.server import Server

@@ -11,7 +11,7 @@ from relay.core.addresses import Address
 from relay.core.events import ProviderEvent
 from relay.core.logs import fingerprint, trace
 from relay.core.message import Confirmation, Message
-from relay.core.offices import offices
+from relay.core.policy import offices
 from relay.core.secret import Secret
 from relay.core.text import without_addresses
 from relay.hooks.chain import Chain

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from relay.core.errors import InvalidSubmission
-from relay.core.file_types import KINDS
-from relay.core.media import file_name
+from relay.core.file_types import KINDS, file_name
 from relay.core.message import Attachment
 from relay.core.server import AttachmentRules
 from relay.core.submission import File, Submission

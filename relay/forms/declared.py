@@ -6,19 +6,132 @@
     visitors = "integer"
 """
 
-from collections.abc import Iterator, Mapping
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, missing, validate
 
 from relay.core.addresses import Address
-from relay.core.suggest import nearest
-from relay.core.text import as_text
+from relay.core.text import as_html, as_text, nearest
 from relay.forms.base_message import reference_of
 from relay.forms.email_form import ALIASES, CONTROL_FIELDS, EmailForm
-from relay.forms.field import SHARED, DeclaredField, declared
-from relay.forms.fields import MailAddresses
+from relay.forms.fields import Html, Line, Link, MailAddress, MailAddresses, Text, WholeNumber
+
+# The fields that all forms have.
+SHARED = EmailForm._declared_fields.keys()
+# What the settings cannot give another meaning.
+_FIXED = CONTROL_FIELDS | {"headers", "attachments", "to_address", "cc", "bcc", "rows", "reference"}
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredField:
+    """A field as the settings have it. `max` is in characters; of an integer, its greatest."""
+
+    name: str
+    label: str
+    kind: str = "line"
+    required: bool = False
+    max: int | None = None
+    min: int | None = None
+    choices: tuple[str, ...] = ()
+    alias: tuple[str, ...] = ()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is one of the fields that all forms share."""
+        return self.name in SHARED
+
+    def field(self) -> fields.Field[Any]:
+        """Make the field that a form is validated by."""
+        options: dict[str, Any] = {"required": True} if self.required else {"load_default": None}
+        if not self.is_shared:
+            return KINDS[self.kind](self, options)
+        shared = copy.deepcopy(EmailForm._declared_fields[self.name])
+        if self.required:
+            shared.required, shared.load_default = True, missing
+        return shared
+
+    def row(self, value: Any, *, markup: bool) -> dict[str, Any]:
+        """Return what a list of labels and values shows of it."""
+        if isinstance(value, bool):
+            return {"label": self.label, "yes": value, "no": not value}
+        is_text = markup and self.kind != "html"
+        return {"label": self.label, "value": as_html(str(value)) if is_text else value}
+
+
+def _length(field: DeclaredField) -> validate.Length:
+    return validate.Length(max=field.max)
+
+
+KINDS: Mapping[str, Callable[[DeclaredField, dict[str, Any]], fields.Field[Any]]] = {
+    "line": lambda field, options: Line(max=field.max or 1000, **options),
+    "text": lambda field, options: Text(validate=_length(field), **options),
+    "html": lambda field, options: Html(validate=_length(field), **options),
+    "address": lambda field, options: MailAddress(max=255, **options),
+    "link": lambda field, options: Link(**options),
+    "integer": lambda field, options: WholeNumber(min=field.min, max=field.max, **options),
+    "choice": lambda field, options: fields.String(
+        validate=validate.OneOf(field.choices, error="must be one of: {choices}"), **options
+    ),
+    "yes_no": lambda field, options: fields.Boolean(**options),
+}
+
+
+class _FieldTable(Schema):
+    kind = fields.String(validate=validate.OneOf(KINDS, error="must be one of: {choices}"))
+    required = fields.Boolean()
+    max = fields.Integer(strict=True, validate=validate.Range(min=1))
+    min = fields.Integer(strict=True)
+    choices = fields.List(fields.String(), validate=validate.Length(min=1))
+    alias = fields.Raw()
+    label = fields.String(validate=validate.Length(min=1))
+
+
+def declared(name: str, table: Any) -> DeclaredField:
+    """Read what the settings say of a field; raise ValidationError."""
+    table = {"kind": table} if isinstance(table, str) else table
+    if not isinstance(table, Mapping):
+        raise ValidationError('must be a table, or a kind such as "line"')
+    for key in table:
+        if key not in _FieldTable().fields:
+            raise ValidationError({key: [f"is no key here{nearest(key, _FieldTable().fields)}"]})
+    kind = table.get("kind", "line")
+    if isinstance(kind, str) and kind not in KINDS and nearest(kind, KINDS):
+        raise ValidationError({"kind": [f"there is no kind {kind}{nearest(kind, KINDS)}"]})
+    values = _FieldTable().load(table)
+    _check(name, values)
+    values["alias"] = _aliases(values.get("alias", ()))
+    values["choices"] = tuple(values.get("choices", ()))
+    values.setdefault("label", name.replace("_", " ").strip().capitalize())
+    return DeclaredField(name, **values)
+
+
+def _check(name: str, values: Mapping[str, Any]) -> None:
+    kind = values.get("kind", "line")
+    if not _NAME.fullmatch(name):
+        raise ValidationError("a field's name has letters, digits and _ only, so templates read it")
+    if name in _FIXED or name in ALIASES:
+        raise ValidationError("is Relay's own; take another name")
+    if name in SHARED and values.keys() & {"kind", "max", "min", "choices"}:
+        raise ValidationError("all forms have it; only required, alias and label can be said of it")
+    if (kind == "choice") != ("choices" in values):
+        raise ValidationError({"choices": ['go with kind = "choice", and it needs them']})
+    if "max" in values and kind not in ("line", "text", "html", "integer"):
+        raise ValidationError({"max": [f"is not for kind {kind}"]})
+    if "min" in values and kind != "integer":
+        raise ValidationError({"min": ["is for kind integer alone"]})
+
+
+def _aliases(value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(one, str) for one in names):
+        raise ValidationError({"alias": ["must be a name, or a list of names"]})
+    return tuple(names)
+
 
 # What a template may use without a declaration.
 _USABLE = ("from_address", "sender", "subject", "message")

@@ -1,12 +1,14 @@
 """Plugins: found by name, one manager per server, called through the server's chain.
 
 A manager holds exactly the plugins that its server's table lists: with credentials at stake,
-absence is the default, and a plugin of one server cannot join another.
+absence is the default, and a plugin of one server cannot join another. A hook that takes too long
+is named in the log.
 """
 
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import entry_points
@@ -16,22 +18,25 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pluggy
+import structlog
 from marshmallow import RAISE, Schema
 from marshmallow.fields import Field
 
+from relay.config.fields import check
 from relay.config.schema import ServerTable
 from relay.config.settings import ServerSettings, Settings
 from relay.config.template_files import forget as forget_files
-from relay.config.validation import check
 from relay.core.errors import ConfigurationError, PluginConflict, PluginNotFound
 from relay.core.server import Key
-from relay.core.suggest import nearest
+from relay.core.text import nearest
 from relay.hooks import specs
-from relay.hooks.chain import Chain
-from relay.hooks.stopwatch import watch
+from relay.hooks.chain import Chain, hook_names
 
 # The modules of plugin files, so that they are nobody else's.
 _PACKAGE = "relay_plugins."
+SLOW_SECONDS = 1.0
+
+log = structlog.get_logger()
 
 
 def build(settings: Settings, keys: Sequence[Key]) -> dict[str, Chain]:
@@ -71,7 +76,7 @@ def _chain(
     schema = Schema.from_dict(dict(fields))(unknown=RAISE)
     options = check(schema, settings.extra, place, also=ServerTable().fields)
     server = replace(settings.server, keys=keys, options=MappingProxyType(options))
-    watch(manager, server.deadline)
+    _watch(manager, server.deadline)
     try:
         with _starting("a schema or account hook", place):
             chain = Chain(server, manager)
@@ -188,3 +193,28 @@ def _import(name: str, path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)
     return module
+
+
+def _watch(manager: pluggy.PluginManager, deadline: float) -> None:
+    """Log every hook that takes too long, under its plugin's name."""
+    for hook in hook_names():
+        limit = deadline if hook in ("deliver", "find") else SLOW_SECONDS
+        for implementation in getattr(manager.hook, hook).get_hookimpls():
+            if not implementation.wrapper:
+                name = implementation.plugin_name
+                implementation.function = _timed(implementation.function, hook, name, limit)
+
+
+def _timed(
+    function: Callable[..., Any], hook: str, plugin: str, limit: float
+) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return function(*arguments)
+        finally:
+            seconds = time.perf_counter() - started
+            if seconds > limit:
+                log.warning("hook.slow", hook=hook, plugin=plugin, seconds=round(seconds, 3))
+
+    return call

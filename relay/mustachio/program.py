@@ -9,9 +9,18 @@ from functools import partial
 from typing import Any
 
 from relay.core.errors import TemplateRenderError
-from relay.mustachio.escaping import escape_html
-from relay.mustachio.limits import MAX_MISSING, MAX_OUTPUT, MAX_STEPS
-from relay.mustachio.values import is_list, member, printed, truth
+from relay.mustachio.values import escape_html, is_list, member, printed, truth
+
+# The language itself knows no limits; a daemon needs them.
+# Characters of one rendered part: Postmark takes bodies of 5 MB.
+MAX_OUTPUT = 5 * 1024 * 1024
+
+# Names of values that the model lacked, of one part.
+MAX_MISSING = 100
+
+# Tags rendered, every turn of a loop counted: under a second of work. Nested loops that print
+# nothing never reach the limit of output.
+MAX_STEPS = 1_000_000
 
 _TOO_LONG = f"The rendered text has more than {MAX_OUTPUT} characters."
 _TOO_MUCH = f"Rendering takes more than {MAX_STEPS} steps."

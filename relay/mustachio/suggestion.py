@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from relay.mustachio.paths import PARENT
 from relay.mustachio.syntax import CLOSE, Token
-from relay.mustachio.tags import TagKind
+from relay.mustachio.tags import PARENT, TagKind
 
 
 class _Usage:

@@ -1,12 +1,18 @@
 """Blocks: pair what opens with what closes, and collect everything that is wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from relay.core.errors import TemplateFault
-from relay.mustachio.limits import MAX_DEPTH, MAX_WEIGHT
-from relay.mustachio.positions import located
 from relay.mustachio.tags import TAG, Tag, TagKind, read_tag
+
+# Blocks inside each other, each dotted segment of their paths counted. The renderer uses one Python
+# frame a block, and the interpreter allows 1,000.
+MAX_DEPTH = 500
+
+# Tags and their paths' segments, of a layout with its content in every place. The densest template
+# of 256 KB has about half as many; a layout can repeat its content and so multiply it.
+MAX_WEIGHT = 250_000
 
 Token = str | Tag
 
@@ -162,3 +168,29 @@ _ACTIONS: dict[TagKind, Callable[[_Reader, Tag, int], None]] = {
     TagKind.COMMENT: _Reader._skip,
     TagKind.PLACEHOLDER: _Reader._insert,
 }
+
+
+def located(pieces: Sequence[str], wrong: Iterable[tuple[int, str]]) -> list[TemplateFault]:
+    """Return each (index of a piece, message) the line and character at which the piece begins.
+
+    The pieces together are the template. All are found in one pass, in the order of `wrong`.
+    """
+    wrong = list(wrong)
+    wanted = {place for place, _ in wrong}
+    begins: dict[int, tuple[int, int]] = {}
+    line = character = 1
+    for place in range(max(wanted, default=-1) + 1):
+        if place in wanted:
+            begins[place] = line, character
+        piece = pieces[place]
+        if "\n" in piece:
+            line += piece.count("\n")
+            character = 1
+            piece = piece[piece.rindex("\n") + 1 :]
+        character += len(piece) if piece.isascii() else _units(piece)
+    return [TemplateFault(message, *begins[place]) for place, message in wrong]
+
+
+def _units(text: str) -> int:
+    """Count UTF-16 units: characters beyond the Basic Multilingual Plane are two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

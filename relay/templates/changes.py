@@ -19,10 +19,10 @@ from relay.core.errors import (
 )
 from relay.store import templates
 from relay.store.templates import StoredTemplate
-from relay.templates.drafts import TemplateDraft
 from relay.templates.references import active, known, layout_of
 from relay.templates.rules import (
     MAX_TEMPLATES,
+    TemplateDraft,
     auto_alias,
     check_whole,
     content_of,

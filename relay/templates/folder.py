@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.core.errors import TemplateInvalid
-from relay.templates.drafts import TemplateDraft
+from relay.templates.rules import TemplateDraft
 
 META, HTML, TEXT = "meta.json", "content.html", "content.txt"
 LAYOUTS = "_layouts"

@@ -5,7 +5,7 @@ import re
 import css_inline
 import structlog
 
-from relay.mustachio.limits import MAX_OUTPUT
+from relay.mustachio.program import MAX_OUTPUT
 
 # The inliner recurses once for each level of nesting, on the thread's stack, and keeps the
 # interpreter to itself. A letter has some hundred elements and declarations; at these limits the

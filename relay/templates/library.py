@@ -13,14 +13,13 @@ from relay.store import templates
 from relay.store.engine.database import Store
 from relay.store.templates import StoredTemplate
 from relay.templates import changes, pushing
-from relay.templates.cache import Cache
 from relay.templates.changes import Author
-from relay.templates.drafts import Change, TemplateDraft, Validation
-from relay.templates.parts import check_parts
+from relay.templates.parts import Cache, check_parts
+from relay.templates.pushing import Change
 from relay.templates.references import active, known, layout_of
 from relay.templates.rendering import Warnings, render_message
-from relay.templates.rules import check_draft, check_whole, content_of, type_of
-from relay.templates.validation import check_content, validated
+from relay.templates.rules import TemplateDraft, check_draft, check_whole, content_of, type_of
+from relay.templates.validation import Validation, check_content, validated
 
 Arguments = ParamSpec("Arguments")
 T = TypeVar("T")

@@ -1,17 +1,27 @@
 """Several templates at once: a server's, brought to another one, and drafts from elsewhere."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 
 from relay.core.errors import NothingToPush, StoredTemplateError, TypesDiffer
 from relay.store import templates
-from relay.store.templates import StoredTemplate
+from relay.store.templates import StoredTemplate, TemplateType
 from relay.templates.changes import Author, create, edit
-from relay.templates.drafts import Change, TemplateDraft
-from relay.templates.rules import MAX_TEMPLATES, content_of
+from relay.templates.rules import MAX_TEMPLATES, TemplateDraft, content_of
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was done to a template, or would be; `id` is None for one that is not there yet."""
+
+    action: Literal["Create", "Edit"]
+    id: int | None
+    alias: str
+    name: str
+    type: TemplateType
 
 
 def push(

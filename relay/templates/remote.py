@@ -11,7 +11,7 @@ import requests
 
 from relay.core.errors import AccountError
 from relay.core.server import Account
-from relay.templates.drafts import TemplateDraft
+from relay.templates.rules import TemplateDraft
 
 PAGE = 100
 CONNECT_SECONDS, READ_SECONDS = 10, 60

@@ -13,9 +13,8 @@ from relay.core.text import line, storable
 from relay.mustachio import Template
 from relay.store import templates
 from relay.store.templates import Standing
-from relay.templates.cache import Cache
 from relay.templates.inlining import inlined
-from relay.templates.parts import Compiled, compiled
+from relay.templates.parts import Cache, Compiled, compiled
 from relay.templates.references import not_found
 from relay.templates.rules import MAX_LENGTHS, PARTS, length
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 
 from relay.core.errors import (
@@ -15,7 +16,6 @@ from relay.core.errors import (
 )
 from relay.core.text import storable
 from relay.store.templates import StoredTemplate, TemplateType
-from relay.templates.drafts import TemplateDraft
 
 # Active templates of one server, and templates in one push.
 MAX_TEMPLATES = 100
@@ -50,6 +50,25 @@ _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*", re.ASCII)
 _PLACEHOLDER = re.compile(r"\{\{\{\s*@content\s*\}\}\}")
 _TAG = re.compile(r"\{\{[^{}]++\}\}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateDraft:
+    """What somebody wants a template to be; None is what was not given.
+
+    An edit leaves alone what is None; `layout` "" takes the template out of its layout. `id` is
+    the number that a new template is to have, where it is still free.
+    """
+
+    name: str | None = None
+    alias: str | None = None
+    type: str | None = None
+    subject: str | None = None
+    html: str | None = None
+    text: str | None = None
+    layout: str | None = None
+    id: int | None = None
+
 
 Content = TemplateDraft | StoredTemplate
 

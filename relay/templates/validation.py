@@ -1,6 +1,7 @@
 """Trying a draft out: what is wrong with it, how it looks, which model it seems to expect."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from relay.core.errors import (
@@ -13,12 +14,12 @@ from relay.core.errors import (
 from relay.core.immutable import thaw
 from relay.mustachio import Template
 from relay.store.templates import StoredTemplate
-from relay.templates.drafts import PartValidation, TemplateDraft, Validation
 from relay.templates.inlining import inlined
 from relay.templates.parts import layout_readers, readers
 from relay.templates.rendering import render_html, render_subject, render_text
 from relay.templates.rules import (
     PARTS,
+    TemplateDraft,
     check_conflicts,
     check_draft,
     placeholder_fault,
@@ -27,6 +28,29 @@ from relay.templates.rules import (
 
 # A fault of a part as a whole has no place in it.
 NOWHERE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartValidation:
+    """One part of a draft: what is wrong with it, or how it looks when rendered.
+
+    A fault without a place has line and character 0.
+    """
+
+    valid: bool
+    errors: Sequence[TemplateFault]
+    rendered: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A draft's parts, None for those that were not given, and a model that has all its paths."""
+
+    html: PartValidation | None
+    text: PartValidation | None
+    subject: PartValidation | None
+    suggested_model: Any
+    all_valid: bool
 
 
 def check_content(draft: TemplateDraft, has_model: bool) -> None:

@@ -11,7 +11,7 @@ from tornado.web import Application, RequestHandler
 
 from relay.core.errors import RelayError
 from relay.site import Site
-from relay.templates.drafts import TemplateDraft
+from relay.templates.rules import TemplateDraft
 from relay.web import operations
 
 # Who edited a template, where a command did.

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.config.alert_files import FOLDER
-from relay.config.alert_kinds import KINDS
-from relay.config.alerts import AlertsTable
+from relay.config.alerts import KINDS, AlertsTable
 from relay.config.settings import Settings
+from relay.config.template_files import ALERT_TEXTS
 from relay.core.errors import ConfigurationError
 from tests.support.daemon import ROOT, Daemon
 
@@ -146,5 +145,5 @@ def test_every_kind_has_its_words() -> None:
     for kind in KINDS.values():
         names = [kind.name, f"{kind.name}_over"] if kind.lasts else [kind.name]
         for name in names:
-            subject, *more = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+            subject, *more = (ALERT_TEXTS / f"{name}.txt").read_text(encoding="utf-8").splitlines()
             assert (bool(subject), more[:1]) in ((True, [""]), (True, [])), name

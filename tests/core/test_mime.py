@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.core.addresses import Address
+from relay.core.file_types import disposition, file_name, media_type
 from relay.core.ids import message_id, timestamp
-from relay.core.media import disposition, file_name, media_type
 from relay.core.message import Attachment, Message
 from relay.core.mime import as_bytes
 from relay.core.text import line, storable

@@ -8,7 +8,7 @@ import pytest
 
 from relay import Address, Message, ProviderEvent, Server
 from relay.config.settings import Settings
-from relay.core.offices import offices
+from relay.core.policy import offices
 from relay.site import Site
 from relay.store import documents
 from relay.store import suppressions as stored

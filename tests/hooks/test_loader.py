@@ -11,7 +11,7 @@ import pytest
 from relay.config.settings import Settings
 from relay.core.errors import ConfigurationError, PluginConflict, PluginNotFound
 from relay.core.submission import Submission
-from relay.hooks import loader, stopwatch
+from relay.hooks import loader
 from tests.conftest import FORM, Outbox, Post
 
 Load = Callable[[str], Settings]
@@ -255,7 +255,7 @@ def test_a_slow_hook_is_logged_under_its_plugins_name(
     load: Load, plugin: Any, monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]]
 ) -> None:
     plugin("slow", "@hookimpl\ndef screen(submission):\n    return None\n")
-    monkeypatch.setattr(stopwatch, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(loader, "SLOW_SECONDS", 0.0)
     chain = build(load(toml("slow", *BASE)))["mine"]
     chain.screen(Submission("mine", {}))
     [slow] = [event for event in events if event["plugin"] == "slow"]

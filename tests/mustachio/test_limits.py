@@ -7,7 +7,8 @@ from contextlib import suppress
 import pytest
 
 from relay.mustachio import TemplateRenderError, TemplateSyntaxError, parse
-from relay.mustachio.limits import MAX_DEPTH, MAX_OUTPUT, MAX_STEPS, MAX_WEIGHT
+from relay.mustachio.program import MAX_OUTPUT, MAX_STEPS
+from relay.mustachio.syntax import MAX_DEPTH, MAX_WEIGHT
 from tests.mustachio.failing import errors_of
 
 SIZE = 256 * 1024

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from relay.mustachio import parse
-from relay.mustachio.limits import MAX_MISSING
+from relay.mustachio.program import MAX_MISSING
 
 
 def missing(source: str, model: Any, content: str | None = None) -> list[str]:

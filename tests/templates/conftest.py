@@ -11,8 +11,8 @@ from sqlalchemy import text
 from relay.core.addresses import Address
 from relay.core.message import Message
 from relay.store.engine.database import Store
-from relay.templates.drafts import TemplateDraft
 from relay.templates.library import Library
+from relay.templates.rules import TemplateDraft
 
 Run = Callable[[Any], Any]
 

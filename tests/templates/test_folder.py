@@ -8,7 +8,7 @@ import pytest
 
 from relay.core.errors import TemplateInvalid
 from relay.templates import folder as folders
-from relay.templates.drafts import TemplateDraft
+from relay.templates.rules import TemplateDraft
 
 WELCOME = TemplateDraft(
     name="Welcome",

@@ -22,8 +22,8 @@ from relay.store import templates as stored
 from relay.store.engine.database import Store
 from relay.store.schema import templates
 from relay.store.templates import FIRST
-from relay.templates.drafts import TemplateDraft
 from relay.templates.library import Library
+from relay.templates.rules import TemplateDraft
 from tests.templates.conftest import Rows, layout, message, standard
 
 REFUSED = [

@@ -13,8 +13,8 @@ import pytest
 from relay.core.errors import AccountError
 from relay.core.secret import Secret
 from relay.core.server import Account
-from relay.templates.drafts import TemplateDraft
 from relay.templates.remote import RemoteTemplates
+from relay.templates.rules import TemplateDraft
 
 TOKEN = "token-of-an-account-elsewhere"
 

@@ -8,10 +8,9 @@ from relay.core.errors import TemplateNotFound, TemplateRenderError
 from relay.core.immutable import freeze
 from relay.store import templates as stored
 from relay.store.engine.database import Store
-from relay.templates.cache import Cache
-from relay.templates.drafts import TemplateDraft
 from relay.templates.library import Library
-from relay.templates.parts import Compiled
+from relay.templates.parts import Cache, Compiled
+from relay.templates.rules import TemplateDraft
 from tests.templates.conftest import Rows, layout, message, standard
 
 

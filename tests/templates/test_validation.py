@@ -18,8 +18,9 @@ from relay.core.errors import (
     TemplateNotFound,
     TemplateTooLong,
 )
-from relay.templates.drafts import PartValidation, TemplateDraft, Validation
 from relay.templates.library import Library
+from relay.templates.rules import TemplateDraft
+from relay.templates.validation import PartValidation, Validation
 from tests.support.generated import examples
 from tests.templates.conftest import Rows, Run, layout, message, standard
 

@@ -14,8 +14,8 @@ from relay.config import settings
 from relay.core.errors import StoredTemplateError, TemplateInvalid, TemplateSyntaxError
 from relay.templates import folder as folders
 from relay.templates import rules
-from relay.templates.drafts import TemplateDraft
 from relay.templates.parts import read_part
+from relay.templates.rules import TemplateDraft
 
 # Where a template stands, for each of its parts and for all else.
 Places = Mapping[str, str]

@@ -17,9 +17,10 @@ from relay.config import settings
 from relay.core.errors import AccountError
 from relay.core.secret import Secret
 from relay.core.server import Account
-from relay.templates.drafts import Change, TemplateDraft
 from relay.templates.library import Library
+from relay.templates.pushing import Change
 from relay.templates.remote import RemoteTemplates
+from relay.templates.rules import TemplateDraft
 
 Row = TypeVar("Row")
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay.core.errors import TypesDiffer
-from relay.templates.drafts import Change, TemplateDraft
+from relay.templates.pushing import Change
+from relay.templates.rules import TemplateDraft
 
 
 class Step(NamedTuple):

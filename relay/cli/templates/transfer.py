@@ -12,7 +12,7 @@ from relay.cli.templates.plans import Plan, label
 from relay.cli.terminal import visible
 from relay.core.server import Account
 from relay.templates import folder as folders
-from relay.templates.drafts import TemplateDraft
+from relay.templates.rules import TemplateDraft
 
 
 def _moving(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-from relay.config.alert_kinds import KINDS
-from relay.config.alerts import AlertSettings
+from relay.config.alerts import KINDS, AlertSettings
 from relay.core.times import shown
 from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from relay.config.alert_kinds import KINDS
-from relay.config.alerts import AlertSettings
+from relay.config.alerts import KINDS, AlertSettings
 from relay.core.times import age, shown
 from relay.store import alerts as stored
 from relay.store.alerts import Alert

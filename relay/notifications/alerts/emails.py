@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from relay.config.alert_kinds import KINDS
-from relay.config.alerts import AlertSettings
+from relay.config.alerts import KINDS, AlertSettings
 from relay.core.times import age, shown
 from relay.notifications.alerts.rules import AlertDue
 

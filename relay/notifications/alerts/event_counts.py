@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.config.alert_kinds import KEY_REASONS, TOKEN_REASONS, TROUBLES
+from relay.config.alerts import KEY_REASONS, TOKEN_REASONS, TROUBLES
 from relay.core.errors import SubmissionError
 from relay.core.events import ProviderEvent
 from relay.core.message import Confirmation

@@ -4,8 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relay.config.alert_kinds import KINDS
-from relay.config.alerts import AlertSettings
+from relay.config.alerts import KINDS, AlertSettings
 from relay.core.addresses import Address
 from relay.core.errors import ConfigurationError
 from relay.core.message import Message

@@ -10,8 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
-from relay.config.alert_kinds import DELIVERIES, TROUBLES
-from relay.config.alerts import AlertSettings
+from relay.config.alerts import DELIVERIES, TROUBLES, AlertSettings
 from relay.core.logs import trace
 from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain

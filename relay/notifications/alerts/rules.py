@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from relay.config.alert_kinds import KINDS
-from relay.config.alerts import AlertSettings
+from relay.config.alerts import KINDS, AlertSettings
 from relay.notifications.alerts.event_counts import NAMED, EventCount
 from relay.store.alerts import Alert, Key
 

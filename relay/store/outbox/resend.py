@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, se
 from sqlalchemy.engine import Row
 
 from relay.core.addresses import Address, listed
-from relay.core.offices import named
+from relay.core.policy import office_patterns
 from relay.core.server import Server
 from relay.store import suppressions
 from relay.store.documents import CLEARED
@@ -38,7 +38,7 @@ def order(
 ) -> Replay:
     """Make the order for an address or a server, by the settings of all servers."""
     known = servers.get(server)
-    offices = named(known) if known is not None else frozenset()
+    offices = office_patterns(known) if known is not None else frozenset()
     groups = {name: one.group for name, one in servers.items()}
     return Replay(address, server, offices, groups, now, after)
 

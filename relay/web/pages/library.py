@@ -8,7 +8,8 @@ from tornado.web import HTTPError
 from relay.core.errors import TemplateError, TemplateFault, TemplateNotFound
 from relay.site import Site
 from relay.store.templates import StoredTemplate
-from relay.templates.drafts import PartValidation, TemplateDraft, Validation
+from relay.templates.rules import TemplateDraft
+from relay.templates.validation import PartValidation, Validation
 from relay.web.pages.handler import PageHandler
 from relay.web.pages.message import pretty
 

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 from tornado.web import HTTPError
 
+from relay.core.file_types import UNKNOWN_MEDIA, disposition, file_name, media_type
 from relay.core.immutable import thaw
-from relay.core.media import UNKNOWN_MEDIA, disposition, file_name, media_type
 from relay.core.message import Message
 from relay.core.mime import as_bytes
 from relay.store import documents

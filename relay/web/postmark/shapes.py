@@ -5,7 +5,8 @@ from typing import Any
 
 from relay.core.immutable import thaw
 from relay.store.templates import StoredTemplate
-from relay.templates.drafts import Change, PartValidation, Validation
+from relay.templates.pushing import Change
+from relay.templates.validation import PartValidation, Validation
 
 
 def listed(template: StoredTemplate) -> dict[str, Any]:

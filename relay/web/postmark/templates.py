@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from relay.core.errors import TemplateEmpty, TemplateNotFound
 from relay.store import installation
-from relay.templates.drafts import TemplateDraft
+from relay.templates.rules import TemplateDraft
 from relay.web.postmark import errors, shapes
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import PostmarkHandler

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.config.alert_files import Texts
+from relay.config.template_files import AlertTexts
 from relay.core.errors import ConfigurationError, DeliveryFailed
 from relay.site import Site
 from tests.conftest import FORM, Post
@@ -56,11 +56,11 @@ def test_a_mistake_in_a_file_of_ones_own_is_told_at_startup(
 ) -> None:
     (own / name).write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(ConfigurationError) as raised:
-        Texts([str(own.parent)])
+        AlertTexts([str(own.parent)])
     assert words in str(raised.value)
 
 
 def test_a_file_that_breaks_while_an_alert_is_written_gives_way(own: Path) -> None:
     (own / "failed.txt").write_text("{{#each place}}{{/each}}", encoding="utf-8")
-    texts = Texts([str(own.parent)])
+    texts = AlertTexts([str(own.parent)])
     assert texts.render("failed", {"place": "registry"}).startswith("registry: ")

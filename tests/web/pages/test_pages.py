@@ -23,7 +23,7 @@ from relay.site import Site
 from relay.store.outbox import enqueue as outbox_rows
 from relay.store.outbox import records
 from relay.store.queries import listing
-from relay.templates.drafts import TemplateDraft
+from relay.templates.rules import TemplateDraft
 from relay.web.pages import make_pages
 from relay.web.pages.guards import own_hosts
 from relay.web.pages.trial import PREFILLED

@@ -15,7 +15,7 @@ from relay.core.rate_limit import RateLimiter
 from relay.core.times import utc
 from relay.intake import api_messages
 from relay.site import Site
-from relay.templates.drafts import TemplateDraft
+from relay.templates.rules import TemplateDraft
 from tests.conftest import Outbox
 from tests.support.fake_postmark import FakePostmark
 from tests.web.postmark.conftest import (
