@@ -1,14 +1,7 @@
 """Keys in the authorization header, or in the field `key` of a session post."""
 
-from relay import (
-    AuthenticationFailed,
-    Identity,
-    Server,
-    Submission,
-    find_key,
-    hookimpl,
-    token_of,
-)
+from relay import AuthenticationFailed, Identity, Server, Submission, hookimpl
+from relay.provider import find_key, token_of
 
 
 @hookimpl

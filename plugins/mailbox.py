@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from relay import Confirmation, Message, Server, hookimpl
+from relay import Message, Server, hookimpl
+from relay.provider import Confirmation
 
 max_batch = 500
 

@@ -12,24 +12,21 @@ from urllib.parse import urlencode
 
 from marshmallow import fields, validate
 
-from relay import (
+from relay import Attachment, Message, Server, hookimpl
+from relay.provider import (
     ABSENT,
     Absent,
     Account,
-    Attachment,
     Confirmation,
     DeliveryDeferred,
     DeliveryError,
     DeliveryFailed,
     DeliveryInDoubt,
-    Message,
     MessageBroken,
     Parcel,
     RecipientsInactive,
     SecretReference,
-    Server,
     call_json,
-    hookimpl,
     in_calls,
     post_json,
     thaw,

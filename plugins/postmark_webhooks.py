@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from relay import Address, Attachment, Callback, Message, ProviderEvent, Reply, hookimpl
+from relay import Address, Attachment, Message, hookimpl
+from relay.provider import Callback, ProviderEvent, Reply
 
 # Types of bounces after which Postmark sends no more to an address. Others mean the mail alone.
 HARD = {"HardBounce", "BadEmailAddress", "ManuallyDeactivated", "SpamComplaint", "Unsubscribe"}

@@ -11,21 +11,18 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from relay import (
+from relay import MailAddress, Message, Server, hookimpl
+from relay.provider import (
     Confirmation,
     DeliveryDeferred,
     DeliveryError,
     DeliveryFailed,
-    MailAddress,
     MailServer,
-    Message,
     MessageBroken,
     Secret,
     SecretReference,
-    Server,
     as_mail,
     hand_over,
-    hookimpl,
     mail_server,
 )
 

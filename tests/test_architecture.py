@@ -95,16 +95,32 @@ def test_a_plugin_imports_public_names_and_libraries(path: Path) -> None:
             assert module.rpartition(".")[0] in PLUGIN_MAY_IMPORT_OF_RELAY, f"{path.name}: {module}"
 
 
-def test_the_public_names_are_exactly_those_that_are_listed() -> None:
+def test_the_public_names_are_exactly_those_that_are_listed_each_at_one_door() -> None:
     import relay
+    from relay import provider
 
-    public = {
-        alias.asname or alias.name
-        for node in ast.parse((ROOT / "relay/__init__.py").read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    } | {"Receipt", "Wording"}  # older names
-    assert sorted(public) == sorted(relay.__all__)
+    for door in (relay, provider):
+        public = {
+            alias.asname or alias.name
+            for node in ast.parse(Path(str(door.__file__)).read_text(encoding="utf-8")).body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if str(node.module).startswith("relay.")
+        }
+        assert sorted(public) == door.__all__
+    assert not set(relay.__all__) & set(provider.__all__)
+
+
+def test_plugins_may_import_what_they_once_did() -> None:
+    import relay
+    from relay import provider
+
+    for name in provider.__all__:
+        assert getattr(relay, name) is getattr(provider, name)
+    assert relay.Receipt is provider.Confirmation  # type: ignore[attr-defined]
+    assert relay.Wording is relay.TemplateFiles
+    with pytest.raises(AttributeError):
+        relay.Confirmations  # type: ignore[attr-defined]  # noqa: B018
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -51,12 +51,12 @@ def deliver(messages, server):
 
 @hookimpl
 def find(message, server):
-    from relay import ABSENT, DeliveryDeferred, Receipt
+    from relay.provider import ABSENT, Confirmation, DeliveryDeferred
     if state["view"] == "down":
         raise DeliveryDeferred("busy")
     if state["view"] == "broken":
         raise KeyError("broken")
-    return Receipt("found") if state["copies"] and state["view"] == "honest" else ABSENT
+    return Confirmation("found") if state["copies"] and state["view"] == "honest" else ABSENT
 """
 
 HOUR = 3600.0

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from relay import Address, Message, ProviderEvent, Server
+from relay import Address, Message, Server
 from relay.config.settings import Settings
 from relay.core.policy import offices
+from relay.provider import ProviderEvent
 from relay.site import Site
 from relay.store import documents
 from relay.store import suppressions as stored

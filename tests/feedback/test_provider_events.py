@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from relay import ProviderEvent, hookimpl
+from relay import hookimpl
 from relay.config.settings import Settings
 from relay.core.errors import ConfigurationError
 from relay.hooks import loader
+from relay.provider import ProviderEvent
 from relay.site import Site
 from relay.store.maintenance import housekeeping
 from relay.store.maintenance.audit import audit

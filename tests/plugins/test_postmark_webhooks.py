@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from relay import Callback, ProviderEvent, Reply
 from relay.core.immutable import freeze
+from relay.provider import Callback, ProviderEvent, Reply
 
 ID = "883953f4-6105-42a2-a16a-77a8eac79483"
 HASH = "r.abcdefgh.ijkl"
