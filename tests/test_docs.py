@@ -10,7 +10,7 @@ import pytest
 from marshmallow import Schema
 
 from relay.cli.main import COMMANDS
-from relay.config import alerts, receipts, schema
+from relay.config import schema
 from relay.config.alerts import KINDS
 from relay.mustachio import Template
 from relay.web import cancel, forms, health, tokens, webhooks
@@ -105,12 +105,12 @@ def test_every_reason_and_event_is_in_the_readme() -> None:
     [
         ("### `[relay]`", schema.RelayTable),
         ("### `[relay.limits]`", schema.LimitsTable),
-        ("### `[alerts]`", alerts.AlertsTable),
+        ("### `[alerts]`", schema.AlertsTable),
         ("### `[tokens]`", schema.TokensTable),
         ("### `[keys.NAME]`", schema.KeyTable),
         ("### `[servers.NAME]`", schema.ServerTable),
         ("### `[servers.NAME.attachments]`", schema.FilesTable),
-        ("### `[servers.NAME.receipt]`", receipts.ReceiptTable),
+        ("### `[servers.NAME.receipt]`", schema.ReceiptTable),
     ],
 )
 def test_every_setting_is_in_the_readme_with_its_default(heading: str, table: type[Schema]) -> None:

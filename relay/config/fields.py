@@ -3,17 +3,85 @@
 A mistake becomes one line that names the place.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, missing, validate
 
-from relay.core.errors import ConfigurationError
+from relay.core.errors import ConfigurationError, TemplateSyntaxError
 from relay.core.message import FINAL_STATES
-from relay.core.secret import Secret, resolve
+from relay.core.secret import Secret, digest, resolve
 from relay.core.text import nearest
+from relay.mustachio import parse
+
+# A setting without a default.
+REQUIRED = missing
+
+# States whose contents are cleared in time. What failed stays until a person has seen it, unless
+# the settings name it.
+KEEP_DAYS: Mapping[str, float] = {"sent": 30, "screened": 30, "cancelled": 30, "suppressed": 30}
+# How many of a kind of alert there must be before anybody is told: every robot that tries the door,
+# and every page that stood open for too long, is worth nobody's sleep.
+AT_LEAST: Mapping[str, int] = {"keys": 5, "tokens": 20, "screened": 50}
+
+MIN_SECRET = 32
+
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
+
+Kind = TypeVar("Kind", bound=fields.Field[Any])
+
+
+def setting(
+    kind: Kind,
+    default: Any,
+    meaning: str,
+    *,
+    shown: str | None = None,
+    attribute: str | None = None,
+) -> Kind:
+    """Declare a setting: its type, its default as it would stand in the file, what it means.
+
+    shown: what the reference says instead of the default. attribute: the name of the frozen value's
+    field, where it is another.
+    """
+    kind.required = default is REQUIRED
+    if not kind.required:
+        kind.load_default = None if default is None else kind.deserialize(default)
+    kind.attribute = attribute
+    kind.metadata = {"description": meaning, "default": default, "shown": shown}
+    return kind
+
+
+def whole(least: int = 0, most: int | None = None) -> fields.Integer:
+    """Take whole numbers of a range."""
+    return fields.Integer(validate=validate.Range(least, most))
+
+
+def number(least: float, most: float) -> fields.Float:
+    """Take numbers of a range."""
+    return fields.Float(validate=validate.Range(least, most))
+
+
+def choice(*words: str, into: Callable[[str], Any] = str) -> fields.String:
+    """Take one of some words; `into` makes the frozen value of it."""
+    return fields.String(validate=validate.OneOf(words), post_load=into)
+
+
+def several(
+    kind: fields.Field[Any],
+    *,
+    least: int | None = None,
+    most: int | None = None,
+    into: Callable[[Any], Any] = tuple,
+) -> fields.List[Any]:
+    """Take a list; `into` makes the frozen value of it."""
+    return fields.List(kind, validate=validate.Length(least, most), post_load=into)
 
 
 class Parsed(fields.String):
@@ -33,10 +101,20 @@ class Parsed(fields.String):
 class Names(fields.List[Any]):
     """A list of strings; from an environment variable, separated by commas."""
 
+    def __init__(self, kind: fields.Field[Any]) -> None:
+        super().__init__(kind, post_load=tuple)
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
         return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Seconds(fields.Float):
+    """A time in a larger unit; `unit` is its seconds, and limits are in the unit."""
+
+    def __init__(self, unit: int, **options: Any) -> None:
+        super().__init__(post_load=lambda value: value * unit, **options)
 
 
 class SecretReference(fields.Field[Secret]):
@@ -50,16 +128,21 @@ class SecretReference(fields.Field[Secret]):
         return value
 
 
-# States whose contents are cleared in time. What failed stays until a person has seen it, unless
-# the settings name it.
-KEEP_DAYS: Mapping[str, float] = {"sent": 30, "screened": 30, "cancelled": 30, "suppressed": 30}
+def digests(secrets: Iterable[Secret]) -> tuple[bytes, ...]:
+    """Digest secrets that callers prove themselves by; raise ValidationError for a short one."""
+    if any(len(secret.reveal()) < MIN_SECRET for secret in secrets):
+        raise ValidationError(f"one has fewer than {MIN_SECRET} characters")
+    return tuple(digest(secret.reveal().encode()) for secret in secrets)
 
 
-class Days(fields.Field[dict[str, float]]):
-    """Days by final state; one number is for all that are cleared anyway. 0 is for ever."""
+class Days(fields.Field[Mapping[str, float]]):
+    """Days by final state, read as seconds; one number is for all that are cleared anyway.
+
+    0 is for ever: such a state is not among them.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        given = value if isinstance(value, dict) else dict.fromkeys(KEEP_DAYS, value)
+        given = value if isinstance(value, Mapping) else dict.fromkeys(KEEP_DAYS, value)
         unknown = sorted(given.keys() - set(FINAL_STATES))
         if unknown:
             raise ValidationError(f"no final state {unknown[0]}: {', '.join(FINAL_STATES)}")
@@ -67,7 +150,75 @@ class Days(fields.Field[dict[str, float]]):
             number = isinstance(days, int | float) and not isinstance(days, bool)
             if not number or not 0 <= days <= 36_500:
                 raise ValidationError("a number of days, or a table of them by state")
-        return {**KEEP_DAYS, **given}
+        kept = {**KEEP_DAYS, **given}
+        return MappingProxyType({state: days * 86400 for state, days in kept.items() if days})
+
+
+class Counts(fields.Field[Mapping[str, int]]):
+    """Numbers by the kind of alert; what is not named keeps its default."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise ValidationError("a table of numbers by kind")
+        for name, count in value.items():
+            if name not in AT_LEAST:
+                raise ValidationError(f"no kind {name}: {', '.join(AT_LEAST)}")
+            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+                raise ValidationError(f"{name}: a whole number above 0")
+        return MappingProxyType({**AT_LEAST, **value})
+
+
+class TrueOrTable(fields.Field[Any]):
+    """`false` is None; a table, or `true` for its defaults, becomes a frozen value.
+
+    make: what makes it of the table's values. words: what the operator is told of anything else.
+    """
+
+    def __init__(self, table: type[Schema], make: Callable[..., Any], words: str) -> None:
+        super().__init__()
+        self.table = table
+        self.make = make
+        self.words = words
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if value is False:
+            return None
+        if value is not True and not isinstance(value, Mapping):
+            raise ValidationError(self.words)
+        return self.make(**self.table().load({} if value is True else value))
+
+
+class TemplateLine(fields.Field[str]):
+    """A template of one line."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= 200:
+            raise ValidationError("one line of up to 200 characters")
+        try:
+            parse(value)
+        except TemplateSyntaxError as error:
+            raise ValidationError(error.errors[0].message) from None
+        return value
+
+
+class TimeZone(fields.Field[tzinfo]):
+    """A time zone by its name."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tzinfo:
+        if value == "UTC":
+            return UTC  # also where this machine knows no other
+        try:
+            return ZoneInfo(value)
+        except (TypeError, ValueError, OSError, KeyError):
+            raise ValidationError('no such time zone: write "America/New_York", say') from None
+
+
+def clock(value: str) -> float | None:
+    """Read a time of day, `07:00`, as seconds after midnight; an empty one is none."""
+    found = _CLOCK.fullmatch(value)
+    if value and found is None:
+        raise ValueError('a time of day looks like "07:00"; "" is none')
+    return int(found[1]) * 3600.0 + int(found[2]) * 60.0 if found else None
 
 
 def origin(value: str) -> str:

@@ -3,12 +3,14 @@
 import hmac
 import json
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relay.config.fields import check
+from marshmallow import ValidationError
+
+from relay.config.fields import check, digests
 from relay.config.schema import KeyTable
 from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret, digest, private_file
@@ -96,9 +98,6 @@ def hashing_secret(data: Path, given: Secret | None) -> Secret:
     return Secret(value)
 
 
-MIN_CHARACTERS = 32
-
-
 def read_keys(tables: Mapping[str, Any], servers: Collection[str], file: str) -> tuple[Key, ...]:
     """Read the tables `[keys.NAME]` of a file; raise ConfigurationError.
 
@@ -108,24 +107,20 @@ def read_keys(tables: Mapping[str, Any], servers: Collection[str], file: str) ->
     for name, table in tables.items():
         place = f"{file} [keys.{name}]"
         values = check(KeyTable(), table, place)
-        names = frozenset(server.lower() for server in values["servers"])
+        names = values["servers"]
         for server in sorted(names - {"*"} - set(servers)):
             close = nearest(server, servers)
             raise ConfigurationError(f"{place} servers: no server {server}{close}")
         secrets = [*values["secrets"], *([values["secret"]] if values["secret"] else [])]
         if not secrets:
             raise ConfigurationError(f"{place} secret: Missing data for required field.")
-        key = Key(name, values["kind"], names, digests(secrets, f"{place} secret"))
+        try:
+            key = Key(name, values["kind"], names, digests(secrets))
+        except ValidationError as error:
+            raise ConfigurationError(f"{place} secret: {error.messages[0]}") from None
         for other in found:
             if set(key.digests) & set(other.digests):
                 words = f"the same as that of keys.{other.id}"
                 raise ConfigurationError(f"{place} secret: {words}")
         found.append(key)
     return tuple(found)
-
-
-def digests(secrets: Sequence[Secret], place: str) -> tuple[bytes, ...]:
-    """Digest the secrets that stand at a place; raise ConfigurationError for a short one."""
-    if any(len(secret.reveal()) < MIN_CHARACTERS for secret in secrets):
-        raise ConfigurationError(f"{place}: one has fewer than {MIN_CHARACTERS} characters")
-    return tuple(digest(secret.reveal().encode()) for secret in secrets)

@@ -1,182 +1,409 @@
-"""The tables of settings.toml as schemas: every key, its type, its default, its limits."""
+"""settings.toml: every table, and every key with its type, its default and what it means.
+
+The file stands beside run.py, or where `--settings` or `RELAY_SETTINGS` says. `plugins/` and
+`templates/` beside it are the installation's own. Relative paths count from its folder. Keys of
+`[relay]`, but for `secret` and `limits`, can be overridden by the environment: `RELAY_PORT`,
+`RELAY_DATA`, `RELAY_PAGES`, and so on.
+
+A secret never stands in the file. It is `{ env = "NAME" }` or `{ file = "path" }`; a file that
+others may write is refused.
+"""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validates_schema
+from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from relay.config.fields import (
+    AT_LEAST,
     KEEP_DAYS,
+    REQUIRED,
+    Counts,
     Days,
     Names,
     Parsed,
+    Seconds,
     SecretReference,
+    TemplateLine,
+    TimeZone,
+    TrueOrTable,
     base_url,
+    choice,
+    clock,
+    digests,
     listen_address,
+    number,
     optional,
     origin,
+    setting,
+    several,
     url,
+    whole,
 )
-from relay.config.receipts import ReceiptField
 from relay.core import addresses
 from relay.core import reply_address as reply_addresses
 from relay.core.file_types import KINDS
-from relay.core.server import AttachmentRules
+from relay.core.server import AttachmentRules, ReceiptTerms
 
-# How long an office may answer to a reply address.
-REPLY_DAYS = 90.0
+_COUNT = Range(min=0)
+_POSITIVE = Range(min=0, min_inclusive=False)
+_FILE = Regexp(r"[A-Za-z0-9_-]+\Z", error="a template file's name without its ending")
 
-_COUNT = validate.Range(min=0)
+
+def _lowered(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names)
+
+
+class LimitsTable(Schema):
+    """`[relay.limits]`: 0 is no limit
+
+    An address is one IPv4 address or one IPv6 network of 64 bits. Callers on the same machine that
+    are not behind a proxy are exempt.
+    """
+
+    form_bytes = setting(
+        whole(1024, 16 * 2**20), 262_144, "bytes of a body without its files; at most 16 MiB"
+    )
+    webhook_bytes = setting(
+        whole(1024, 60 * 2**20),
+        50 * 2**20,
+        "bytes of what a provider tells: inbound mail comes with its attachments; at most 60 MiB",
+    )
+    posts_per_minute = setting(
+        whole(),
+        60,
+        "posts per address; an application that sends more needs a higher one; 0 is no limit",
+    )
+    tokens_per_minute = setting(
+        whole(), 60, "tokens per address; no limit with a secret key, or if it is 0"
+    )
+    max_waiting = setting(
+        whole(), 2_000_000, "messages that wait; above it posts are answered 503; 0 is no limit"
+    )
 
 
 class RelayTable(Schema):
     """`[relay]`"""
 
-    class Meta:
-        unknown = RAISE
-
-    host = fields.String(load_default="127.0.0.1")
-    port = fields.Integer(load_default=8025, validate=validate.Range(min=0, max=65535))
-    pages = Parsed(optional(listen_address), load_default=("127.0.0.1", 8026))
-    data = fields.String(load_default="var", validate=validate.Length(min=1))
-    database = fields.String(load_default="")
-    legacy_server = fields.String(load_default="contactform")
-    unknown_server = fields.String(load_default="")
-    wait = fields.Float(load_default=3.0, validate=validate.Range(min=0, max=60))
-    public_url = Parsed(optional(base_url), load_default=None)
-    trusted_proxies = Names(Parsed(ipaddress.ip_network), load_default=list)
-    enabled = fields.Boolean(load_default=True)
-    queue_enabled = fields.Boolean(load_default=True)
-    secret = SecretReference(load_default=None)
-    log = fields.String(load_default="auto", validate=validate.OneOf(["auto", "json", "console"]))
-    limits = fields.Dict(load_default=dict)
-
-
-class LimitsTable(Schema):
-    """`[relay.limits]`; 0 is no limit."""
-
-    class Meta:
-        unknown = RAISE
-
-    form_bytes = fields.Integer(load_default=262_144, validate=validate.Range(1024, 16 * 2**20))
-    webhook_bytes = fields.Integer(
-        load_default=50 * 2**20, validate=validate.Range(1024, 60 * 2**20)
+    host = setting(fields.String(), "127.0.0.1", "the address at which the API listens")
+    port = setting(whole(0, 65535), 8025, "the port where it listens")
+    pages = setting(
+        Parsed(optional(listen_address)),
+        "127.0.0.1:8026",
+        'where the mailbox pages listen; `""` is off',
     )
-    posts_per_minute = fields.Integer(load_default=60, validate=_COUNT)
-    tokens_per_minute = fields.Integer(load_default=60, validate=_COUNT)
-    max_waiting = fields.Integer(load_default=2_000_000, validate=_COUNT)
+    data = setting(
+        fields.String(validate=Length(min=1)),
+        "var",
+        "the only folder written to: database, socket, made secrets",
+    )
+    database = setting(
+        fields.String(), "", '`"sqlite:///path"`; without it `relay.db` in `data`', shown="made"
+    )
+    legacy_server = setting(
+        fields.String(), "contactform", 'the server that `/emails` posts to; `""` is none'
+    )
+    unknown_server = setting(
+        fields.String(), "", 'a server that takes posts to names without one; `""`: they are 404'
+    )
+    wait = setting(number(0, 60), 3, "seconds that a form's caller waits for the first attempt")
+    public_url = setting(
+        Parsed(optional(base_url)), "", "how callers reach this relay, base path included"
+    )
+    trusted_proxies = setting(
+        Names(Parsed(ipaddress.ip_network)),
+        [],
+        "networks whose `X-Forwarded-For` and `-Proto` are believed",
+    )
+    enabled = setting(fields.Boolean(), True, "as for a server, for all of them")
+    queue_enabled = setting(fields.Boolean(), True, "as for a server, for all of them")
+    secret = setting(
+        SecretReference(), None, "what tokens and addresses are hashed with", shown="made"
+    )
+    log = setting(
+        choice("auto", "json", "console"),
+        "auto",
+        "`json`, `console`, or by whether stderr is a terminal",
+    )
+    limits = setting(fields.Dict(), {}, "the table `[relay.limits]`", shown="")
+
+
+class AlertsTable(Schema):
+    """`[alerts]`: who is told what goes wrong"""
+
+    to = setting(several(Parsed(addresses.parse), most=20), [], "who is told", shown="required")
+    urgent_to = setting(
+        several(Parsed(addresses.parse), most=20),
+        [],
+        "who is told, besides, what cannot wait: a pager",
+    )
+    server = setting(
+        fields.String(post_load=str.lower),
+        "alerts",
+        "the server whose plugins carry the alerts; it needs a `sender` and takes no forms",
+    )
+    repeat_minutes = setting(
+        several(Seconds(60, validate=Range(1, 7 * 1440)), least=1),
+        [15, 60, 240, 1440],
+        "from one mail to the next on the same kind and server, the last one for ever",
+        attribute="repeat",
+    )
+    at_least = setting(
+        Counts(),
+        AT_LEAST,
+        "how many of these there must be before you are told",
+    )
+    breaker_minutes = setting(
+        Seconds(60, validate=_COUNT),
+        2,
+        "for how long a provider must have failed",
+        attribute="breaker",
+    )
+    waiting_hours = setting(
+        Seconds(3600, validate=_POSITIVE),
+        1,
+        "how long the oldest message waits until you are told",
+        attribute="waiting",
+    )
+    waiting_long_hours = setting(
+        Seconds(3600, validate=_POSITIVE),
+        4,
+        "how long the oldest message waits until the pager is told",
+        attribute="waiting_long",
+    )
+    digest = setting(
+        Parsed(clock), "07:00", 'when the day\'s problems are told together, UTC; `""` is never'
+    )
+    digest_always = setting(fields.Boolean(), False, "`true`: also on a day without problems")
 
 
 class TokensTable(Schema):
     """`[tokens]`"""
 
-    class Meta:
-        unknown = RAISE
-
-    minutes = fields.Float(load_default=60.0, validate=validate.Range(min=1, max=7 * 24 * 60))
-    key = fields.String(load_default="none", validate=validate.OneOf(["none", "required"]))
+    minutes = setting(
+        Seconds(60, validate=Range(1, 7 * 24 * 60)),
+        60,
+        "how long a session token lives",
+        attribute="token_seconds",
+    )
+    key = setting(
+        choice("none", "required", into=lambda word: word == "required"),
+        "none",
+        '`"required"`: making and removing tokens needs a key',
+        attribute="token_key_required",
+    )
 
 
 class KeyTable(Schema):
-    """`[keys.NAME]`"""
+    """`[keys.NAME]`: who may call
 
-    class Meta:
-        unknown = RAISE
+    Without any `[keys]` the daemon makes three at its first start and keeps them in
+    `var/keys.json`.
+    """
 
-    secret = SecretReference(load_default=None)
-    secrets = fields.List(SecretReference(), load_default=list, validate=validate.Length(max=2))
-    kind = fields.String(
-        load_default="secret", validate=validate.OneOf(["secret", "publishable", "account"])
+    secret = setting(SecretReference(), None, "the key, of 32 characters and more", shown="")
+    secrets = setting(
+        several(SecretReference(), most=2),
+        [],
+        "or two of them: the old and the new one live together",
+        shown="",
     )
-    servers = fields.List(fields.String(), load_default=list)
+    kind = setting(
+        choice("secret", "publishable", "account"),
+        "secret",
+        '`"publishable"`: session posts only, may stand in a web page; `"account"`: Postmark\'s'
+        " account token",
+    )
+    servers = setting(
+        several(fields.String(), into=_lowered), [], 'the servers it is good for; `["*"]` is all'
+    )
 
 
 class FilesTable(Schema):
-    """`attachments = { ... }` of a server: the files its forms may bring."""
+    """`[servers.NAME.attachments]`"""
 
-    class Meta:
-        unknown = RAISE
-
-    max_files = fields.Integer(load_default=5, validate=validate.Range(1, 10))
-    max_file_bytes = fields.Integer(load_default=5_000_000, validate=validate.Range(1, 20_000_000))
-    max_bytes = fields.Integer(load_default=7_000_000, validate=validate.Range(1, 20_000_000))
-    types = fields.List(
-        fields.String(validate=validate.OneOf(KINDS, error=f"one of {', '.join(KINDS)}")),
-        load_default=lambda: list(KINDS),
-        validate=validate.Length(min=1),
+    max_files = setting(whole(1, 10), 5, "how many files a form may bring, 10 at most")
+    max_file_bytes = setting(whole(1, 20_000_000), 5_000_000, "how large each may be")
+    max_bytes = setting(
+        whole(1, 20_000_000),
+        7_000_000,
+        "how large all may be together; as base64 that is what Postmark takes",
+    )
+    types = setting(
+        several(
+            fields.String(validate=OneOf(KINDS, error=f"one of {', '.join(KINDS)}")),
+            least=1,
+            into=frozenset,
+        ),
+        list(KINDS),
+        'the kinds that are taken, by extension: `["pdf", "jpg"]`',
+        shown="all",
     )
 
 
-class Files(fields.Field[AttachmentRules | None]):
-    """`true`, `false`, or a table of limits."""
+class ReceiptTable(Schema):
+    """`[servers.NAME.receipt]`"""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if value is False:
-            return None
-        if value is not True and not isinstance(value, dict):
-            raise ValidationError("true, false, or a table of limits")
-        limits = FilesTable().load({} if value is True else value)
-        return AttachmentRules(**{**limits, "types": frozenset(limits["types"])})
+    template = setting(
+        fields.String(validate=_FILE),
+        "receipt",
+        "the template files of the receipt, without their ending",
+    )
+    subject = setting(
+        TemplateLine(),
+        "We received your message ({{reference}})",
+        "its subject; the same words may stand in it",
+    )
+    failure_template = setting(
+        fields.String(validate=_FILE),
+        "not-delivered",
+        "the files of the mail that says that a message was not delivered",
+    )
+    failure_subject = setting(
+        TemplateLine(), "Your message was not delivered ({{reference}})", "its subject"
+    )
+    office = setting(fields.String(), "", "what `office` says", shown="the sender's name")
+    form_name = setting(fields.String(), "", "what `form_name` says", shown="the contact form's")
+    time_zone = setting(TimeZone(), "UTC", 'of the time in `received`: `"America/New_York"`')
+    per_address_per_hour = setting(whole(1, 1000), 10, "how many an address gets in an hour")
+    per_address_per_day = setting(whole(1, 1000), 20, "how many an address gets in a day")
 
 
 class ServerTable(Schema):
-    """`[servers.NAME]`: what every server may have. Other keys are its plugins' business."""
+    """`[servers.NAME]`"""
 
     class Meta:
-        unknown = INCLUDE
+        unknown = EXCLUDE  # other keys are its plugins' business
 
-    plugins = fields.List(fields.String(), required=True, validate=validate.Length(min=1))
-    group = fields.String(load_default="")
-    sender = Parsed(addresses.parse, load_default=None)
-    senders = fields.List(Parsed(addresses.pattern), load_default=list)
-    reply_to = Parsed(addresses.parse_list, load_default=())
-    replies = Parsed(optional(reply_addresses.inbox), load_default=None)
-    reply_days = fields.Float(load_default=None, validate=validate.Range(min=1, max=3650))
-    recipients = fields.List(Parsed(addresses.pattern), load_default=None)
-    backup = Parsed(optional(addresses.parse), load_default=None)
-    webhook_secrets = fields.List(
-        SecretReference(), load_default=list, validate=validate.Length(max=2)
+    plugins = setting(several(fields.String(), least=1), REQUIRED, "the chain, in call order")
+    group = setting(
+        fields.String(post_load=str.lower),
+        "",
+        "the server whose provider account, delivery and switches are used",
+        shown="itself",
     )
-    webhook_networks = Names(Parsed(ipaddress.ip_network), load_default=list)
-    origins = fields.List(Parsed(origin), load_default=list)
-    session_key = fields.String(
-        load_default="required", validate=validate.OneOf(["required", "optional"])
+    sender = setting(Parsed(addresses.parse), None, "From", shown="required with forms")
+    senders = setting(
+        several(Parsed(addresses.pattern), into=frozenset),
+        [],
+        'addresses that callers may put into From: `"a@b.gov"`, `"@b.gov"`',
     )
-    return_to = fields.Dict(fields.String(), Parsed(url), load_default=dict)
-    headers = fields.List(
-        fields.String(validate=validate.Regexp(r"[A-Za-z0-9-]+\Z")), load_default=list
+    reply_to = setting(
+        Parsed(addresses.parse_list), "", "Reply-To where the form gives none", shown="the writer"
     )
-    attachments = Files(load_default=None)
-    receipt = ReceiptField(load_default=None)
-    enabled = fields.Boolean(load_default=True)
-    queue_enabled = fields.Boolean(load_default=True)
-    retry = fields.List(
-        fields.Float(validate=validate.Range(min=1, max=7 * 86400)),
-        load_default=lambda: [15, 60, 300, 900, 1800, 3600, 7200, 14400],
-        validate=validate.Length(min=1),
+    replies = setting(
+        Parsed(optional(reply_addresses.inbox)),
+        None,
+        "the address that reply addresses are made of; `recipients` and `webhook_secrets` must be"
+        " set, `reply_to` must not",
+        shown="none",
     )
-    settle = fields.List(
-        fields.Float(validate=validate.Range(min=0.1, max=86400)),
-        load_default=lambda: [120, 600, 1800],
-        validate=validate.Length(min=1),
+    reply_days = setting(
+        Seconds(86400, validate=Range(1, 3650)),
+        90,
+        "days for which a reply address is good",
+        attribute="reply_seconds",
     )
-    in_doubt = fields.String(
-        load_default="look_up", validate=validate.OneOf(["look_up", "hold", "resend"])
+    recipients = setting(
+        several(Parsed(addresses.pattern), into=frozenset),
+        None,
+        "addresses that may be written to, cc and bcc included; required with publishable keys."
+        ' `"*"` only with the mailbox alone',
+        shown="any",
     )
-    keep_days = Days(load_default=lambda: dict(KEEP_DAYS))
-    scheduling = fields.Boolean(load_default=True)
-    deadline = fields.Float(load_default=25.0, validate=validate.Range(min=1, max=300))
-    max_age_hours = fields.Float(load_default=72.0, validate=validate.Range(min=0.01, max=720))
-    expect_mail_hours = fields.Float(load_default=0.0, validate=_COUNT)
+    origins = setting(
+        several(Parsed(origin), into=frozenset), [], "web origins whose pages may post"
+    )
+    session_key = setting(
+        choice("required", "optional"), "required", '`"optional"`: session posts need no key'
+    )
+    return_to = setting(
+        fields.Dict(fields.String(), Parsed(url), post_load=MappingProxyType),
+        {},
+        "names of pages for forms without JavaScript, and their URLs",
+    )
+    headers = setting(
+        several(fields.String(validate=Regexp(r"[A-Za-z0-9-]+\Z")), into=_lowered),
+        [],
+        "names of mail headers that forms may set",
+    )
+    receipt = setting(
+        TrueOrTable(ReceiptTable, ReceiptTerms, "true, false, or a table"),
+        False,
+        "`true`, or the table below: the writer gets a receipt",
+    )
+    backup = setting(
+        Parsed(optional(addresses.parse)),
+        None,
+        "who gets an office's mail while its own address takes none",
+        shown="none",
+    )
+    webhook_secrets = setting(
+        several(SecretReference(), most=2, into=digests),
+        [],
+        "one or two secrets with which the provider calls; none: it cannot",
+        attribute="webhook_digests",
+    )
+    webhook_networks = setting(
+        Names(Parsed(ipaddress.ip_network)), [], "networks from which it may call", shown="any"
+    )
+    attachments = setting(
+        TrueOrTable(FilesTable, AttachmentRules, "true, false, or a table of limits"),
+        False,
+        "`true`, or the table below: forms may bring files",
+    )
+    enabled = setting(fields.Boolean(), True, "`false`: store, attempt nothing")
+    queue_enabled = setting(fields.Boolean(), True, "`false`: first attempts only, retries wait")
+    retry = setting(
+        several(number(1, 7 * 86400), least=1),
+        [15, 60, 300, 900, 1800, 3600, 7200, 14400],
+        "seconds between attempts, the last one for ever; each varies by a fifth",
+    )
+    settle = setting(
+        several(number(0.1, 86400), least=1),
+        [120, 600, 1800],
+        "seconds after a lost answer at which the message is looked up at the provider, the last"
+        " one for ever",
+    )
+    in_doubt = setting(
+        choice("look_up", "hold", "resend"),
+        "look_up",
+        '`"hold"`: a person decides; `"resend"`: send again at once, it may arrive twice',
+    )
+    scheduling = setting(fields.Boolean(), True, "`false`: `senddatetime` is refused")
+    keep_days = setting(
+        Days(),
+        KEEP_DAYS,
+        "days after which the contents of a message in a final state are cleared; `0` is for ever;"
+        " what failed stays unless it is named",
+        attribute="keep",
+    )
+    deadline = setting(number(1, 300), 25, "seconds that an attempt may take, all together")
+    max_age_hours = setting(
+        Seconds(3600, validate=Range(0.01, 720)),
+        72,
+        "what is older and was not sent expires, after five attempts at least",
+        attribute="max_age",
+    )
+    expect_mail_hours = setting(
+        Seconds(3600, validate=_COUNT),
+        0,
+        "you are told when the server had no mail for so long; `0` is never",
+        attribute="expect_mail",
+    )
 
-    @validates_schema
-    def _replies_come_back(self, values: Mapping[str, Any], **kwargs: Any) -> None:
+    @validates_schema(pass_original=True)
+    def _replies_come_back(
+        self, values: Mapping[str, Any], table: Mapping[str, Any], **kwargs: Any
+    ) -> None:
         """Refuse reply addresses that stand in nobody's mail, or that anybody could answer to."""
         replies, sender = values["replies"], values["sender"]
         words = ""
         if replies is None:
-            if values["reply_days"] is not None:
+            if "reply_days" in table:
                 raise ValidationError("is for reply addresses: set replies too", "reply_days")
         elif values["reply_to"]:
             words = "reply_to would stand in its place in all mail; set one of them"

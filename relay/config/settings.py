@@ -12,8 +12,8 @@ from typing import Any
 from relay.config import alerts as terms
 from relay.config.alerts import AlertSettings
 from relay.config.fields import check, no_others, resolved, table_of
-from relay.config.keys import digests, read_keys
-from relay.config.schema import REPLY_DAYS, LimitsTable, RelayTable, ServerTable, TokensTable
+from relay.config.keys import read_keys
+from relay.config.schema import LimitsTable, RelayTable, ServerTable, TokensTable
 from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret
 from relay.core.server import Key, Server
@@ -27,16 +27,13 @@ OVERRIDES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`[relay.limits]`: bytes of a form, calls per minute and address, messages waiting.
-
-    And the bytes of what a provider tells.
-    """
+    """`[relay.limits]`: bytes of a form and of what a provider tells, calls a minute, the queue."""
 
     form_bytes: int
     posts_per_minute: int
     tokens_per_minute: int
     max_waiting: int
-    webhook_bytes: int = 50 * 2**20
+    webhook_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +83,22 @@ def load(
     relay = {**table_of(content, "relay", path.name), **_overrides(environment)}
     values = check(RelayTable(), relay, f"{path.name} [relay]")
     limits = check(LimitsTable(), values["limits"], f"{path.name} [relay.limits]")
-    tokens = check(TokensTable(), content.get("tokens", {}), f"{path.name} [tokens]")
+    values |= check(TokensTable(), content.get("tokens", {}), f"{path.name} [tokens]")
     switches = {name: values.pop(name) for name in ("enabled", "queue_enabled")}
     servers = _servers(table_of(content, "servers", path.name), switches, path)
     keys = read_keys(table_of(content, "keys", path.name), servers, path.name)
     _existing(relay, servers, path)
     named = {name: one.server for name, one in servers.items()}
-    values["alerts"] = terms.read(content.get("alerts"), named, f"{path.name} [alerts]")
     data = (path.parent / values["data"]).resolve()
-    values |= {"path": path, "data": data, "keys": keys, "servers": MappingProxyType(servers)}
-    values["database"] = _database(values["database"], data, path)
-    values["trusted_proxies"] = tuple(values["trusted_proxies"])
-    values["limits"] = Limits(**limits)
-    values["token_seconds"] = tokens["minutes"] * 60
-    values["token_key_required"] = tokens["key"] == "required"
+    values |= {
+        "alerts": terms.read(content.get("alerts"), named, f"{path.name} [alerts]"),
+        "path": path,
+        "data": data,
+        "database": _database(values["database"], data, path),
+        "limits": Limits(**limits),
+        "keys": keys,
+        "servers": MappingProxyType(servers),
+    }
     return Settings(**values)
 
 
@@ -128,9 +127,9 @@ def _servers(
         if name.lower() in servers:
             raise ConfigurationError(f"{place}: the same name as another server's but for case")
         values = check(ServerTable(), table, place)
-        known = {key: values.pop(key) for key in ServerTable().fields}
-        server = _server(name.lower(), known, switches, path)
-        servers[server.name] = ServerSettings(server, MappingProxyType(values))
+        server = _server(name.lower(), values, switches, path)
+        extra = {key: table[key] for key in table if key not in ServerTable().fields}
+        servers[server.name] = ServerSettings(server, MappingProxyType(extra))
     for settings in servers.values():
         if settings.server.group not in servers:
             close = nearest(settings.server.group, servers)
@@ -141,23 +140,8 @@ def _servers(
 
 def _server(name: str, values: dict[str, Any], switches: Mapping[str, bool], path: Path) -> Server:
     """Freeze a server's checked values; the switches of [relay] hold for every server."""
-    values["max_age"] = values.pop("max_age_hours") * 3600
-    values["expect_mail"] = values.pop("expect_mail_hours") * 3600
-    values["reply_seconds"] = (values.pop("reply_days") or REPLY_DAYS) * 86400
-    values["group"] = values["group"].lower() or name
-    values["keep"] = MappingProxyType(
-        {state: days * 86400 for state, days in values.pop("keep_days").items() if days}
-    )
-    values["return_to"] = MappingProxyType(values["return_to"])
-    values["headers"] = frozenset(header.lower() for header in values["headers"])
-    for key, value in switches.items():
-        values[key] = values[key] and value
-    for key in ("senders", "recipients", "origins"):
-        values[key] = None if values[key] is None else frozenset(values[key])
-    place = f"{path.name} [servers.{name}] webhook_secrets"
-    values["webhook_digests"] = digests(values.pop("webhook_secrets"), place)
-    for key in ("plugins", "retry", "settle", "webhook_networks"):
-        values[key] = tuple(values[key])
+    values["group"] = values["group"] or name
+    values |= {key: values[key] and value for key, value in switches.items()}
     folders = (path.parent / "templates", Path(__file__).parents[2] / "plugins" / "templates")
     return Server(name=name, templates=tuple(map(str, folders)), **values)
 

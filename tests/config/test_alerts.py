@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.config.alerts import KINDS, AlertsTable
+from relay.config.alerts import KINDS
+from relay.config.schema import AlertsTable
 from relay.config.settings import Settings
 from relay.config.template_files import ALERT_TEXTS
 from relay.core.errors import ConfigurationError
