@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
 
-.PHONY: run install install-dev test chaos check format lock clean
+.PHONY: run install install-dev test chaos check docs format lock clean
 
 run: install
 	$(VENV)/bin/python run.py
@@ -25,6 +25,10 @@ check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+# The pages of docs/ as a site, in docs/_build; nothing is fetched.
+docs: $(VENV)/installed-dev
+	$(VENV)/bin/sphinx-build -W --keep-going -n -q -b html docs docs/_build
 
 format: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check --fix --select I .

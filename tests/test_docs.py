@@ -1,43 +1,46 @@
-"""What the README shows is run: its plugin, its table, its commands."""
+"""What the README and docs/ show is run: plugins, settings, commands; their tables are compared."""
 
+import pkgutil
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from marshmallow import Schema
 
-from relay.cli.main import COMMANDS
+from relay import web
+from relay.cli.main import relay
 from relay.config import schema
 from relay.config.alerts import KINDS
 from relay.mustachio import Template
-from relay.web import cancel, forms, health, tokens, webhooks
 from tests.support.daemon import ROOT, Daemon
+from tests.support.docs import FENCE, PAGES, block, page
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
+PERMITS = "plugins/first-plugin"
+MAPPED = "plugins/without-code"
+COMMANDS_PAGE = page("reference/commands")
 
-
-def block(language: str, first_line: str) -> str:
-    """A code block of the README, by its language and the start of its first line."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    [found] = [text for text in blocks if text.startswith(first_line)]
-    return found
+# What may follow a command's name in a sentence.
+PROSE: set[str] = set()
 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Daemon:
-    """The README's form server, put where it says."""
+    """The form server of the pages, put where it says."""
     (tmp_path / "plugins").mkdir()
-    plugin = block("python", "# plugins/permits.py")
+    plugin = block(PERMITS, "python", "# plugins/permits.py")
     (tmp_path / "plugins" / "permits.py").write_text(plugin, encoding="utf-8")
-    return Daemon(tmp_path, SHIPPED + block("toml", "# settings.toml"))
+    return Daemon(tmp_path, SHIPPED + block(PERMITS, "toml", "# settings.toml"))
 
 
 def test_a_form_server_takes_fewer_than_25_lines() -> None:
-    lines = block("python", "# plugins/permits.py").splitlines()[1:]
+    lines = block(PERMITS, "python", "# plugins/permits.py").splitlines()[1:]
     assert len([line for line in lines if line.strip()]) < 25
 
 
@@ -64,7 +67,7 @@ def test_the_readmes_form_server_sends(daemon: Daemon) -> None:
 
 
 def test_the_readmes_try_line_shows_the_message(daemon: Daemon) -> None:
-    line = block("sh", 'echo \'{"to"').replace(
+    line = block(PERMITS, "sh", 'echo \'{"to"').replace(
         ".venv/bin/python run.py",
         f"{ROOT}/.venv/bin/python {ROOT}/run.py --settings {daemon.settings}",
     )
@@ -77,44 +80,84 @@ def test_the_readmes_try_line_shows_the_message(daemon: Daemon) -> None:
 
 def test_the_readmes_curl_line_sends(daemon: Daemon) -> None:
     with daemon:
-        line = block("sh", "curl -H").replace("http://127.0.0.1:8025", daemon.url)
+        line = block("README", "sh", "curl -H").replace("http://127.0.0.1:8025", daemon.url)
         shown = daemon.command("keys", "show").stdout
-        key = block("sh", "KEY=").replace(".venv/bin/python run.py keys show", f"echo '{shown}'")
+        key = block("README", "sh", "KEY=").replace(
+            ".venv/bin/python run.py keys show", f"echo '{shown}'"
+        )
         ran = subprocess.run(["bash", "-c", key + line], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == block("json", '{"status').strip()
+    assert ran.stdout.strip() == block("README", "json", '{"status').strip()
 
 
-def test_every_command_is_in_the_readme() -> None:
-    for name in COMMANDS:
-        assert f"`run.py {name}" in README, name
+def commands(
+    group: click.Group = relay, path: str = "run.py"
+) -> Iterator[tuple[str, click.Command]]:
+    """Every command with its whole name, groups included."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
 
 
-def test_every_reason_and_event_is_in_the_readme() -> None:
+def test_every_command_is_in_the_docs_with_its_arguments_and_options() -> None:
+    told = {}
+    for heading, text in re.findall(
+        r"^###? `(run.py [^\n]*)\n(.*?)(?=^#|\Z)", COMMANDS_PAGE, re.MULTILINE | re.DOTALL
+    ):
+        name = re.match(r"run\.py(?: [a-z]+)+", heading)
+        assert name is not None
+        options = set(re.findall(r"^\| `(--[\w-]+)[ `]", text, re.MULTILINE))
+        told[name[0]] = (set(re.findall(r"\b[A-Z]+\b", heading)), options)
+    known = {}
+    for name, command in commands():
+        arguments = [one for one in command.params if isinstance(one, click.Argument)]
+        metavars = " ".join(one.metavar or (one.name or "").upper() for one in arguments)
+        options = {one.opts[0] for one in command.params if isinstance(one, click.Option)}
+        known[name] = (set(re.findall(r"\b[A-Z]+\b", metavars)), options)
+    assert told == known
+    for option in relay.params:
+        assert f"| `{option.opts[0]}" in COMMANDS_PAGE
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_that_a_page_names_exists(name: str) -> None:
+    known = dict(commands())
+    for words in re.findall(r"run\.py((?: [a-z]+)+)", page(name).replace("\n", " ")):
+        [first, second] = [*words.split(), ""][:2]
+        command = known.get(f"run.py {first}")
+        assert command is not None, words
+        if isinstance(command, click.Group) and second:
+            assert f"run.py {first} {second}" in known or second in PROSE, words
+
+
+def test_every_reason_and_event_is_in_the_docs() -> None:
     sources = [*(ROOT / "relay").rglob("*.py"), *(ROOT / "plugins").glob("*.py")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     for reason in set(re.findall(r'reason(?:: str)? ?= ?"(\w+)"', text)):
-        assert f"`{reason}`" in README, reason
+        assert f"`{reason}`" in page("reference/errors") + page("operate/replies"), reason
     events = set(re.findall(r'\blog\.\w+\(\s*"(\w+\.\w+)"', text))
     assert "message.accepted" in events
     for event in events:
-        assert f"`{event}`" in README, event
+        assert f"`{event}`" in page("reference/logs"), event
 
 
 @pytest.mark.parametrize(
     ("heading", "table"),
     [
-        ("### `[relay]`", schema.RelayTable),
-        ("### `[relay.limits]`", schema.LimitsTable),
-        ("### `[alerts]`", schema.AlertsTable),
-        ("### `[tokens]`", schema.TokensTable),
-        ("### `[keys.NAME]`", schema.KeyTable),
-        ("### `[servers.NAME]`", schema.ServerTable),
-        ("### `[servers.NAME.attachments]`", schema.FilesTable),
-        ("### `[servers.NAME.receipt]`", schema.ReceiptTable),
+        ("## `[relay]`", schema.RelayTable),
+        ("## `[relay.limits]`", schema.LimitsTable),
+        ("## `[alerts]`", schema.AlertsTable),
+        ("## `[tokens]`", schema.TokensTable),
+        ("## `[keys.NAME]`", schema.KeyTable),
+        ("## `[servers.NAME]`", schema.ServerTable),
+        ("## `[servers.NAME.attachments]`", schema.FilesTable),
+        ("## `[servers.NAME.receipt]`", schema.ReceiptTable),
     ],
 )
-def test_every_setting_is_in_the_readme_with_its_default(heading: str, table: type[Schema]) -> None:
-    section = README.partition(heading)[2].partition("\n#")[0]
+def test_every_setting_is_in_the_docs_with_its_default(heading: str, table: type[Schema]) -> None:
+    section = page("reference/settings").partition(heading)[2].partition("\n#")[0]
     told = {}
     for names, default in re.findall(r"^\| (`[^|]*`) \|([^|]*)\|", section, re.MULTILINE):
         keys = re.findall(r"`(\w+)`", names)
@@ -133,39 +176,61 @@ def comparable(value: Any) -> Any:
     return value.render({"reference": "K7M"}) if isinstance(value, Template) else value
 
 
-def test_every_address_is_in_the_readme() -> None:
-    handlers = [health, forms, tokens, webhooks, cancel]
-    table = README.partition("## Endpoints")[2].partition("\n## ")[0]
-    told = [re.sub(r"\{\w+\}", "name", path) for path in re.findall(r"`?(/[\w/{}]+)`", table)]
-    for pattern, *_ in (route for handler in handlers for route in handler.ROUTES):
+def routes() -> list[str]:
+    """The patterns of the API's paths; those of the pages and the socket are not for callers."""
+    found = {}
+    for module in pkgutil.walk_packages(web.__path__, "relay.web."):
+        if not re.search(r"\.(pages|operations|control|application|routes)\b", module.name):
+            for pattern, *_ in getattr(import_module(module.name), "ROUTES", []):
+                found[pattern] = module.name
+    return list(found)
+
+
+def test_every_address_is_in_the_docs() -> None:
+    tables = page("reference/endpoints") + page("api/postmark")
+    told = [re.sub(r"\{[\w ]+\}", "name", path) for path in re.findall(r"(/[\w/{} -]+)`", tables)]
+    patterns = routes()
+    assert any("email_cancel" in pattern for pattern in patterns)
+    for pattern in patterns:
         assert any(re.fullmatch(pattern, path) for path in told), pattern
 
 
-def test_every_kind_of_alert_is_in_the_readme() -> None:
+def test_every_kind_of_alert_is_in_the_docs() -> None:
     for name in KINDS:
-        assert re.search(rf"^\| .*`{name}`.* \|", README, re.MULTILINE), name
+        assert re.search(rf"^\| .*`{name}`.* \|", page("operate/alerts"), re.MULTILINE), name
 
 
-def test_every_link_inside_the_readme_leads_to_a_heading() -> None:
-    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    headings = {
+def anchors(name: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    text = FENCE.sub("", page(name))
+    return {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
         for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     }
-    for link in re.findall(r"\]\(#([^)]+)\)", text):
-        assert link in headings, link
 
 
-def test_files_that_the_readme_names_exist() -> None:
-    for path in re.findall(r"\]\(([^)#]+)\)", README):
-        assert path.startswith("http") or (ROOT / path).exists(), path
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_of_a_page_leads_to_a_file_and_to_a_heading(name: str) -> None:
+    names = {path.resolve(): known for known, path in PAGES.items()}
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page(name))):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (PAGES[name].parent / path).resolve() if path else PAGES[name].resolve()
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(names[target]), link
+
+
+def test_every_page_is_in_the_index() -> None:
+    listed = re.findall(r"^(\w+/[\w-]+)$", page("index"), re.MULTILINE)
+    assert sorted([*listed, "index", "README"]) == sorted(PAGES)
 
 
 def test_the_readmes_form_server_without_code_makes_the_mail_that_it_shows(tmp_path: Path) -> None:
-    offline = Daemon(tmp_path, SHIPPED + "\n" + block("toml", "# A form server without code"))
-    line = next(
-        line for line in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "try parking" in line
-    )
+    own = block(MAPPED, "toml", "# A form server without code")
+    offline = Daemon(tmp_path, SHIPPED + "\n" + own)
+    line = block(MAPPED, "sh", "echo")
+    assert "try parking" in line
     given = re.search(r"echo '(.*?)'", line, re.DOTALL)
     assert given is not None
     ran = offline.command("try", "parking", "-", stdin=given[1])
@@ -176,7 +241,7 @@ def test_the_readmes_form_server_without_code_makes_the_mail_that_it_shows(tmp_p
         "Tag: Parking north",
     ):
         assert words in ran.stdout
-    assert f"--- text ---\n{block('text', 'Number plate')}" in ran.stdout
+    assert f"--- text ---\n{block(MAPPED, 'text', 'Number plate')}" in ran.stdout
 
 
 def test_the_example_settings_of_all_servers_are_in_order(tmp_path: Path) -> None:
@@ -184,13 +249,13 @@ def test_the_example_settings_of_all_servers_are_in_order(tmp_path: Path) -> Non
     ran = Daemon(tmp_path, example).command("check")
     assert (ran.returncode, "9 servers, 0 keys, in order" in ran.stdout) == (0, True), ran.stderr
     used = set(re.findall(r'"(\w+)"', " ".join(re.findall(r"plugins = (.*)", example))))
-    table = README.partition("### The form servers that come with it")[2]
+    table = page("forms/fields").partition("## The form servers that come with it")[2]
     for name in used - {"bearer_token", "session_token", "honeypot", "mailbox"}:
         assert f"| `{name}` |" in table, name
 
 
-def test_every_setting_of_a_form_plugin_is_in_the_readme() -> None:
-    table = README.partition("Plugins add keys of their own:")[2].partition("## Endpoints")[0]
+def test_every_setting_of_a_plugin_is_in_the_docs() -> None:
+    table = page("reference/settings").partition("Plugins add keys of their own:")[2]
     for path in (ROOT / "plugins").glob("*.py"):
         text = path.read_text(encoding="utf-8")
         hook = re.search(r"def settings\(\).*?(?=\n@hookimpl|\n\n\n)", text, re.DOTALL)
@@ -198,8 +263,8 @@ def test_every_setting_of_a_form_plugin_is_in_the_readme() -> None:
             assert f"`{key}`" in table, f"{path.stem}: {key}"
 
 
-def test_every_part_of_the_relay_has_its_place_in_the_readme() -> None:
-    table = README.partition("| path | holds |")[2].partition("\n\n")[0]
+def test_every_part_of_the_relay_has_its_place_in_the_docs() -> None:
+    table = page("contribute/architecture").partition("| path | holds |")[2].partition("\n\n")[0]
     told = {
         name.rstrip("/").removeprefix("relay/")
         for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)

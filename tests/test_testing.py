@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from tests.support.daemon import ROOT
-from tests.test_docs import block
+from tests.support.docs import block
 
 SETTINGS = """
 [relay]
@@ -28,7 +28,9 @@ def run(folder: Path, test: str) -> subprocess.CompletedProcess[str]:
     for name in ("plugins", "tests"):
         (folder / name).mkdir(exist_ok=True)
     (folder / "settings.toml").write_text(SETTINGS)
-    (folder / "plugins" / "permits.py").write_text(block("python", "# plugins/permits.py"))
+    (folder / "plugins" / "permits.py").write_text(
+        block("plugins/first-plugin", "python", "# plugins/permits.py")
+    )
     (folder / "tests" / "test_permits.py").write_text(test)
     command = [sys.executable, "-m", "pytest", "-p", "relay.testing", "-p", "no:cacheprovider"]
     return subprocess.run(
@@ -42,14 +44,16 @@ def run(folder: Path, test: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_readmes_test_of_a_plugin_passes(tmp_path: Path) -> None:
-    ran = run(tmp_path, block("python", "# tests/test_permits.py"))
+    ran = run(tmp_path, block("plugins/testing", "python", "# tests/test_permits.py"))
     assert ran.returncode == 0, ran.stdout
     assert "2 passed" in ran.stdout
     assert not (tmp_path / "var").exists()
 
 
 def test_the_readmes_test_fails_where_the_plugin_is_wrong(tmp_path: Path) -> None:
-    test = block("python", "# tests/test_permits.py").replace("Permit: Elm", "Permit of Elm")
+    test = block("plugins/testing", "python", "# tests/test_permits.py").replace(
+        "Permit: Elm", "Permit of Elm"
+    )
     ran = run(tmp_path, test)
     assert ran.returncode == 1
     assert "1 failed, 1 passed" in ran.stdout

@@ -48,7 +48,8 @@
         ├── DeliveryInDoubt         the answer was lost: sent or not, nobody knows
         └── MessageBroken           no provider's fault: no mail can be made of what is stored
 
-`reason` is the word that a refusal's log line carries; the README says what to do about each.
+`reason` is the word that a refusal's log line carries; docs/reference/errors.md says what to do
+about each.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

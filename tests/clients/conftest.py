@@ -6,9 +6,10 @@ from typing import NamedTuple
 import pytest
 import requests
 
-from tests.support.daemon import ROOT, Daemon
+from tests.support.daemon import Daemon
+from tests.support.docs import page
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN = page("api/postmark")
 
 SHOP_TOKEN = "shop-token-shop-token-shop-token-00"
 DESK_TOKEN = "desk-token-desk-token-desk-token-00"
@@ -104,6 +105,6 @@ def relay(running: Relay) -> Relay:
 
 
 def shown(line: str) -> str:
-    """A line of code that the README shows, which the tests run with another host."""
-    assert line in README, f"the README does not show: {line}"
+    """A line of code that the docs show, which the tests run with another host."""
+    assert line in SHOWN, f"the docs do not show: {line}"
     return line

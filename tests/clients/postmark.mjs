@@ -4,7 +4,7 @@ import {createRequire} from "node:module";
 const [modules, host, token, other, accountToken] = process.argv.slice(2);
 const require = createRequire(`${modules}/`);
 const postmark = require("postmark");
-// The README's line, with this host and token.
+// The line of the docs, with this host and token.
 const client = LINE;
 
 const mail = {From: "shop@example.gov", To: "ann@example.com", Subject: "Hi", TextBody: "Hello"};

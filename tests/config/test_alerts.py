@@ -11,6 +11,7 @@ from relay.config.settings import Settings
 from relay.config.template_files import ALERT_TEXTS
 from relay.core.errors import ConfigurationError
 from tests.support.daemon import ROOT, Daemon
+from tests.support.docs import page
 
 Load = Callable[[str], Settings]
 
@@ -134,12 +135,12 @@ def test_the_example_for_production_has_alerts_of_their_own() -> None:
     assert "\n[servers.alerts] " in example
 
 
-def test_every_key_and_every_kind_is_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_every_key_and_every_kind_is_in_the_docs() -> None:
+    settings_page, alerts_page = page("reference/settings"), page("operate/alerts")
     for name in AlertsTable().fields:
-        assert f"`{name}`" in readme, name
+        assert f"`{name}`" in settings_page, name
     for kind in KINDS:
-        assert f"| `{kind}`" in readme or f", `{kind}` |" in readme, kind
+        assert f"| `{kind}`" in alerts_page or f", `{kind}` |" in alerts_page, kind
 
 
 def test_every_kind_has_its_words() -> None:

@@ -19,6 +19,7 @@ from relay.core.server import AttachmentRules, ReceiptTerms, Server
 from relay.hooks import loader
 from tests.conftest import SETTINGS
 from tests.support.daemon import ROOT
+from tests.support.docs import page
 
 Load = Callable[[str], Settings]
 
@@ -43,7 +44,7 @@ def test_the_shipped_settings_need_nothing_and_deliver_to_the_mailbox() -> None:
     assert (read.host, read.port, read.pages) == ("127.0.0.1", 8025, ("127.0.0.1", 8026))
 
 
-def test_defaults_are_those_of_the_readme(load: Load) -> None:
+def test_defaults_are_those_of_the_docs(load: Load) -> None:
     read = load(MINIMAL)
     server = read.servers["contactform"].server
     assert (read.wait, read.token_seconds, read.legacy_server) == (3, 3600, "contactform")
@@ -244,12 +245,12 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
         settings.load(tmp_path / "nowhere.toml", {})
 
 
-def test_every_key_of_the_settings_is_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_every_key_of_the_settings_is_in_the_docs() -> None:
+    told = page("reference/settings")
     schemas = (tables.RelayTable, tables.LimitsTable, tables.TokensTable, tables.KeyTable)
     for schema in (*schemas, tables.ServerTable):
         for name in schema().fields:
-            assert f"`{name}`" in readme, name
+            assert f"`{name}`" in told, name
 
 
 def test_the_shipped_settings_are_commented_toml() -> None:

@@ -1,4 +1,4 @@
-"""Every hook is documented where it stands, in the README, and used by a test or a plugin."""
+"""Every hook is documented where it stands, in the docs, and used by a test or a plugin."""
 
 import inspect
 import re
@@ -9,6 +9,7 @@ import pytest
 from relay.hooks import specs
 from relay.hooks.chain import hook_names
 from tests.support.daemon import ROOT
+from tests.support.docs import page
 
 NAMES = hook_names()
 
@@ -49,10 +50,9 @@ def test_a_hook_takes_server_last(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_hook_is_in_the_readme_with_its_arguments(name: str) -> None:
+def test_a_hook_is_in_the_docs_with_its_arguments(name: str) -> None:
     arguments = ", ".join(inspect.signature(getattr(specs, name)).parameters)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"`{name}({arguments})`" in readme
+    assert f"`{name}({arguments})`" in page("plugins/hooks")
 
 
 @pytest.mark.parametrize("name", NAMES)
