@@ -22,8 +22,9 @@ from relay.cli.control_client import ask
 from relay.core.addresses import Address
 from relay.core.message import Message
 from relay.core.server import Server
+from relay.intake.outbox import identified
 from relay.store.engine.database import Store
-from relay.store.outbox import enqueue, records
+from relay.store.outbox import enqueue
 from tests.support.daemon import Daemon
 
 BATCH = 1000
@@ -79,7 +80,7 @@ def _fill(folder: Path, size: int) -> None:
     message = Message(sender, (to,), subject="Waiting", text="Make the roads green. " * 20)
     for _ in range(0, size, BATCH):
         rows = [
-            records.record(records.identified(message, "relay-00000000"), server, "application")
+            enqueue.new_message(identified(message, "relay-00000000"), server, "application")
             for _ in range(min(BATCH, size))
         ]
         store.write_now(enqueue.add_together, [rows])

@@ -23,6 +23,7 @@ from relay.hooks.chain import Chain
 from relay.intake.acceptance import Acceptance
 from relay.intake.api_messages import ApiMessages
 from relay.intake.idempotency import IdempotentRequests
+from relay.intake.outbox import Outbox
 from relay.notifications.alerts.event_counts import EventCounts
 from relay.notifications.alerts.monitor import Monitor
 from relay.notifications.receipts import emails
@@ -30,7 +31,6 @@ from relay.notifications.receipts.sender import ReceiptSender
 from relay.store import remembered
 from relay.store.engine.database import Store
 from relay.store.engine.disk_space import Space
-from relay.store.queries import listing
 from relay.store.suppression_list import Suppressions
 from relay.templates.library import Library
 
@@ -63,7 +63,9 @@ class Site:
         self._adopt(settings, self._build(settings))
         self.suppressions = Suppressions(self.store)
         self.dispatcher = Dispatcher(self.store, self.chains, suppressions=self.suppressions)
-        self.doubts = InDoubtResolver(self.store, self.chains, self.dispatcher.queued)
+        self.doubts = InDoubtResolver(
+            self.store, self.chains, self.dispatcher.revived, self.dispatcher.settled
+        )
         self.pauses = Pauses(self.store, lambda: self.chains, self._deliver)
 
     def _settle_in(self, settings: Settings) -> None:
@@ -88,11 +90,15 @@ class Site:
         interrupted = self.doubts.interrupted()
         if interrupted:
             log.warning("messages.in_doubt", count=interrupted)
-        unsent = self.store.read_now(listing.count_unsent)
-        self.dispatcher.waiting = unsent.get("queued", 0) + unsent.get("scheduled", 0)
+        self.dispatcher.open()
         self.pauses.open()
         self.dispatcher.adopt(self.chains, self.pauses.names())
-        self.metadata_key = f"relay-{installation}"
+        self.outbox = Outbox(
+            self.store,
+            self.dispatcher,
+            secret=self.secret,
+            metadata_key=f"relay-{installation}",
+        )
         self._join()
         self._accept_with(self.settings)
 
@@ -101,26 +107,18 @@ class Site:
         self.feedback = ProviderEvents(
             self.store,
             self.suppressions,
-            self.dispatcher.queued,
+            self.outbox,
+            self.dispatcher.settled,
             secret=self.secret,
-            metadata_key=self.metadata_key,
         )
-        self.receipts = ReceiptSender(
-            self.store, self.chains, self.metadata_key, self.dispatcher.queued
-        )
-        self.replies = ReplyForwarding(
-            self.store,
-            self.chains,
-            secret=self.secret,
-            metadata_key=self.metadata_key,
-            queued=self.dispatcher.queued,
-        )
+        self.receipts = ReceiptSender(self.store, self.chains, self.outbox)
+        self.replies = ReplyForwarding(self.store, self.chains, self.outbox, secret=self.secret)
         self.alerts = Monitor(
             self.store,
             self.dispatcher,
             self.space,
             self.sightings,
-            metadata_key=self.metadata_key,
+            self.outbox,
             paused=self.pauses.names,
         )
         self.alerts.adopt(self.chains, self.settings.alerts)
@@ -148,6 +146,11 @@ class Site:
         """Deliver by the chains and pauses as they are now."""
         self.dispatcher.adopt(self.chains, self.pauses.names())
         self.dispatcher.wake()
+
+    @property
+    def metadata_key(self) -> str:
+        """The name under which a message carries its own id to the provider."""
+        return self.outbox.metadata_key
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -186,18 +189,12 @@ class Site:
             self.store,
             self.chains,
             self.library,
+            self.outbox,
             secret=self.secret,
-            metadata_key=self.metadata_key,
             repeats=self.repeats,
             unknown_server=settings.unknown_server,
         )
-        self.sending = ApiMessages(
-            self.store,
-            self.library,
-            self.suppressions,
-            secret=self.secret,
-            metadata_key=self.metadata_key,
-        )
+        self.sending = ApiMessages(self.library, self.suppressions, self.outbox)
 
 
 def make_site(settings: Settings) -> Site:

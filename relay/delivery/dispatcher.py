@@ -18,6 +18,7 @@ from relay.hooks.chain import Chain
 from relay.store.engine.database import Store
 from relay.store.outbox import claims, due
 from relay.store.outbox.batching import Call
+from relay.store.queries import listing
 from relay.store.suppression_list import Suppressions
 
 # How often the outbox is looked at when nothing is known to be due, and how often at most.
@@ -32,9 +33,8 @@ log = structlog.get_logger()
 class Dispatcher:
     """Delivers the outbox of one installation, with `senders` calls at a time.
 
-    `deliver_waiting` is one pass, `run` the endless loop around it; `queued` makes a pass of its
-    own. Nothing starts before one of them is called. `waiting` counts what is stored and neither
-    settled nor in doubt.
+    `deliver_waiting` is one pass, `run` the endless loop around it; `stored` makes a pass of its
+    own. Nothing starts before one of them is called.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Dispatcher:
         suppressions: Suppressions | None = None,
     ) -> None:
         self.watches = Waiters()
-        self.waiting = 0
+        self._waiting = 0
         self._store = store
         self._senders = senders
         self._lanes = Lanes(senders)
@@ -64,6 +64,16 @@ class Dispatcher:
         self._chains = chains
         self.adopt(chains)
 
+    def open(self) -> None:
+        """Count what waits from an earlier time, once the store is open."""
+        unsent = self._store.read_now(listing.count_unsent)
+        self._waiting = unsent.get("queued", 0) + unsent.get("scheduled", 0)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are stored and neither settled nor in doubt."""
+        return self._waiting
+
     def adopt(self, chains: Mapping[str, Chain], paused: Collection[str] = ()) -> None:
         """Deliver by these chains from here on; attempts that run keep the ones they began with.
 
@@ -73,40 +83,32 @@ class Dispatcher:
         self._lanes.adopt(chains, paused)
         self._turns.keep(self._lanes.servers)
 
-    def expect(self, message: Message, server: str) -> None:
-        """Keep a message that is about to be stored, and watch it: its outcome may come at once."""
-        self.watches.open(message.id)
+    def keep(self, message: Message, server: str) -> None:
+        """Keep a message that is about to be stored, so that its attempt need not read it."""
         if self.delivers(server):
             self._attempts.fresh.keep(message)
 
-    def forget(self, message: Message) -> None:
-        """Drop a message that was expected and could not be stored."""
-        self.watches.close(message.id)
+    def drop(self, message: Message) -> None:
+        """Drop a message that was kept and is not stored."""
         self._attempts.fresh.drop(message)
 
-    def keep(self, messages: Iterable[Message], server: str) -> None:
-        """Keep messages that are about to be stored, so that their attempts need not read them."""
-        if self.delivers(server):
-            for message in messages:
-                self._attempts.fresh.keep(message)
+    def stored(self, count: int, server: str) -> None:
+        """Take note that so many messages of a server wait, and deliver them."""
+        self._waiting += count
+        self._deliver_soon((server,))
 
-    def drop(self, messages: Iterable[Message]) -> None:
-        """Drop messages that were kept and could not be stored."""
-        for message in messages:
-            self._attempts.fresh.drop(message)
+    def revived(self, count: int) -> None:
+        """Take note that so many messages wait again, of whatever servers, and deliver them."""
+        self._waiting += count
+        self.wake()
 
-    def queued(self, count: int = 1, server: str | None = None) -> None:
-        """Take note that messages were queued, new or again, and deliver them.
-
-        server: whose they are; without it every server's mail is looked for.
-        """
-        self.waiting += count
-        self._turns.mark(self._lanes.servers if server is None else (server,))
-        self._claim_soon()
+    def settled(self, count: int) -> None:
+        """Take note that so many messages wait no more, though no attempt on them ended."""
+        self._waiting -= count
 
     def wake(self) -> None:
         """Look for mail of every server, soon; several calls before that are one."""
-        self.queued(0)
+        self._deliver_soon(self._lanes.servers)
 
     def healthy(self, server: str) -> bool:
         """Return whether a message of this server stored now would most likely be sent at once."""
@@ -176,6 +178,10 @@ class Dispatcher:
         self._attempts.stop()
         return not pending
 
+    def _deliver_soon(self, servers: Iterable[str]) -> None:
+        self._turns.mark(servers)
+        self._claim_soon()
+
     def _claim_soon(self) -> None:
         self._again = True
         if self._pump is None and not self._stopping:
@@ -241,7 +247,7 @@ class Dispatcher:
                 self._failing.add(way)
                 self._alarm.set()
             else:
-                self.waiting -= 1
+                self._waiting -= 1
             if settlement.state == "sent":
                 self._failing.discard(way)
         return len(call.messages)

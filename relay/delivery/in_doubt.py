@@ -46,14 +46,19 @@ class InDoubtResolver:
     """Looks messages in doubt up, and sends again what is shown to be absent.
 
     `look` is one pass, `run` the endless loop around it; nothing starts before one of them is
-    called. `queued` is told how many more messages wait for an attempt, or fewer (below 0).
+    called. revived, settled: called with how many messages wait for an attempt again, or no more.
     """
 
     def __init__(
-        self, store: Store, chains: Mapping[str, Chain], queued: Callable[[int], None]
+        self,
+        store: Store,
+        chains: Mapping[str, Chain],
+        revived: Callable[[int], None],
+        settled: Callable[[int], None],
     ) -> None:
         self._store = store
-        self._queued = queued
+        self._revived = revived
+        self._settled = settled
         self._pool = ThreadPoolExecutor(THREADS, "look-up")
         self._free = asyncio.Semaphore(THREADS)
         self._stopped = asyncio.Event()
@@ -121,7 +126,7 @@ class InDoubtResolver:
         if await self._store.read(recovery.any_lapsed, now):
             count = await self._store.write(recovery.lapsed, self._interruption(now))
             log.warning("messages.lapsed", count=count)
-            self._queued(-count)
+            self._settled(count)
 
     async def _tell_unasked(self) -> None:
         """Log, once, whose messages stay in doubt because their server or plugin is gone."""
@@ -183,7 +188,7 @@ class InDoubtResolver:
         known = {"id": doubt.id, "server": doubt.server, "looks": doubt.looks + 1}
         if decision.state in ("queued", "scheduled"):
             log.warning("message.resent", **known, crashes=doubt.crashes, note=TWICE)
-            self._queued(1)
+            self._revived(1)
         elif decision.state != "in_doubt" or decision.absences > doubt.absences:
             write = log.info if decision.state in ("sent", "in_doubt") else log.warning
             write(f"message.{event.get(decision.state, decision.state)}", **known)

@@ -1,7 +1,6 @@
 """What a provider tells of messages after it took them: written down, and acted upon, once."""
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,15 +9,17 @@ import structlog
 from relay.core.addresses import Address
 from relay.core.events import ProviderEvent
 from relay.core.logs import fingerprint, trace
-from relay.core.message import Confirmation, Message
+from relay.core.message import Confirmation
 from relay.core.policy import offices
 from relay.core.secret import Secret
 from relay.core.text import without_addresses
 from relay.hooks.chain import Chain
+from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.store import callbacks, documents
 from relay.store.callbacks import Taken, Told
 from relay.store.engine.database import Store
-from relay.store.outbox import records, returned
+from relay.store.outbox import returned
+from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.found import WAITING_STATES
 from relay.store.outbox.returned import Returned, SecondSending
 from relay.store.queries import listing
@@ -28,32 +29,33 @@ log = structlog.get_logger()
 
 
 class _Second(NamedTuple):
-    message: Message
-    sending: SecondSending
+    """A message that takes the place of one that came back, and the offices it is for."""
+
+    outgoing: Outgoing
+    offices: Collection[str]
 
 
 class ProviderEvents:
     """Takes providers' events: settles doubts, suppresses addresses, keeps the history.
 
-    queued: is told how many more messages wait for an attempt, or fewer (below 0). secret: what
-    addresses in log lines are hashed with. metadata_key: the name under which a message carries its
-    own id to the provider.
+    settled: is called with how many messages wait for an attempt no more. secret: what addresses in
+    log lines are hashed with.
     """
 
     def __init__(
         self,
         store: Store,
         suppressions: Suppressions,
-        queued: Callable[[int], None],
+        outbox: Outbox,
+        settled: Callable[[int], None],
         *,
         secret: Secret,
-        metadata_key: str,
     ) -> None:
         self._store = store
         self._suppressions = suppressions
-        self._queued = queued
+        self._outbox = outbox
+        self._settled = settled
         self._secret = secret
-        self._metadata_key = metadata_key
 
     async def take(
         self,
@@ -77,19 +79,26 @@ class ProviderEvents:
         if not clean:
             return []
         seconds = await self._seconds(clean, servers, chains)
-        sendings = {identity: one.sending for identity, one in seconds.items()}
-        taken: list[Taken] = await self._store.write(
-            callbacks.take, Told(group, servers, clean, now, sendings)
-        )
-        self._suppressions.learn(one.word for one in taken if one.word is not None)
-        for one in taken:
-            self._log(one, group)
-            if one.settled:
-                await self._settled(one, chains)
-            if one.new and _came_back(one.event):
-                chains.get(one.server, chain).observe("bounced", event=one.event)
-            if one.again:
-                self._sent_again(one, seconds[one.event.identity], chains[one.server])
+        taken: list[Taken] = []
+
+        def told(rows: Sequence[NewMessage]) -> Told:
+            second = {
+                identity: SecondSending(row, one.offices)
+                for (identity, one), row in zip(seconds.items(), rows, strict=True)
+            }
+            return Told(group, servers, clean, now, second)
+
+        async def committed(result: list[Taken]) -> None:
+            taken.extend(result)
+            self._suppressions.learn(one.word for one in taken if one.word is not None)
+            for one in taken:
+                await self._act_upon(one, chain, chains)
+
+        def is_sent_again(result: list[Taken], row: NewMessage) -> bool:
+            return any(one.again == row.id for one in result)
+
+        guard = Guard(callbacks.take, told, is_sent_again, committed)
+        await self._outbox.put([one.outgoing for one in seconds.values()], guard=guard)
         return taken
 
     async def _seconds(
@@ -100,26 +109,38 @@ class ProviderEvents:
         for event in events:
             if event.kind == "bounced" and event.permanent and event.recipient:
                 back = await self._store.read(returned.find, event, servers)
-                if back is None:
-                    continue
-                # Its files may be long.
-                chain = chains[back.server]
-                one = await asyncio.to_thread(_second, back, event, chain, self._metadata_key)
-                if one is not None:
-                    made[event.identity] = one
+                second = None if back is None else self._second(back, event, chains[back.server])
+                if second is not None:
+                    made[event.identity] = second
         return made
 
-    def _sent_again(self, taken: Taken, second: _Second, chain: Chain) -> None:
-        row = second.sending.message
-        log.warning("message.returned", id=taken.id, server=taken.server, again=row.id)
-        records.log_accepted(second.message, row, self._secret)
-        chain.observe("accepted", message=second.message)
-        self._queued(1)
+    def _second(self, back: Returned, event: ProviderEvent, chain: Chain) -> _Second | None:
+        """Make the second sending of what came back; None where no office lacks it."""
+        server, first = chain.server, back.message
+        known = offices(first, server) if chain.takes_forms else ()
+        inboxes = {office.email.lower() for office in known}
+        backup = set() if server.backup is None else {server.backup.email.lower()}
+        if not known or event.recipient.strip().lower() not in inboxes | backup:
+            return None
+        labels = self._outbox.submitted_metadata(first)
+        again = replace(first, to=known, cc=(), bcc=(), metadata=labels, send_at=None)
+        return _Second(Outgoing(again, chain, back.key, labels=tuple(labels)), inboxes)
 
-    async def _settled(self, taken: Taken, chains: Mapping[str, Chain]) -> None:
+    async def _act_upon(self, one: Taken, chain: Chain, chains: Mapping[str, Chain]) -> None:
+        """Let everybody know what was taken."""
+        group = chain.server.group
+        self._log(one, group)
+        if one.settled:
+            await self._found(one, chains)
+        if one.new and _came_back(one.event):
+            chains.get(one.server, chain).observe("bounced", event=one.event)
+        if one.again:
+            log.warning("message.returned", id=one.id, server=one.server, again=one.again)
+
+    async def _found(self, taken: Taken, chains: Mapping[str, Chain]) -> None:
         """Let everybody know that a message in doubt is sent after all."""
         if taken.before in WAITING_STATES:
-            self._queued(-1)
+            self._settled(1)
         found = await self._store.read(listing.documents, [taken.id])
         try:
             message = documents.load(taken.id, found.get(taken.id, ""))
@@ -145,23 +166,6 @@ class ProviderEvents:
         write("event.taken", id=taken.id, server=taken.server, **known)
         if taken.settled:
             log.info("message.found", id=taken.id, server=taken.server, before=taken.before)
-
-
-def _second(
-    back: Returned, event: ProviderEvent, chain: Chain, metadata_key: str
-) -> _Second | None:
-    """Make the second sending of a message that came back; None where no office lacks it."""
-    server, first = chain.server, back.message
-    known = offices(first, server) if chain.takes_forms else ()
-    inboxes = {office.email.lower() for office in known}
-    backup = set() if server.backup is None else {server.backup.email.lower()}
-    if not known or event.recipient.strip().lower() not in inboxes | backup:
-        return None
-    labels = {name: value for name, value in first.metadata.items() if name != metadata_key}
-    again = replace(first, to=known, cc=(), bcc=(), metadata=labels, send_at=None)
-    message = records.identified(again, metadata_key)
-    row = records.record(message, server, back.key, labels=tuple(labels))
-    return _Second(message, SecondSending(row, inboxes))
 
 
 def _came_back(event: ProviderEvent) -> bool:

@@ -7,7 +7,7 @@ one writer whom its address stands for, and nowhere else.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -16,16 +16,15 @@ from sqlalchemy.engine import Row
 from relay.core import reply_address as reply_addresses
 from relay.core.addresses import Address, listed, parse
 from relay.core.events import Reply
-from relay.core.message import Message
 from relay.core.secret import Secret
 from relay.core.server import Server
 from relay.feedback.forwarded_message import answer, not_written
 from relay.hooks.chain import Chain
+from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.store import reply_addresses as replies
 from relay.store.engine.database import Store
-from relay.store.outbox import records
 from relay.store.outbox.enqueue import NewMessage
-from relay.store.reply_addresses import Passing
+from relay.store.reply_addresses import Passing, Verdict
 
 log = structlog.get_logger()
 
@@ -41,25 +40,22 @@ class _Dropped(Exception):
 class ReplyForwarding:
     """Takes what came to reply addresses.
 
-    secret: what their tags are made with. metadata_key: the name under which a message carries its
-    own id to the provider. queued: told how many messages wait, and whose. `counts` says what
-    became of all answers since the start, by reason.
+    secret: what their tags are made with. `counts` says what became of all answers since the start,
+    by reason.
     """
 
     def __init__(
         self,
         store: Store,
         chains: Mapping[str, Chain],
+        outbox: Outbox,
         *,
         secret: Secret,
-        metadata_key: str,
-        queued: Callable[[int, str], None],
     ) -> None:
         self._store = store
         self._chains = chains
         self._secret = secret
-        self._metadata_key = metadata_key
-        self._queued = queued
+        self._outbox = outbox
         self.counts: Counter[str] = Counter()
 
     def adopt(self, chains: Mapping[str, Chain]) -> None:
@@ -82,20 +78,14 @@ class ReplyForwarding:
                 raise _Dropped(reason)
             office = _office(reply, chain.server)
             # Its HTML may be long, and its files longer.
-            message, new = await asyncio.to_thread(self._made, reply, row, office, chain.server)
-            passing = Passing(chain.server.group, reply.identity, row.id, new, now)
-            verdict = await self._store.write(replies.pass_on, passing)
-            if verdict != "passed_on":
-                raise _Dropped(verdict)
+            outgoing = await asyncio.to_thread(_outgoing, reply, row, office, chain)
+            [message] = await self._outbox.put([outgoing], guard=_guard(reply, row, chain, now))
         except _Dropped as dropped:
             self.counts[dropped.reason] += 1
             log.info("reply.dropped", server=server.name, reason=dropped.reason)
             return
-        self.counts[verdict] += 1
-        records.log_accepted(message, new, self._secret)
-        log.info("reply.passed_on", id=new.id, server=new.server, answers=row.message)
-        chain.observe("accepted", message=message)
-        self._queued(1, new.server)
+        self.counts["passed_on"] += 1
+        log.info("reply.passed_on", id=message.id, server=chain.server.name, answers=row.message)
 
     async def _route(
         self, reply: Reply, server: Server, now: float
@@ -115,17 +105,30 @@ class ReplyForwarding:
             raise _Dropped("domain")
         return chain, row
 
-    def _made(
-        self, reply: Reply, row: Row[tuple[Any, ...]], office: Address, server: Server
-    ) -> tuple[Message, NewMessage]:
-        """Make the message that passes an answer on, and its row."""
-        try:
-            made = answer(reply, parse(row.writer), office, server)
-        except ValueError:
-            raise _Dropped("too_large") from None
-        message = records.identified(made.message, self._metadata_key)
-        warnings = [f"{made.left_out} of its files were left out"] if made.left_out else []
-        return message, records.record(message, server, "", warnings)
+
+def _guard(
+    reply: Reply, row: Row[tuple[Any, ...]], chain: Chain, now: float
+) -> Guard[Passing, Verdict]:
+    """Store the message once, unless too many came; raise _Dropped where it is not."""
+
+    def passing(rows: Sequence[NewMessage]) -> Passing:
+        return Passing(chain.server.group, reply.identity, row.id, rows[0], now)
+
+    async def committed(verdict: Verdict) -> None:
+        if verdict != "passed_on":
+            raise _Dropped(verdict)
+
+    return Guard(replies.pass_on, passing, lambda verdict, row: verdict == "passed_on", committed)
+
+
+def _outgoing(reply: Reply, row: Row[tuple[Any, ...]], office: Address, chain: Chain) -> Outgoing:
+    """Make the message that passes an answer on."""
+    try:
+        made = answer(reply, parse(row.writer), office, chain.server)
+    except ValueError:
+        raise _Dropped("too_large") from None
+    warnings = [f"{made.left_out} of its files were left out"] if made.left_out else []
+    return Outgoing(made.message, chain, warnings=warnings)
 
 
 def _office(reply: Reply, server: Server) -> Address:

@@ -5,7 +5,7 @@ request, token, fields.
 What a robot sent is stored too, apart, and answered as if it were a message.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -19,10 +19,11 @@ from relay.intake import screening
 from relay.intake.authentication import Authentication, identify
 from relay.intake.idempotency import IdempotentRequests, Repeat, Request
 from relay.intake.message_builder import MessageBuilder
-from relay.store import idempotency
+from relay.intake.outbox import Guard, Outbox
 from relay.store.engine.database import Store
-from relay.store.outbox import enqueue, records, screened
+from relay.store.outbox import screened
 from relay.store.outbox.enqueue import NewMessage
+from relay.store.outbox.screened import Release
 from relay.templates.library import Library
 
 log = structlog.get_logger()
@@ -56,17 +57,17 @@ class Acceptance:
         store: Store,
         chains: Mapping[str, Chain],
         library: Library,
+        outbox: Outbox,
         *,
         secret: Secret,
-        metadata_key: str,
         repeats: IdempotentRequests,
         unknown_server: str = "",
     ) -> None:
         self._store = store
         self._chains = chains
-        self._secret = secret
-        self._admission = Authentication(store, secret, repeats)
-        self._maker = MessageBuilder(store, library, secret, metadata_key)
+        self._outbox = outbox
+        self._authentication = Authentication(store, secret, repeats)
+        self._builder = MessageBuilder(store, library, secret)
         self._unknown_server = unknown_server.lower()
 
     def chain(self, name: str) -> Chain:
@@ -91,14 +92,14 @@ class Acceptance:
         chain = self.chain(submission.server)
         try:
             identity = identify(chain, submission)
-            begun = await self._admission.begin(chain, submission, identity, path)
+            begun = await self._authentication.begin(chain, submission, identity, path)
             if isinstance(begun, Repeat):
                 return Accepted(begun.message, None, repeat=begun)
             try:
                 return await self._accept(chain, submission, identity, begun, before_commit)
             except BaseException:
                 if begun is not None:
-                    self._admission.end(begun)
+                    self._authentication.end(begun)
                 raise
         except SubmissionError as error:
             chain.observe("refused", submission=submission, error=error)
@@ -112,23 +113,20 @@ class Acceptance:
         request: Request | None,
         before_commit: Callable[[Message], None],
     ) -> Accepted:
-        token = await self._admission.token(chain, submission, identity)
+        token = await self._authentication.token(chain, submission, identity)
         digest = None
         if token is not None:
             digest, submission = token.digest, replace(submission, token_age=token.age)
         decoy = chain.screen(submission)
         if decoy is not None:
             row = screening.kept_back(submission, chain.server, identity, digest, decoy.reason)
-            await self._add(row, request)
+            await self._outbox.put_screened(row, request)
             log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
             return Accepted(row.id, None, row.due_at is not None, request)
-        message, row = await self._maker.make(chain, submission, identity.key, token=digest)
-        before_commit(message)
-        await self._add(row, request)
-        records.log_accepted(message, row, self._secret)
-        chain.observe("accepted", message=message)
-        return Accepted(message.id, message, row.due_at is not None, request)
+        outgoing = await self._builder.make(chain, submission, identity.key, token=digest)
+        [message] = await self._outbox.put([outgoing], request=request, before_commit=before_commit)
+        return Accepted(message.id, message, message.send_at is not None, request)
 
     async def release(self, id: str, now: float) -> bool:
         """Queue what a screened submission asks for, under its own id, as if it came in now.
@@ -143,18 +141,16 @@ class Acceptance:
         if chain.server.name != kept.server:
             raise UnknownServer
         submission = screening.kept_submission(kept, now)
-        message, row = await self._maker.make(chain, submission, kept.key, id=id)
-        if row.due_at is None:
-            row = replace(row, due_at=now)  # its age counts from now
-        if not await self._store.write(screened.release, screened.Release(row, now)):
-            return False
-        log.info("submission.released", id=id, server=row.server, reason=kept.reason)
-        records.log_accepted(message, row, self._secret)
-        chain.observe("accepted", message=message)
-        return True
+        outgoing = await self._builder.make(chain, submission, kept.key, id=id)
 
-    async def _add(self, row: NewMessage, request: Request | None) -> None:
-        if request is None:
-            await self._store.write(enqueue.add, row)
-        else:
-            await self._store.write(idempotency.add, request.entry([row]))
+        def release(rows: Sequence[NewMessage]) -> Release:
+            [row] = rows
+            due_at = now if row.due_at is None else row.due_at  # its age counts from now
+            return Release(replace(row, due_at=due_at), now)
+
+        async def released(found: bool) -> None:
+            if found:
+                log.info("submission.released", id=id, server=chain.server.name, reason=kept.reason)
+
+        guard = Guard(screened.release, release, lambda found, row: found, released)
+        return bool(await self._outbox.put([outgoing], guard=guard))

@@ -1,6 +1,5 @@
 """From messages that an application wrote itself to the outbox: all of a call in one commit."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,13 +14,9 @@ from relay.core.errors import (
 )
 from relay.core.message import Message
 from relay.core.policy import check_addresses
-from relay.core.secret import Secret
 from relay.hooks.chain import Chain
 from relay.intake.idempotency import Request
-from relay.store import idempotency
-from relay.store.engine.database import Store
-from relay.store.outbox import enqueue, records
-from relay.store.outbox.enqueue import NewMessage
+from relay.intake.outbox import Outbox, Outgoing, weight
 from relay.store.suppression_list import Suppressions
 from relay.templates.library import Library, Warnings
 
@@ -29,18 +24,11 @@ from relay.templates.library import Library, Warnings
 STREAMS = frozenset({"outbound", "broadcast"})
 INBOUND = "inbound"
 
-# A message whose document is longer than this is read again when it is its turn to be sent.
-KEPT_CHARACTERS = 16 * 1024
-
 # A short call can fill a large template many times. What it makes is held in memory until it is
 # stored, so this is how many characters of parts and attachments one call may come to.
 MAX_WEIGHT = 100 * 2**20
 
-# More than this, in characters of parts and attachments, is written down in a thread.
-WRITTEN_ON_LOOP = 16 * 1024
-
 MessageOrError = Message | RelayError
-Keep = Callable[[Sequence[Message]], None]
 
 
 class Once(NamedTuple):
@@ -50,34 +38,16 @@ class Once(NamedTuple):
     answer: Callable[[Sequence[MessageOrError]], str]
 
 
-class _Ready(NamedTuple):
-    message: Message
-    labels: tuple[str, ...]
-    warnings: Warnings
-
-
 class ApiMessages:
     """Stores messages for delivery, without any form's plugins.
 
-    library: the stored templates. suppressions: who gets no mail. secret: what addresses in log
-    lines are hashed with. metadata_key: the name under which a message carries its own id to the
-    provider.
+    library: the stored templates. suppressions: who gets no mail.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        library: Library,
-        suppressions: Suppressions,
-        *,
-        secret: Secret,
-        metadata_key: str,
-    ) -> None:
-        self._store = store
+    def __init__(self, library: Library, suppressions: Suppressions, outbox: Outbox) -> None:
         self._library = library
         self._suppressions = suppressions
-        self._secret = secret
-        self._metadata_key = metadata_key
+        self._outbox = outbox
 
     async def send(
         self,
@@ -85,41 +55,44 @@ class ApiMessages:
         chain: Chain,
         group: Chain,
         key: str,
-        keep: Keep = lambda small: None,
         once: Once | None = None,
     ) -> list[MessageOrError]:
         """Store what may be sent, in one commit; return each message as stored, or its refusal.
 
-        group: the chain whose templates and delivery are used. keep is called before the commit,
-        with those that are small enough to stay in memory until their attempt. once: the request
-        and its answer are stored in the same commit. Raise Unavailable or IdempotencyRunning, and
-        then nothing was stored.
+        group: the chain whose templates and delivery are used. once: the request and its answer
+        are stored in the same commit. Raise Unavailable or IdempotencyRunning, and then nothing
+        was stored.
         """
-        judged = await self._judged_all(messages, chain, group)
-        ready = [one for one in judged if isinstance(one, _Ready)]
-        results = [one.message if isinstance(one, _Ready) else one for one in judged]
-        if ready:
-            rows = await self._rows(ready, chain, key)
-            keep([one.message for one, row in rows if len(row.document) <= KEPT_CHARACTERS])
-            await self._add([row for _, row in rows], results, once)
-            for one, row in rows:
-                records.log_accepted(one.message, row, self._secret)
-                chain.observe("accepted", message=one.message)
-        return results
+        judged = await self._judged_all(messages, chain, group, key)
+        outgoing = [one for one in judged if isinstance(one, Outgoing)]
+
+        def results(stored: Sequence[Message]) -> list[MessageOrError]:
+            each = iter(stored)
+            return [next(each) if isinstance(one, Outgoing) else one for one in judged]
+
+        def answer(stored: Sequence[Message]) -> str | None:
+            return None if once is None else once.answer(results(stored))
+
+        if not outgoing:
+            return results(())
+        request = None if once is None else once.request
+        return results(await self._outbox.put(outgoing, request=request, answer=answer))
 
     async def _judged_all(
-        self, messages: Sequence[Message], chain: Chain, group: Chain
-    ) -> "list[_Ready | RelayError]":
+        self, messages: Sequence[Message], chain: Chain, group: Chain, key: str
+    ) -> list[Outgoing | RelayError]:
         """Make messages ready, one after the other, until they are too much together."""
-        judged: list[_Ready | RelayError] = []
+        judged: list[Outgoing | RelayError] = []
         left = MAX_WEIGHT
         for message in messages:
-            one = await self._judged(message, chain, group) if left >= 0 else BodyTooLarge()
-            left -= weight(one.message) if isinstance(one, _Ready) else 0
+            one = await self._judged(message, chain, group, key) if left >= 0 else BodyTooLarge()
+            left -= weight(one.message) if isinstance(one, Outgoing) else 0
             judged.append(one if left >= 0 else BodyTooLarge())
         return judged
 
-    async def _judged(self, message: Message, chain: Chain, group: Chain) -> "_Ready | RelayError":
+    async def _judged(
+        self, message: Message, chain: Chain, group: Chain, key: str
+    ) -> Outgoing | RelayError:
         """Make one message ready to be stored; what is wrong with it is its own outcome."""
         try:
             check_addresses(message, chain.server)
@@ -130,8 +103,8 @@ class ApiMessages:
             raise
         except RelayError as error:
             return error
-        stored = records.identified(rendered, self._metadata_key)
-        return _Ready(stored, tuple(message.metadata), (*warnings, *left_out))
+        labels = tuple(message.metadata)
+        return Outgoing(rendered, chain, key, warnings=(*warnings, *left_out), labels=labels)
 
     def _reached(self, message: Message, group: str) -> tuple[Message, Warnings]:
         """Take recipients who get no mail out of a message; raise RecipientsInactive if all do."""
@@ -154,33 +127,6 @@ class ApiMessages:
                 raise
             return message, ()  # the provider may have it
 
-    async def _rows(
-        self, ready: Sequence[_Ready], chain: Chain, key: str
-    ) -> list[tuple[_Ready, NewMessage]]:
-        # How much a model holds is not known, so messages with one are never written down here.
-        plain = all(one.message.model is None for one in ready)
-        small = plain and sum(weight(one.message) for one in ready) <= WRITTEN_ON_LOOP
-        written = (
-            _rows(ready, chain, key) if small else await asyncio.to_thread(_rows, ready, chain, key)
-        )
-        return list(zip(ready, written, strict=True))
-
-    async def _add(
-        self, rows: Sequence[NewMessage], results: Sequence[MessageOrError], once: Once | None
-    ) -> None:
-        if once is None:
-            await self._store.write(enqueue.add_together, rows)
-        else:
-            entry = once.request.entry(rows, once.answer(results))
-            await self._store.write(idempotency.add, entry)
-
-
-def _rows(ready: Sequence[_Ready], chain: Chain, key: str) -> list[NewMessage]:
-    return [
-        records.record(one.message, chain.server, key, one.warnings, labels=one.labels)
-        for one in ready
-    ]
-
 
 def check_stream(stream: str | None, group: Chain | None) -> None:
     """Refuse a stream that cannot send; raise InvalidSubmission.
@@ -192,9 +138,3 @@ def check_stream(stream: str | None, group: Chain | None) -> None:
         raise InvalidSubmission({"stream": ["receives only"]}, reason="stream_type")
     if name not in STREAMS and (group is None or group.account is None):
         raise InvalidSubmission({"stream": ["unknown"]}, reason="stream_unknown")
-
-
-def weight(message: Message) -> int:
-    """Count the characters of a message's parts and attachments."""
-    files = sum(len(one.content) for one in message.attachments)
-    return files + len(message.html or "") + len(message.text or "")

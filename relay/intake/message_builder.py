@@ -1,4 +1,4 @@
-"""Makes what a submission asks for: the message as it will be delivered, and its row."""
+"""Makes what a submission asks for: the message as it will be delivered."""
 
 from dataclasses import replace
 
@@ -6,29 +6,27 @@ from relay.core.errors import InvalidSubmission, TemplateNotFound, TemplateRende
 from relay.core.ids import reference_number
 from relay.core.message import Message
 from relay.core.policy import check_policy
-from relay.core.reply_address import ReplyRoute, routed
+from relay.core.reply_address import routed
 from relay.core.secret import Secret
 from relay.core.submission import Submission
 from relay.hooks.chain import Chain
 from relay.intake.composition import compose
+from relay.intake.outbox import Outgoing
 from relay.store.engine.database import Store
-from relay.store.outbox import records, references
-from relay.store.outbox.enqueue import NewMessage
+from relay.store.outbox import references
 from relay.templates.library import Library, Warnings
 
 
 class MessageBuilder:
     """Makes messages of submissions; nothing is stored by it.
 
-    library: the stored templates. secret: what reply addresses are signed with. metadata_key: the
-    name under which a message carries its own id to the provider.
+    library: the stored templates. secret: what reply addresses are signed with.
     """
 
-    def __init__(self, store: Store, library: Library, secret: Secret, metadata_key: str) -> None:
+    def __init__(self, store: Store, library: Library, secret: Secret) -> None:
         self._store = store
         self._library = library
         self._secret = secret
-        self._metadata_key = metadata_key
 
     async def make(
         self,
@@ -38,20 +36,23 @@ class MessageBuilder:
         *,
         token: bytes | None = None,
         id: str | None = None,
-    ) -> tuple[Message, NewMessage]:
-        """Make the message of an accepted submission, and its row.
+    ) -> Outgoing:
+        """Make the message of an accepted submission.
 
         key: the id of the caller's key. token: the digest of the session token that it spends. id:
         the message's; a new one where none is given. Raise SubmissionError.
         """
         reference = await self._reference(chain)
-        message, warnings, route = await self._message(chain, submission, id, reference)
-        row = records.record(message, chain.server, key, warnings, token)
-        if route is not None:
-            row = replace(row, reply_route=route)
+        message = compose(chain, submission, reference)
+        check_policy(message, chain.server)
+        receipt = None
         if reference:
-            row = replace(row, receipt=references.receipt(reference, message.writer))
-        return message, row
+            headers = (*message.headers, (references.REFERENCE_HEADER, reference))
+            message = replace(message, headers=headers)
+            receipt = references.receipt(reference, message.writer)
+        message, route = routed(message, chain.server, self._secret, submission.received_at)
+        message, warnings = await self._rendered(message, chain)
+        return Outgoing(message, chain, key, id, warnings, (), token, route, receipt)
 
     async def _reference(self, chain: Chain) -> str:
         """Make a reference number that no message has; "" where writers are told nothing."""
@@ -61,20 +62,13 @@ class MessageBuilder:
                 return reference
         return ""
 
-    async def _message(
-        self, chain: Chain, submission: Submission, id: str | None, reference: str
-    ) -> tuple[Message, Warnings, ReplyRoute | None]:
-        """Make the message, rendered where its template is stored here, and the way of answers."""
-        message = compose(chain, submission, reference)
-        check_policy(message, chain.server)
-        message = records.referenced(message, reference)
-        message, route = routed(message, chain.server, self._secret, submission.received_at)
-        message = records.identified(message, self._metadata_key, id)
+    async def _rendered(self, message: Message, chain: Chain) -> tuple[Message, Warnings]:
+        """Render a message whose template is stored here."""
         if message.template is None:
-            return message, (), route
+            return message, ()
         try:
-            return *await self._library.rendered(message, chain.server.group), route
+            return await self._library.rendered(message, chain.server.group)
         except TemplateNotFound:
-            return message, (), route  # the provider may have it
+            return message, ()  # the provider may have it
         except TemplateRenderError as error:
             raise InvalidSubmission({"template_id": [str(error)]}, reason="template") from None

@@ -37,8 +37,8 @@ class Taken(NamedTuple):
 
     new: whether it was told for the first time. id, server: of its message; "" where there is none
     here. before: the state that it was in; settled: whether it is sent by this word. word: what
-    this says of the recipient's address, where that is news. again: whether its second sending was
-    stored.
+    this says of the recipient's address, where that is news. again: the id of its second sending;
+    "" where none was stored.
     """
 
     event: ProviderEvent
@@ -48,7 +48,7 @@ class Taken(NamedTuple):
     before: str = ""
     settled: bool = False
     word: Word | None = None
-    again: bool = False
+    again: str = ""
 
 
 def digest_of(group: str, identity: str) -> bytes:
@@ -96,20 +96,20 @@ def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:
     connection.execute(
         insert(events).values(message=row.id, at=at, kind=event.kind, words=words[:500])
     )
-    again = _is_sent_again(connection, told, event, row)
+    again = _sent_again(connection, told, event, row)
     return Taken(event, True, row.id, row.server, row.state, settled, word, again)
 
 
-def _is_sent_again(
+def _sent_again(
     connection: Connection, told: Told, event: ProviderEvent, row: Row[*tuple[Any, ...]]
-) -> bool:
-    """Store the second sending of what came back, if there is to be one; return whether it is."""
+) -> str:
+    """Store the second sending of what came back, if there is to be one; return its id."""
     second = told.second.get(event.identity)
     if second is None or row.state not in returned.TAKEN_STATES:
-        return False
-    address = event.recipient.strip().lower()
-    back = Return(address, told.group, told.now)
-    return returned.send_again(connection, row.id, second, back)
+        return ""
+    back = Return(event.recipient.strip().lower(), told.group, told.now)
+    is_sent = returned.send_again(connection, row.id, second, back)
+    return second.message.id if is_sent else ""
 
 
 def _word(

@@ -82,7 +82,7 @@ class CancelHandler(RelayHandler):
             raise UnknownMessage
         if state is not None:
             raise NotCancellable(ENDED.get(state, UNDER_WAY))
-        self.site.dispatcher.waiting -= 1
+        self.site.dispatcher.settled(1)
         log.info("message.cancelled", id=asked.id, server=asked.server, key=asked.key)
 
 

@@ -107,24 +107,21 @@ class FormHandler(RelayHandler):
             self.finish(responses.success(result, id))
 
     async def _accept(self, body: Body) -> Accepted:
-        dispatcher = self.site.dispatcher
-        expected: list[Message] = []
+        watches = self.site.dispatcher.watches
+        expected: list[str] = []
 
         def expect(message: Message) -> None:
             if message.send_at is None:  # nobody waits for what is sent later
-                dispatcher.expect(message, self.server.name)
-                expected.append(message)
+                watches.open(message.id)
+                expected.append(message.id)
 
         submission, path = self._submission(body), self.request.path.lower().rstrip("/")
         try:
-            accepted = await self.site.acceptance.accept(submission, expect, path)
+            return await self.site.acceptance.accept(submission, expect, path)
         except BaseException:
-            for message in expected:
-                dispatcher.forget(message)
+            for id in expected:
+                watches.close(id)
             raise
-        if accepted.message is not None:
-            dispatcher.queued(1, self.server.name)
-        return accepted
 
     def _submission(self, body: Body) -> Submission:
         return Submission(

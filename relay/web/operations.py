@@ -54,12 +54,11 @@ class MessagesHandler(OperationHandler):
         return {"verdicts": verdicts}
 
     def _count(self, verdicts: list[Verdict]) -> None:
-        """Let the dispatcher know how many more messages wait, or fewer."""
+        """Let the dispatcher know what waits no more, and what waits again."""
         done = [verdict for verdict in verdicts if verdict.done]
-        waited = sum(verdict.before in _WAITING for verdict in done)
-        waits = sum(verdict.after in _WAITING for verdict in done)
-        if done:
-            self.site.dispatcher.queued(waits - waited)
+        self.site.dispatcher.settled(sum(verdict.before in _WAITING for verdict in done))
+        if revived := sum(verdict.after in _WAITING for verdict in done):
+            self.site.dispatcher.revived(revived)
 
 
 class ScreenedHandler(OperationHandler):
@@ -81,7 +80,6 @@ class ScreenedHandler(OperationHandler):
             return Verdict(id, "screened", "", f"a plugin fails at it: {type(error).__name__}")
         if not released:
             return Verdict(id, "", "", screened.ABSENT)
-        self.site.dispatcher.queued(1)
         return Verdict(id, "screened", "queued", "released")
 
 
@@ -122,7 +120,7 @@ class ReplayHandler(OperationHandler):
         )
         replayed = await self.site.store.write(resend.replay, order)
         self.site.suppressions.learn(replayed.lifted)
-        self.site.dispatcher.queued(replayed.queued)
+        self.site.dispatcher.revived(replayed.queued)
         lifted = sorted({word.address for word in replayed.lifted})
         return {"count": replayed.queued, "lifted": lifted, "after": replayed.after}
 

@@ -14,9 +14,10 @@ from relay.config import settings as relay_settings
 from relay.core.addresses import Address
 from relay.core.immutable import freeze
 from relay.core.message import Attachment, Message
+from relay.intake.outbox import identified
 from relay.site import Site, make_site
 from relay.store.engine.database import Store as Database
-from relay.store.outbox import enqueue, records
+from relay.store.outbox import enqueue
 from relay.store.outbox import outcomes as settling
 from relay.store.outbox.outcomes import AttemptOutcome, Claimed
 from relay.store.schema import messages
@@ -51,8 +52,8 @@ def store(site: Site) -> Store:
     """Store a message with warnings and settle its attempts, an hour apart; give its id."""
 
     def store_message(message: Message, *outcomes: str, warnings: tuple[str, ...] = ()) -> str:
-        message = records.identified(message, site.metadata_key)
-        row = records.record(message, site.chains["default"].server, "application", warnings)
+        message = identified(message, site.metadata_key)
+        row = enqueue.new_message(message, site.chains["default"].server, "application", warnings)
         site.store.write_now(enqueue.add, [row])
         for number, outcome in enumerate(outcomes, 1):
             at = row.created_at + number * HOUR

@@ -128,7 +128,9 @@ def settings_toml(postmark: FakePostmark, tmp_path: Path) -> str:
 @pytest.fixture
 def settler(site: Site) -> InDoubtResolver:
     """What settles the site's doubts, with no loop around it."""
-    return InDoubtResolver(site.store, site.chains, site.dispatcher.queued)
+    return InDoubtResolver(
+        site.store, site.chains, site.dispatcher.revived, site.dispatcher.settled
+    )
 
 
 def scripted(name: str = "scripted") -> Any:
@@ -513,7 +515,7 @@ async def test_a_claim_that_outlived_its_lease_is_in_doubt_and_a_late_outcome_ch
     case = await in_doubt()
     now = time.time()
     case.change(state="queued", due_at=now)
-    site.dispatcher.waiting += 1
+    site.dispatcher._waiting += 1
     one = await claimed(site, "scripted", now)
     assert case.state == "sending"
     assert await settler.look(now + 140) == 0

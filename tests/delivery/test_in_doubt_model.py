@@ -288,12 +288,17 @@ class World:
         self.site.open()
         self.loop = io_loop
         self.waiting = 1
-        self.doubts = InDoubtResolver(self.site.store, self.site.chains, self._queued)
+        self.doubts = InDoubtResolver(
+            self.site.store, self.site.chains, self._revived, self._settled
+        )
         self.provider: dict[str, Any] = sys.modules["relay_plugins.scripted"].state
         self.count = 0
 
-    def _queued(self, count: int) -> None:
+    def _revived(self, count: int) -> None:
         self.waiting += count
+
+    def _settled(self, count: int) -> None:
+        self.waiting -= count
 
     def clear(self) -> None:
         def empty(connection: Any, batch: Any) -> list[None]:

@@ -746,7 +746,7 @@ async def test_the_loop_sends_what_becomes_due_and_what_is_scheduled_meanwhile(
         site.store,
         "UPDATE contents SET document = (SELECT document FROM contents WHERE document != '{}')",
     )
-    site.dispatcher.queued()
+    site.dispatcher.revived(1)
     await begun(delivery("slow"), 2)
     assert 0 <= time.time() - due < 2
     assert document

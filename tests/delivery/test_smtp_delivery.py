@@ -193,7 +193,9 @@ async def test_an_answer_that_is_lost_for_the_rest_sends_nothing_to_the_others(
     now = time.time()
     await site.dispatcher.deliver_waiting(now + 13)
     assert outbox.states() == ["in_doubt"]
-    doubts = InDoubtResolver(site.store, site.chains, site.dispatcher.queued)
+    doubts = InDoubtResolver(
+        site.store, site.chains, site.dispatcher.revived, site.dispatcher.settled
+    )
     for seconds in (140, 640):
         await doubts.look(now + seconds)
     await site.dispatcher.deliver_waiting(now + 700)
@@ -246,7 +248,9 @@ async def test_after_a_lost_answer_it_waits_ten_minutes_and_goes_again_as_the_sa
     now = time.time()
     assert (await send(post)).words == "Message queued"
     assert outbox.states() == ["in_doubt"]
-    doubts = InDoubtResolver(site.store, site.chains, site.dispatcher.queued)
+    doubts = InDoubtResolver(
+        site.store, site.chains, site.dispatcher.revived, site.dispatcher.settled
+    )
     for seconds in (125, 300, 595):
         await doubts.look(now + seconds)
         assert outbox.states() == ["in_doubt"]

@@ -160,7 +160,7 @@ async def test_an_offices_mail_is_held_until_its_address_works_again(
     replayed = await site.store.write(resend.replay, order)
     assert (replayed.queued, [word.address for word in replayed.lifted]) == (2, [DESK])
     site.suppressions.learn(replayed.lifted)
-    site.dispatcher.queued(replayed.queued)
+    site.dispatcher.revived(replayed.queued)
     await settled(site)
     assert outbox.states() == ["sent", "sent"]
     assert [message.get("Cc") for message in postmark.messages] == [None, None]
@@ -433,7 +433,7 @@ async def test_what_the_provider_takes_without_the_office_is_held_for_the_office
     order = resend.order(DESK, "", {n: c.server for n, c in site.chains.items()}, time.time())
     replayed = await site.store.write(resend.replay, order)
     site.suppressions.learn(replayed.lifted)
-    site.dispatcher.queued(replayed.queued)
+    site.dispatcher.revived(replayed.queued)
     await settled(site)
     assert outbox.states() == ["sent"]
     [_, second] = postmark.messages

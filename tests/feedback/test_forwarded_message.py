@@ -14,8 +14,8 @@ from relay.core.message import Attachment, Message
 from relay.core.server import Server
 from relay.feedback import forwarded_message
 from relay.feedback.forwarded_message import ForwardedReply, not_written
+from relay.intake.outbox import identified
 from relay.store import documents
-from relay.store.outbox.records import identified
 from tests.support.generated import examples
 
 CODE = "abcdefghijklmnop.abcdefghij"

@@ -447,7 +447,7 @@ async def test_what_would_be_sent_a_second_time_is_not_once_the_provider_has_it(
 ) -> None:
     id = put(site.store, 1, "queued", server="registry", maybe_twice=True, due_at=9e9)
     other = put(site.store, 2, "queued", server="registry", due_at=9e9)
-    site.dispatcher.waiting = 2
+    site.dispatcher._waiting = 2
     for one in (id, other):
         await tell(delivery(Metadata={site.metadata_key: one}, Details=one, MessageID=one))
     assert outbox.states() == ["sent", "queued"]
@@ -560,7 +560,7 @@ async def test_what_came_back_from_an_office_is_held_and_sent_again_when_it_is_m
     replayed = await site.store.write(resend.replay, order)
     assert replayed.queued == 1
     site.suppressions.learn(replayed.lifted)
-    site.dispatcher.queued(1)
+    site.dispatcher.revived(1)
     await settled(site)
     assert outbox.states() == ["sent", "sent"]
     assert [list(sent["Metadata"].values()) for sent in postmark.messages] == [

@@ -19,7 +19,7 @@ from relay.core.text import clean_html
 from relay.hooks import loader
 from relay.hooks.chain import Chain
 from relay.intake import composition
-from relay.store.outbox import records
+from relay.intake.outbox import identified
 from relay.web import bodies
 from tests.conftest import FORM, Outbox, Post
 from tests.core.test_mime import shown
@@ -265,7 +265,7 @@ def test_no_text_in_any_line_makes_a_header(
         policy.check_policy(message, chain_of_form.server)
     except (InvalidSubmission, MalformedBody):
         return
-    mail = message_from_bytes(as_bytes(records.identified(message, "relay-test")))
+    mail = message_from_bytes(as_bytes(identified(message, "relay-test")))
     optional = {"Cc", "Subject", "X-Form"}
     expected = [
         *("Message-ID", "Date", "From", "To", "Cc", "Reply-To", "Subject", "X-Relay-Message-Id"),

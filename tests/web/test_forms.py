@@ -431,7 +431,7 @@ async def test_nothing_private_stands_in_the_log(
 async def test_a_full_outbox_is_503_before_anything_is_stored(
     site: Site, post: Post, outbox: Outbox
 ) -> None:
-    site.dispatcher.waiting = site.settings.limits.max_waiting
+    site.dispatcher._waiting = site.settings.limits.max_waiting
     reply = await post("/rest/email/contactform", FORM)
     assert (reply.status, reply.headers["Retry-After"]) == (503, "120")
     assert reply.json["status"] == "error"

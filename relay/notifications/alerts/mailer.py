@@ -2,21 +2,21 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from relay.config.alerts import KINDS, AlertSettings
 from relay.core.addresses import Address
 from relay.core.errors import ConfigurationError
+from relay.core.ids import message_id
 from relay.core.message import Message
 from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain
+from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.notifications.alerts.emails import AlertEmail, alert_email, email
 from relay.notifications.alerts.rules import AlertDue
 from relay.store import alerts
 from relay.store.alerts import Change
-from relay.store.engine.database import Store
-from relay.store.outbox import records
-from relay.store.outbox.enqueue import NewMessage
 
 # For how long whoever asks for a test alert waits for what comes of it.
 TEST_SECONDS = 20.0
@@ -26,12 +26,11 @@ TAG = "alert"
 
 
 class AlertMailer:
-    """Writes the mails to operators. metadata_key: under which a message carries its own id."""
+    """Writes the mails to operators."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, metadata_key: str) -> None:
-        self._store = store
+    def __init__(self, dispatcher: Dispatcher, outbox: Outbox) -> None:
         self._dispatcher = dispatcher
-        self._metadata_key = metadata_key
+        self._outbox = outbox
 
     def adopt(self, chains: Mapping[str, Chain], terms: AlertSettings) -> None:
         """Write to whom these terms name, by these servers."""
@@ -48,7 +47,7 @@ class AlertMailer:
         """Whether a mail would be sent now: its server may, and its provider works."""
         return self._dispatcher.delivers(self._terms.server)
 
-    def alerts(self, told: Sequence[AlertDue], now: float) -> list[NewMessage]:
+    def alerts(self, told: Sequence[AlertDue], now: float) -> list[Outgoing]:
         """Write one mail on all that can wait, and one on all that cannot."""
         mails = []
         for urgent, to in ((True, self._terms.urgent_to), (False, self._terms.to)):
@@ -57,13 +56,14 @@ class AlertMailer:
                 mails.append(self._mail(alert_email(some, self._terms, now), to))
         return mails
 
-    def digest(self, model: Mapping[str, Any], now: float) -> NewMessage:
+    def digest(self, model: Mapping[str, Any], now: float) -> Outgoing:
         """Write the day's digest."""
         return self._mail(email("digest", model, self._terms, now), self._terms.to)
 
-    def stored(self, mails: Sequence[NewMessage]) -> None:
-        """Have mails delivered that were stored."""
-        self._dispatcher.queued(len(mails), self._terms.server)
+    async def send(self, mails: Sequence[Outgoing], change: Change) -> list[Message]:
+        """Store mails, if there are any, in one commit with a change of the alerts."""
+        guard = Guard(alerts.change, lambda rows: replace(change, mails=rows))
+        return await self._outbox.put(mails, guard=guard, is_own=True)
 
     async def test(self) -> tuple[str, str]:
         """Send a test alert to everybody who is told; return its id, and sent, queued or failed.
@@ -72,21 +72,19 @@ class AlertMailer:
         """
         if not self.is_wanted:
             raise ConfigurationError("the settings have no [alerts]: nobody is told by mail")
-        mail, watches = self._test(), self._dispatcher.watches
-        watches.open(mail.id)
+        written = email("test", {}, self._terms, time.time())
+        id, watches = message_id(), self._dispatcher.watches
+        mail = replace(self._mail(written, self._terms.urgent_to), id=id)
+        watches.open(id)
         try:
-            await self._store.write(alerts.change, Change(mails=[mail]))
-            self.stored([mail])
+            await self.send([mail], Change())
             seconds = TEST_SECONDS if self.is_open else 0.0
-            return mail.id, (await watches.wait(mail.id, seconds)).result
+            return id, (await watches.wait(id, seconds)).result
         finally:
-            watches.close(mail.id)
+            watches.close(id)
 
-    def _test(self) -> NewMessage:
-        return self._mail(email("test", {}, self._terms, time.time()), self._terms.urgent_to)
-
-    def _mail(self, written: AlertEmail, to: Sequence[Address]) -> NewMessage:
-        """Make the row of a mail, as of any message of the alerts' server."""
+    def _mail(self, written: AlertEmail, to: Sequence[Address]) -> Outgoing:
+        """Make a mail, like any message of the alerts' server."""
         if self._chain is None or self._chain.server.sender is None:
             raise ConfigurationError("[alerts] server: needs a sender")
         message = Message(
@@ -97,5 +95,4 @@ class AlertMailer:
             headers=HEADERS,
             tag=TAG,
         )
-        identified = records.identified(message, self._metadata_key)
-        return records.record(identified, self._chain.server, key="")
+        return Outgoing(message, self._chain)

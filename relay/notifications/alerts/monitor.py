@@ -12,8 +12,10 @@ import structlog
 
 from relay.config.alerts import DELIVERIES, TROUBLES, AlertSettings
 from relay.core.logs import trace
+from relay.core.message import Message
 from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain
+from relay.intake.outbox import Outbox, Outgoing
 from relay.notifications.alerts import digest
 from relay.notifications.alerts.conditions import Conditions, is_moot, newly_expected
 from relay.notifications.alerts.digest import Span
@@ -24,7 +26,6 @@ from relay.store import alerts as stored
 from relay.store.alerts import Alert, Change, Key
 from relay.store.engine.database import Store
 from relay.store.engine.disk_space import Space
-from relay.store.outbox.enqueue import NewMessage
 from relay.store.queries import statistics
 
 # How often the endless loop looks.
@@ -40,8 +41,7 @@ class Monitor:
     """Mails the operator what goes wrong, once and then less and less often.
 
     `look` is one look, at any time; `run` the endless loop around it. `sightings` is where the
-    chains' observers report. metadata_key: the name under which a message carries its own id to
-    the provider. paused: names the servers that an operator paused.
+    chains' observers report. paused: names the servers that an operator paused.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class Monitor:
         dispatcher: Dispatcher,
         space: Space,
         sightings: EventCounts,
+        outbox: Outbox,
         *,
-        metadata_key: str,
         paused: Callable[[], Collection[str]],
     ) -> None:
         self._store = store
         self._sightings = sightings
-        self._mailing = AlertMailer(store, dispatcher, metadata_key)
+        self._mailing = AlertMailer(dispatcher, outbox)
         self._conditions = Conditions(store, dispatcher, space, sightings, paused)
         self._began_at = time.time()
         self._caught_up = False
@@ -132,10 +132,9 @@ class Monitor:
         if seen or LOOKED not in known:
             remembered[LOOKED] = taken_at
         moot += judged.dropped
-        change = Change(_changed(judged, told, before), moot, mails, remembered)
-        if change:
-            await self._store.write(stored.change, change)
-        self._sent(told, mails)
+        change = Change(_changed(judged, told, before), moot, (), remembered)
+        sent = await self._mailing.send(mails, change) if change or mails else []
+        self._log(told, sent)
         return len(mails)
 
     async def _standing(self) -> tuple[dict[Key, Alert], list[Key]]:
@@ -165,7 +164,7 @@ class Monitor:
 
     async def _digest(
         self, known: Mapping[str, float], remembered: dict[str, float], now: float
-    ) -> NewMessage | None:
+    ) -> Outgoing | None:
         """Write the day's digest, when it is time; note up to where it goes."""
         terms = self._terms
         due_at, last = digest.due_at(terms, now), known.get(digest.DIGEST)
@@ -183,15 +182,14 @@ class Monitor:
             return None
         return self._mailing.digest(made.model, now)
 
-    def _sent(self, told: Sequence[AlertDue], mails: Sequence[NewMessage]) -> None:
-        """Log what was told, and have the mails delivered."""
+    def _log(self, told: Sequence[AlertDue], mails: Sequence[Message]) -> None:
+        """Log what was told, and the mails that say so."""
         event = "alert.told" if self._mailing.is_wanted else "alert.raised"
         for one in told:
             key, untold = one.alert.key, one.alert.untold
             log.warning(event, **_named(key), over=one.over, count=untold)
         if mails:
             log.info("alerts.mailed", ids=[mail.id for mail in mails])
-            self._mailing.stored(mails)
 
 
 def _named(key: Key) -> dict[str, str]:

@@ -6,21 +6,21 @@ that the writer was told: whenever the daemon dies, there is exactly one.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
 from relay.core.errors import ConfigurationError, TemplateRenderError
 from relay.core.logs import trace
-from relay.core.message import Message
 from relay.core.server import Server
 from relay.hooks.chain import Chain
+from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.notifications.receipts import emails
 from relay.store import receipts
 from relay.store.engine.database import Store
-from relay.store.outbox import records
-from relay.store.receipts import Telling
+from relay.store.outbox.enqueue import NewMessage
+from relay.store.receipts import Telling, Told
 
 # How often all open receipts are looked at, and how often at most those of what was settled.
 LOOK_SECONDS = 30.0
@@ -40,32 +40,16 @@ WORDS = {
 log = structlog.get_logger()
 
 
-class _Decision(NamedTuple):
-    """An order to the store, the mail in it, if any, and the chain that it goes through."""
-
-    order: Telling
-    server: str
-    letter: Message | None = None
-    chain: Chain | None = None
-
-
 class ReceiptSender:
     """Writes to the writers of one installation.
 
     `look` is one pass, `run` the endless loop around it; nothing starts before one of them is
-    called. metadata_key: as for every message. queued: is told how many messages wait, and whose.
+    called.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        chains: Mapping[str, Chain],
-        metadata_key: str,
-        queued: Callable[[int, str], None],
-    ) -> None:
+    def __init__(self, store: Store, chains: Mapping[str, Chain], outbox: Outbox) -> None:
         self._store = store
-        self._metadata_key = metadata_key
-        self._queued = queued
+        self._outbox = outbox
         self._settled: list[str] = []
         self._alarm = asyncio.Event()
         self.adopt(chains)
@@ -123,56 +107,57 @@ class ReceiptSender:
     async def _tell(self, rows: Sequence[Any], now: float | None) -> int:
         """Store what writers are told, of those messages whose fate is known; count them."""
         now = time.time() if now is None else now
-        decided = [one for row in rows if (one := self._decided(row, now)) is not None]
-        writes = [self._store.write(receipts.tell, one.order) for one in decided]
-        results: Sequence[str] = await asyncio.gather(*writes)
-        for one, told in zip(decided, results, strict=True):
-            self._report(one, told)
-        return results.count("told")
+        results = await asyncio.gather(*(self._decide(row, now) for row in rows))
+        return sum(results)
 
-    def _decided(self, row: Any, now: float) -> _Decision | None:
-        """Decide what a writer is told; None where nothing is to be done now."""
+    async def _decide(self, row: Any, now: float) -> bool:
+        """Store what a writer is told, where that is known now; return whether he gets a mail."""
         chain = self._chains.get(row.server)
         if chain is None or row.state not in ("cancelled", *TOLD_STATES):
-            return None
-        why = _objection(row, chain.server)
-        if why:
-            words = f"the writer is told nothing: {why}"
-            return _Decision(Telling(row.message, row.state, now, None, words), row.server)
-        try:
-            return self._letter(row, chain, now)
-        except (ConfigurationError, TemplateRenderError) as error:
-            log.error("receipt.unwritten", id=row.message, server=row.server, problem=str(error))
-            return None
+            return False
+        words, outgoing = _objection(row, chain.server), []
+        if words:
+            words = f"the writer is told nothing: {words}"
+        else:
+            try:
+                outgoing = [_outgoing(row, chain)]
+            except (ConfigurationError, TemplateRenderError) as error:
+                known = {"id": row.message, "server": row.server, "problem": str(error)}
+                log.error("receipt.unwritten", **known)
+                return False
+            words = WORDS[row.state == "sent"]
+        guard = _guard(row, chain.server, words, now)
+        return bool(await self._outbox.put(outgoing, guard=guard, is_own=True))
 
-    def _letter(self, row: Any, chain: Chain, now: float) -> _Decision:
-        terms, delivered = chain.server.receipt, row.state == "sent"
-        if terms is None:
-            raise ValueError(f"server {chain.server.name} sends no receipts")
-        written = emails.receipt_email(
-            chain.server, terms, row.address, row.reference, row.created_at, delivered=delivered
-        )
-        letter = records.identified(written, self._metadata_key)
-        order = Telling(
-            row.message,
-            row.state,
-            now,
-            records.record(letter, chain.server, ""),
-            WORDS[delivered],
-            terms.per_address_per_hour,
-            terms.per_address_per_day,
-        )
-        return _Decision(order, row.server, letter, chain)
 
-    def _report(self, one: _Decision, told: str) -> None:
-        """Have a stored letter delivered, and say in the log what was decided."""
-        known = {"message": one.order.message, "server": one.server, "state": one.order.state}
-        if told == "told" and one.letter is not None and one.chain is not None:
-            self._queued(1, one.server)
-            log.info("receipt.queued", id=one.letter.id, **known)
-            one.chain.observe("accepted", message=one.letter)
+def _outgoing(row: Any, chain: Chain) -> Outgoing:
+    terms, server = chain.server.receipt, chain.server
+    if terms is None:
+        raise ValueError(f"server {server.name} sends no receipts")
+    delivered = row.state == "sent"
+    message = emails.receipt_email(
+        server, terms, row.address, row.reference, row.created_at, delivered=delivered
+    )
+    return Outgoing(message, chain)
+
+
+def _guard(row: Any, server: Server, words: str, now: float) -> Guard[Telling, Told]:
+    """Write down, with the mail if there is one, that the writer was told."""
+    terms, ids = server.receipt, list[str]()
+
+    def telling(rows: Sequence[NewMessage]) -> Telling:
+        ids.extend(one.id for one in rows)
+        limits = (terms.per_address_per_hour, terms.per_address_per_day) if terms else ()
+        return Telling(row.message, row.state, now, rows[0] if rows else None, words, *limits)
+
+    async def committed(told: Told) -> None:
+        known = {"message": row.message, "server": row.server, "state": row.state}
+        if told == "told":
+            log.info("receipt.queued", id=ids[0], **known)
         elif told == "silent":
             log.info("receipt.omitted", **known)
+
+    return Guard(receipts.tell, telling, lambda told, row: told == "told", committed)
 
 
 def _objection(row: Any, server: Server) -> str:

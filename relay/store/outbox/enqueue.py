@@ -7,8 +7,11 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Table, insert
 
 from relay.core.errors import TokenRefused, Unavailable
+from relay.core.ids import timestamp
+from relay.core.message import Message
 from relay.core.reply_address import ReplyRoute
-from relay.store import tokens
+from relay.core.server import Server
+from relay.store import documents, tokens
 from relay.store.outbox import ledger, references
 from relay.store.outbox.references import NewReceipt
 from relay.store.schema import (
@@ -50,6 +53,48 @@ class NewMessage:
     words: str | None = None
     reply_route: ReplyRoute | None = None
     receipt: NewReceipt | None = None
+
+
+def new_message(
+    message: Message,
+    server: Server,
+    key: str,
+    warnings: Sequence[str] = (),
+    *,
+    labels: Sequence[str] = (),
+    token: bytes | None = None,
+    reply_route: ReplyRoute | None = None,
+    receipt: NewReceipt | None = None,
+) -> NewMessage:
+    """Make the row of a message that is queued, or scheduled for later.
+
+    key: the id of the key that brought it. warnings: for its history. labels: names in its
+    metadata by which it can be searched.
+    """
+    subject = message.subject
+    if subject is None:
+        given = (message.model or {}).get("subject", "")
+        subject = given if isinstance(given, str) else ""
+    return NewMessage(
+        id=message.id,
+        server=server.name,
+        state="queued" if message.send_at is None else "scheduled",
+        due_at=message.send_at,
+        created_at=timestamp(message.id),
+        key=key,
+        kind="plain" if message.template is None else "template",
+        recipients=" ".join(address.email.lower() for address in message.recipients),
+        subject=subject,
+        sender=message.sender.email.lower(),
+        tag=message.tag or "",
+        stream=message.stream or "",
+        metadata={name: message.metadata[name] for name in labels},
+        document=documents.dump(message),
+        warnings=tuple(warnings),
+        token=token,
+        reply_route=reply_route,
+        receipt=receipt,
+    )
 
 
 def add(

@@ -8,7 +8,7 @@ from typing import Any
 from relay.core.immutable import freeze
 from relay.core.message import Message
 from relay.core.text import storable
-from relay.store.outbox.records import MAX_METADATA
+from relay.intake.outbox import MAX_METADATA
 from relay.web.postmark.attachments import read_attachments
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.headers import read_headers

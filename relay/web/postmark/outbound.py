@@ -8,7 +8,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 from relay.core import addresses
-from relay.store.outbox.records import MAX_METADATA
+from relay.intake.outbox import MAX_METADATA
 from relay.store.queries import search
 from relay.store.queries.search import Search, Stored
 from relay.web.postmark import history

@@ -121,24 +121,9 @@ class SendingHandler(PostmarkHandler):
         self, messages: Sequence[Message], once: Once | None
     ) -> Sequence[MessageOrError]:
         """Store messages and have them delivered; raise Unavailable."""
-        dispatcher, name = self.site.dispatcher, self.chain.server.name
-        kept: list[Message] = []
-
-        def keep(small: Sequence[Message]) -> None:
-            dispatcher.keep(small, name)
-            kept.extend(small)
-
-        try:
-            results = await self.site.sending.send(
-                messages, self.chain, self.group_chain, self.key.id, keep, once
-            )
-        except BaseException:
-            dispatcher.drop(kept)
-            raise
-        stored = sum(isinstance(result, Message) for result in results)
-        if stored:
-            dispatcher.queued(stored, name)
-        return results
+        return await self.site.sending.send(
+            messages, self.chain, self.group_chain, self.key.id, once
+        )
 
     def _answer(self, submitted: Submitted, result: MessageOrError) -> ItemResponse:
         if isinstance(result, Message):

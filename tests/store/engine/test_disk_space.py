@@ -179,7 +179,7 @@ async def test_health_is_red_before_mail_is_refused(
     site.space = space(free=50 * GB)
     site.reload(load("[relay.limits]\nmax_waiting = 10\n" + settings_toml))
     for waiting, status in ((7, 200), (8, 503)):
-        site.dispatcher.waiting = waiting
+        site.dispatcher._waiting = waiting
         assert (await post("/healthz", method="GET", key=None)).status == status
         assert (await post("/rest/email/contactform", FORM)).status == 200
 
@@ -188,7 +188,7 @@ async def test_health_is_red_before_mail_is_refused(
 async def test_a_full_outbox_takes_no_mail_of_the_api_either(
     site: Site, post: Post, outbox: Outbox
 ) -> None:
-    site.dispatcher.waiting = site.settings.limits.max_waiting
+    site.dispatcher._waiting = site.settings.limits.max_waiting
     api = {"X-Postmark-Server-Token": API_KEY}
     reply = await post("/email", content=MAIL, key=None, headers=api)
     assert (reply.status, reply.headers["Retry-After"]) == (503, "120")

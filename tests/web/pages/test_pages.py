@@ -19,9 +19,9 @@ from relay.core.addresses import Address
 from relay.core.immutable import freeze
 from relay.core.message import Attachment, Message
 from relay.core.urls import http_url
+from relay.intake.outbox import identified
 from relay.site import Site
 from relay.store.outbox import enqueue as outbox_rows
-from relay.store.outbox import records
 from relay.store.queries import listing
 from relay.templates.rules import TemplateDraft
 from relay.web.pages import make_pages
@@ -142,8 +142,10 @@ def keep(site: Site) -> Keep:
 
     async def keep_message(warnings: tuple[str, ...] = (), **values: Any) -> str:
         addresses = {"sender": Address("relay@example.gov"), "to": (Address("desk@example.gov"),)}
-        message = records.identified(Message(**(addresses | values)), site.metadata_key)
-        row = records.record(message, site.chains["default"].server, "application", warnings)
+        message = identified(Message(**(addresses | values)), site.metadata_key)
+        row = outbox_rows.new_message(
+            message, site.chains["default"].server, "application", warnings
+        )
         await site.store.write(outbox_rows.add, row)
         await site.dispatcher.deliver_waiting()
         return message.id

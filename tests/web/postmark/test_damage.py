@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from relay.core import mime
 from relay.core.ids import message_id
 from relay.core.message import Message
+from relay.intake.outbox import identified
 from relay.store import documents
-from relay.store.outbox.records import identified
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.messages import read
 from tests.conftest import Outbox

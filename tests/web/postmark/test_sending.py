@@ -269,13 +269,13 @@ async def test_nothing_is_taken_above_max_waiting(
     call: Call, load: Callable[[str], Settings], site: Site, outbox: Outbox, settings_toml: str
 ) -> None:
     site.reload(load("[relay.limits]\nmax_waiting = 1\n" + settings_toml))
-    site.dispatcher.waiting = 1
+    site.dispatcher._waiting = 1
     for path in PATHS:
         reply = await call("POST", path, body_for(path))
         assert (reply.status, reply.json["ErrorCode"]) == (503, 100)
         assert reply.headers["Retry-After"] == "120"
     assert outbox.rows() == []
-    site.dispatcher.waiting = 0
+    site.dispatcher._waiting = 0
     assert (await call("POST", "/email", MESSAGE)).status == 200
 
 

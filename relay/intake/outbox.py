@@ -1,0 +1,227 @@
+"""The one door to the outbox: a message gets its id, is stored in one commit, and is delivered."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar
+
+import structlog
+
+from relay.core.ids import message_id
+from relay.core.logs import fingerprint
+from relay.core.message import Message
+from relay.core.reply_address import ReplyRoute
+from relay.core.secret import Secret
+from relay.hooks.chain import Chain
+from relay.intake.idempotency import Request
+from relay.store import idempotency
+from relay.store.engine.database import Store
+from relay.store.outbox import enqueue
+from relay.store.outbox.enqueue import NewMessage
+from relay.store.outbox.references import NewReceipt
+
+# Postmark's limit of metadata names for one message.
+MAX_METADATA = 10
+
+# A message whose document is longer than this is read again when it is its turn to be sent.
+KEPT_CHARACTERS = 16 * 1024
+
+# More than this, in characters of parts and attachments, is written down in a thread.
+WRITTEN_ON_LOOP = 16 * 1024
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that is to be stored, the chain of its server, and what its row says besides.
+
+    key: the id of the key that brought it. id: a new one where none is given. warnings: for its
+    history. labels: names in its metadata by which it can be searched. token: the digest of the
+    session token it spends. reply_route: the way of the answers to it. receipt: what its writer is
+    to be told.
+    """
+
+    message: Message
+    chain: Chain
+    key: str = ""
+    id: str | None = None
+    warnings: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    token: bytes | None = None
+    reply_route: ReplyRoute | None = None
+    receipt: NewReceipt | None = None
+
+
+async def _nothing(result: object) -> None:
+    """Do nothing after a commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard(Generic[Argument, Result]):
+    """A condition on which messages are stored, and what else is written in the same commit.
+
+    operation: the store's, which stores the rows that it finds in its argument, or leaves them.
+    argument: makes that argument of the rows. is_stored: whether a row was stored, by the result.
+    committed: awaited with the result before anything is logged or delivered; may raise.
+    """
+
+    operation: Callable[[Any, Sequence[Argument]], Sequence[Result | Exception]]
+    argument: Callable[[Sequence[NewMessage]], Argument]
+    is_stored: Callable[[Result, NewMessage], bool] = lambda result, row: True
+    committed: Callable[[Result], Awaitable[None]] = _nothing
+
+
+class Delivery(Protocol):
+    """What the outbox lets delivery know."""
+
+    def keep(self, message: Message, server: str) -> None:
+        """Keep a message that is about to be stored for its first attempt."""
+
+    def drop(self, message: Message) -> None:
+        """Drop a message that was kept and is not stored."""
+
+    def stored(self, count: int, server: str) -> None:
+        """Take note that so many messages of a server wait, and deliver them."""
+
+
+class Outbox:
+    """Stores messages for delivery; nobody else does.
+
+    secret: what addresses in log lines are hashed with. metadata_key: the name under which a
+    message carries its own id to the provider.
+    """
+
+    def __init__(
+        self, store: Store, delivery: Delivery, *, secret: Secret, metadata_key: str
+    ) -> None:
+        self._store = store
+        self._delivery = delivery
+        self._secret = secret
+        self.metadata_key = metadata_key
+
+    async def put(
+        self,
+        outgoing: Sequence[Outgoing],
+        *,
+        request: Request | None = None,
+        answer: Callable[[Sequence[Message]], str | None] = lambda messages: None,
+        guard: Guard[Argument, Result] | None = None,
+        before_commit: Callable[[Message], None] = lambda message: None,
+        is_own: bool = False,
+    ) -> list[Message]:
+        """Store messages in one commit and have them delivered; return those that were stored.
+
+        request: what they answer, stored with them and with its answer, where that is known.
+        before_commit is called with each message, so that nothing of its delivery is missed.
+        is_own: whether it is mail of Relay's own, which is logged by who writes it.
+
+        Raise TokenRefused, IdempotencyRunning or Unavailable, and then nothing was stored.
+        """
+        messages = [identified(one.message, self.metadata_key, one.id) for one in outgoing]
+        rows = await _rows(messages, outgoing)
+        for message in messages:
+            before_commit(message)
+        kept = self._keep(messages, rows)
+        ids: Collection[str] = ()
+        try:
+            if guard is None:
+                await self._write(rows, request, answer(messages))
+                ids = {row.id for row in rows}
+            else:
+                result = await self._store.write(guard.operation, guard.argument(rows))
+                ids = {row.id for row in rows if guard.is_stored(result, row)}
+                await guard.committed(result)
+        finally:
+            for message in kept:
+                if message.id not in ids:
+                    self._delivery.drop(message)
+        stored = []
+        for message, row, one in zip(messages, rows, outgoing, strict=True):
+            if row.id in ids:
+                self._accepted(message, row, one.chain, is_own=is_own)
+                stored.append(message)
+        servers = Counter(row.server for row in rows if row.id in ids)
+        for server, count in servers.items():
+            self._delivery.stored(count, server)
+        return stored
+
+    async def put_screened(self, row: NewMessage, request: Request | None) -> None:
+        """Store a robot's submission, which nobody will deliver; raise as `put` does."""
+        await self._write([row], request, None)
+
+    def submitted_metadata(self, message: Message) -> dict[str, str]:
+        """Return the metadata of a stored message as it was submitted."""
+        given = message.metadata.items()
+        return {name: value for name, value in given if name != self.metadata_key}
+
+    def _keep(self, messages: Sequence[Message], rows: Sequence[NewMessage]) -> list[Message]:
+        """Keep small messages that are to be sent at once, so that nobody need read them."""
+        kept = []
+        for message, row in zip(messages, rows, strict=True):
+            if message.send_at is None and len(row.document) <= KEPT_CHARACTERS:
+                self._delivery.keep(message, row.server)
+                kept.append(message)
+        return kept
+
+    async def _write(
+        self, rows: Sequence[NewMessage], request: Request | None, answer: str | None
+    ) -> None:
+        if request is not None:
+            await self._store.write(idempotency.add, request.entry(rows, answer))
+        elif len(rows) == 1:
+            await self._store.write(enqueue.add, rows[0])
+        else:
+            await self._store.write(enqueue.add_together, rows)
+
+    def _accepted(self, message: Message, row: NewMessage, chain: Chain, *, is_own: bool) -> None:
+        if not is_own:
+            to = [f"{fingerprint(self._secret, one)}@{one.domain}" for one in message.recipients]
+            log.info("message.accepted", id=row.id, server=row.server, key=row.key, to=to)
+        chain.observe("accepted", message=message)
+
+
+def identified(message: Message, metadata_key: str, id: str | None = None) -> Message:
+    """Set a message's id, which also travels as metadata, so that it can be looked up.
+
+    It is a new one where none is given. Where the caller's own metadata leaves no room, it stays
+    as it is.
+    """
+    id = id or message_id()
+    labels = dict(message.metadata)
+    if len(labels) < MAX_METADATA:
+        labels[metadata_key] = id
+    return replace(message, id=id, metadata=labels)
+
+
+async def _rows(messages: Sequence[Message], outgoing: Sequence[Outgoing]) -> list[NewMessage]:
+    def made() -> list[NewMessage]:
+        return [_row(message, one) for message, one in zip(messages, outgoing, strict=True)]
+
+    # How much a model holds is not known, so messages with one are never written down here.
+    plain = all(message.model is None for message in messages)
+    small = plain and sum(map(weight, messages)) <= WRITTEN_ON_LOOP
+    return made() if small else await asyncio.to_thread(made)
+
+
+def _row(message: Message, one: Outgoing) -> NewMessage:
+    return enqueue.new_message(
+        message,
+        one.chain.server,
+        one.key,
+        one.warnings,
+        labels=one.labels,
+        token=one.token,
+        reply_route=one.reply_route,
+        receipt=one.receipt,
+    )
+
+
+def weight(message: Message) -> int:
+    """Count the characters of a message's parts and attachments."""
+    files = sum(len(one.content) for one in message.attachments)
+    return files + len(message.html or "") + len(message.text or "")
