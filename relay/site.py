@@ -24,6 +24,7 @@ from relay.intake.acceptance import Acceptance
 from relay.intake.api_messages import ApiMessages
 from relay.intake.idempotency import IdempotentRequests
 from relay.intake.outbox import Outbox
+from relay.intake.session_tokens import SessionTokens
 from relay.notifications.alerts.event_counts import EventCounts
 from relay.notifications.alerts.monitor import Monitor
 from relay.notifications.receipts import emails
@@ -52,6 +53,7 @@ class Site:
         self._settle_in(settings)
         self.store = Store(settings.database, settings.data)
         self.library = Library(self.store)
+        self.tokens = SessionTokens(self.store, self.secret)
         self.repeats = IdempotentRequests(self.store)
         self.space = Space(self.store.path.parent)
         self.sightings = EventCounts()
@@ -190,6 +192,7 @@ class Site:
             self.chains,
             self.library,
             self.outbox,
+            self.tokens,
             secret=self.secret,
             repeats=self.repeats,
             unknown_server=settings.unknown_server,

@@ -20,6 +20,7 @@ from relay.intake.authentication import Authentication, identify
 from relay.intake.idempotency import IdempotentRequests, Repeat, Request
 from relay.intake.message_builder import MessageBuilder
 from relay.intake.outbox import Guard, Outbox
+from relay.intake.session_tokens import SessionTokens
 from relay.store.engine.database import Store
 from relay.store.outbox import screened
 from relay.store.outbox.enqueue import NewMessage
@@ -47,9 +48,8 @@ class Accepted:
 class Acceptance:
     """Judges submissions and stores what they make.
 
-    chains: every server's chain, by name. library: the stored templates. secret: what tokens are
-    hashed with. metadata_key: the name under which a message carries its own id to the provider.
-    repeats: the requests that were named by a key.
+    chains: every server's chain, by name. library: the stored templates. secret: what reply
+    addresses are signed with. repeats: the requests that were named by a key.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Acceptance:
         chains: Mapping[str, Chain],
         library: Library,
         outbox: Outbox,
+        tokens: SessionTokens,
         *,
         secret: Secret,
         repeats: IdempotentRequests,
@@ -66,7 +67,7 @@ class Acceptance:
         self._store = store
         self._chains = chains
         self._outbox = outbox
-        self._authentication = Authentication(store, secret, repeats)
+        self._authentication = Authentication(tokens, repeats)
         self._builder = MessageBuilder(store, library, secret)
         self._unknown_server = unknown_server.lower()
 

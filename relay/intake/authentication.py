@@ -1,37 +1,25 @@
 """Who is let in: the caller by its key, a repeated request by its name, a session by its token."""
 
 import hashlib
-from dataclasses import dataclass
 
 from relay.core.errors import AuthenticationFailed, TokenRefused
-from relay.core.secret import Secret, keyed_digest
 from relay.core.submission import Claim, Identity, Submission
 from relay.hooks.chain import Chain
 from relay.intake.idempotency import HEADER, IdempotentRequests, Repeat, Request, fingerprint_of
-from relay.store import tokens
-from relay.store.engine.database import Store
+from relay.intake.session_tokens import SessionToken, SessionTokens
 
 # What a post brings to be let in with: no part of what it asks for.
 CREDENTIALS = frozenset({"token_session", "key"})
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A session token that may be spent: its digest, and its age in seconds where it is known."""
-
-    digest: bytes
-    age: float | None
-
-
 class Authentication:
     """Looks up what a post brings to be let in with.
 
-    secret: what tokens are hashed with. repeats: the requests that were named by a key.
+    repeats: the requests that were named by a key.
     """
 
-    def __init__(self, store: Store, secret: Secret, repeats: IdempotentRequests) -> None:
-        self._store = store
-        self._secret = secret
+    def __init__(self, tokens: SessionTokens, repeats: IdempotentRequests) -> None:
+        self._tokens = tokens
         self._repeats = repeats
 
     async def begin(
@@ -53,14 +41,14 @@ class Authentication:
         """Take note that a request no longer runs."""
         self._repeats.end(request)
 
-    async def token(self, chain: Chain, submission: Submission, identity: Identity) -> Token | None:
+    async def token(
+        self, chain: Chain, submission: Submission, identity: Identity
+    ) -> SessionToken | None:
         """Look up the claimed session token, to be spent by the commit; raise TokenRefused."""
         claim = claimed(chain, submission, identity)
         if claim is None:
             return None
-        digest = token_digest(self._secret, claim.token)
-        made_at = await self._store.read(tokens.check, digest, submission.received_at)
-        return Token(digest, None if made_at is None else submission.received_at - made_at)
+        return await self._tokens.check(claim.token, submission.received_at)
 
 
 def _asked(submission: Submission) -> object:
@@ -74,11 +62,6 @@ def _asked(submission: Submission) -> object:
         for file in submission.files
     ]
     return {"fields": asked, "files": files}
-
-
-def token_digest(secret: Secret, token: int) -> bytes:
-    """Return the form in which a session token is stored."""
-    return keyed_digest(secret, f"token {token}")
 
 
 def identify(chain: Chain, submission: Submission) -> Identity:

@@ -1,13 +1,10 @@
 """Session tokens: /rest/email_token/create and /remove, and their aliases."""
 
-import secrets
 from collections.abc import Collection
 
 from relay.config.keys import find_key, token_of
 from relay.core.errors import AuthenticationFailed
 from relay.core.server import Key
-from relay.intake.authentication import token_digest
-from relay.store import tokens
 from relay.web.base import RelayHandler
 
 
@@ -33,7 +30,7 @@ class TokenHandler(RelayHandler):
 
 
 class CreateTokenHandler(TokenHandler):
-    """Makes a token: 52 random bits in an integer that survives a JavaScript double."""
+    """Makes a token."""
 
     def admit(self) -> None:
         super().admit()
@@ -41,11 +38,7 @@ class CreateTokenHandler(TokenHandler):
 
     async def post(self) -> None:
         self.body()
-        token = secrets.randbelow(2**52) + 2**52
-        digest = token_digest(self.site.secret, token)
-        expires_at = self.started_at + self.site.settings.token_seconds
-        new = tokens.NewToken(digest, expires_at, self.started_at)
-        await self.site.store.write(tokens.create, new)
+        token = await self.site.tokens.make(self.started_at, self.site.settings.token_seconds)
         self.write({"token_session": token})
 
 
@@ -55,13 +48,7 @@ class RemoveTokenHandler(TokenHandler):
     async def post(self) -> None:
         fields = self.body().fields
         given = fields.get("token_session", fields.get("data"))
-        digits = str(given) if isinstance(given, int | str) else ""
-        if not (digits.isascii() and digits.isdecimal() and len(digits) == 16):
-            self.write({"token_session": "not found"})
-            return
-        digest = token_digest(self.site.secret, int(digits))
-        result = await self.site.store.write(tokens.remove, (digest, self.started_at))
-        self.write({"token_session": result})
+        self.write({"token_session": await self.site.tokens.remove(given, self.started_at)})
 
 
 ROUTES = [

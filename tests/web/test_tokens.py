@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from relay.config.settings import Settings
-from relay.intake.authentication import token_digest
 from relay.site import Site
 from relay.store import tokens
 from relay.store.maintenance import housekeeping
@@ -99,7 +98,7 @@ async def test_an_expired_token_is_refused_and_says_so_in_the_log(
     site: Site, post: Post, outbox: Outbox, events: list[dict[str, Any]]
 ) -> None:
     token = 2**52 + 7
-    digest = token_digest(site.secret, token)
+    digest = site.tokens.digest(token)
     await site.store.write(tokens.create, tokens.NewToken(digest, time.time() - 1))
     form = {**FORM, "token_session": token}
     reply = await post("/rest/email_session/contactform", form, key=PAGE_KEY)
@@ -112,7 +111,7 @@ async def test_an_expired_token_is_refused_and_says_so_in_the_log(
 
 @pytest.mark.gen_test
 async def test_tokens_live_as_long_as_the_settings_say(site: Site, new_token: NewToken) -> None:
-    digest = token_digest(site.secret, await new_token())
+    digest = site.tokens.digest(await new_token())
     await site.store.read(tokens.check, digest, time.time() + 3590)
     with pytest.raises(Exception, match="invalid token"):
         await site.store.read(tokens.check, digest, time.time() + 3601)
