@@ -12,8 +12,8 @@ from relay.core.errors import AuthenticationFailed, ConfigurationError, Submissi
 from relay.core.message import Message
 from relay.core.times import shown
 from relay.forms.email_form import ALIASES, CONTROL_FIELDS, Form
-from relay.intake.composition import NoMessage
 from relay.intake.dry_run import DryRun
+from relay.intake.message_builder import NoMessage
 from relay.web.bodies import submission_of
 
 

@@ -12,7 +12,7 @@ import structlog
 from relay.core.errors import DeliveryDeferred, DeliveryError, DeliveryInDoubt, Unavailable
 from relay.core.logs import trace
 from relay.core.message import Confirmation, Message
-from relay.delivery import outcomes, partial
+from relay.delivery import outcomes
 from relay.delivery.message_cache import MessageCache
 from relay.delivery.outcomes import DeliverResult
 from relay.delivery.suppression_filter import SuppressionFilter
@@ -94,7 +94,7 @@ class Attempts:
                 now=time.time() + ahead,
                 random=random.random(),  # noqa: S311 - spreads retries, guards nothing
                 watched=self._watches.settle(claimed.id),
-                fates=partial.fates(one.message, one.result),
+                fates=outcomes.fates(one.message, one.result),
             )
             for claimed, one in zip(call.messages, attempted, strict=True)
         ]
@@ -125,7 +125,7 @@ class Attempts:
         delivered = iter(answers)
         results = [next(delivered) if isinstance(one, Message) else one for one in sifted]
         results = await self._sieve.hear(stored, sifted, results, own, time.time() + ahead)
-        whole = map(partial.concluded, stored, results)
+        whole = map(outcomes.concluded, stored, results)
         return [Attempted(message, result) for message, result in zip(sifted, whole, strict=True)]
 
     async def _hear_late(self, settlement: AttemptOutcome) -> bool:

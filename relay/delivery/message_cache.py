@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from relay.core.errors import DeliveryDeferred, DeliveryError, MessageBroken
 from relay.core.logs import trace
 from relay.core.message import Message
-from relay.delivery import partial
+from relay.delivery.outcomes import rest
 from relay.store import documents
 from relay.store.engine.database import Store
 from relay.store.outbox import recipients
@@ -67,7 +67,7 @@ def _stored(
     for id, emails in settled.items():
         message = messages.get(id)
         if isinstance(message, Message):
-            messages[id] = partial.rest(message, emails)
+            messages[id] = rest(message, emails)
     return messages
 
 

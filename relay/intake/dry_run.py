@@ -8,7 +8,7 @@ from relay.core.policy import check_policy
 from relay.core.submission import Claim, Decoy, Identity, Submission
 from relay.hooks.chain import Chain
 from relay.intake.authentication import claimed, identify
-from relay.intake.composition import composed
+from relay.intake.message_builder import composed
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,22 @@ from typing import Any, Literal
 
 import pytest
 
+from relay.core.addresses import Address
 from relay.core.errors import (
     DeliveryDeferred,
     DeliveryError,
     DeliveryFailed,
     DeliveryInDoubt,
     MessageBroken,
+    RecipientsSuppressed,
 )
-from relay.core.message import Confirmation
+from relay.core.message import Confirmation, Message
+from relay.core.mime import as_bytes
 from relay.core.server import Server
+from relay.delivery import outcomes
 from relay.delivery.outcomes import DeliverResult, PluginBroken, per_message, settlement
 from relay.store.outbox.outcomes import AttemptOutcome, Claimed
+from relay.store.outbox.recipients import Fate
 
 SERVER = Server(name="registry", plugins=(), retry=(10, 100), max_age=1000, settle=(7, 70))
 SENT = Confirmation("provider-id", words="OK")
@@ -237,3 +242,97 @@ def test_a_token_is_given_back_to_a_caller_who_learns_of_the_refusal(
     result: DeliverResult, watched: bool
 ) -> None:
     assert settled(result, watched=watched).give_token_back is (watched and result is FAILED)
+
+
+# Messages that only some of their recipients have.
+
+ANN, BOB, CY, DI = (Address(f"{name}@example.gov") for name in ("Ann", "bob", "cy", "di"))
+MESSAGE = Message(
+    sender=ANN,
+    to=(ANN,),
+    cc=(BOB,),
+    bcc=(CY, DI),
+    text="x",
+    id="019aa5c2-7d8e-7abc-8def-0123456789ab",
+)
+
+
+def rest(*settled: Address) -> Message:
+    message = outcomes.rest(MESSAGE, {one.email.lower() for one in settled})
+    assert isinstance(message, Message)
+    return message
+
+
+def test_a_message_that_nobody_has_stays_the_one_it_is() -> None:
+    assert outcomes.rest(MESSAGE, set()) is MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("settled", "to", "cc", "bcc"),
+    [
+        ((BOB,), (ANN,), (), (CY, DI)),
+        ((CY,), (ANN,), (BOB,), (DI,)),
+        # Some providers insist on a To.
+        ((ANN,), (BOB,), (), (CY, DI)),
+        ((ANN, BOB), (CY,), (), (DI,)),
+    ],
+)
+def test_the_rest_are_those_who_neither_have_it_nor_never_will(
+    settled: tuple[Address, ...],
+    to: tuple[Address, ...],
+    cc: tuple[Address, ...],
+    bcc: tuple[Address, ...],
+) -> None:
+    others = rest(*settled)
+    assert (others.to, others.cc, others.bcc) == (to, cc, bcc)
+    assert as_bytes(others) == as_bytes(MESSAGE)
+
+
+def test_a_message_for_nobody_is_never_sent() -> None:
+    left = outcomes.rest(MESSAGE, {one.email.lower() for one in MESSAGE.recipients})
+    assert isinstance(left, MessageBroken)
+
+
+@pytest.mark.parametrize(
+    "error", [DeliveryFailed("550 no"), RecipientsSuppressed("no mail", held=False)]
+)
+def test_what_some_have_was_sent_though_the_rest_never_get_it(error: DeliveryError) -> None:
+    receipt = outcomes.concluded(rest(ANN, BOB), error)
+    assert receipt == Confirmation(
+        "", dropped=("cy@example.gov", "di@example.gov"), words=str(error)
+    )
+    assert outcomes.concluded(MESSAGE, error) is error
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        DeliveryDeferred("later"),
+        DeliveryInDoubt("lost"),
+        MessageBroken("broken"),
+        RecipientsSuppressed("no mail", held=True),
+        Confirmation("id"),
+    ],
+)
+def test_every_other_result_stays_what_it_is(result: Confirmation | DeliveryError) -> None:
+    assert outcomes.concluded(rest(ANN), result) is result
+
+
+def test_only_a_receipt_that_makes_differences_has_fates() -> None:
+    assert outcomes.fates(MESSAGE, Confirmation("id")) == ()
+    assert outcomes.fates(MESSAGE, DeliveryFailed("550 no")) == ()
+    assert outcomes.fates(MessageBroken("x"), MessageBroken("x")) == ()
+
+
+def test_who_was_dropped_is_refused_and_of_the_others_nothing_needs_to_be_known() -> None:
+    receipt = Confirmation("id", dropped=("BOB@example.gov",), words="250 OK")
+    assert outcomes.fates(MESSAGE, receipt) == (Fate("bob@example.gov", "refused", "250 OK"),)
+
+
+def test_where_some_come_later_everybody_else_has_it() -> None:
+    receipt = Confirmation("id", dropped=("cy@example.gov",), later=("di@example.gov",))
+    assert {(fate.address, fate.state) for fate in outcomes.fates(MESSAGE, receipt)} == {
+        ("ann@example.gov", "taken"),
+        ("bob@example.gov", "taken"),
+        ("cy@example.gov", "refused"),
+    }

@@ -18,7 +18,7 @@ from relay.core.submission import Submission
 from relay.core.text import clean_html
 from relay.hooks import loader
 from relay.hooks.chain import Chain
-from relay.intake import composition
+from relay.intake.message_builder import compose
 from relay.intake.outbox import identified
 from relay.web import bodies
 from tests.conftest import FORM, Outbox, Post
@@ -261,7 +261,7 @@ def test_no_text_in_any_line_makes_a_header(
     fields = {**FORM, **lines, "headers": [{"Name": "X-Form", "Value": header}]}
     try:
         body = bodies.parse("application/json", json.dumps(fields).encode())
-        message = composition.compose(chain_of_form, Submission("contactform", freeze(body.fields)))
+        message = compose(chain_of_form, Submission("contactform", freeze(body.fields)))
         policy.check_policy(message, chain_of_form.server)
     except (InvalidSubmission, MalformedBody):
         return

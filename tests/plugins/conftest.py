@@ -15,7 +15,7 @@ from relay.core.message import Message
 from relay.core.submission import Submission
 from relay.hooks import loader
 from relay.hooks.chain import Chain
-from relay.intake import composition
+from relay.intake import message_builder
 from relay.testing import form_server  # noqa: F401 - a fixture
 from relay.web import bodies
 
@@ -97,6 +97,6 @@ def compose(chain: Callable[..., Chain]) -> Callable[..., Message]:
     def make(given: Any, server: str = "contactform", media: str = "", **keys: Any) -> Message:
         fields = bodies.parse(media, given).fields if media else given
         built = chain(server, **keys)
-        return composition.compose(built, Submission(built.server.name, freeze(fields)))
+        return message_builder.compose(built, Submission(built.server.name, freeze(fields)))
 
     return make

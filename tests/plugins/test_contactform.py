@@ -14,7 +14,7 @@ from relay.core.errors import ConfigurationError, InvalidSubmission
 from relay.core.message import Message
 from relay.core.submission import File, Submission
 from relay.hooks.chain import Chain
-from relay.intake import composition
+from relay.intake import message_builder
 from tests.plugins.conftest import CONTACTFORM
 
 Compose = Callable[..., Message]
@@ -266,7 +266,7 @@ def test_what_is_wrong_is_refused_by_name(
 def test_a_file_is_refused_by_its_field(chain: Callable[..., Chain]) -> None:
     submission = Submission("contactform", FIELDS, files=(File("photo", "a.png", "", b"x"),))
     with pytest.raises(InvalidSubmission) as raised:
-        composition.compose(chain(), submission)
+        message_builder.compose(chain(), submission)
     assert list(raised.value.fields) == ["photo"]
 
 
