@@ -1,8 +1,11 @@
 """What the README and docs/ show is run: plugins, settings, commands; their tables are compared."""
 
+import json
+import os
 import pkgutil
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib import import_module
@@ -19,7 +22,7 @@ from relay.config import schema
 from relay.config.alerts import KINDS
 from relay.mustachio import Template
 from tests.support.daemon import ROOT, Daemon
-from tests.support.docs import FENCE, PAGES, block, page
+from tests.support.docs import FENCE, PAGES, block, blocks, page
 
 SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 PERMITS = "plugins/first-plugin"
@@ -273,3 +276,196 @@ def test_every_part_of_the_relay_has_its_place_in_the_docs() -> None:
     parts = {path.parent.name for path in (ROOT / "relay").glob("*/__init__.py")}
     modules = {path.name for path in (ROOT / "relay").glob("[!_]*.py")}
     assert told - {"plugins"} == parts | modules
+
+
+# Who runs or compares each block of code that a page shows, by the start of its first line.
+CLAIMS = {
+    ("README", "sh", "make run"): "test_make_knows_every_target_that_a_page_names",
+    ("README", "sh", "KEY="): "test_the_readmes_curl_line_sends",
+    ("README", "sh", "curl -H"): "test_the_readmes_curl_line_sends",
+    ("README", "json", '{"status"'): "test_the_readmes_curl_line_sends",
+    ("api/application", "sh", "KEY="): "test_the_line_that_calls_the_example_sends",
+    ("api/application", "sh", "RELAY_URL="): "test_the_line_that_calls_the_example_sends",
+    ("api/postmark", "toml", "[keys.shop]"): "test_a_pages_settings_are_in_order",
+    ("api/webhooks", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
+    ("api/webhooks", "sh", "curl -u"): "test_the_line_that_tries_a_webhook_is_noted",
+    ("contribute/benchmarks", "sh", ".venv/bin/python -m"): "test_every_module_that_is_run_exists",
+    ("contribute/develop", "sh", "make test"): "test_make_knows_every_target_that_a_page_names",
+    ("forms/files", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
+    ("forms/receipts", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
+    ("operate/alerts", "toml", "[alerts]"): "test_a_pages_settings_are_in_order",
+    ("operate/deliver", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
+    ("operate/deliver", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
+    ("operate/deploy", "sh", "relay() {"): "test_the_operators_commands_run_as_the_daemon_does",
+    ("operate/deploy", "sh", "docker build"): "test_the_container_is_started_as_it_is_built",
+    ("operate/replies", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
+    ("operate/upgrade", "sh", "relay backup"): "test_the_commands_of_an_upgrade_exist",
+    ("plugins/first-plugin", "python", "# plugins/"): "test_the_readmes_form_server_sends",
+    ("plugins/first-plugin", "toml", "# settings"): "test_the_readmes_form_server_sends",
+    ("plugins/first-plugin", "sh", "echo"): "test_the_readmes_try_line_shows_the_message",
+    ("plugins/testing", "python", "# tests/"): "test_the_readmes_test_of_a_plugin_passes",
+    ("plugins/testing", "sh", "make install-dev"): "test_every_module_that_is_run_exists",
+    ("plugins/without-code", "toml", "# A form"): "without_code_makes_the_mail_that_it_shows",
+    ("plugins/without-code", "sh", "echo"): "without_code_makes_the_mail_that_it_shows",
+    ("plugins/without-code", "text", "Number"): "without_code_makes_the_mail_that_it_shows",
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_test_claims_every_block_of_code(name: str) -> None:
+    for language, text in blocks(name):
+        claims = [
+            claim for claim in CLAIMS if claim[:2] == (name, language) and text.startswith(claim[2])
+        ]
+        assert len(claims) == 1, f"{name}: no test claims ```{language}\n{text}"
+
+
+def test_every_claim_is_of_a_block_and_of_a_test() -> None:
+    tests = "\n".join(
+        (ROOT / "tests" / name).read_text(encoding="utf-8")
+        for name in ("test_docs.py", "test_testing.py")
+    )
+    for (name, language, first_line), test in CLAIMS.items():
+        known = [text for kind, text in blocks(name) if kind == language]
+        assert any(text.startswith(first_line) for text in known), (name, first_line)
+        assert re.search(rf"^def \w*{test}\(", tests, re.MULTILINE), test
+
+
+def bash(script: str, **environment: str) -> str:
+    """What a script prints, run in the project's folder."""
+    ran = subprocess.run(
+        ["bash", "-euc", script],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_line_that_calls_the_example_sends(daemon: Daemon) -> None:
+    with daemon:
+        shown = daemon.command("keys", "show").stdout
+        key = block("api/application", "sh", "KEY=").replace(
+            ".venv/bin/python run.py keys show", f"echo '{shown}'"
+        )
+        line = block("api/application", "sh", "RELAY_URL=")
+        line = line.replace("http://127.0.0.1:8025", daemon.url)
+        assert bash(key + line.replace(".venv/bin/python", sys.executable)) == "Message sent\n"
+
+
+SECRETS = {
+    "POSTMARK_TOKEN": "postmark-server-token",
+    "POSTMARK_TOKEN_ALERTS": "another-server-token",
+    "RELAY_KEY_SHOP": "shop-key-shop-key-shop-key-shop-key",
+    "RELAY_WEBHOOK_SECRET": "webhook-secret-webhook-secret-0000",
+    "SMTP_PASSWORD": "password",
+}
+# What a page leaves out of a server's table, because it is about something else.
+USUAL = {
+    "plugins": '["bearer_token", "session_token", "permits", "mailbox"]',
+    "sender": '"City <city@example.gov>"',
+    "recipients": '["@example.gov"]',
+}
+
+
+def completed(settings: str) -> str:
+    """A page's settings with what every server's table needs, where it is not there."""
+
+    def table(found: re.Match[str]) -> str:
+        keys = set(re.findall(r"^(\w+) = ", found[0], re.MULTILINE))
+        needed = USUAL | (
+            {"postmark_token": '{ env = "POSTMARK_TOKEN" }'} if '"postmark"' in found[0] else {}
+        )
+        if "alerts" in found[1] or "shop" in found[1]:  # they take no forms
+            needed = {}
+        lines = [f"{key} = {value}\n" for key, value in needed.items() if key not in keys]
+        return found[0].rstrip("\n") + "\n" + "".join(lines)
+
+    return re.sub(
+        r"^\[servers\.(\w+)\].*?(?=^\[|\Z)", table, settings, flags=re.MULTILINE | re.DOTALL
+    )
+
+
+def shown_settings() -> Iterator[tuple[str, str]]:
+    for (name, language, first_line), test in CLAIMS.items():
+        if (language, test) == ("toml", "test_a_pages_settings_are_in_order"):
+            yield name, block(name, language, first_line)
+
+
+@pytest.mark.parametrize(("name", "settings"), list(shown_settings()))
+def test_a_pages_settings_are_in_order(daemon: Daemon, name: str, settings: str) -> None:
+    daemon.settings.write_text(completed(settings), encoding="utf-8")
+    daemon.environment |= SECRETS
+    ran = daemon.command("check")
+    assert (ran.returncode, "in order" in ran.stdout) == (0, True), f"{name}: {ran.stderr}"
+
+
+def test_the_line_that_tries_a_webhook_is_noted(daemon: Daemon) -> None:
+    settings = completed(block("api/webhooks", "toml", "[servers.contactform]"))
+    daemon.settings.write_text(settings, encoding="utf-8")
+    daemon.environment |= SECRETS
+    line = block("api/webhooks", "sh", "curl -u").replace("curl", "curl -sS", 1)
+    with daemon:
+        line = line.replace("SECRET", SECRETS["RELAY_WEBHOOK_SECRET"], 1)
+        answer = json.loads(bash(line.replace("http://127.0.0.1:8025", daemon.url)))
+    assert answer["response"] == "Noted"
+
+
+def test_make_knows_every_target_that_a_page_names() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+    named = set()
+    for name in PAGES:
+        shell = "\n".join(text for language, text in blocks(name) if language == "sh")
+        named |= set(re.findall(r"^make ([\w-]+)", shell, re.MULTILINE))
+        named |= set(re.findall(r"`make ([\w-]+)", page(name)))
+    assert {"run", "test", "docs"} <= named
+    assert named <= targets
+
+
+def test_every_module_that_is_run_exists() -> None:
+    for name in PAGES:
+        for module in re.findall(r"-[mp] ((?:benchmarks|relay)[.\w]+)", page(name)):
+            assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+
+
+def test_the_operators_commands_run_as_the_daemon_does(tmp_path: Path) -> None:
+    stub = tmp_path / "systemd-run"
+    stub.write_text('#!/bin/sh\nprintf "%s " "$@"; echo\n')
+    stub.chmod(0o755)
+    script = block("operate/deploy", "sh", "relay() {")
+    queue, backup = bash(script, PATH=f"{tmp_path}:{os.environ['PATH']}").splitlines()
+    assert queue.rstrip().endswith("/opt/relay/.venv/bin/python /opt/relay/run.py queue")
+    assert backup.rstrip().endswith("run.py backup /var/lib/relay/backup")
+    unit = (ROOT / "deploy" / "relay.service").read_text(encoding="utf-8").splitlines()
+    for setting in re.findall(r"-p (\S+)", queue):
+        assert setting in unit
+    [environment] = [line for line in unit if line.startswith("Environment=")]
+    [variable] = re.findall(r"-E (\S+)", queue)
+    assert variable in environment
+
+
+def test_the_container_is_started_as_it_is_built(tmp_path: Path) -> None:
+    stub = tmp_path / "docker"
+    stub.write_text('#!/bin/sh\nprintf "%s " "$@"; echo\n')
+    stub.chmod(0o755)
+    script = block("operate/deploy", "sh", "docker build")
+    build, run = bash(script, PATH=f"{tmp_path}:{os.environ['PATH']}").splitlines()
+    [name] = re.findall(r"-t (\S+)", build)
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    [volume] = re.findall(r"^VOLUME (\S+)", dockerfile, re.MULTILINE)
+    assert f"-v relay:{volume} " in run
+    assert run.rstrip().endswith(f" {name}")
+    [settings] = re.findall(r"RELAY_SETTINGS=(\S+)", run)
+    assert f":{settings}:ro " in run
+
+
+def test_the_commands_of_an_upgrade_exist() -> None:
+    script = block("operate/upgrade", "sh", "relay backup")
+    called = re.findall(r"^relay (\w+)", script, re.MULTILINE)
+    assert called == ["backup", "check", "status"]
+    assert {f"run.py {name}" for name in called} <= dict(commands()).keys()
