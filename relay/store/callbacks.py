@@ -3,14 +3,15 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
-from sqlalchemy.engine import Row
 
 from relay.core.events import ProviderEvent
+from relay.core.states import TAKEN
 from relay.store import suppressions
-from relay.store.outbox import found, resend, returned
+from relay.store.outbox import in_doubt, resend, returned
+from relay.store.outbox.in_doubt import Seen
 from relay.store.outbox.returned import Return, SecondSending
 from relay.store.schema import callbacks, events
 from relay.store.suppressions import Word
@@ -88,10 +89,12 @@ def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:
         word = None
     if row is None:
         return Taken(event, new=True, word=word)
-    settled = _is_settled_by(event, row) and not resend.is_held(connection, row.id)
-    if settled:
-        words = f"the provider told that it is {event.kind}"
-        found.settle(connection, row.id, event.provider_id, words, told.now)
+    words = f"the provider told that it is {event.kind}"
+    settled = (
+        _is_settled_by(event, row)
+        and not resend.is_held(connection, row.id)
+        and in_doubt.settle(connection, row, event.provider_id, words, told.now)
+    )
     words = ": ".join(part for part in (event.recipient, event.words) if part)
     connection.execute(
         insert(events).values(message=row.id, at=at, kind=event.kind, words=words[:500])
@@ -100,21 +103,17 @@ def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:
     return Taken(event, True, row.id, row.server, row.state, settled, word, again)
 
 
-def _sent_again(
-    connection: Connection, told: Told, event: ProviderEvent, row: Row[*tuple[Any, ...]]
-) -> str:
+def _sent_again(connection: Connection, told: Told, event: ProviderEvent, row: Seen) -> str:
     """Store the second sending of what came back, if there is to be one; return its id."""
     second = told.second.get(event.identity)
-    if second is None or row.state not in returned.TAKEN_STATES:
+    if second is None or row.state not in TAKEN:
         return ""
     back = Return(event.recipient.strip().lower(), told.group, told.now)
     is_sent = returned.send_again(connection, row.id, second, back)
     return second.message.id if is_sent else ""
 
 
-def _word(
-    event: ProviderEvent, group: str, at: float, row: Row[*tuple[Any, ...]] | None
-) -> Word | None:
+def _word(event: ProviderEvent, group: str, at: float, row: Seen | None) -> Word | None:
     """Return what an event says of its recipient's address; None if nothing."""
     address, id = event.recipient.strip().lower(), row.id if row is not None else None
     if not address or not ("@" in address and len(address) <= 320):
@@ -130,10 +129,10 @@ def _word(
     return None
 
 
-def _is_settled_by(event: ProviderEvent, row: Row[*tuple[Any, ...]]) -> bool:
+def _is_settled_by(event: ProviderEvent, row: Seen) -> bool:
     """Return whether a message that nobody knew the fate of is known to be sent by this event.
 
     Only our own id proves it. What is held for an office may have reached others: they are no
     doubt.
     """
-    return bool(event.message) and found.is_open(row.state, maybe_twice=row.maybe_twice)
+    return bool(event.message) and row.is_open

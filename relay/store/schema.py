@@ -22,29 +22,27 @@ from sqlalchemy import (
     text,
 )
 
-from relay.core.message import FINAL_STATES
+from relay.core.states import FINAL, UNDECIDED, WAITING, State, in_sql
 
 metadata = MetaData()
 
 # The conditions of the partial indexes. A query that means one must use the same text: SQLite
 # takes a partial index only for a condition that it can recognise.
-IS_NEW = text("messages.state IN ('queued', 'scheduled') AND messages.tries = 0")
-IS_RETRIED = text("messages.state IN ('queued', 'scheduled') AND messages.tries > 0")
+_IS_WAITING = f"messages.state IN {in_sql(WAITING)}"
+IS_NEW = text(f"{_IS_WAITING} AND messages.tries = 0")
+IS_RETRIED = text(f"{_IS_WAITING} AND messages.tries > 0")
 # Of new ones, those that were not scheduled: no index of its own.
-IS_POSTED = text("messages.state = 'queued'")
+IS_POSTED = text(f"messages.state = '{State.QUEUED}'")
 # A message that so many daemons died of is sent while nothing else is.
 SUSPECT_CRASHES = 3
-IS_SUSPECT = text(
-    f"messages.state IN ('queued', 'scheduled') AND messages.crashes >= {SUSPECT_CRASHES}"
-)
-IS_UNDECIDED = text("messages.state IN ('sending', 'in_doubt')")
-# A tuple of names reads as SQL writes a list.
-IS_KEPT = text(f"messages.cleared_at IS NULL AND messages.state IN {FINAL_STATES}")
-IS_UNSENT = text("messages.state NOT IN ('sent', 'screened')")
-IS_SCREENED = text("messages.state = 'screened' AND messages.cleared_at IS NULL")
-IS_ACCEPTED = text("messages.state != 'screened'")
+IS_SUSPECT = text(f"{_IS_WAITING} AND messages.crashes >= {SUSPECT_CRASHES}")
+IS_UNDECIDED = text(f"messages.state IN {in_sql(UNDECIDED)}")
+IS_KEPT = text(f"messages.cleared_at IS NULL AND messages.state IN {in_sql(FINAL)}")
+IS_UNSENT = text(f"messages.state NOT IN {in_sql([State.SENT, State.SCREENED])}")
+IS_SCREENED = text(f"messages.state = '{State.SCREENED}' AND messages.cleared_at IS NULL")
+IS_ACCEPTED = text(f"messages.state != '{State.SCREENED}'")
 IS_TAKEN = text("messages.provider_id IS NOT NULL AND messages.delivery != 'mailbox'")
-IN_MAILBOX = text("messages.delivery = 'mailbox' AND messages.state = 'sent'")
+IN_MAILBOX = text(f"messages.delivery = 'mailbox' AND messages.state = '{State.SENT}'")
 
 
 def _bare(condition: TextClause) -> TextClause:
@@ -57,8 +55,6 @@ messages = Table(
     metadata,
     Column("id", String(36), primary_key=True),
     Column("server", String(100), nullable=False),
-    # queued, scheduled, held, sending, in_doubt, sent, failed, expired, cancelled, suppressed,
-    # quarantined, screened
     Column("state", String(12), nullable=False),
     Column("created_at", Float, nullable=False),
     # Queued, scheduled: when to attempt it. Sending: when its claim ends. In doubt: when to look
@@ -93,10 +89,10 @@ messages = Table(
     Index("messages_suspect", "due_at", sqlite_where=_bare(IS_SUSPECT)),
     Index("messages_undecided", "due_at", sqlite_where=_bare(IS_UNDECIDED)),
     Index("messages_kept", "server", "state", "id", sqlite_where=_bare(IS_KEPT)),
-    Index("messages_unsent", "id", sqlite_where=text("state NOT IN ('sent', 'screened')")),
+    Index("messages_unsent", "id", sqlite_where=_bare(IS_UNSENT)),
     Index("messages_screened", "id", sqlite_where=_bare(IS_SCREENED)),
-    Index("messages_mailbox", "id", sqlite_where=text("delivery = 'mailbox' AND state = 'sent'")),
-    Index("messages_accepted", "server", "id", sqlite_where=text("state != 'screened'")),
+    Index("messages_mailbox", "id", sqlite_where=_bare(IN_MAILBOX)),
+    Index("messages_accepted", "server", "id", sqlite_where=_bare(IS_ACCEPTED)),
     Index("messages_taken", "provider_id", sqlite_where=_bare(IS_TAKEN)),
 )
 

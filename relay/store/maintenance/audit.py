@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from relay.core.message import FINAL_STATES as ALL_FINAL_STATES
+from relay.core.states import OPEN, State
 from relay.store.outbox.ledger import day
 from relay.store.schema import (
     attempts,
@@ -38,10 +38,6 @@ from relay.store.schema import (
 
 CHUNK = 10_000
 DAY_SECONDS = 86_400
-
-# What became of an accepted message; what was screened is no message yet, and counted beside it.
-FINAL_STATES = tuple(state for state in ALL_FINAL_STATES if state != "screened")
-WAITING_STATES = ("queued", "scheduled", "held", "sending", "in_doubt")
 
 # More than this many messages with the same fault are counted, not named.
 NAMED = 20
@@ -67,12 +63,12 @@ class Balance:
     @property
     def waiting(self) -> int:
         """Count the rows that are not in a final state."""
-        return sum(self.states[state] for state in WAITING_STATES)
+        return sum(self.states[state] for state in OPEN)
 
     @property
     def rows(self) -> int:
         """Count the rows of what was accepted."""
-        return sum(count for state, count in self.states.items() if state != "screened")
+        return sum(count for state, count in self.states.items() if state != State.SCREENED)
 
 
 @dataclass
@@ -165,10 +161,10 @@ def _imbalances(balances: dict[AuditPosition, Balance]) -> Iterator[str]:
         place = f"{server} {on}"
         if balance.accepted != balance.rows:
             yield f"{place}: {balance.accepted} accepted, but {balance.rows} found"
-        if balance.screened != balance.states["screened"]:
-            found = balance.states["screened"]
+        if balance.screened != balance.states[State.SCREENED]:
+            found = balance.states[State.SCREENED]
             yield f"{place}: {balance.screened} screened, but {found} found"
-        for state in sorted(balance.states.keys() - {*FINAL_STATES, *WAITING_STATES, "screened"}):
+        for state in sorted(balance.states.keys() - set(State)):
             yield f"{place}: {balance.states[state]} in the unknown state {state}"
 
 
@@ -184,19 +180,19 @@ _HAS_CONTENTS = exists(select(literal(1)).where(contents.c.id == messages.c.id))
 _WAS_CLEARED = exists(
     select(literal(1)).where(contents.c.id == messages.c.id, contents.c.document == "")
 )
-_WAS_TAKEN = _happened(attempts, attempts.c.outcome == "sent")
+_WAS_TAKEN = _happened(attempts, attempts.c.outcome == State.SENT)
 _WAS_FOUND = _happened(events, events.c.kind == "found")
 
 _MESSAGE_FAULTS = {
     "it is sent, but no attempt and no look-up says so": _faulty(
-        messages.c.state == "sent", ~_WAS_TAKEN, ~_WAS_FOUND
+        messages.c.state == State.SENT, ~_WAS_TAKEN, ~_WAS_FOUND
     ),
     "an attempt sent it, but it is not called sent": _faulty(
-        messages.c.state != "sent", _WAS_TAKEN
+        messages.c.state != State.SENT, _WAS_TAKEN
     ),
     "its contents are missing": _faulty(~_HAS_CONTENTS),
     "its contents were cleared, but it may be sent yet": _faulty(
-        messages.c.state.in_(WAITING_STATES), _WAS_CLEARED
+        messages.c.state.in_(OPEN), _WAS_CLEARED
     ),
 }
 

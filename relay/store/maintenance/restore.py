@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, func, or_, select
 
+from relay.core.states import UNDECIDED, State
 from relay.store import paused
 from relay.store.engine.database import Store
 from relay.store.maintenance import backup
@@ -22,6 +23,8 @@ from relay.store.maintenance.backup import BESIDE, DATABASE, BackupError, Progre
 from relay.store.outbox.recovery import Interruption, put_in_doubt
 from relay.store.schema import messages, tokens
 
+# How many messages are put in doubt at a time.
+CHUNK = 5000
 WORDS = "put back from a backup: it may have been sent since"
 
 
@@ -58,12 +61,17 @@ def doubt(connection: Connection, batch: Sequence[Interruption]) -> list[Restore
 
 def _doubt(connection: Connection, interruption: Interruption) -> Restored:
     waited = or_(
-        messages.c.state.in_(("queued", "sending", "in_doubt")),
-        and_(messages.c.state == "scheduled", messages.c.due_at <= interruption.now),
+        messages.c.state.in_((State.QUEUED, *UNDECIDED)),
+        and_(messages.c.state == State.SCHEDULED, messages.c.due_at <= interruption.now),
     )
-    doubted = put_in_doubt(connection, waited, interruption, ("restored", WORDS))
+    doubted, after = 0, ""
+    ids = select(messages.c.id).where(waited).order_by(messages.c.id).limit(CHUNK)
+    while some := connection.execute(ids.where(messages.c.id > after)).scalars().all():
+        those = messages.c.id.in_(some)
+        doubted += put_in_doubt(connection, those, interruption, ("restored", WORDS))
+        after = some[-1]
     dropped = connection.execute(delete(tokens).where(tokens.c.message.is_(None))).rowcount
-    query = select(func.count()).where(messages.c.state == "scheduled")
+    query = select(func.count()).where(messages.c.state == State.SCHEDULED)
     newest = connection.execute(select(func.max(messages.c.id))).scalar() or ""
     scheduled = connection.execute(query).scalar_one()
     return Restored(doubted, scheduled, dropped, tuple(paused.servers(connection)), newest)

@@ -16,12 +16,13 @@ from sqlalchemy import (
     TextClause,
     bindparam,
     select,
-    update,
 )
 from sqlalchemy.engine import Row
 
+from relay.core.states import WAITING, State
 from relay.store.outbox import batching
 from relay.store.outbox.batching import Call, ClaimOrder, Claims, Plan
+from relay.store.outbox.transitions import Change, change
 from relay.store.schema import (
     IS_NEW,
     IS_POSTED,
@@ -65,19 +66,6 @@ _SUSPECT = (
 )
 
 
-_LEASE = (
-    update(messages)
-    .where(messages.c.id.in_(bindparam("ids", expanding=True)))
-    .values(
-        state="sending",
-        fence=messages.c.fence + 1,
-        due_at=bindparam("ends"),
-        # Whoever finds it `sending` after a crash knows which provider to ask.
-        delivery=bindparam("plugin"),
-    )
-)
-
-
 def claim(connection: Connection, batch: Sequence[ClaimOrder]) -> list[Claims]:
     """Claim due messages as `sending`, until their leases end."""
     return [_claim(connection, order) for order in batch]
@@ -101,8 +89,8 @@ def _claim(connection: Connection, order: ClaimOrder) -> Claims:
             turns.append(queue)  # else it has no way out in this claim
     for queue in queues:
         queue.close()
-    _lease(connection, planned.calls, order.now)
-    return Claims(planned.calls, frozenset(queue.server for queue in queues if queue.is_drained))
+    calls = _leased(connection, planned.calls, order.now)
+    return Claims(calls, frozenset(queue.server for queue in queues if queue.is_drained))
 
 
 def _claim_alone(connection: Connection, order: ClaimOrder, suspect: Row[Any]) -> Claims:
@@ -112,17 +100,24 @@ def _claim_alone(connection: Connection, order: ClaimOrder, suspect: Row[Any]) -
     call = Call(
         order.lanes[suspect.server][0], [batching.claimed(suspect)], suspect.size, alone=True
     )
-    _lease(connection, [call], order.now)
-    return Claims([call], frozenset())
+    return Claims(_leased(connection, [call], order.now), frozenset())
 
 
-def _lease(connection: Connection, calls: Sequence[Call], now: float) -> None:
-    ids: dict[tuple[float, str], list[str]] = {}
+def _leased(connection: Connection, calls: Sequence[Call], now: float) -> Sequence[Call]:
+    """Begin the leases of all messages; return the calls with those that were still free."""
+    alike: dict[tuple[float, str, int], list[str]] = {}
     for call in calls:
-        leased = ids.setdefault((call.lane.lease, call.lane.plugin), [])
-        leased.extend(claimed.id for claimed in call.messages)
-    for (lease, plugin), leased in ids.items():
-        connection.execute(_LEASE, {"ids": leased, "ends": now + lease, "plugin": plugin})
+        for one in call.messages:
+            alike.setdefault((call.lane.lease, call.lane.plugin, one.fence), []).append(one.id)
+    begun: set[str] = set()
+    for (lease, plugin, fence), ids in alike.items():
+        # Whoever finds it `sending` after a crash knows which provider to ask.
+        values = {"fence": fence, "due_at": now + lease, "delivery": plugin}
+        lease_begins = Change(WAITING, State.SENDING, values, {"fence": fence - 1})
+        begun |= change(connection, ids, lease_begins)
+    for call in calls:
+        call.messages = [one for one in call.messages if one.id in begun]
+    return [call for call in calls if call.messages]
 
 
 class _Queue:

@@ -11,6 +11,7 @@ from relay.core.ids import timestamp
 from relay.core.message import Message
 from relay.core.reply_address import ReplyRoute
 from relay.core.server import Server
+from relay.core.states import State
 from relay.store import documents, tokens
 from relay.store.outbox import ledger, references
 from relay.store.outbox.references import NewReceipt
@@ -36,7 +37,7 @@ class NewMessage:
 
     id: str
     server: str
-    state: str
+    state: State
     created_at: float
     key: str
     document: str
@@ -78,7 +79,7 @@ def new_message(
     return NewMessage(
         id=message.id,
         server=server.name,
-        state="queued" if message.send_at is None else "scheduled",
+        state=State.QUEUED if message.send_at is None else State.SCHEDULED,
         due_at=message.send_at,
         created_at=timestamp(message.id),
         key=key,
@@ -141,7 +142,7 @@ def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
             connection.execute(insert(table), values)
     ledger.record(
         connection,
-        [ledger.Entry(one.server, one.created_at, one.state == "screened") for one in new],
+        [ledger.Entry(one.server, one.created_at, one.state == State.SCREENED) for one in new],
     )
 
 

@@ -1,4 +1,4 @@
-"""Messages in doubt: how they came to be, which are to be looked up, and what was decided.
+"""Messages in doubt: which are to be looked up, what was decided, which turn out to be sent.
 
 A message is in doubt when the provider may have taken it and nobody knows. Nothing is decided for
 a row that has changed since it was read.
@@ -6,30 +6,31 @@ a row that has changed since it was read.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
-    bindparam,
+    Select,
     func,
     insert,
     literal,
     or_,
     select,
     tuple_,
-    update,
 )
 from sqlalchemy.engine import Row
 
+from relay.core.states import DOUBTFUL, WAITING, State
+from relay.store.outbox.transitions import Change, change, change_each
 from relay.store.schema import IS_UNDECIDED, events, messages
 
 # How many messages one look takes out of the store.
 BATCH = 100
 
 
-# What a decision changes.
+# What a decision changes besides the state.
 CHANGES = (
-    "state",
     "due_at",
     "looks",
     "absences",
@@ -42,9 +43,6 @@ CHANGES = (
 
 # The event of a look-up that told nothing.
 UNKNOWN = "looked_up"
-
-
-State = Literal["in_doubt", "sent", "queued", "scheduled", "held", "quarantined", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +85,31 @@ class Decision:
     provider_id: str | None = None
 
 
+class Seen(NamedTuple):
+    """A message as it was read: what is decided by this counts while it is still so."""
+
+    id: str
+    server: str
+    key: str
+    state: State
+    fence: int
+    maybe_twice: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether word that it is sent decides what becomes of it."""
+        return self.state in DOUBTFUL or (self.state in WAITING and self.maybe_twice)
+
+
+class LateAnswer(NamedTuple):
+    """A provider took a message after its claim had ended."""
+
+    id: str
+    at: float
+    provider_id: str
+    delivery: str
+
+
 def due(
     connection: Connection,
     now: float,
@@ -101,7 +124,7 @@ def due(
     """
     query = (
         select(messages, _failing_since())
-        .where(IS_UNDECIDED, messages.c.state == "in_doubt")
+        .where(IS_UNDECIDED, messages.c.state == State.IN_DOUBT)
         .where(or_(messages.c.due_at <= now, messages.c.due_at > now + longest))
         .where(_key() > tuple_(*map(literal, after)))
         .where(_asked().in_(asked))
@@ -117,7 +140,7 @@ def unasked(
     """Count the messages in doubt that nobody can be asked about, by server and plugin."""
     server, delivery = messages.c.server, messages.c.delivery
     query = select(server, delivery, func.count()).where(IS_UNDECIDED)
-    query = query.where(messages.c.state == "in_doubt").group_by(server, delivery)
+    query = query.where(messages.c.state == State.IN_DOUBT).group_by(server, delivery)
     if asked:
         query = query.where(_asked().not_in(asked))
     return [(row[0], row[1], row[2]) for row in connection.execute(query)]
@@ -151,26 +174,19 @@ def _doubt(row: Row[Any]) -> Doubt:
 
 def decide(connection: Connection, batch: Sequence[Decision]) -> list[bool]:
     """Record what becomes of messages in doubt; tell for which of them it still counted."""
-    query = select(messages.c.id, messages.c.fence, messages.c.looks).where(
-        messages.c.id.in_([one.doubt.id for one in batch]), messages.c.state == "in_doubt"
-    )
-    current = {row.id: (row.fence, row.looks) for row in connection.execute(query)}
-    # Of two decisions on the same look the first counts.
-    counts = [
-        current.pop(one.doubt.id, None) == (one.doubt.fence, one.doubt.looks) for one in batch
-    ]
+    counts = change_each(connection, [_change(one) for one in batch])
     decided = [one for one, counted in zip(batch, counts, strict=True) if counted]
     if decided:
-        statement = update(messages).where(messages.c.id == bindparam("message"))
-        statement = statement.values({name: bindparam(f"new_{name}") for name in CHANGES})
-        connection.execute(statement, [_change(one) for one in decided])
         connection.execute(insert(events), [event for one in decided for event in _events(one)])
     return counts
 
 
-def _change(decision: Decision) -> dict[str, Any]:
-    values = {f"new_{name}": getattr(decision, name) for name in CHANGES}
-    return values | {"message": decision.doubt.id, "new_words": decision.words[:500]}
+def _change(decision: Decision) -> tuple[str, Change]:
+    doubt = decision.doubt
+    values = {name: getattr(decision, name) for name in CHANGES} | {"words": decision.words[:500]}
+    # Of two decisions on the same look the first counts.
+    expected = {"fence": doubt.fence, "looks": doubt.looks}
+    return doubt.id, Change((State.IN_DOUBT,), decision.state, values, expected)
 
 
 def _events(decision: Decision) -> list[dict[str, Any]]:
@@ -178,3 +194,40 @@ def _events(decision: Decision) -> list[dict[str, Any]]:
         {"message": decision.doubt.id, "at": decision.at, "kind": kind, "words": words[:500]}
         for kind, words in decision.events
     ]
+
+
+def seen(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Make the query for messages as Seen has them."""
+    return select(*(messages.c[name] for name in Seen._fields)).where(*conditions)
+
+
+def settle(connection: Connection, one: Seen, provider_id: str, words: str, now: float) -> bool:
+    """Record that a message is sent after all, and how that is known; False if it is not as seen."""
+    values: dict[str, Any] = {"due_at": now, "words": words, "looks": 0, "absences": 0}
+    if provider_id:
+        values["provider_id"] = provider_id[:200]
+    expected = {"fence": one.fence, "maybe_twice": one.maybe_twice}
+    if not change(connection, [one.id], Change((one.state,), State.SENT, values, expected)):
+        return False
+    connection.execute(insert(events).values(message=one.id, at=now, kind="found", words=words))
+    return True
+
+
+def answered_late(connection: Connection, batch: Sequence[LateAnswer]) -> list[str]:
+    """Settle messages by answers whose claim was lost; return the states they were in.
+
+    "" for one that is no longer open: what was decided about it stands, and its history has the
+    answer.
+    """
+    return [_answered_late(connection, one) for one in batch]
+
+
+def _answered_late(connection: Connection, answer: LateAnswer) -> str:
+    row = connection.execute(seen(messages.c.id == answer.id)).first()
+    one = None if row is None else Seen(*row)
+    words = f"{answer.delivery} took it after its claim had ended"
+    if one and one.is_open and settle(connection, one, answer.provider_id, words, answer.at):
+        return one.state
+    values = {"message": answer.id, "at": answer.at, "kind": "late", "words": words}
+    connection.execute(insert(events).values(values))
+    return ""

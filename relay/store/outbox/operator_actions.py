@@ -7,19 +7,19 @@ why. Whatever would be sent again though it may have been sent needs the operato
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select
 from sqlalchemy.engine import Row
 
+from relay.core.states import DOUBTFUL, UNSEEN, WAITING, State
 from relay.core.times import shown
 from relay.store.outbox import references
+from relay.store.outbox.transitions import Change, change
 from relay.store.schema import attempts, events, messages
-
-# States in which a message stays until a person has seen it.
-UNSEEN_STATES = ("failed", "expired", "quarantined")
 
 # Events after which nobody knows whether the provider has a message, and the one that tells.
 _LOST = ("interrupted", "restored")
 _CLEARED_UP = "absent"
+_MEANWHILE = "it changed in the meantime"
 _TOLD = "its writer was told that it was not delivered, and will hear no more of it"
 
 
@@ -53,16 +53,18 @@ class Verdict(NamedTuple):
 
 class _Action(NamedTuple):
     done: str
-    states: tuple[str, ...]
-    after: str | None
+    states: tuple[State, ...]
+    after: State | None
     sends: bool
 
 
-_RETRY = _Action("retried", ("queued", *UNSEEN_STATES, "in_doubt"), "queued", sends=True)
-_RELEASE = _Action("released", ("held", "quarantined", "in_doubt"), "queued", sends=True)
-_CANCEL = _Action("cancelled", ("queued", "scheduled", "held"), "cancelled", sends=False)
-_FOUND = _Action("found", ("in_doubt", "held", *UNSEEN_STATES), "sent", sends=False)
-_DISMISS = _Action("dismissed", UNSEEN_STATES, None, sends=False)
+_RETRY = _Action("retried", (State.QUEUED, *UNSEEN, State.IN_DOUBT), State.QUEUED, sends=True)
+_RELEASE = _Action(
+    "released", (State.HELD, State.QUARANTINED, State.IN_DOUBT), State.QUEUED, sends=True
+)
+_CANCEL = _Action(State.CANCELLED, (*WAITING, State.HELD), State.CANCELLED, sends=False)
+_FOUND = _Action("found", (*DOUBTFUL, *UNSEEN), State.SENT, sends=False)
+_DISMISS = _Action("dismissed", UNSEEN, None, sends=False)
 
 
 def retry(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
@@ -113,14 +115,14 @@ def doubtful(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Return which of these messages the provider may have, though they are not called sent."""
     query = select(messages.c.id, messages.c.state).where(messages.c.id.in_(ids))
     states = {row.id: row.state for row in connection.execute(query)}
-    lost = _latest(connection, attempts, ids, attempts.c.outcome == "in_doubt")
+    lost = _latest(connection, attempts, ids, attempts.c.outcome == State.IN_DOUBT)
     for id, at in _latest(connection, events, ids, events.c.kind.in_(_LOST)).items():
         lost[id] = max(at, lost.get(id, at))
     clear = _latest(connection, events, ids, events.c.kind == _CLEARED_UP)
-    unsure = {id for id, state in states.items() if state == "in_doubt"}
+    unsure = {id for id, state in states.items() if state == State.IN_DOUBT}
     # What is held was left to a person while it was in doubt: one absence was not enough.
     return unsure | {
-        id for id, at in lost.items() if states[id] == "held" or clear.get(id, at - 1) < at
+        id for id, at in lost.items() if states[id] == State.HELD or clear.get(id, at - 1) < at
     }
 
 
@@ -136,7 +138,7 @@ def is_dismissed() -> ColumnElement[bool]:
         .limit(1)
     )
     dismissed: ColumnElement[bool] = func.coalesce(latest.scalar_subquery(), "") == _DISMISS.done
-    return messages.c.state.in_(UNSEEN_STATES) & dismissed
+    return messages.c.state.in_(UNSEEN) & dismissed
 
 
 def _latest(
@@ -160,8 +162,13 @@ def _carry_out(connection: Connection, order: Order, action: _Action) -> list[Ve
         after = "" if objection or row is None else action.after or row.state
         words = f"{action.done}; {_TOLD}" if id in told else action.done
         verdicts.append(Verdict(id, row.state if row else "", after, objection or words))
-    _change(connection, [verdict for verdict in verdicts if verdict.done], order, action, unsure)
-    return verdicts
+    agreed = [verdict for verdict in verdicts if verdict.done]
+    changed = _changed(connection, agreed, order, action, unsure)
+    _note(connection, [one for one in agreed if one.id in changed], order, action, unsure)
+    return [
+        one._replace(after="", words=_MEANWHILE) if one.done and one.id not in changed else one
+        for one in verdicts
+    ]
 
 
 def _objection(row: Row[Any] | None, action: _Action, *, unsure: bool) -> str:
@@ -179,7 +186,33 @@ def _objection(row: Row[Any] | None, action: _Action, *, unsure: bool) -> str:
     return ""
 
 
-def _change(
+def _changed(
+    connection: Connection,
+    agreed: Sequence[Verdict],
+    order: Order,
+    action: _Action,
+    unsure: set[str],
+) -> set[str]:
+    """Change what an order applies to, where it is still as it was read; return their ids."""
+    if action.after is None:
+        return {verdict.id for verdict in agreed}
+    values: dict[str, Any] = {"due_at": order.now}
+    expected: dict[str, Any] = {}
+    if action.sends:
+        values |= {"since": order.now, "looks": 0, "absences": 0}
+        expected["cleared_at"] = None
+    alike: dict[tuple[State, bool], list[str]] = {}
+    for one in agreed:
+        alike.setdefault((State(one.before), one.id in unsure), []).append(one.id)
+    changed: set[str] = set()
+    for (before, risky), ids in alike.items():
+        more = {"maybe_twice": True} if risky else {}
+        one_change = Change((before,), action.after, values | more, expected, ordered=True)
+        changed |= change(connection, ids, one_change)
+    return changed
+
+
+def _note(
     connection: Connection,
     done: Sequence[Verdict],
     order: Order,
@@ -188,17 +221,6 @@ def _change(
 ) -> None:
     if not done:
         return
-    ids = [verdict.id for verdict in done]
-    values: dict[str, Any] = {"due_at": order.now}
-    if action.sends:
-        values |= {"since": order.now, "looks": 0, "absences": 0}
-    if action.after is not None:
-        statement = update(messages).where(messages.c.id.in_(ids))
-        connection.execute(statement.values(state=action.after, **values))
-    risky = [id for id in ids if id in unsure]
-    if risky:
-        flagged = update(messages).where(messages.c.id.in_(risky))
-        connection.execute(flagged.values(maybe_twice=True))
     befell = [
         {
             "message": verdict.id,

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, func, insert, select, update
+from sqlalchemy import Connection, insert
 
+from relay.core.states import State
 from relay.store import tokens
 from relay.store.outbox import recipients, references
 from relay.store.outbox.recipients import Fate
-from relay.store.schema import attempts, events, messages
+from relay.store.outbox.transitions import Change, change_each
+from relay.store.schema import attempts, events
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class AttemptOutcome:
     """
 
     claimed: Claimed
-    state: str
+    state: State
     due_at: float
     counted: bool
     delivery: str
@@ -53,11 +55,9 @@ class AttemptOutcome:
 def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) -> list[list[bool]]:
     """Record the outcomes of calls; one whose claim is no longer its message's changes nothing."""
     flat = [settlement for settlements in batch for settlement in settlements]
-    ids = [settlement.claimed.id for settlement in flat]
-    fences = {row.id: row.fence for row in connection.execute(_FENCES, {"ids": ids})}
-    current = [one for one in flat if fences.get(one.claimed.id) == one.claimed.fence]
+    counted = change_each(connection, [_change(settlement) for settlement in flat])
+    current = [one for one, counts in zip(flat, counted, strict=True) if counts]
     if current:
-        connection.execute(_SETTLE, [_change(settlement) for settlement in current])
         connection.execute(insert(attempts), [_attempt(settlement) for settlement in current])
         befell = [_event(settlement) for settlement in current if _is_remarkable(settlement)]
         if befell:
@@ -70,50 +70,30 @@ def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) ->
             ids = [one.claimed.id for one in refused]
             tokens.give_back(connection, ids)
             references.told(connection, ids, refused[0].ended_at)
-    return [[fences.get(s.claimed.id) == s.claimed.fence for s in settled] for settled in batch]
+    results = iter(counted)
+    return [[next(results) for _ in settlements] for settlements in batch]
 
 
-def _settle() -> Update:
-    """Write the settling statement, once: what it is bound to differs only in values."""
-    names = ("state", "due_at", "attempts", "tries", "delivery", "words")
-    return (
-        update(messages)
-        .where(messages.c.id == bindparam("message"))
-        .values(
-            {name: bindparam(f"new_{name}") for name in names}
-            | {
-                "crashes": messages.c.crashes + bindparam("crashed"),
-                "maybe_twice": func.coalesce(bindparam("new_maybe_twice"), messages.c.maybe_twice),
-                # Of a message that was sent to some, what they have it under.
-                "provider_id": func.coalesce(bindparam("new_provider_id"), messages.c.provider_id),
-                "looks": 0,
-                "absences": 0,
-            }
-        )
-    )
-
-
-_SETTLE = _settle()
-
-
-_FENCES = select(messages.c.id, messages.c.fence).where(
-    messages.c.id.in_(bindparam("ids", expanding=True)), messages.c.state == "sending"
-)
-
-
-def _change(settlement: AttemptOutcome) -> dict[str, Any]:
-    return {
-        "message": settlement.claimed.id,
-        "new_state": settlement.state,
-        "new_due_at": settlement.due_at,
-        "new_attempts": settlement.claimed.attempts + settlement.counted,
-        "new_tries": settlement.claimed.tries + 1,
-        "new_delivery": settlement.delivery,
-        "new_provider_id": settlement.provider_id,
-        "new_words": settlement.words[:500],
-        "crashed": int(settlement.crashed),
-        "new_maybe_twice": settlement.maybe_twice,
+def _change(settlement: AttemptOutcome) -> tuple[str, Change]:
+    claimed = settlement.claimed
+    values: dict[str, Any] = {
+        "due_at": settlement.due_at,
+        "attempts": claimed.attempts + settlement.counted,
+        "tries": claimed.tries + 1,
+        "delivery": settlement.delivery,
+        "words": settlement.words[:500],
+        "looks": 0,
+        "absences": 0,
     }
+    if settlement.crashed:
+        values["crashes"] = claimed.crashes + 1
+    if settlement.maybe_twice is not None:
+        values["maybe_twice"] = settlement.maybe_twice
+    # Of a message that was sent to some, what they have it under.
+    if settlement.provider_id is not None:
+        values["provider_id"] = settlement.provider_id
+    expected = {"fence": claimed.fence}
+    return claimed.id, Change((State.SENDING,), settlement.state, values, expected)
 
 
 def _attempt(settlement: AttemptOutcome) -> dict[str, Any]:
@@ -130,7 +110,7 @@ def _attempt(settlement: AttemptOutcome) -> dict[str, Any]:
 
 def _is_remarkable(settlement: AttemptOutcome) -> bool:
     """Return whether an attempt left more behind than its own outcome."""
-    return bool(settlement.maybe_twice) or settlement.state in ("held", "quarantined")
+    return bool(settlement.maybe_twice) or settlement.state in (State.HELD, State.QUARANTINED)
 
 
 def _event(settlement: AttemptOutcome) -> dict[str, Any]:

@@ -1,19 +1,12 @@
 """How messages come to be in doubt: whoever was sending them will not be heard of again."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    and_,
-    case,
-    insert,
-    literal,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, and_, insert, select
 
+from relay.core.states import State
+from relay.store.outbox.transitions import Change, change_each
 from relay.store.schema import IS_UNDECIDED, events, messages
 
 
@@ -31,9 +24,8 @@ class Interruption(NamedTuple):
 def interrupted(connection: Connection, batch: Sequence[Interruption]) -> list[int]:
     """Put in doubt whatever a daemon that is gone left `sending`, and count it."""
     event = ("interrupted", "the daemon stopped while it was being sent")
-    crashed = {"crashes": messages.c.crashes + 1}
-    sending = and_(IS_UNDECIDED, messages.c.state == "sending")
-    return [put_in_doubt(connection, sending, one, event, crashed) for one in batch]
+    sending = and_(IS_UNDECIDED, messages.c.state == State.SENDING)
+    return [put_in_doubt(connection, sending, one, event, crashed=True) for one in batch]
 
 
 def lapsed(connection: Connection, batch: Sequence[Interruption]) -> list[int]:
@@ -52,7 +44,7 @@ def any_lapsed(connection: Connection, now: float) -> bool:
 
 
 def _has_lapsed(now: float) -> ColumnElement[bool]:
-    return (messages.c.state == "sending") & (messages.c.due_at <= now)
+    return (messages.c.state == State.SENDING) & (messages.c.due_at <= now)
 
 
 def put_in_doubt(
@@ -60,25 +52,33 @@ def put_in_doubt(
     which: ColumnElement[bool],
     interruption: Interruption,
     event: tuple[str, str],
-    changes: Mapping[str, Any] | None = None,
+    *,
+    crashed: bool = False,
 ) -> int:
     """Put messages in doubt, each with an event of this kind and words; count them.
 
-    changes: what else changes of their rows.
+    crashed: whether a daemon died while it was sending them.
     """
     now, settle, otherwise = interruption
     kind, words = event
-    lost = select(messages.c.id, literal(now), literal(kind), literal(words)).where(which)
-    connection.execute(insert(events).from_select(["message", "at", "kind", "words"], lost))
-    waits = [(messages.c.server == server, seconds) for server, seconds in settle.items()]
-    values = {
-        "state": "in_doubt",
-        "due_at": now + (case(*waits, else_=otherwise) if waits else otherwise),
-        # Whoever had claimed it has lost it: a late outcome changes nothing any more.
-        "fence": messages.c.fence + 1,
-        "looks": 0,
-        "absences": 0,
-        "words": words,
-        **(changes or {}),
-    }
-    return connection.execute(update(messages).where(which).values(values)).rowcount
+    columns = messages.c
+    query = select(columns.id, columns.server, columns.state, columns.fence, columns.crashes)
+    changes = []
+    for row in connection.execute(query.where(which)):
+        values = {
+            "due_at": now + settle.get(row.server, otherwise),
+            # Whoever had claimed it has lost it: a late outcome changes nothing any more.
+            "fence": row.fence + 1,
+            "crashes": row.crashes + crashed,
+            "looks": 0,
+            "absences": 0,
+            "words": words,
+        }
+        expected = {"fence": row.fence}
+        changes.append((row.id, Change((row.state,), State.IN_DOUBT, values, expected)))
+    changed = zip(changes, change_each(connection, changes), strict=True)
+    befell = {"at": now, "kind": kind, "words": words}
+    lost = [{"message": id, **befell} for (id, _), done in changed if done]
+    if lost:
+        connection.execute(insert(events), lost)
+    return len(lost)

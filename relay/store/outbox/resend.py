@@ -3,14 +3,16 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, select
 from sqlalchemy.engine import Row
 
 from relay.core.addresses import Address, listed
 from relay.core.policy import office_patterns
 from relay.core.server import Server
+from relay.core.states import State
 from relay.store import suppressions
 from relay.store.documents import CLEARED
+from relay.store.outbox.transitions import Change, change
 from relay.store.schema import IS_UNSENT, attempts, contents, events, messages
 from relay.store.suppressions import Word
 
@@ -62,17 +64,16 @@ def replay(connection: Connection, batch: Sequence[Replay]) -> list[Replayed]:
 def _replay(connection: Connection, order: Replay) -> Replayed:
     found = connection.execute(_held(order)).all()
     lifted = _lift(connection, order, found)
+    values = {"due_at": order.now, "since": order.now, "looks": 0, "absences": 0}
+    queueing = Change((State.HELD,), State.QUEUED, values, ordered=True)
     ids = [row.id for row in found]
-    if ids:
-        statement = update(messages).where(messages.c.id.in_(ids))
-        connection.execute(
-            statement.values(state="queued", due_at=order.now, since=order.now, looks=0, absences=0)
-        )
+    queued = change(connection, ids, queueing)
+    if queued:
         words = "by the operator; it was held for an address that takes mail again"
         befell = {"at": order.now, "kind": "released", "words": words}
-        connection.execute(insert(events), [{"message": id, **befell} for id in ids])
+        connection.execute(insert(events), [{"message": id, **befell} for id in ids if id in queued])
     after = ids[-1] if len(ids) == CHUNK else None
-    return Replayed(len(ids), lifted, after)
+    return Replayed(len(queued), lifted, after)
 
 
 def is_held(connection: Connection, id: str) -> bool:
@@ -102,8 +103,8 @@ def _is_held() -> ColumnElement[bool]:
     last = select(attempts.c.outcome).where(
         attempts.c.message == messages.c.id, attempts.c.number == messages.c.tries
     )
-    held = last.correlate(messages).scalar_subquery() == "suppressed"
-    return and_(IS_UNSENT, messages.c.state == "held", held)
+    held = last.correlate(messages).scalar_subquery() == State.SUPPRESSED
+    return and_(IS_UNSENT, messages.c.state == State.HELD, held)
 
 
 def _is_to(address: str) -> ColumnElement[bool]:

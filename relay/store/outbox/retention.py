@@ -5,15 +5,16 @@ be sent yet, and what failed only where the settings name it or a person dismiss
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from relay.core.server import Server
+from relay.core.states import UNSEEN, State
 from relay.store import documents
 from relay.store.engine.database import Store
-from relay.store.outbox.operator_actions import UNSEEN_STATES, is_dismissed
+from relay.store.outbox.operator_actions import is_dismissed
 from relay.store.queries.search import first_id
 from relay.store.schema import IS_KEPT, contents, message_metadata, messages, receipts, recipients
 
@@ -72,12 +73,11 @@ def clear(connection: Connection, batch: Sequence[Clearing]) -> list[int]:
 
 def _clear(connection: Connection, clearing: Clearing) -> int:
     # Whatever was revived since it was picked is not cleared.
-    query = select(messages.c.id).where(IS_KEPT, messages.c.id.in_(clearing.ids))
-    ids = connection.execute(query).scalars().all()
+    kept = update(messages).where(IS_KEPT, messages.c.id.in_(clearing.ids))
+    cleared = kept.values(cleared_at=clearing.now, size=0).returning(messages.c.id)
+    ids = connection.execute(cleared).scalars().all()
     if not ids:
         return 0
-    cleared = update(messages).where(messages.c.id.in_(ids)).values(cleared_at=clearing.now, size=0)
-    connection.execute(cleared)
     # Rows of their own in place of the old ones: SQLite gives no page back to rows that shrink.
     connection.execute(delete(contents).where(contents.c.id.in_(ids)))
     connection.execute(insert(contents), [{"id": id, **CLEARED} for id in ids])
@@ -97,9 +97,9 @@ def terms(servers: Iterable[Server], now: float) -> list[Expired]:
     for server in servers:
         keep: Mapping[str, float] = server.keep
         found += [Expired(server.name, state, now - keep[state]) for state in keep]
-        if "cancelled" in keep:
-            before = now - keep["cancelled"]
-            unnamed: Collection[str] = [state for state in UNSEEN_STATES if state not in keep]
+        if State.CANCELLED in keep:
+            before = now - keep[State.CANCELLED]
+            unnamed = [state for state in UNSEEN if state not in keep]
             found += [Expired(server.name, state, before, dismissed=True) for state in unnamed]
     return found
 

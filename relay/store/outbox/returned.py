@@ -5,21 +5,20 @@ the provider says of either is never taken for the other.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, exists, insert, select
-from sqlalchemy.engine import Row
 
 from relay.core.events import ProviderEvent
 from relay.core.message import Message
+from relay.core.states import TAKEN, State
 from relay.store import documents, suppressions
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
+from relay.store.outbox.in_doubt import Seen, seen
 from relay.store.queries import listing
 from relay.store.schema import IS_TAKEN, events, messages
 
-# States of a message that the provider took; its answer may be on its way yet.
-TAKEN_STATES = ("sent", "sending", "in_doubt")
 # What befell a message that was sent again.
 KIND = "returned"
 
@@ -49,23 +48,25 @@ class SecondSending(NamedTuple):
 
 def message_of(
     connection: Connection, event: ProviderEvent, servers: Iterable[str]
-) -> Row[*tuple[Any, ...]] | None:
+) -> Seen | None:
     """Find an event's message, by our own id or else by the provider's, among these servers'."""
     columns = messages.c
-    query = select(columns.id, columns.server, columns.state, columns.maybe_twice, columns.key)
-    query = query.where(columns.server.in_(list(servers)), columns.state != "screened")
+    query = seen(columns.server.in_(list(servers)), columns.state != State.SCREENED)
     if event.message:
-        return connection.execute(query.where(columns.id == event.message)).first()
-    if not event.provider_id:
+        query = query.where(columns.id == event.message)
+    elif event.provider_id:
+        taken = query.where(IS_TAKEN, columns.provider_id == event.provider_id)
+        query = taken.order_by(columns.id).limit(1)
+    else:
         return None
-    taken = query.where(IS_TAKEN, columns.provider_id == event.provider_id)
-    return connection.execute(taken.order_by(columns.id).limit(1)).first()
+    row = connection.execute(query).first()
+    return None if row is None else Seen(*row)
 
 
 def find(connection: Connection, event: ProviderEvent, servers: Sequence[str]) -> Returned | None:
     """Read what came back; None where it is not there, or was cleared."""
     row = message_of(connection, event, servers)
-    if row is None or row.state not in TAKEN_STATES:
+    if row is None or row.state not in TAKEN:
         return None
     stored = listing.documents(connection, [row.id])
     try:

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select
 
+from relay.core.states import State
+from relay.store.outbox.transitions import Change, change
 from relay.store.schema import events, messages
 
 
@@ -28,15 +30,13 @@ def cancel(connection: Connection, batch: Sequence[Cancelling]) -> list[str | No
 
 def _cancel(connection: Connection, one: Cancelling) -> str | None:
     mine = (messages.c.id == one.id, messages.c.server == one.server)
-    changed = connection.execute(
-        update(messages).where(*mine, messages.c.state == "scheduled").values(state="cancelled")
-    )
-    if changed.rowcount:
+    cancelling = Change((State.SCHEDULED,), State.CANCELLED, {}, {"server": one.server})
+    if change(connection, [one.id], cancelling):
         words = f"with key {one.key}"
-        event = {"message": one.id, "at": one.now, "kind": "cancelled", "words": words}
+        event = {"message": one.id, "at": one.now, "kind": State.CANCELLED, "words": words}
         connection.execute(insert(events), [event])
         return None
     # The age of what was scheduled counts from its time, not from when it came in.
     query = select(messages.c.state).where(*mine, messages.c.since > messages.c.created_at)
     state = connection.execute(query).scalar()
-    return "" if state is None or state == "screened" else str(state)
+    return "" if state is None or state == State.SCREENED else str(state)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
 
+from relay.core import states
+from relay.core.states import State
 from relay.store.outbox import enqueue, ledger, retention
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.operator_actions import Order, Verdict
@@ -65,7 +67,9 @@ def _release(connection: Connection, one: Release) -> bool:
     kept = find(connection, id)
     if kept is None:
         return False
-    connection.execute(delete(messages).where(messages.c.id == id))
+    states.check([State.SCREENED], State(one.message.state), ordered=True)
+    if not connection.execute(delete(messages).where(IS_SCREENED, messages.c.id == id)).rowcount:
+        return False
     connection.execute(delete(contents).where(contents.c.id == id))
     [refusal] = enqueue.add(connection, [one.message])
     if refusal is not None:
@@ -87,7 +91,7 @@ def _drop(connection: Connection, id: str, now: float) -> Verdict:
         return Verdict(id, "", "", ABSENT)
     retention.clear(connection, [Clearing([id], now)])
     _happened(connection, id, now, "dropped", "by the operator")
-    return Verdict(id, "screened", "dropped", "dropped")
+    return Verdict(id, State.SCREENED, "dropped", "dropped")
 
 
 ABSENT = "there is no such screened submission"

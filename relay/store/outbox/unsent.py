@@ -5,22 +5,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, select
 
+from relay.core.states import OPEN, UNSEEN, State
 from relay.store.outbox.operator_actions import is_dismissed
 from relay.store.queries.listing import Page, paged
 from relay.store.schema import IS_NEW, IS_RETRIED, IS_UNSENT, ledger, messages
 
 # What somebody may have to do something about, now or later; and what is over without being sent.
-OPEN_STATES = (
-    "queued",
-    "scheduled",
-    "held",
-    "sending",
-    "in_doubt",
-    "failed",
-    "expired",
-    "quarantined",
-)
-CLOSED_STATES = ("cancelled", "suppressed")
+OPEN_STATES = (*OPEN, *UNSEEN)
+CLOSED_STATES = (State.CANCELLED, State.SUPPRESSED)
 
 CHUNK = 500
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 
+from relay.core.states import UNDECIDED, State
 from relay.store.queries.search import first_id
 from relay.store.schema import (
     IS_ACCEPTED,
@@ -92,7 +93,7 @@ def accepted(connection: Connection, since: float) -> list[Tally]:
 
 def unsent(connection: Connection, since: float) -> list[Tally]:
     """Count what is not sent, by server and state; what is over, only where it ended since."""
-    is_open = messages.c.state.in_(("queued", "sending", "in_doubt", "held"))
+    is_open = messages.c.state.in_((State.QUEUED, *UNDECIDED, State.HELD))
     query = select(messages.c.state).where(IS_UNSENT, is_open | (messages.c.due_at > since))
     return _tallied(connection, query)
 
