@@ -10,6 +10,7 @@ from relay.cli.control_client import tell
 from relay.cli.terminal import visible
 from relay.config import settings
 from relay.config.alerts import KINDS
+from relay.core.states import State
 from relay.core.times import shown
 from relay.store import alerts as stored
 from relay.store.alerts import Alert
@@ -42,7 +43,7 @@ def test(path: Path) -> None:
     if answer["problem"]:
         raise click.ClickException(visible(answer["problem"]))
     click.echo(f"{answer['id']}  {answer['result']}")
-    if answer["result"] != "sent":
+    if answer["result"] != State.SENT:
         click.echo(f"see `run.py queue show {answer['id']}`", err=True)
         sys.exit(1)
 

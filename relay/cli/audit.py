@@ -9,11 +9,12 @@ import click
 
 from relay.cli.context import reading
 from relay.cli.terminal import counted, progress, visible
+from relay.core.states import ENDS, State
 from relay.store.engine.database import Store
 from relay.store.maintenance import audit as stored
-from relay.store.maintenance.audit import FINAL_STATES, Audit, Balance, Progress
+from relay.store.maintenance.audit import Audit, Balance, Progress
 
-_COLUMNS = ("accepted", *FINAL_STATES, "waiting", "screened")
+_COLUMNS = ("accepted", *ENDS, "waiting", State.SCREENED)
 
 
 @click.command()
@@ -65,8 +66,8 @@ def _line(line: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _counts(balance: Balance) -> Counter[str]:
-    counts = Counter({name: balance.states[name] for name in FINAL_STATES})
+    counts: Counter[str] = Counter({name: balance.states[name] for name in ENDS})
     counts.update(
-        accepted=balance.accepted, waiting=balance.waiting, screened=balance.states["screened"]
+        accepted=balance.accepted, waiting=balance.waiting, screened=balance.states[State.SCREENED]
     )
     return counts

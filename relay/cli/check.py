@@ -11,6 +11,7 @@ import click
 from relay.cli.context import built, reading
 from relay.config.settings import Settings
 from relay.core.server import Server
+from relay.core.states import State
 from relay.core.times import shown
 from relay.delivery.transport.smtp_server import MailServer
 from relay.hooks.chain import Chain
@@ -120,7 +121,7 @@ def _alerts(read: Settings, chains: Mapping[str, Chain]) -> Iterator[str]:
 
 def _retention(read: Settings) -> Iterator[str]:
     for name, one in read.servers.items():
-        if "sent" not in one.server.keep:
+        if State.SENT not in one.server.keep:
             yield f"[servers.{name}] keep_days keeps for ever what people wrote"
         if one.server.in_doubt == "resend":
             yield f'[servers.{name}] in_doubt is "resend": what is in doubt may arrive twice'

@@ -13,6 +13,7 @@ from relay.cli.control_client import tell
 from relay.cli.paging import paged, print_page
 from relay.cli.terminal import visible
 from relay.config import settings
+from relay.core.states import State
 from relay.core.times import shown
 from relay.store.outbox import screened as stored
 from relay.store.outbox.operator_actions import Verdict
@@ -47,7 +48,7 @@ def show(path: Path, id: str) -> None:
     """Print the fields of one, as they were submitted, and the names of its files."""
     with reading(path) as (_, store):
         found = store.read_now(listing.find, id)
-    if found is None or found[0].state != "screened":
+    if found is None or found[0].state != State.SCREENED:
         raise click.ClickException(f"no screened submission {id}")
     if found.row.cleared_at is not None:
         raise click.ClickException(f"its fields were cleared on {shown(found.row.cleared_at)}")

@@ -10,6 +10,7 @@ from relay.config.template_files import AlertTexts
 from relay.core.addresses import Address
 from relay.core.errors import ConfigurationError
 from relay.core.server import Server
+from relay.core.states import TROUBLES, State
 from relay.core.text import nearest
 
 # What lasts is over when it has been gone for so long: a provider that comes and goes is not
@@ -39,11 +40,11 @@ KINDS = {
         AlertKind("waiting_long", lasts=True, urgent=True),
         AlertKind("breaker", lasts=True),
         AlertKind("waiting", lasts=True),
-        AlertKind("quarantined"),
-        AlertKind("failed"),
-        AlertKind("expired"),
-        AlertKind("held"),
-        AlertKind("suppressed"),
+        AlertKind(State.QUARANTINED),
+        AlertKind(State.FAILED),
+        AlertKind(State.EXPIRED),
+        AlertKind(State.HELD),
+        AlertKind(State.SUPPRESSED),
         AlertKind("dropped"),
         AlertKind("bounced"),
         AlertKind("resent"),
@@ -51,7 +52,7 @@ KINDS = {
         AlertKind("silence", lasts=True, calm=0.0, slow=True),
         AlertKind("tokens"),
         AlertKind("keys"),
-        AlertKind("screened"),
+        AlertKind(State.SCREENED),
     )
 }
 
@@ -60,8 +61,6 @@ KEY_REASONS = frozenset(
     {"no_header", "unknown_key", "wrong_server", "key_kind", "webhook_secret", "webhook_network"}
 )
 TOKEN_REASONS = frozenset({"token_missing", "token_unknown", "token_expired", "token_used"})
-# States in which a message stays, unsent, until a person does something.
-TROUBLES = ("failed", "expired", "quarantined", "held", "suppressed")
 # What befalls messages on their way: of alerts themselves, no alert is made.
 DELIVERIES = frozenset({*TROUBLES, "dropped", "bounced", "resent"})
 

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 from marshmallow import Schema, ValidationError, fields, missing, validate
 
 from relay.core.errors import ConfigurationError, TemplateSyntaxError
-from relay.core.message import FINAL_STATES
 from relay.core.secret import Secret, digest, resolve
+from relay.core.states import FINAL, State
 from relay.core.text import nearest
 from relay.mustachio import parse
 
@@ -25,10 +25,12 @@ REQUIRED = missing
 
 # States whose contents are cleared in time. What failed stays until a person has seen it, unless
 # the settings name it.
-KEEP_DAYS: Mapping[str, float] = {"sent": 30, "screened": 30, "cancelled": 30, "suppressed": 30}
+KEEP_DAYS: Mapping[str, float] = dict.fromkeys(
+    (State.SENT, State.SCREENED, State.CANCELLED, State.SUPPRESSED), 30
+)
 # How many of a kind of alert there must be before anybody is told: every robot that tries the door,
 # and every page that stood open for too long, is worth nobody's sleep.
-AT_LEAST: Mapping[str, int] = {"keys": 5, "tokens": 20, "screened": 50}
+AT_LEAST: Mapping[str, int] = {"keys": 5, "tokens": 20, State.SCREENED: 50}
 
 MIN_SECRET = 32
 
@@ -143,9 +145,9 @@ class Days(fields.Field[Mapping[str, float]]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         given = value if isinstance(value, Mapping) else dict.fromkeys(KEEP_DAYS, value)
-        unknown = sorted(given.keys() - set(FINAL_STATES))
+        unknown = sorted(given.keys() - set(FINAL))
         if unknown:
-            raise ValidationError(f"no final state {unknown[0]}: {', '.join(FINAL_STATES)}")
+            raise ValidationError(f"no final state {unknown[0]}: {', '.join(FINAL)}")
         for days in given.values():
             number = isinstance(days, int | float) and not isinstance(days, bool)
             if not number or not 0 <= days <= 36_500:

@@ -7,9 +7,6 @@ from typing import Any
 
 from relay.core.addresses import Address
 
-# States in which nothing more will be done about a message by itself.
-FINAL_STATES = ("sent", "failed", "expired", "cancelled", "suppressed", "quarantined", "screened")
-
 
 @dataclass(frozen=True, slots=True)
 class Attachment:

@@ -36,6 +36,9 @@ class State(StrEnum):
     QUARANTINED = "quarantined"
     SCREENED = "screened"
 
+    # As its name, wherever it goes: also within a list that is shown.
+    __repr__ = str.__repr__
+
 
 # What an attempt is made of, when its time has come.
 WAITING = (State.QUEUED, State.SCHEDULED)
@@ -51,11 +54,12 @@ OPEN = (*WAITING, State.HELD, *UNDECIDED)
 UNSEEN = (State.FAILED, State.EXPIRED, State.QUARANTINED)
 # What an operator is to know of: it was not sent, and will not be by itself.
 TROUBLES = (State.FAILED, State.EXPIRED, State.QUARANTINED, State.HELD, State.SUPPRESSED)
-# What became of a message for good; and those of them that its writer is told.
+# What became of a message for good.
 ENDS = (
     *(State.SENT, State.FAILED, State.EXPIRED),
     *(State.CANCELLED, State.SUPPRESSED, State.QUARANTINED),
 )
+# What its writer is told of: else its fate is open, or somebody cancelled it and knows what to say.
 TOLD = (State.SENT, State.FAILED, State.EXPIRED, State.QUARANTINED, State.SUPPRESSED)
 # Nothing more will be done about it by itself. What is screened is no message yet.
 FINAL = (*ENDS, State.SCREENED)

@@ -12,6 +12,7 @@ import structlog
 from relay.core.errors import DeliveryDeferred, DeliveryError, DeliveryInDoubt, Unavailable
 from relay.core.logs import trace
 from relay.core.message import Confirmation, Message
+from relay.core.states import UNSEEN, WAITING, State
 from relay.delivery import outcomes
 from relay.delivery.message_cache import MessageCache
 from relay.delivery.outcomes import DeliverResult
@@ -20,10 +21,10 @@ from relay.delivery.waiters import Outcome, Waiters
 from relay.delivery.worker_threads import in_thread
 from relay.hooks.chain import Chain
 from relay.store.engine.database import Store
-from relay.store.outbox import found
+from relay.store.outbox import in_doubt
 from relay.store.outbox import outcomes as settling
 from relay.store.outbox.batching import Call, Lane
-from relay.store.outbox.found import WAITING_STATES, LateAnswer
+from relay.store.outbox.in_doubt import LateAnswer
 from relay.store.outbox.outcomes import AttemptOutcome
 
 # A settlement that the store refuses is tried again for this long; then the row stays `sending`
@@ -33,11 +34,9 @@ SETTLE_SECONDS = 60.0
 BREATH = 50
 
 # Which hook learns of a state that an attempt ended in.
-OBSERVED = {
-    "queued": "deferred",
-    "failed": "failed",
-    "expired": "expired",
-    "quarantined": "quarantined",
+OBSERVED: Mapping[State, str] = {
+    State.QUEUED: "deferred",
+    **{state: str(state) for state in UNSEEN},
 }
 
 
@@ -103,7 +102,7 @@ class Attempts:
             self._tell(settlement, one.result)
             if counted[index]:
                 _observe(chains[settlement.claimed.server], settlement, one)
-            elif settlement.state == "sent":
+            elif settlement.state == State.SENT:
                 counted[index] = await self._hear_late(settlement)
             if not (index + 1) % BREATH:
                 await asyncio.sleep(0)
@@ -136,11 +135,11 @@ class Attempts:
         id, at, plugin = settlement.claimed.id, settlement.ended_at, settlement.delivery
         answer = LateAnswer(id, at, settlement.provider_id or "", plugin)
         try:
-            before = await self._store.write(found.answered_late, answer)
+            before = await self._store.write(in_doubt.answered_late, answer)
         except Unavailable:
             before = ""
         log.warning("answer.late", id=id, server=settlement.claimed.server, before=before)
-        return before in WAITING_STATES
+        return before in WAITING
 
     async def _deliver(
         self, group: Chain, plugin: str, messages: Sequence[Message]
@@ -171,15 +170,15 @@ class Attempts:
     def _tell(self, settlement: AttemptOutcome, result: DeliverResult) -> None:
         """Let the waiting caller and the log know what came of a message."""
         id, state = settlement.claimed.id, settlement.state
-        outcome = Outcome("queued")
-        if state == "sent":
-            outcome = Outcome("sent")
-        elif state in ("failed", "suppressed"):
-            outcome = Outcome("failed", str(result))
+        outcome = Outcome(State.QUEUED)
+        if state == State.SENT:
+            outcome = Outcome(State.SENT)
+        elif state in (State.FAILED, State.SUPPRESSED):
+            outcome = Outcome(State.FAILED, str(result))
         self._watches.tell(id, outcome)
-        write = log.info if state == "sent" and not _dropped(result) else log.warning
+        write = log.info if state == State.SENT and not _dropped(result) else log.warning
         write(
-            f"message.{'deferred' if state == 'queued' else state}",
+            f"message.{'deferred' if state == State.QUEUED else state}",
             id=id,
             server=settlement.claimed.server,
             delivery=settlement.delivery,

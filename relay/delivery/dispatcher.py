@@ -8,6 +8,7 @@ import structlog
 
 from relay.core.logs import trace
 from relay.core.message import Message
+from relay.core.states import WAITING, State
 from relay.delivery.attempts import Attempts
 from relay.delivery.clock_changes import ClockChanges
 from relay.delivery.fair_queue import FairQueue
@@ -67,7 +68,7 @@ class Dispatcher:
     def open(self) -> None:
         """Count what waits from an earlier time, once the store is open."""
         unsent = self._store.read_now(listing.count_unsent)
-        self._waiting = unsent.get("queued", 0) + unsent.get("scheduled", 0)
+        self._waiting = sum(unsent.get(state, 0) for state in WAITING)
 
     @property
     def waiting(self) -> int:
@@ -238,17 +239,17 @@ class Dispatcher:
             settlements = await self._attempts.make(call, chains, ahead)
         except Exception:
             for one in call.messages:
-                self.watches.tell(one.id, Outcome("queued"))
+                self.watches.tell(one.id, Outcome(State.QUEUED))
             raise
         self._call_seconds += (time.monotonic() - started - self._call_seconds) / 8
         for settlement in settlements:
             way = chains[settlement.claimed.server].server.group, settlement.delivery
-            if settlement.state == "queued":
+            if settlement.state == State.QUEUED:
                 self._failing.add(way)
                 self._alarm.set()
             else:
                 self._waiting -= 1
-            if settlement.state == "sent":
+            if settlement.state == State.SENT:
                 self._failing.discard(way)
         return len(call.messages)
 

@@ -13,6 +13,7 @@ from relay.core.errors import DeliveryError, DeliveryInDoubt, MessageBroken
 from relay.core.logs import trace
 from relay.core.message import Absent, Confirmation, Message
 from relay.core.server import Server
+from relay.core.states import WAITING, State
 from relay.delivery import retry
 from relay.delivery.in_doubt_policy import TWICE, LookUpResult, Untraceable, verdict, without_asking
 from relay.delivery.worker_threads import in_thread
@@ -35,8 +36,8 @@ MARGIN_SECONDS = 60.0
 
 # The states that have a hook, and what it is told.
 OBSERVED: Mapping[str, type[DeliveryError]] = {
-    "expired": DeliveryInDoubt,
-    "quarantined": MessageBroken,
+    State.EXPIRED: DeliveryInDoubt,
+    State.QUARANTINED: MessageBroken,
 }
 
 log = structlog.get_logger()
@@ -184,13 +185,13 @@ class InDoubtResolver:
     def _tell(self, decision: Decision) -> None:
         """Log what became of a message, and delivery that it waits."""
         doubt = decision.doubt
-        event = {"in_doubt": "absent", "sent": "found", "queued": "resent", "scheduled": "resent"}
+        event = {State.IN_DOUBT: "absent", State.SENT: "found"}
         known = {"id": doubt.id, "server": doubt.server, "looks": doubt.looks + 1}
-        if decision.state in ("queued", "scheduled"):
+        if decision.state in WAITING:
             log.warning("message.resent", **known, crashes=doubt.crashes, note=TWICE)
             self._revived(1)
-        elif decision.state != "in_doubt" or decision.absences > doubt.absences:
-            write = log.info if decision.state in ("sent", "in_doubt") else log.warning
+        elif decision.state != State.IN_DOUBT or decision.absences > doubt.absences:
+            write = log.info if decision.state in (State.SENT, State.IN_DOUBT) else log.warning
             write(f"message.{event.get(decision.state, decision.state)}", **known)
 
 
@@ -208,13 +209,13 @@ def _stored(connection: Connection, id: str) -> Message | None:
 
 def _observe(chain: Chain, decision: Decision, message: Message | None) -> None:
     words, error = decision.words, OBSERVED.get(decision.state)
-    if message is not None and decision.state == "sent":
+    if message is not None and decision.state == State.SENT:
         receipt = Confirmation(decision.provider_id or "", words=words)
         chain.observe("sent", message=message, receipt=receipt)
     elif message is not None and error is not None:
         chain.observe(decision.state, message=message, error=error(words))
     else:
-        resent = decision.state in ("queued", "scheduled")
+        resent = decision.state in WAITING
         chain.note("resent" if resent else decision.state, id=decision.doubt.id, words=words)
 
 

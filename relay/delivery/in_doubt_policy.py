@@ -6,8 +6,9 @@ from typing import Any
 from relay.core.errors import DeliveryError
 from relay.core.message import ABSENT, Absent, Confirmation
 from relay.core.server import Server
+from relay.core.states import State
 from relay.delivery import retry
-from relay.store.outbox.in_doubt import UNKNOWN, Decision, Doubt, State
+from relay.store.outbox.in_doubt import UNKNOWN, Decision, Doubt
 from relay.store.schema import SUSPECT_CRASHES
 
 # Look-ups on end that must find nothing before a message is sent again.
@@ -68,11 +69,11 @@ def verdict(
 def _found(doubt: Doubt, receipt: Confirmation, plugin: str, now: float) -> Decision:
     events = (("found", f"{plugin} has it: {receipt.words}"),)
     changes = {"words": receipt.words, "provider_id": receipt.provider_id, "delivery": plugin}
-    return _decision(doubt, "sent", now, events, **changes)
+    return _decision(doubt, State.SENT, now, events, **changes)
 
 
 def _held(doubt: Doubt, words: str, now: float) -> Decision:
-    return _decision(doubt, "held", now, (("held", f"{words}; a person must decide"),))
+    return _decision(doubt, State.HELD, now, ((State.HELD, f"{words}; a person must decide"),))
 
 
 def _still(
@@ -81,7 +82,7 @@ def _still(
     due_at = retry.next_look(now, doubt.looks + 1, server.settle)
     looks = doubt.looks + 1
     return _decision(
-        doubt, "in_doubt", now, (event,), due_at=due_at, looks=looks, absences=absences
+        doubt, State.IN_DOUBT, now, (event,), due_at=due_at, looks=looks, absences=absences
     )
 
 
@@ -100,13 +101,15 @@ def _again(
     """Queue a message again, unless it is what breaks us or was given time enough."""
     # With so many it was tried while nothing else was: it is this message, and no other.
     if doubt.crashes > SUSPECT_CRASHES:
-        broke = ("quarantined", f"sending it failed badly {doubt.crashes} times")
-        return _decision(doubt, "quarantined", now, (*before, broke))
+        broke = (State.QUARANTINED, f"sending it failed badly {doubt.crashes} times")
+        return _decision(doubt, State.QUARANTINED, now, (*before, broke))
     if doubt.maybe_twice and retry.too_old(now, doubt.since, server.max_age):
-        return _decision(doubt, "expired", now, (*before, ("expired", f"{words}; too old by now")))
+        return _decision(
+            doubt, State.EXPIRED, now, (*before, (State.EXPIRED, f"{words}; too old by now"))
+        )
     events = (*before, ("resent", f"{words}; sent again: {TWICE}"))
     due_at = max(now, doubt.since)
-    state: State = "queued" if due_at <= now else "scheduled"
+    state = State.QUEUED if due_at <= now else State.SCHEDULED
     return _decision(doubt, state, now, events, due_at=due_at, maybe_twice=True)
 
 

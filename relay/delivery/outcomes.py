@@ -5,7 +5,7 @@ Pure, without a clock or a store.
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from relay.core.errors import (
     DeliveryDeferred,
@@ -17,6 +17,7 @@ from relay.core.errors import (
 )
 from relay.core.message import Confirmation, Message
 from relay.core.server import Server
+from relay.core.states import State
 from relay.delivery import retry
 from relay.store.outbox.outcomes import AttemptOutcome, Claimed
 from relay.store.outbox.recipients import Fate
@@ -26,9 +27,6 @@ from relay.store.outbox.recipients import Fate
 FEWEST_TRIES = 5
 
 DeliverResult = Confirmation | DeliveryError
-State = Literal[
-    "sent", "queued", "failed", "in_doubt", "held", "expired", "quarantined", "suppressed"
-]
 
 
 class PluginBroken(DeliveryInDoubt):
@@ -73,7 +71,7 @@ def settlement(
     in_doubt = _is_in_doubt(result)
     outcome: str = "deferred" if isinstance(result, DeliveryDeferred) else state
     if isinstance(result, RecipientsSuppressed):
-        outcome = "suppressed"  # also of what is held
+        outcome = State.SUPPRESSED  # also of what is held
     if isinstance(result, Confirmation) and result.later:
         outcome = "partly"
     return AttemptOutcome(
@@ -82,14 +80,14 @@ def settlement(
         due_at=due_at,
         counted=_is_counted(result),
         delivery=delivery,
-        outcome="in_doubt" if in_doubt else outcome,
+        outcome=State.IN_DOUBT if in_doubt else outcome,
         words=_words(result) + (_consequence(state) if in_doubt else ""),
         started_at=started_at,
         ended_at=now,
         provider_id=(result.provider_id or None) if isinstance(result, Confirmation) else None,
-        give_token_back=watched and state in ("failed", "suppressed"),
+        give_token_back=watched and state in (State.FAILED, State.SUPPRESSED),
         crashed=isinstance(result, PluginBroken),
-        maybe_twice=True if in_doubt and state == "queued" else None,
+        maybe_twice=True if in_doubt and state == State.QUEUED else None,
         fates=fates,
     )
 
@@ -152,9 +150,9 @@ def _words(result: DeliverResult) -> str:
 
 
 def _consequence(state: State) -> str:
-    if state == "held":
+    if state == State.HELD:
         return "; held for a person to decide"
-    return "; sent again: may be delivered twice" if state == "queued" else ""
+    return "; sent again: may be delivered twice" if state == State.QUEUED else ""
 
 
 def _is_counted(result: DeliverResult) -> bool:
@@ -176,22 +174,22 @@ def _state(
     claimed: Claimed, result: DeliverResult, server: Server, now: float, random: float
 ) -> tuple[State, float]:
     if isinstance(result, Confirmation) and not result.later:
-        return "sent", now
+        return State.SENT, now
     if isinstance(result, DeliveryFailed):
-        return "failed", now
+        return State.FAILED, now
     if isinstance(result, MessageBroken):
-        return "quarantined", now
+        return State.QUARANTINED, now
     if isinstance(result, RecipientsSuppressed):
-        return ("held" if result.held else "suppressed"), now
+        return (State.HELD if result.held else State.SUPPRESSED), now
     retry_after = result.retry_after if isinstance(result, DeliveryDeferred) else None
     again = retry.next_attempt(now, claimed.tries + 1, server.retry, random, retry_after)
     too_old = retry.too_old(now, claimed.since, server.max_age)
     if isinstance(result, DeliveryDeferred | Confirmation):
         given_up = too_old and claimed.tries + 1 >= FEWEST_TRIES
-        return ("expired", now) if given_up else ("queued", again)
+        return (State.EXPIRED, now) if given_up else (State.QUEUED, again)
     if server.in_doubt == "look_up":
-        return "in_doubt", retry.next_look(now, 0, server.settle)
+        return State.IN_DOUBT, retry.next_look(now, 0, server.settle)
     if server.in_doubt == "hold" or too_old:
-        return "held", now
+        return State.HELD, now
     # A plugin that breaks on it does not get it for ever; the store knows how often it did.
-    return ("in_doubt" if isinstance(result, PluginBroken) else "queued"), again
+    return (State.IN_DOUBT if isinstance(result, PluginBroken) else State.QUEUED), again

@@ -4,9 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
+from relay.core.states import State
 from relay.core.timers import Timers
 
-FirstOutcome = Literal["sent", "queued", "failed"]
+FirstOutcome = Literal[State.SENT, State.QUEUED, State.FAILED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class _Waiter:
     def give_up(self) -> None:
         # An outcome that is being stored is told in a moment, and stored as one that was told.
         if not self.settling and not self.future.done():
-            self.future.set_result(Outcome("queued"))
+            self.future.set_result(Outcome(State.QUEUED))
 
 
 class Waiters:

@@ -12,6 +12,7 @@ from relay.core.logs import fingerprint, trace
 from relay.core.message import Confirmation
 from relay.core.policy import offices
 from relay.core.secret import Secret
+from relay.core.states import WAITING
 from relay.core.text import without_addresses
 from relay.hooks.chain import Chain
 from relay.intake.outbox import Guard, Outbox, Outgoing
@@ -20,7 +21,6 @@ from relay.store.callbacks import Taken, Told
 from relay.store.engine.database import Store
 from relay.store.outbox import returned
 from relay.store.outbox.enqueue import NewMessage
-from relay.store.outbox.found import WAITING_STATES
 from relay.store.outbox.returned import Returned, SecondSending
 from relay.store.queries import listing
 from relay.store.suppression_list import Suppressions
@@ -139,7 +139,7 @@ class ProviderEvents:
 
     async def _found(self, taken: Taken, chains: Mapping[str, Chain]) -> None:
         """Let everybody know that a message in doubt is sent after all."""
-        if taken.before in WAITING_STATES:
+        if taken.before in WAITING:
             self._settled(1)
         found = await self._store.read(listing.documents, [taken.id])
         try:

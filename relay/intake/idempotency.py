@@ -21,6 +21,7 @@ from relay.core.errors import (
     Unavailable,
 )
 from relay.core.immutable import thaw
+from relay.core.states import State
 from relay.store import idempotency
 from relay.store.engine.database import Store
 from relay.store.idempotency import RETRY_AFTER_SECONDS, Answered, Entry, Known
@@ -139,14 +140,19 @@ def _repeat(known: Known, request: Request) -> Repeat:
     if known.answer is not None and known.status is not None:
         return Repeat(known.status, known.answer, first)
     if not known.messages:
-        return Repeat(200, "queued", first)
+        return Repeat(200, State.QUEUED, first)
     row = known.messages[0]
-    scheduled = row.state in ("scheduled", "screened") and row.due_at > row.created_at
+    scheduled = row.state in (State.SCHEDULED, State.SCREENED) and row.due_at > row.created_at
     # A robot is told what a clean submission most likely would have been.
-    alike = {"screened": "sent", "suppressed": "failed"}
-    told = "scheduled" if scheduled else alike.get(row.state, row.state)
+    alike = {State.SCREENED: State.SENT, State.SUPPRESSED: State.FAILED}
+    told = State.SCHEDULED if scheduled else alike.get(row.state, row.state)
     words = row.words or ""
-    return Repeat(200, told if told in ("sent", "scheduled", "failed") else "queued", first, words)
+    return Repeat(
+        200,
+        told if told in (State.SENT, State.SCHEDULED, State.FAILED) else State.QUEUED,
+        first,
+        words,
+    )
 
 
 def _check_same(fingerprint: bytes, request: Request) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from relay.core.ids import message_id, timestamp
 from relay.core.immutable import freeze
 from relay.core.server import Server
+from relay.core.states import State
 from relay.core.submission import Identity, Submission
 from relay.forms.send_time import ScheduleError, scheduled_time
 from relay.store import documents
@@ -26,7 +27,7 @@ def kept_back(
     return NewMessage(
         id=id,
         server=server.name,
-        state="screened",
+        state=State.SCREENED,
         created_at=timestamp(id),
         due_at=_would_be_due(submission, server),
         key=identity.key,

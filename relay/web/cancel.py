@@ -1,6 +1,6 @@
 """POST /rest/email_cancel/{server}: cancels a message before its scheduled time."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from types import MappingProxyType
 
@@ -13,6 +13,7 @@ from relay.core.errors import (
     UnknownMessage,
 )
 from relay.core.immutable import freeze
+from relay.core.states import State
 from relay.core.submission import Submission
 from relay.hooks.chain import Chain
 from relay.intake.authentication import identify
@@ -22,13 +23,13 @@ from relay.web import responses
 from relay.web.base import RelayHandler
 
 # Why a message of a state cannot be cancelled; of every other, because its time has come.
-ENDED = {
-    "sent": "already sent",
-    "cancelled": "already cancelled",
-    "failed": "already failed",
-    "expired": "already expired",
-    "suppressed": "already suppressed",
-    "quarantined": "already quarantined",
+ENDED: Mapping[str, str] = {
+    State.SENT: "already sent",
+    State.CANCELLED: "already cancelled",
+    State.FAILED: "already failed",
+    State.EXPIRED: "already expired",
+    State.SUPPRESSED: "already suppressed",
+    State.QUARANTINED: "already quarantined",
 }
 UNDER_WAY = "already being sent"
 
@@ -63,7 +64,7 @@ class CancelHandler(RelayHandler):
         if not isinstance(id, str) or not id:
             raise InvalidSubmission({"id": ["Missing data for required field."]})
         await self._cancel(Cancelling(id, self.chain.server.name, key, self.started_at))
-        self.write(responses.success("cancelled"))
+        self.write(responses.success(State.CANCELLED))
 
     def _key(self, submission: Submission) -> str:
         """Return the id of the key that asks; raise AuthenticationFailed."""

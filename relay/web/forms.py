@@ -11,6 +11,7 @@ from relay.core.errors import BodyTooLarge, InvalidSubmission, MessageRefused, U
 from relay.core.immutable import freeze
 from relay.core.message import Message
 from relay.core.server import Server
+from relay.core.states import State
 from relay.core.submission import Submission
 from relay.core.text import without_addresses
 from relay.forms.attachments import FIELD
@@ -144,12 +145,12 @@ class FormHandler(RelayHandler):
         if accepted.repeat is not None:
             return _told(accepted.repeat)
         if accepted.scheduled:
-            return "scheduled"
+            return State.SCHEDULED
         if accepted.message is None:
-            return "sent" if dispatcher.healthy(name) else "queued"
+            return State.SENT if dispatcher.healthy(name) else State.QUEUED
         wait = self.site.settings.wait if dispatcher.delivers(name) else 0
         outcome = await dispatcher.watches.wait(accepted.id, wait)
-        if outcome.result == "failed":
+        if outcome.result == State.FAILED:
             if accepted.request is not None:
                 await self.site.repeats.drop(accepted.request)
             raise MessageRefused(without_addresses(outcome.words))
@@ -197,7 +198,7 @@ class LegacyFormHandler(FormHandler):
 
 
 def _told(repeat: Repeat) -> str:
-    if repeat.answer == "failed":
+    if repeat.answer == State.FAILED:
         raise MessageRefused(without_addresses(repeat.words))
     return repeat.answer
 

@@ -10,16 +10,13 @@ from tornado.web import RequestHandler
 
 from relay.core.errors import RelayError, SubmissionError
 from relay.core.logs import trace
-from relay.notifications.receipts.sender import TOLD_STATES
+from relay.core.states import TOLD, WAITING, State
 from relay.site import Site
 from relay.store.outbox import operator_actions, resend, screened
 from relay.store.outbox.operator_actions import Order, Verdict
 from relay.store.suppressions import Word
 
 log = structlog.get_logger()
-
-# The states that the dispatcher counts as waiting.
-_WAITING = ("queued", "scheduled")
 
 
 class OperationHandler(RequestHandler):
@@ -49,15 +46,15 @@ class MessagesHandler(OperationHandler):
         verdicts: list[Verdict] = await self.site.store.write(operation, order)
         self._count(verdicts)
         for verdict in verdicts:
-            if verdict.after in TOLD_STATES and verdict.after != verdict.before:
+            if verdict.after in TOLD and verdict.after != verdict.before:
                 self.site.receipts.settled(verdict.id)
         return {"verdicts": verdicts}
 
     def _count(self, verdicts: list[Verdict]) -> None:
         """Let the dispatcher know what waits no more, and what waits again."""
         done = [verdict for verdict in verdicts if verdict.done]
-        self.site.dispatcher.settled(sum(verdict.before in _WAITING for verdict in done))
-        if revived := sum(verdict.after in _WAITING for verdict in done):
+        self.site.dispatcher.settled(sum(verdict.before in WAITING for verdict in done))
+        if revived := sum(verdict.after in WAITING for verdict in done):
             self.site.dispatcher.revived(revived)
 
 
@@ -74,13 +71,13 @@ class ScreenedHandler(OperationHandler):
         try:
             released = await self.site.acceptance.release(id, time.time())
         except SubmissionError as error:
-            return Verdict(id, "screened", "", str(error))
+            return Verdict(id, State.SCREENED, "", str(error))
         except Exception as error:  # noqa: BLE001 - one that breaks a plugin is no other's matter
             log.error("release.failed", id=id, **trace(error))
-            return Verdict(id, "screened", "", f"a plugin fails at it: {type(error).__name__}")
+            return Verdict(id, State.SCREENED, "", f"a plugin fails at it: {type(error).__name__}")
         if not released:
             return Verdict(id, "", "", screened.ABSENT)
-        return Verdict(id, "screened", "queued", "released")
+        return Verdict(id, State.SCREENED, State.QUEUED, "released")
 
 
 class PauseHandler(OperationHandler):

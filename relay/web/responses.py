@@ -6,6 +6,7 @@ from typing import Any
 from tornado.web import HTTPError
 
 from relay.core import errors
+from relay.core.states import State
 
 # Looked up along the error's MRO, so that a subclass needs no line of its own.
 STATUS: dict[type[Exception], int] = {
@@ -32,10 +33,10 @@ STATUS: dict[type[Exception], int] = {
 }
 
 SUCCESS_WORDS = {
-    "sent": "Message sent",
-    "queued": "Message queued",
-    "scheduled": "Message scheduled",
-    "cancelled": "Message cancelled",
+    State.SENT: "Message sent",
+    State.QUEUED: "Message queued",
+    State.SCHEDULED: "Message scheduled",
+    State.CANCELLED: "Message cancelled",
     "noted": "Noted",
 }
 
@@ -60,4 +61,4 @@ def success(result: str, id: str = "") -> dict[str, Any]:
     id: the message's, for its caller to cancel a scheduled one by.
     """
     body = {"status": "success", "response": SUCCESS_WORDS[result]}
-    return {**body, "id": id} if result == "scheduled" else body
+    return {**body, "id": id} if result == State.SCHEDULED else body

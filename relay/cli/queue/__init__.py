@@ -20,7 +20,7 @@ from relay.store.outbox.unsent import CLOSED_STATES, OPEN_STATES, Selection
 @click.group(invoke_without_command=True)
 @click.option(
     "--state",
-    type=click.Choice([*OPEN_STATES, *CLOSED_STATES]),
+    type=click.Choice([*map(str, (*OPEN_STATES, *CLOSED_STATES))]),
     help="Only those in this state; else all but what is cancelled or suppressed.",
 )
 @click.option("--server", help="Only those of this server.")

@@ -34,7 +34,9 @@ def _order(name: str, more: str = "") -> click.Command:
     @click.command(name, help=f"{OPERATIONS[name].__doc__} {more}".strip())
     @click.option("--all", "every", is_flag=True, help="All messages in a state.")
     @click.option(
-        "--state", type=click.Choice(APPLIES_TO[name]), help="With --all: those in this state."
+        "--state",
+        type=click.Choice([*map(str, APPLIES_TO[name])]),
+        help="With --all: those in this state.",
     )
     @click.option("--server", help="With --all: only those of this server.")
     @click.option("--yes", is_flag=True, help="Do not ask.")

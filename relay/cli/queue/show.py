@@ -12,6 +12,7 @@ from relay.cli.context import reading
 from relay.cli.terminal import visible
 from relay.config.settings import Settings
 from relay.core.ids import as_reference
+from relay.core.states import WAITING, State
 from relay.core.times import shown
 from relay.store import paused
 from relay.store.outbox import recipients, references
@@ -19,16 +20,16 @@ from relay.store.queries import listing
 
 # What a person can do about a message that nothing will happen to by itself.
 _PERSONS = {
-    "held": "held until `queue release`, `queue cancel` or `queue found`",
-    "failed": "stays until `queue retry` or `queue dismiss`",
-    "expired": "stays until `queue retry` or `queue dismiss`",
-    "quarantined": "stays until `queue release` or `queue dismiss`",
+    State.HELD: "held until `queue release`, `queue cancel` or `queue found`",
+    State.FAILED: "stays until `queue retry` or `queue dismiss`",
+    State.EXPIRED: "stays until `queue retry` or `queue dismiss`",
+    State.QUARANTINED: "stays until `queue release` or `queue dismiss`",
 }
 _DUE = {
-    "queued": "due",
-    "scheduled": "scheduled: due",
-    "sending": "its claim ends: then it is in doubt",
-    "in_doubt": "is looked up at the provider",
+    State.QUEUED: "due",
+    State.SCHEDULED: "scheduled: due",
+    State.SENDING: "its claim ends: then it is in doubt",
+    State.IN_DOUBT: "is looked up at the provider",
 }
 
 
@@ -77,7 +78,7 @@ def _next(row: Any, read: Settings, pauses: Mapping[str, float], now: float) -> 
         yield f"{shown(row.due_at)}  {_DUE[row.state]}"
     if row.state in _PERSONS:
         yield f"next: {_PERSONS[row.state]}"
-    if row.state in ("queued", "scheduled", "in_doubt"):
+    if row.state in (*WAITING, State.IN_DOUBT):
         yield from (f"next: waits, because {why}" for why in _hindrances(row, read, pauses))
     if row.maybe_twice:
         yield "flag: may have been delivered twice"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from relay.config.alerts import KINDS, AlertSettings
+from relay.core.states import State
 from relay.core.times import age, shown
 from relay.store import alerts as stored
 from relay.store.alerts import Alert
@@ -16,15 +17,15 @@ DAY_SECONDS = 86400.0
 DIGEST, EVENT = "digest", "digest event"
 
 # What is a line of the digest, and whether it is a problem.
-_LINES = {
+_LINES: Mapping[str, bool] = {
     "accepted": False,
-    "sent": False,
-    "screened": False,
-    "failed": True,
-    "expired": True,
-    "quarantined": True,
-    "suppressed": True,
-    "held": True,
+    State.SENT: False,
+    State.SCREENED: False,
+    State.FAILED: True,
+    State.EXPIRED: True,
+    State.QUARANTINED: True,
+    State.SUPPRESSED: True,
+    State.HELD: True,
     "in doubt": True,
     "maybe twice": True,
     "bounced": True,
@@ -33,8 +34,11 @@ _LINES = {
     "oldest waiting": False,
 }
 _EVENTS = {"resent": "maybe twice", "bounced": "bounced", "complained": "complained"}
-_NOW = {"queued": "waiting", "sending": "waiting", "in_doubt": "in doubt"}
-_OPEN = ("queued", "sending", "in_doubt", "held")
+_NOW: Mapping[str, str] = {
+    State.QUEUED: "waiting",
+    State.SENDING: "waiting",
+    State.IN_DOUBT: "in doubt",
+}
 
 
 class Digest(NamedTuple):
@@ -71,13 +75,13 @@ def make(connection: Connection, span: Span, terms: AlertSettings) -> Digest:
         of_server[line] = of_server.get(line, 0) + number
 
     for one in statistics.accepted(connection, span.since):
-        add(one.server, "screened" if one.what == "screened" else "accepted", one.number)
-        if one.what == "sent":
-            add(one.server, "sent", one.number)
+        add(one.server, State.SCREENED if one.what == State.SCREENED else "accepted", one.number)
+        if one.what == State.SENT:
+            add(one.server, State.SENT, one.number)
     for one in statistics.unsent(connection, span.since):
         if one.what in _LINES or one.what in _NOW:
             add(one.server, _NOW.get(one.what, one.what), one.number)
-        if one.what in _OPEN and one.what != "held":
+        if one.what in _NOW:
             oldest[one.server] = min(one.oldest, oldest.get(one.server, one.oldest))
     for one in statistics.happened(connection, list(_EVENTS), span.after, span.upto):
         add(one.server, _EVENTS[one.what], one.number)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.config.alerts import KEY_REASONS, TOKEN_REASONS, TROUBLES
+from relay.config.alerts import KEY_REASONS, TOKEN_REASONS
 from relay.core.errors import SubmissionError
 from relay.core.events import ProviderEvent
 from relay.core.message import Confirmation
+from relay.core.states import TROUBLES, State
 from relay.core.submission import Decoy
 from relay.core.text import without_addresses
 from relay.store.alerts import Key
@@ -74,13 +75,13 @@ class EventCounts:
         """Take note of what a chain observed, by a hook's name and arguments or by a state."""
         if what == "refused":
             self.refused(server, about["error"])
-        elif what == "screened":
+        elif what == State.SCREENED:
             decoy: Decoy = about["decoy"]
-            self._at("screened", server).add(decoy.reason)
+            self._at(State.SCREENED, server).add(decoy.reason)
         elif what == "bounced":
             event: ProviderEvent = about["event"]
             self._at("bounced", server).add(event.kind, event.message, event.words)
-        elif what == "sent":
+        elif what == State.SENT:
             receipt: Confirmation = about["receipt"]
             self.senders.add(server)
             self.refusals.pop(server, None)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
-from relay.config.alerts import DELIVERIES, TROUBLES, AlertSettings
+from relay.config.alerts import DELIVERIES, AlertSettings
 from relay.core.logs import trace
 from relay.core.message import Message
+from relay.core.states import TROUBLES
 from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain
 from relay.intake.outbox import Outbox, Outgoing

@@ -14,6 +14,7 @@ import structlog
 from relay.core.errors import ConfigurationError, TemplateRenderError
 from relay.core.logs import trace
 from relay.core.server import Server
+from relay.core.states import TOLD, State
 from relay.hooks.chain import Chain
 from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.notifications.receipts import emails
@@ -29,9 +30,6 @@ PAUSE_SECONDS = 1.0
 PAGE = 500
 MAX_SETTLED = 20 * PAGE
 
-# States that a writer is told of: in any other his message's fate is open, or somebody cancelled
-# it and knows what to say.
-TOLD_STATES = ("sent", "failed", "expired", "quarantined", "suppressed")
 WORDS = {
     True: "the writer is told that it was delivered",
     False: "the writer is told that it was not delivered",
@@ -96,7 +94,7 @@ class ReceiptSender:
                 continue
 
     def _saw(self, server: str, what: str, about: Mapping[str, Any]) -> None:
-        if what in TOLD_STATES:
+        if what in TOLD:
             self.settled(about["id"] if "id" in about else about["message"].id)
 
     async def _look_at(self, settled: Sequence[str]) -> None:
@@ -113,7 +111,7 @@ class ReceiptSender:
     async def _decide(self, row: Any, now: float) -> bool:
         """Store what a writer is told, where that is known now; return whether he gets a mail."""
         chain = self._chains.get(row.server)
-        if chain is None or row.state not in ("cancelled", *TOLD_STATES):
+        if chain is None or row.state not in (State.CANCELLED, *TOLD):
             return False
         words, outgoing = _objection(row, chain.server), []
         if words:
@@ -125,7 +123,7 @@ class ReceiptSender:
                 known = {"id": row.message, "server": row.server, "problem": str(error)}
                 log.error("receipt.unwritten", **known)
                 return False
-            words = WORDS[row.state == "sent"]
+            words = WORDS[row.state == State.SENT]
         guard = _guard(row, chain.server, words, now)
         return bool(await self._outbox.put(outgoing, guard=guard, is_own=True))
 
@@ -134,7 +132,7 @@ def _outgoing(row: Any, chain: Chain) -> Outgoing:
     terms, server = chain.server.receipt, chain.server
     if terms is None:
         raise ValueError(f"server {server.name} sends no receipts")
-    delivered = row.state == "sent"
+    delivered = row.state == State.SENT
     message = emails.receipt_email(
         server, terms, row.address, row.reference, row.created_at, delivered=delivered
     )
@@ -162,7 +160,7 @@ def _guard(row: Any, server: Server, words: str, now: float) -> Guard[Telling, T
 
 def _objection(row: Any, server: Server) -> str:
     """Say why a writer is told nothing about a message that is done with; "" where he is told."""
-    if row.state == "cancelled":
+    if row.state == State.CANCELLED:
         return "it was cancelled"
     if server.receipt is None:
         return f"{server.name} sends no receipts any more"

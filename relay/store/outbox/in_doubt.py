@@ -202,7 +202,7 @@ def seen(*conditions: ColumnElement[bool]) -> Select[Any]:
 
 
 def settle(connection: Connection, one: Seen, provider_id: str, words: str, now: float) -> bool:
-    """Record that a message is sent after all, and how that is known; False if it is not as seen."""
+    """Record that a message is sent after all, and how that is known; False if it changed."""
     values: dict[str, Any] = {"due_at": now, "words": words, "looks": 0, "absences": 0}
     if provider_id:
         values["provider_id"] = provider_id[:200]

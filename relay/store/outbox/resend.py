@@ -71,7 +71,9 @@ def _replay(connection: Connection, order: Replay) -> Replayed:
     if queued:
         words = "by the operator; it was held for an address that takes mail again"
         befell = {"at": order.now, "kind": "released", "words": words}
-        connection.execute(insert(events), [{"message": id, **befell} for id in ids if id in queued])
+        connection.execute(
+            insert(events), [{"message": id, **befell} for id in ids if id in queued]
+        )
     after = ids[-1] if len(ids) == CHUNK else None
     return Replayed(len(queued), lifted, after)
 

@@ -46,9 +46,7 @@ class SecondSending(NamedTuple):
     offices: Collection[str]
 
 
-def message_of(
-    connection: Connection, event: ProviderEvent, servers: Iterable[str]
-) -> Seen | None:
+def message_of(connection: Connection, event: ProviderEvent, servers: Iterable[str]) -> Seen | None:
     """Find an event's message, by our own id or else by the provider's, among these servers'."""
     columns = messages.c
     query = seen(columns.server.in_(list(servers)), columns.state != State.SCREENED)

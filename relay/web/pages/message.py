@@ -14,6 +14,7 @@ from relay.core.file_types import UNKNOWN_MEDIA, disposition, file_name, media_t
 from relay.core.immutable import thaw
 from relay.core.message import Message
 from relay.core.mime import as_bytes
+from relay.core.states import State
 from relay.store import documents
 from relay.store.queries import listing
 from relay.web.pages.handler import PART_POLICY, PageHandler
@@ -36,7 +37,7 @@ class MailHandler(PageHandler):
     async def mail(self, id: str) -> Mail:
         """Return a message that the mailbox took; raise HTTPError 404 for any other."""
         found = await self.site.store.read(listing.find, id)
-        if found is None or (found.row.delivery, found.row.state) != ("mailbox", "sent"):
+        if found is None or (found.row.delivery, found.row.state) != ("mailbox", State.SENT):
             raise HTTPError(404)
         if found.row.cleared_at is not None:
             raise HTTPError(404)

@@ -6,6 +6,7 @@ from tornado.web import stream_request_body
 
 from relay.core.errors import BodyTooLarge
 from relay.core.server import Server
+from relay.core.states import State
 from relay.core.urls import http_url
 from relay.site import Site
 from relay.web import bodies, responses
@@ -57,7 +58,7 @@ class TrialHandler(PageHandler):
             self._show(typed)
             return
         answer = await self._posted(typed)
-        if answer.words == responses.SUCCESS_WORDS["sent"]:
+        if answer.words == responses.SUCCESS_WORDS[State.SENT]:
             self.redirect(f"/messages/{answer.id}", status=303)
         else:
             self.set_status(answer.status)

@@ -4,7 +4,7 @@ Times are in UTC. A status has one of Postmark's three words: Queued (to be sent
 Sent (the provider has it), Processed (nothing more will be done, and it was not sent).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Row
@@ -12,29 +12,30 @@ from sqlalchemy.engine import Row
 from relay.core.addresses import Address
 from relay.core.message import Message
 from relay.core.mime import as_bytes
+from relay.core.states import State
 from relay.core.times import utc
 from relay.store import documents
 from relay.store.queries.search import MessageSummary, Stored
 
-STATUSES = {
-    "queued": "Queued",
-    "sending": "Queued",
-    "in_doubt": "Queued",
-    "sent": "Sent",
-    "failed": "Processed",
-    "expired": "Processed",
-    "cancelled": "Processed",
-    "suppressed": "Processed",
-    "quarantined": "Processed",
+STATUSES: Mapping[str, str] = {
+    State.QUEUED: "Queued",
+    State.SENDING: "Queued",
+    State.IN_DOUBT: "Queued",
+    State.SENT: "Sent",
+    State.FAILED: "Processed",
+    State.EXPIRED: "Processed",
+    State.CANCELLED: "Processed",
+    State.SUPPRESSED: "Processed",
+    State.QUARANTINED: "Processed",
 }
 
 # Clients know six types of events and break on any other. What the provider took is no event:
 # "Delivered" would be a promise about the recipient's server, which only the mailbox can make.
 TRANSIENT, BOUNCED, DELIVERED = "Transient", "Bounced", "Delivered"
-EVENT_TYPES = {
+EVENT_TYPES: Mapping[str, str] = {
     "deferred": TRANSIENT,
-    "in_doubt": TRANSIENT,
-    "failed": BOUNCED,
+    State.IN_DOUBT: TRANSIENT,
+    State.FAILED: BOUNCED,
     "bounced": BOUNCED,
     "delivered": DELIVERED,
 }
@@ -108,7 +109,7 @@ def events(stored: Stored, message: Message) -> list[dict[str, Any]]:
 def _attempted(attempt: Row[Any], everybody: Sequence[str]) -> Iterator[_Event]:
     """Return what an attempt did; that the provider took the message is no event."""
     at, words, server = attempt.ended_at, attempt.words, attempt.delivery
-    if attempt.outcome != "sent":
+    if attempt.outcome != State.SENT:
         if type := EVENT_TYPES.get(attempt.outcome):
             yield _Event(at, type, words, server, everybody)
         return
@@ -129,7 +130,7 @@ def _noted(stored: Stored, everybody: Sequence[str]) -> Iterator[_Event]:
             whose = [email for email in everybody if email.lower() == named]
             yield _Event(event.at, type, event.words, "", whose or everybody)
     row = stored.row
-    if row.state == "expired":
+    if row.state == State.EXPIRED:
         words = f"too old to be tried again; last: {row.words}"
         yield _Event(row.due_at, BOUNCED, words, row.delivery or "", everybody)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from relay.core import states
 from relay.store.engine.database import Store
 from relay.store.maintenance import audit as audits
 from relay.store.maintenance.audit import Audit, AuditPosition
@@ -37,7 +38,7 @@ def full(store: Store) -> Store:
     """A store with a message in every state, on two days and of two servers."""
     number = 0
     for server, at in (("contactform", CREATED), ("default", CREATED), ("default", CREATED + DAY)):
-        for state in (*audits.FINAL_STATES, *audits.WAITING_STATES, "screened"):
+        for state in (*states.ENDS, *states.OPEN, "screened"):
             tried = [("deferred", at), ("sent", at)] if state == "sent" else []
             put(store, number, state, server=server, at=at, tried=tried)
             number += 1
@@ -65,7 +66,7 @@ def test_a_store_with_every_state_balances_by_server_and_day(full: Store) -> Non
     for balance in found.balances.values():
         assert (balance.accepted, balance.rows, balance.screened) == (11, 11, 1)
         assert balance.waiting == 5
-        assert all(balance.states[state] == 1 for state in audits.FINAL_STATES)
+        assert all(balance.states[state] == 1 for state in states.ENDS)
 
 
 SENT = f"'{new_id(0)}'"
@@ -210,7 +211,7 @@ def test_the_command_prints_a_table_and_is_content(offline: Daemon, full: Store)
         "server",
         "day",
         "accepted",
-        *audits.FINAL_STATES,
+        *states.ENDS,
         "waiting",
         "screened",
     ]
