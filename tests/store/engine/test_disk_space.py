@@ -290,7 +290,7 @@ def may_mount() -> bool:
 def test_a_daemon_on_a_full_disk_loses_nothing_that_it_answered(tmp_path: Path) -> None:
     if not may_mount():
         pytest.skip("NOT RUN: a small disk needs `unshare -rm`")
-    code = "import sys; from tests.store.engine.test_disk_space import fill_the_disk; fill_the_disk(sys.argv[1])"
+    code = f"import sys; from {__name__} import fill_the_disk; fill_the_disk(sys.argv[1])"
     ran = subprocess.run(
         ["unshare", "-rm", sys.executable, "-c", code, str(tmp_path)],
         cwd=ROOT,
