@@ -1,33 +1,48 @@
 """What the README and docs/ show is run: plugins, settings, commands; their tables are compared."""
 
+import dataclasses
 import json
 import os
 import pkgutil
 import re
 import subprocess
 import sys
+import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import click
 import pytest
+import requests
 from marshmallow import Schema
 
-from relay import web
+from relay import Identity, Message, Server, Submission, provider, web
 from relay.cli.main import relay
 from relay.config import schema
 from relay.config.alerts import KINDS
 from relay.mustachio import Template
+from relay.provider import Callback, Confirmation, ProviderEvent
+from tests.support.contact_page import serving
 from tests.support.daemon import ROOT, Daemon
 from tests.support.docs import FENCE, PAGES, block, blocks, page
 
 SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 PERMITS = "plugins/first-plugin"
 MAPPED = "plugins/without-code"
+PROVIDERS = "plugins/providers"
 COMMANDS_PAGE = page("reference/commands")
+
+# Fields of a `Server` that the host alone uses.
+THE_HOSTS = {
+    *("replies", "reply_seconds", "backup", "webhook_digests", "webhook_networks", "session_key"),
+    *("return_to", "attachments", "receipt", "enabled", "queue_enabled", "retry", "max_age"),
+    *("expect_mail", "settle", "in_doubt", "keep", "scheduling"),
+}
 
 # What may follow a command's name in a sentence.
 PROSE: set[str] = set()
@@ -303,6 +318,8 @@ CLAIMS = {
     ("plugins/first-plugin", "python", "# plugins/"): "test_the_readmes_form_server_sends",
     ("plugins/first-plugin", "toml", "# settings"): "test_the_readmes_form_server_sends",
     ("plugins/first-plugin", "sh", "echo"): "test_the_readmes_try_line_shows_the_message",
+    ("plugins/providers", "python", "# plugins/pigeon"): "test_the_provider_of_the_docs_delivers",
+    ("plugins/providers", "toml", "# A server"): "test_the_provider_of_the_docs_delivers",
     ("plugins/testing", "python", "# tests/"): "test_the_readmes_test_of_a_plugin_passes",
     ("plugins/testing", "sh", "make install-dev"): "test_every_module_that_is_run_exists",
     ("plugins/without-code", "toml", "# A form"): "without_code_makes_the_mail_that_it_shows",
@@ -469,3 +486,124 @@ def test_the_commands_of_an_upgrade_exist() -> None:
     called = re.findall(r"^relay (\w+)", script, re.MULTILINE)
     assert called == ["backup", "check", "status"]
     assert {f"run.py {name}" for name in called} <= dict(commands()).keys()
+
+
+class Pigeon(BaseHTTPRequestHandler):
+    """The provider of the docs: takes messages as forms; `answers` are the next calls' statuses.
+
+    An answer of 0 takes the message and says nothing.
+    """
+
+    answers: list[int]
+    taken: list[dict[str, list[str]]]
+    tokens: set[str]
+
+    def do_POST(self) -> None:
+        assert self.path == "/messages"
+        assert self.headers["Content-Type"] == "application/x-www-form-urlencoded"
+        self.tokens.add(self.headers["Authorization"])
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        status = self.answers.pop(0) if self.answers else 202
+        if status in (0, 202):
+            self.taken.append(form)
+        if status:
+            self.answer(status, {"id": f"p-{len(self.taken)}"})
+
+    def do_GET(self) -> None:
+        [reference] = parse_qs(self.path.partition("?")[2])["reference"]
+        ids = [f"p-{n}" for n, form in enumerate(self.taken, 1) if form["reference"] == [reference]]
+        self.answer(200, {"messages": [{"id": id} for id in ids]})
+
+    def answer(self, status: int, body: object) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def pigeon(daemon: Daemon) -> Iterator[tuple[Daemon, type[Pigeon]]]:
+    """A relay with the provider of the docs, whose server is real."""
+    plugin = block(PROVIDERS, "python", "# plugins/pigeon.py")
+    (daemon.folder / "plugins" / "pigeon.py").write_text(plugin, encoding="utf-8")
+    kind = type("", (Pigeon,), {"answers": [], "taken": [], "tokens": set()})
+    settings = block(PROVIDERS, "toml", "# A server that delivers through Pigeon")
+    daemon.environment |= SECRETS | {"PIGEON_TOKEN": "pigeon-token"}
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), kind)) as url:
+        own = f'pigeon_url = "{url}"\nsettle = [1, 1, 1]\nretry = [1]\n'
+        daemon.settings.write_text(settings + own, encoding="utf-8")
+        with daemon:
+            yield daemon, kind
+
+
+def test_the_provider_of_the_docs_takes_70_lines() -> None:
+    lines = block(PROVIDERS, "python", "# plugins/pigeon.py").splitlines()
+    assert len([line for line in lines if line.strip()]) <= 70
+
+
+def test_the_provider_of_the_docs_delivers(pigeon: tuple[Daemon, type[Pigeon]]) -> None:
+    daemon, far = pigeon
+    form = {"to": "desk@example.gov", "from_address": "a@example.com", "subject": "Fair"}
+    form |= {"message": "Once a year.", "street": "Elm Street"}
+    key = daemon.made_keys()["application"]
+
+    def post() -> tuple[int, str]:
+        answer = daemon.post("/rest/email/permits", key, data=form)
+        return answer.status_code, answer.json()["response"]
+
+    assert post() == (200, "Message sent")
+    assert far.taken[0]["to"] == ["desk@example.gov"]
+    assert far.taken[0]["reply_to"] == ["a@example.com"]
+    assert far.taken[0]["subject"] == ["Permit: Elm Street"]
+    assert far.tokens == {"Bearer pigeon-token"}
+
+    far.answers += [422]
+    assert post()[0] == 400
+    far.answers += [503]
+    assert post() == (200, "Message queued")
+    eventually(lambda: len(far.taken) == 2)
+
+    far.answers += [0]
+    assert post() == (200, "Message queued")
+    [reference] = far.taken[2]["reference"]
+    eventually(lambda: "found at Pigeon" in daemon.command("queue", "show", reference).stdout)
+    assert len(far.taken) == 3
+
+    told = {"event": "delivered", "event_id": "e1", "id": "p-3", "reference": reference}
+    answer = requests.post(
+        f"{daemon.url}/rest/email/postmark/permits/pigeon",
+        json=told | {"to": "desk@example.gov"},
+        auth=("relay", SECRETS["RELAY_WEBHOOK_SECRET"]),
+        timeout=10,
+    )
+    assert answer.status_code == 200
+    assert "delivered" in daemon.command("queue", "show", reference).stdout
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until something holds, for ten seconds at most."""
+    ends = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
+def test_every_name_for_providers_is_in_the_docs() -> None:
+    text = FENCE.sub("", page(PROVIDERS))
+    assert set(provider.__all__) <= words_of_code(text)
+    for value in (Message, Submission, Server, Identity, Confirmation, Callback, ProviderEvent):
+        found = re.search(
+            rf"^### [^\n]*`{value.__name__}`.*?(?=^###? )", text, re.MULTILINE | re.DOTALL
+        )
+        assert found is not None, value
+        fields = {field.name for field in dataclasses.fields(value)}
+        assert fields - words_of_code(found[0]) <= THE_HOSTS, value
+
+
+def words_of_code(text: str) -> set[str]:
+    """The words that stand in backticks."""
+    return set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text))))
