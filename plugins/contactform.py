@@ -17,6 +17,7 @@ from relay import (
     hookimpl,
     plain_message,
     reference_of,
+    setting,
     template_files,
     templated,
 )
@@ -39,11 +40,13 @@ class ContactForm(EmailForm):
 def settings() -> Mapping[str, fields.Field]:
     """The installation's own words."""
     return {
-        "form_name": fields.String(load_default="the contact form"),
-        "reply_line": fields.String(load_default="Please type your reply above this line"),
-        "footer": fields.String(load_default=""),
-        "logo_url": Link(load_default=""),
-        "tag": fields.String(load_default="Contact Form"),
+        "form_name": setting(fields.String(), "the contact form", "what the mail calls the form"),
+        "reply_line": setting(
+            fields.String(), "Please type your reply above this line", "the line above the message"
+        ),
+        "footer": setting(fields.String(), "", "what stands at the end"),
+        "logo_url": setting(Link(), "", "an image, in the HTML part"),
+        "tag": setting(fields.String(), "Contact Form", "the tag, where the form has none"),
     }
 
 

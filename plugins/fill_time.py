@@ -4,14 +4,20 @@ from collections.abc import Mapping
 
 from marshmallow import fields, validate
 
-from relay import Decoy, Server, Submission, hookimpl
+from relay import Decoy, Server, Submission, hookimpl, setting
 
 
 @hookimpl
 def settings() -> Mapping[str, fields.Field]:
     """`min_fill_seconds`: how old the session token must be, at least, when the form comes."""
     between = validate.Range(min=0, max=600)
-    return {"min_fill_seconds": fields.Float(load_default=3.0, validate=between)}
+    return {
+        "min_fill_seconds": setting(
+            fields.Float(validate=between),
+            3.0,
+            "how old the session token must be, at least, when the form comes",
+        )
+    }
 
 
 @hookimpl

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from marshmallow import fields
 
-from relay import Decoy, Server, Submission, hookimpl
+from relay import Decoy, Server, Submission, hookimpl, setting
 
 
 @hookimpl
 def settings() -> Mapping[str, fields.Field]:
     """`honeypot`: the name of the hidden field."""
-    return {"honeypot": fields.String(load_default="contact")}
+    return {"honeypot": setting(fields.String(), "contact", "the hidden field's name")}
 
 
 @hookimpl

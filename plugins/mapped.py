@@ -21,6 +21,7 @@ from relay import (
     listed,
     one_line,
     plain_message,
+    setting,
     template_files,
     templated,
 )
@@ -30,12 +31,18 @@ from relay import (
 def settings() -> Mapping[str, fields.Field]:
     """`fields` declares the form; the others say how the message is made of it."""
     return {
-        "fields": DeclaredFields(required=True),
-        "to": MailAddresses(load_default=None),
-        "subject": Pattern(load_default=None),
-        "tag": Pattern(load_default=None),
-        "template": TemplateReference(load_default=None),
-        "template_files": fields.String(load_default="mapped"),
+        "fields": setting(
+            DeclaredFields(), ..., "the form's own fields, and what is said of shared ones"
+        ),
+        "to": setting(MailAddresses(), None, "who gets it; a form may then not say so itself"),
+        "subject": setting(Pattern(), None, "a pattern; without it the subject is the form's"),
+        "tag": setting(Pattern(), None, "a pattern; without it the tag is the form's"),
+        "template": setting(
+            TemplateReference(), None, "a stored template, where the form names none"
+        ),
+        "template_files": setting(
+            fields.String(), "mapped", "the body: template files, without their ending"
+        ),
     }
 
 

@@ -15,6 +15,7 @@ from relay import (
     Text,
     hookimpl,
     plain_message,
+    setting,
     template_files,
     templated,
     web_link,
@@ -35,10 +36,12 @@ class InitiationForm(EmailForm):
 def settings() -> Mapping[str, fields.Field]:
     """The installation's own words."""
     return {
-        "form_name": fields.String(load_default="the Metrolist listing form"),
-        "questions": fields.String(load_default=""),
-        "signature": fields.String(load_default=""),
-        "logo_url": Link(load_default=""),
+        "form_name": setting(
+            fields.String(), "the Metrolist listing form", "what the mail calls the form"
+        ),
+        "questions": setting(fields.String(), "", "a mail address for questions"),
+        "signature": setting(fields.String(), "", "who signs"),
+        "logo_url": setting(Link(), "", "an image, in the HTML part"),
     }
 
 

@@ -16,6 +16,7 @@ from relay import (
     WholeNumber,
     hookimpl,
     plain_message,
+    setting,
     template_file,
     template_files,
     templated,
@@ -67,9 +68,11 @@ class ConfirmationForm(EmailForm):
 def settings() -> Mapping[str, fields.Field]:
     """The installation's own words."""
     return {
-        "form_name": fields.String(load_default="the Metrolist listing form"),
-        "signature": fields.String(load_default=""),
-        "logo_url": Link(load_default=""),
+        "form_name": setting(
+            fields.String(), "the Metrolist listing form", "what the mail calls the form"
+        ),
+        "signature": setting(fields.String(), "", "who signs"),
+        "logo_url": setting(Link(), "", "an image, in the HTML part"),
     }
 
 

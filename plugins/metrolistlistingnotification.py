@@ -18,6 +18,7 @@ from relay import (
     WholeNumber,
     hookimpl,
     plain_message,
+    setting,
     template_files,
     templated,
     web_link,
@@ -72,11 +73,17 @@ class NotificationForm(EmailForm):
 def settings() -> Mapping[str, fields.Field]:
     """Where the staff look contacts and developments up, and the installation's own words."""
     return {
-        "contact_url": Pattern(load_default=None),
-        "development_url": Pattern(load_default=None),
-        "city": fields.String(load_default=""),
-        "form_name": fields.String(load_default="the Metrolist listing form"),
-        "logo_url": Link(load_default=""),
+        "contact_url": setting(Pattern(), None, "a link with `{{id}}`"),
+        "development_url": setting(Pattern(), None, "a link with `{{id}}`"),
+        "city": setting(
+            fields.String(),
+            "",
+            "where the form has neither city nor neighborhood (the template file says Boston)",
+        ),
+        "form_name": setting(
+            fields.String(), "the Metrolist listing form", "what the mail calls the form"
+        ),
+        "logo_url": setting(Link(), "", "an image, in the HTML part"),
     }
 
 

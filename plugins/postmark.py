@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from marshmallow import fields, validate
 
-from relay import Attachment, Message, Server, hookimpl
+from relay import Attachment, Message, Server, hookimpl, setting
 from relay.provider import (
     ABSENT,
     Absent,
@@ -68,14 +68,16 @@ INACTIVE = " to these inactive addresses: "
 def settings() -> Mapping[str, fields.Field]:
     """The provider's account."""
     return {
-        "postmark_token": SecretReference(required=True),
-        "postmark_url": fields.URL(
-            load_default="https://api.postmarkapp.com",
-            schemes={"http", "https"},
-            require_tld=False,
+        "postmark_token": setting(SecretReference(), ..., "the server token of the account"),
+        "postmark_url": setting(
+            fields.URL(schemes={"http", "https"}, require_tld=False),
+            "https://api.postmarkapp.com",
+            "where Postmark's API is",
         ),
-        "message_stream": fields.String(
-            load_default=DEFAULT_STREAM, validate=validate.Length(min=1, max=100)
+        "message_stream": setting(
+            fields.String(validate=validate.Length(min=1, max=100)),
+            DEFAULT_STREAM,
+            "the stream that the mail goes through",
         ),
     }
 

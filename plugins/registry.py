@@ -15,6 +15,7 @@ from relay import (
     TemplateReference,
     hookimpl,
     plain_message,
+    setting,
     templated,
 )
 
@@ -36,8 +37,12 @@ class RegistryForm(EmailForm):
 def settings() -> Mapping[str, fields.Field]:
     """`template` is for forms that name none; `tags` are by a word of the subject."""
     return {
-        "template": TemplateReference(load_default=None),
-        "tags": fields.Dict(fields.String(), fields.String(), load_default=TAGS),
+        "template": setting(
+            TemplateReference(), None, "the stored template, for forms that name none"
+        ),
+        "tags": setting(
+            fields.Dict(fields.String(), fields.String()), TAGS, "the tag by a word of the subject"
+        ),
     }
 
 

@@ -18,6 +18,7 @@ from relay import (
     as_text,
     hookimpl,
     plain_message,
+    setting,
     templated,
 )
 
@@ -46,7 +47,7 @@ class SanitationForm(EmailForm):
 @hookimpl
 def settings() -> Mapping[str, fields.Field]:
     """`template` is the stored template of all its mail; without one the message is the mail."""
-    return {"template": TemplateReference(load_default=None)}
+    return {"template": setting(TemplateReference(), None, "the stored template of all its mail")}
 
 
 @hookimpl

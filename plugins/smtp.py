@@ -11,7 +11,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from relay import MailAddress, Message, Server, hookimpl
+from relay import MailAddress, Message, Server, hookimpl, setting
 from relay.provider import (
     Confirmation,
     DeliveryDeferred,
@@ -52,11 +52,19 @@ class Url(fields.String):
 def settings() -> Mapping[str, fields.Field]:
     """The mail server and our account there."""
     return {
-        "smtp_url": Url(required=True),
-        "smtp_password": SecretReference(load_default=None),
-        "smtp_ca": SecretReference(load_default=None),
-        "smtp_postmark": fields.Boolean(load_default=False),
-        "return_path": MailAddress(load_default=None),
+        "smtp_url": setting(Url(), ..., "the mail server: `smtp://user@host:port`, `smtps://...`"),
+        "smtp_password": setting(SecretReference(), None, "the user's password"),
+        "smtp_ca": setting(
+            SecretReference(),
+            None,
+            'the authority that the server\'s certificate is checked by: `{ file = "path" }`',
+        ),
+        "smtp_postmark": setting(fields.Boolean(), False, "`true`: the server is Postmark's own"),
+        "return_path": setting(
+            MailAddress(),
+            None,
+            "the sender of the envelope, where bounces go; without it From's address",
+        ),
     }
 
 

@@ -8,6 +8,7 @@ checks keys, and the libraries it is about, and nothing else.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from relay.config.fields import setting
 from relay.config.template_files import Pattern, TemplateFiles, template_file, template_files
 from relay.core.addresses import Address, listed
 from relay.core.errors import (
@@ -77,6 +78,7 @@ __all__ = [
     "one_line",
     "plain_message",
     "reference_of",
+    "setting",
     "template_file",
     "template_files",
     "templated",

@@ -12,16 +12,13 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from marshmallow import Schema, ValidationError, fields, missing, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from relay.core.errors import ConfigurationError, TemplateSyntaxError
 from relay.core.secret import Secret, digest, resolve
 from relay.core.states import FINAL, State
 from relay.core.text import nearest
 from relay.mustachio import parse
-
-# A setting without a default.
-REQUIRED = missing
 
 # States whose contents are cleared in time. What failed stays until a person has seen it, unless
 # the settings name it.
@@ -49,10 +46,10 @@ def setting(
 ) -> Kind:
     """Declare a setting: its type, its default as it would stand in the file, what it means.
 
-    shown: what the reference says instead of the default. attribute: the name of the frozen value's
-    field, where it is another.
+    default: `...` where it must be set. shown: what the reference says instead of the default.
+    attribute: the name of the frozen value's field, where it is another.
     """
-    kind.required = default is REQUIRED
+    kind.required = default is ...
     if not kind.required:
         kind.load_default = None if default is None else kind.deserialize(default)
     kind.attribute = attribute

@@ -1,6 +1,6 @@
 """settings.toml: every table, and every key with its type, its default and what it means.
 
-The file stands beside run.py, or where `--settings` or `RELAY_SETTINGS` says. `plugins/` and
+settings.toml stands beside run.py, or where `--settings` or `RELAY_SETTINGS` says. `plugins/` and
 `templates/` beside it are the installation's own. Relative paths count from its folder. Keys of
 `[relay]`, but for `secret` and `limits`, can be overridden by the environment: `RELAY_PORT`,
 `RELAY_DATA`, `RELAY_PAGES`, and so on.
@@ -20,7 +20,6 @@ from marshmallow.validate import Length, OneOf, Range, Regexp
 from relay.config.fields import (
     AT_LEAST,
     KEEP_DAYS,
-    REQUIRED,
     Counts,
     Days,
     Names,
@@ -278,7 +277,7 @@ class ServerTable(Schema):
     class Meta:
         unknown = EXCLUDE  # other keys are its plugins' business
 
-    plugins = setting(several(fields.String(), least=1), REQUIRED, "the chain, in call order")
+    plugins = setting(several(fields.String(), least=1), ..., "the chain, in call order")
     group = setting(
         fields.String(post_load=str.lower),
         "",

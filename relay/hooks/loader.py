@@ -172,7 +172,7 @@ class _Modules:
         if len(found) > 1:
             raise PluginConflict(f"{place} plugins: {name} exists twice; rename one")
         try:
-            return _import(name, found[0]) if isinstance(found[0], Path) else found[0].load()
+            return import_file(name, found[0]) if isinstance(found[0], Path) else found[0].load()
         except ConfigurationError:
             raise
         except Exception as error:
@@ -184,7 +184,7 @@ class _Modules:
         return [*files, *self._installed]
 
 
-def _import(name: str, path: Path) -> ModuleType:
+def import_file(name: str, path: Path) -> ModuleType:
     """Import a file afresh, so that reading the settings again also reads changed plugins."""
     spec = importlib.util.spec_from_file_location(f"{_PACKAGE}{name}", path)
     if spec is None or spec.loader is None:

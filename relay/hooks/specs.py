@@ -36,7 +36,7 @@ def settings() -> Mapping[str, Field[Any]]:  # type: ignore[empty-body]
 def schema(server: Server) -> Schema | None:
     """Return the schema that a form of this server is validated by, best a subclass of EmailForm.
 
-    Startup. The first plugin that has one wins.
+    Startup. The first plugin that has one wins; None from all: the server takes no forms.
     """
 
 
@@ -45,7 +45,7 @@ def account(server: Server) -> Account | None:
     """Name the provider's account that mail goes through, where it has templates of its own.
 
     Startup. A template that is not stored here is then left to the provider to find, and
-    `run.py templates` pulls from and pushes to that account.
+    `run.py templates` pulls from and pushes to that account. None from all: it must be stored here.
     """
 
 
@@ -70,7 +70,8 @@ def check_token(submission: Submission, identity: Identity, server: Server) -> C
 def screen(submission: Submission, server: Server) -> Decoy | None:
     """Return a decoy for a robot's submission, None for a writer's.
 
-    Loop. A decoy is answered like a message that was sent, and kept for review.
+    Loop. A decoy is answered like a message that was sent, and kept for review. None from all: it
+    passes.
     """
 
 
@@ -90,8 +91,8 @@ def deliver(
 
     Thread. One plugin of those that have this hook is asked: the first of the list, or a later
     one that stands in for it. A DeliveryError that is raised holds for all messages; any other
-    exception leaves all of them in doubt. A receipt with `later` sends a message to some of its
-    recipients; it is given again for the others alone.
+    exception leaves all of them in doubt; None means that all are tried again. A confirmation with
+    `later` sends a message to some of its recipients; it is given again for the others alone.
     """
 
 
