@@ -69,7 +69,7 @@ def settings_page() -> str:
     """Write the page of every setting, as the tables declare it."""
     _, _, about = inspect.cleandoc(schema.__doc__ or "").partition("\n\n")
     parts = ["# Settings", about, *(_table(name, table) for name, table in TABLES.items())]
-    parts.append("## Settings of plugins\n\nPlugins add keys of their own to `[servers.NAME]`:")
+    parts.append("## Settings of plugins\n\nPlugins add keys of their own:")
     parts.append("\n".join(_rows(["plugin", *HEAD], _plugin_settings())))
     return "\n\n".join(parts) + "\n"
 
@@ -136,16 +136,15 @@ def _toml(value: Any) -> str:
 def hooks_page() -> str:
     """Write the page of every hook, as its specification says it."""
     _, _, about = inspect.cleandoc(specs.__doc__ or "").partition("\n\n")
-    parts = ["# Hooks", about]
+    parts = ["# Every hook", about]
     for name in hook_names():
         hook = getattr(specs, name)
-        parts.append(f"## `{name}`\n\n```python\n{_signature(name, hook)}\n```")
+        parts.append(f"## `{name}({', '.join(inspect.signature(hook).parameters)})`")
         parts.append(inspect.cleandoc(hook.__doc__))
+        returns = inspect.formatannotation(inspect.signature(hook).return_annotation)
+        if hook.relay_spec["firstresult"]:
+            parts.append(f"Returns `{re.sub(r'(?:[a-z_]+[.])+', '', returns)}`.")
     return "\n\n".join(parts) + "\n"
-
-
-def _signature(name: str, hook: Any) -> str:
-    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", f"def {name}{inspect.signature(hook)}")
 
 
 def _rows(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:

@@ -177,7 +177,7 @@ def test_every_reason_and_event_is_in_the_docs() -> None:
 def test_every_setting_is_in_the_docs_with_its_default(heading: str, table: type[Schema]) -> None:
     section = page("reference/settings").partition(heading)[2].partition("\n#")[0]
     told = {}
-    for names, default in re.findall(r"^\| (`[^|]*`) \|([^|]*)\|", section, re.MULTILINE):
+    for names, default in re.findall(r"^\| (`[^|]*`) \|[^|]*\|([^|]*)\|", section, re.MULTILINE):
         keys = re.findall(r"`(\w+)`", names)
         values = re.findall(r"`([^`]*)`", default) or [""]
         told |= zip(keys, values if len(values) > 1 else values * len(keys), strict=True)

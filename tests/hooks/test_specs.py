@@ -52,7 +52,7 @@ def test_a_hook_takes_server_last(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_hook_is_in_the_docs_with_its_arguments(name: str) -> None:
     arguments = ", ".join(inspect.signature(getattr(specs, name)).parameters)
-    assert f"`{name}({arguments})`" in page("plugins/hooks")
+    assert f"`{name}({arguments})`" in page("reference/hooks")
 
 
 @pytest.mark.parametrize("name", NAMES)
