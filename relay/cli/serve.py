@@ -21,9 +21,9 @@ from relay.core.errors import ConfigurationError
 from relay.site import Site, make_site
 from relay.store.maintenance import housekeeping
 from relay.web.application import make_app
+from relay.web.base import DRAIN_BYTES
 from relay.web.control import make_control
 from relay.web.pages import make_pages
-from relay.web.receiving import DRAIN_BYTES
 
 # Stopping: how long running requests and running attempts may take to finish.
 REQUEST_SECONDS = 10

@@ -1,4 +1,4 @@
-"""Every error of Relay. Nothing here knows HTTP: web.replies maps errors to statuses.
+"""Every error of Relay. Nothing here knows HTTP: web.responses maps errors to statuses.
 
     RelayError
     ├── ConfigurationError          startup only: one line, exit code 2
@@ -10,8 +10,6 @@
     │   ├── TokenRefused            session token missing, unknown, expired or already used
     │   ├── OriginRefused           a browser page of an origin that is not listed
     │   ├── UnknownServer           no server of that name takes forms
-    │   ├── UnknownPath             no such path
-    │   ├── WrongMethod             the path exists, the method does not
     │   ├── InvalidSubmission       what is wrong, by field
     │   ├── MalformedBody           it does not parse: there are no fields to name
     │   ├── MessageRefused          the provider refused this message for good
@@ -117,20 +115,6 @@ class UnknownServer(SubmissionError):
 
     words = "unknown server"
     reason = "unknown_server"
-
-
-class UnknownPath(SubmissionError):
-    """There is nothing at this path."""
-
-    words = "not found"
-    reason = "unknown_path"
-
-
-class WrongMethod(SubmissionError):
-    """The path exists and takes other methods."""
-
-    words = "method not allowed"
-    reason = "method"
 
 
 class InvalidSubmission(SubmissionError):

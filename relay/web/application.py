@@ -5,7 +5,7 @@ from tornado.web import Application
 from relay.site import Site
 from relay.web import cancel, forms, health, webhooks
 from relay.web import tokens as token_routes
-from relay.web.base import NotFoundHandler
+from relay.web.base import UnknownPathHandler
 from relay.web.postmark import routes
 
 
@@ -21,7 +21,7 @@ def make_app(site: Site) -> Application:
             *routes.ROUTES,
         ],
         site=site,
-        default_handler_class=NotFoundHandler,
+        default_handler_class=UnknownPathHandler,
         # Refusals and failures have lines of their own; a proxy in front logs requests.
         log_function=lambda handler: None,
     )

@@ -1,28 +1,34 @@
-"""What every handler of the API shares: limits, CORS, request ids, replies, refusals."""
+"""The one base of all handlers: receiving a body, the order of refusals, errors and their lines."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar
 
 import structlog
-from tornado.web import HTTPError
+from tornado.http1connection import HTTP1Connection
+from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from relay.core.errors import (
+    BodyTooLarge,
     InvalidSubmission,
     SubmissionError,
     Unavailable,
-    UnknownPath,
     UnsupportedMedia,
-    WrongMethod,
 )
 from relay.core.ids import request_id
 from relay.core.logs import trace
 from relay.core.rate_limit import Caller
+from relay.core.timers import Timer
+from relay.site import Site
 from relay.web import bodies, cors, responses
 from relay.web.client_address import caller
-from relay.web.receiving import ReceivingHandler
+from relay.web.responses import UnknownPath, WrongMethod
+
+# A body over the limit is read to its end up to this size, so that its sender can read the 413;
+# beyond it the connection is closed.
+DRAIN_BYTES = 16 * 2**20
 
 # How long a body may take to arrive. The server's own body_timeout costs a tenth of a request.
 BODY_SECONDS = 30
@@ -45,10 +51,200 @@ SECURITY_HEADERS = {
 log = structlog.get_logger()
 
 
-class RelayHandler(ReceivingHandler):
-    """Answers JSON, turns every error into the contract's reply."""
+class BaseHandler(RequestHandler):
+    """What all handlers share; a kind of them declares how it differs.
+
+    methods: those that it takes. security_headers: those of every response. failed: the log event
+    of an error that is no refusal. What has a body in chunks is a `stream_request_body` besides.
+    """
+
+    methods: ClassVar[tuple[str, ...]] = ("GET",)
+    security_headers: ClassVar[Mapping[str, str]] = MappingProxyType(SECURITY_HEADERS)
+    failed: ClassVar[str] = "request.failed"
+
+    site: Site
+
+    def initialize(self) -> None:
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._slow: Timer | None = None
+
+    def set_default_headers(self) -> None:
+        self.site = self.application.settings["site"]
+        self.clear_header("Server")
+        for name, value in self.security_headers.items():
+            self.set_header(name, value)
+
+    # What is refused before the body is read, in the order in which it is.
+
+    def prepare(self) -> None:
+        self.enter()
+        self.check_page()
+        self.decorate()
+        if self.request.method not in self.methods:
+            raise WrongMethod
+        if self.request.method == "OPTIONS":
+            return
+        self.admit()
+        self.authenticate()
+        self.check_media()
+        self.limit()
+        self.expect_body()
+
+    def enter(self) -> None:
+        """Take note of the request, before anything of it is judged."""
+
+    def check_page(self) -> None:
+        """Raise for a page that may not ask; UnknownPath where there is nothing."""
+
+    def decorate(self) -> None:
+        """Set the headers that errors carry too."""
+
+    def admit(self) -> None:
+        """Raise Unavailable while nothing can be taken in."""
+
+    def authenticate(self) -> None:
+        """Raise AuthenticationFailed for a caller who must bring a token and has none."""
+
+    def check_media(self) -> None:
+        """Raise UnsupportedMedia for a body that says to be what is not read here."""
+
+    def limit(self) -> None:
+        """Raise TooManyRequests for a caller that is over its limit."""
+
+    # The body: of bounded size, in bounded time.
+
+    @property
+    def max_bytes(self) -> int:
+        """How large a body may be."""
+        return self.site.settings.limits.form_bytes
+
+    @property
+    def body_seconds(self) -> float | None:
+        """How long a body may take to arrive; None: as long as it likes."""
+        return None
+
+    @property
+    def declared_size(self) -> int:
+        """How large the body is to be, where the request says so; else 0."""
+        length = self.request.headers.get("Content-Length", "0")
+        return int(length) if length.isascii() and length.isdecimal() else 0
+
+    def expect_body(self) -> None:
+        """Allow the body its time to arrive; raise BodyTooLarge if it need not come at all."""
+        if self.body_seconds is None:
+            return
+        if self.declared_size > self._drain_bytes:
+            raise BodyTooLarge
+        self._slow = self.site.timeouts.start(self.body_seconds, self._give_up)
+
+    def data_received(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size <= self.max_bytes:
+            self._chunks.append(chunk)
+        elif self._size > self._drain_bytes and not self._finished:
+            self.send_error(413, exc_info=(BodyTooLarge, BodyTooLarge(), None))
+
+    def raw_body(self) -> bytes:
+        """Return the whole body, once: it is not kept; raise BodyTooLarge."""
+        self._end_body()
+        if self._size > self.max_bytes:
+            raise BodyTooLarge
+        body = b"".join(self._chunks)
+        self._chunks.clear()
+        return body
+
+    def body(self) -> bodies.Body:
+        """Parse the request's body; raise BodyTooLarge or what bodies.parse raises."""
+        content_type = self.request.headers.get("Content-Type", "")
+        return bodies.parse(content_type, self.raw_body())
+
+    @property
+    def _drain_bytes(self) -> int:
+        return max(DRAIN_BYTES, self.max_bytes)
+
+    def _give_up(self) -> None:
+        """Close a connection whose body does not come to its end."""
+        if isinstance(self.request.connection, HTTP1Connection):
+            self.request.connection.stream.close()
+
+    def _end_body(self) -> None:
+        """Wait for no more of the body."""
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+
+    def on_finish(self) -> None:
+        self.leave()
+
+    def on_connection_close(self) -> None:
+        """Let a request end whose client left before its body had come: nothing runs."""
+        if self._slow is not None:
+            self.leave()
+
+    def leave(self) -> None:
+        """Take note that the request ended; may come twice."""
+        self._end_body()
+
+    # Errors: each kind of handlers has its table, its body and its lines.
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1] or HTTPError(status_code)
+        self.set_status(self.facts(error)["status"])
+        self.decorate()
+        if self.get_status() == 405:
+            self.set_header("Allow", ", ".join(self.methods))
+        if (retry_after := getattr(error, "retry_after", None)) is not None:
+            self.set_header("Retry-After", str(retry_after))
+        self.refuse(error)
+
+    def refuse(self, error: BaseException) -> None:
+        """Write the body that answers an error."""
+        self.finish(responses.failure(error))
+
+    def facts(self, error: BaseException) -> dict[str, Any]:
+        """Return the `status` that answers an error, and what else its line says beside it."""
+        return {"status": responses.status(error)}
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Log a refusal as one line, anything unexpected by its type and place."""
+        if value is None:
+            return
+        known = {"path": self.request.path[:100], **self.facts(value)}
+        if known["status"] == 500:
+            log.error(self.failed, **known, **trace(value))
+        else:
+            self.log_refusal(value, known)
+
+    def log_refusal(self, error: BaseException, known: dict[str, Any]) -> None:
+        """Log what was refused; known: the path and the error's facts."""
+        if not isinstance(error, SubmissionError):
+            log.info("request.refused", **known)
+            return
+        if isinstance(error, InvalidSubmission):
+            known["fields"] = [name[:50] for name in error.fields][:10]
+        log.info("submission.refused", reason=error.reason, client=self.caller.address, **known)
+
+    @cached_property
+    def caller(self) -> Caller:
+        """The client, as the trusted proxies tell it."""
+        return caller(self.request, self.site.settings.trusted_proxies)
+
+
+@stream_request_body
+class RelayHandler(BaseHandler):
+    """What strangers may call: counted, named, from listed pages, while there is room.
+
+    media: the only type of body that is read, where the parser does not decide.
+    """
 
     methods: ClassVar[tuple[str, ...]] = ("POST", "OPTIONS")
+    media: ClassVar[str | None] = None
 
     def initialize(self) -> None:
         super().initialize()
@@ -57,31 +253,46 @@ class RelayHandler(ReceivingHandler):
         self.page: str | None = None
         self._counted = False
 
-    def set_default_headers(self) -> None:
-        self.site = self.application.settings["site"]
-        self.clear_header("Server")
-        for name, value in SECURITY_HEADERS.items():
-            self.set_header(name, value)
+    def enter(self) -> None:
+        """Count the request as running, and name it in its log lines."""
+        structlog.contextvars.bind_contextvars(request=self.request_id)
+        self.site.requests.begin()
+        self._counted = True
 
-    def prepare(self) -> None:
-        """Refuse what can be refused before the body is read."""
-        self.enter()
+    def leave(self) -> None:
+        super().leave()
+        if self._counted:
+            self._counted = False
+            self.site.requests.end()
+
+    def check_page(self) -> None:
         self.page = cors.allowed_origin(self.request.headers, self.origins(), self._own_origins)
-        self.decorate()
-        if self.request.method not in self.methods:
-            raise WrongMethod
-        if self.request.method == "OPTIONS":
-            return
-        self.admit()
-        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise UnsupportedMedia("content encoding is not read here")
-        self.limit()
-        self.expect_body(BODY_SECONDS)
+
+    def origins(self) -> Collection[str]:
+        """Return the origins whose pages may call this handler; may raise UnknownServer."""
+        return ()
+
+    def _own_origins(self) -> set[str]:
+        seen = None if self.site.settings.public_url else self.caller.origin
+        return self.site.own_origins | ({seen} if seen else set())
+
+    def decorate(self) -> None:
+        self.set_header("X-Request-Id", self.request_id)
+        self.set_header("Vary", "Origin")
+        if self.page is not None:
+            for name, value in cors.response_headers(self.page).items():
+                self.set_header(name, value)
 
     def admit(self) -> None:
-        """Raise Unavailable while nothing can be taken in."""
         if self.site.stopping:
             raise Unavailable(STOPPING_RETRY_AFTER_SECONDS, reason="stopping")
+
+    def check_media(self) -> None:
+        content_type = self.request.headers.get("Content-Type", "")
+        if self.media is not None and bodies.media_of(content_type) != self.media:
+            raise UnsupportedMedia
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise UnsupportedMedia(None if self.media else "content encoding is not read here")
 
     def check_room(self) -> None:
         """Raise Unavailable while nothing new can be stored."""
@@ -96,40 +307,9 @@ class RelayHandler(ReceivingHandler):
         if most and self.site.dispatcher.waiting >= most:
             raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
 
-    def enter(self) -> None:
-        """Count the request as running, and name it in its log lines."""
-        structlog.contextvars.bind_contextvars(request=self.request_id)
-        self.site.requests.begin()
-        self._counted = True
-
-    def origins(self) -> Collection[str]:
-        """Return the origins whose pages may call this handler; may raise UnknownServer."""
-        return ()
-
-    def limit(self) -> None:
-        """Raise TooManyRequests for a caller that is over its limit."""
-
-    def decorate(self) -> None:
-        """Set the headers that errors carry too."""
-        self.set_header("X-Request-Id", self.request_id)
-        self.set_header("Vary", "Origin")
-        if self.page is not None:
-            for name, value in cors.reply_headers(self.page).items():
-                self.set_header(name, value)
-
-    @cached_property
-    def caller(self) -> Caller:
-        """The client, as the trusted proxies tell it."""
-        return caller(self.request, self.site.settings.trusted_proxies)
-
-    def _own_origins(self) -> set[str]:
-        seen = None if self.site.settings.public_url else self.caller.origin
-        return self.site.own_origins | ({seen} if seen else set())
-
-    def body(self) -> bodies.Body:
-        """Parse the request's body; raise BodyTooLarge or what bodies.parse raises."""
-        content_type = self.request.headers.get("Content-Type", "")
-        return bodies.parse(content_type, self.raw_body())
+    @property
+    def body_seconds(self) -> float | None:
+        return BODY_SECONDS
 
     def options(self, *args: str) -> None:
         """Answer a browser's question whether a page may post."""
@@ -137,54 +317,9 @@ class RelayHandler(ReceivingHandler):
         for name, value in cors.preflight_headers().items():
             self.set_header(name, value)
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        self.set_status(responses.status(error) if error else status_code)
-        self.decorate()
-        if self.get_status() == 405:
-            self.set_header("Allow", ", ".join(self.methods))
-        if (retry_after := getattr(error, "retry_after", None)) is not None:
-            self.set_header("Retry-After", str(retry_after))
-        self.finish(responses.failure(error or HTTPError(status_code)))
 
-    def log_exception(
-        self,
-        typ: type[BaseException] | None,
-        value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        """Log a refusal as one line, anything unexpected by its type and place."""
-        if value is None:
-            return
-        known = {"path": self.request.path[:100], "status": responses.status(value)}
-        if isinstance(value, InvalidSubmission):
-            known["fields"] = [name[:50] for name in value.fields][:10]
-        if isinstance(value, SubmissionError):
-            client = self.caller.address
-            log.info("submission.refused", reason=value.reason, client=client, **known)
-        elif isinstance(value, HTTPError):
-            log.info("request.refused", **known)
-        else:
-            log.error("request.failed", **known, **trace(value))
-
-    def on_finish(self) -> None:
-        self._leave()
-
-    def on_connection_close(self) -> None:
-        """Count a request as ended whose client left before its body had come: nothing runs."""
-        if self.awaits_body:
-            self._leave()
-
-    def _leave(self) -> None:
-        self.end_body()
-        if self._counted:
-            self._counted = False
-            self.site.requests.end()
-
-
-class NotFoundHandler(RelayHandler):
+class UnknownPathHandler(RelayHandler):
     """Every path that is no other handler's."""
 
-    def prepare(self) -> None:
-        self.enter()
+    def check_page(self) -> None:
         raise UnknownPath

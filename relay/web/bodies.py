@@ -20,6 +20,7 @@ MAX_DEPTH = 32
 MAX_FIELDS = 200
 MAX_NAME = 100
 
+JSON = "application/json"
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
@@ -47,11 +48,10 @@ def parse(content_type: str, body: bytes) -> Body:
     """
     if not body:
         return Body({})
-    media, _, parameters = content_type.partition(";")
-    media = media.strip().lower()
+    media, parameters = media_of(content_type), content_type.partition(";")[2]
     if _charset(parameters) not in _CHARSETS:
         raise UnsupportedMedia("charset must be utf-8")
-    if media == "application/json":
+    if media == JSON:
         return Body(_object_fields(_json(body)))
     if media == URLENCODED:
         return Body(_merged(_values(_urlencoded(body))), is_form=True)
@@ -59,6 +59,11 @@ def parse(content_type: str, body: bytes) -> Body:
         arguments, files = _multipart(parameters, body)
         return Body(_merged(_values(arguments)), tuple(_files(files)), is_form=True)
     raise UnsupportedMedia
+
+
+def media_of(content_type: str) -> str:
+    """Return the media type that a Content-Type names, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _charset(parameters: str) -> str:
@@ -248,9 +253,6 @@ def _storable(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_storable, value))
     return True
-
-
-JSON = "application/json"
 
 
 def submission_of(

@@ -26,8 +26,8 @@ def allowed_origin(
     return None
 
 
-def reply_headers(origin: str) -> dict[str, str]:
-    """Return the headers that let the page at an allowed origin read the reply."""
+def response_headers(origin: str) -> dict[str, str]:
+    """Return the headers that let the page at an allowed origin read the response."""
     return {
         "Access-Control-Allow-Origin": origin,
         "Access-Control-Expose-Headers": EXPOSE_HEADERS,

@@ -57,9 +57,10 @@ class FormHandler(RelayHandler):
         """How large a body may be: with files, where the server takes them."""
         return super().max_bytes + self._files_bytes
 
-    def expect_body(self, seconds: float) -> None:
-        """Allow files more time: a telephone sends them slowly."""
-        super().expect_body(FILES_SECONDS if self._files_bytes else seconds)
+    @property
+    def body_seconds(self) -> float | None:
+        """How long a body may take to arrive: a telephone sends files slowly."""
+        return FILES_SECONDS if self._files_bytes else super().body_seconds
 
     def admit(self) -> None:
         super().admit()

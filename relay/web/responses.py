@@ -1,4 +1,12 @@
-"""The relay's own contract: which error gets which status, and the words of every reply."""
+"""The relay's own contract: which error gets which status, and the words of every response.
+
+HTTP has errors of its own, beside those of core.errors:
+
+    SubmissionError
+    ├── UnknownPath     no such path
+    ├── WrongMethod     the path exists, the method does not
+    └── VisitRefused    a page is asked for by somebody else than a person at this machine
+"""
 
 from http import HTTPStatus
 from typing import Any
@@ -8,6 +16,27 @@ from tornado.web import HTTPError
 from relay.core import errors
 from relay.core.states import State
 
+
+class UnknownPath(errors.SubmissionError):
+    """There is nothing at this path."""
+
+    words = "not found"
+    reason = "unknown_path"
+
+
+class WrongMethod(errors.SubmissionError):
+    """The path exists and takes other methods."""
+
+    words = "method not allowed"
+    reason = "method"
+
+
+class VisitRefused(errors.SubmissionError):
+    """A page is not for who asks for it: host, forwarded, cross_site."""
+
+    reason = "host"
+
+
 # Looked up along the error's MRO, so that a subclass needs no line of its own.
 STATUS: dict[type[Exception], int] = {
     errors.AuthenticationFailed: 401,
@@ -15,8 +44,9 @@ STATUS: dict[type[Exception], int] = {
     errors.TokenRefused: 403,
     errors.OriginRefused: 403,
     errors.UnknownServer: 404,
-    errors.UnknownPath: 404,
-    errors.WrongMethod: 405,
+    UnknownPath: 404,
+    WrongMethod: 405,
+    VisitRefused: 403,
     errors.InvalidSubmission: 400,
     errors.MalformedBody: 400,
     errors.MessageRefused: 400,

@@ -14,13 +14,7 @@ from typing import Any
 
 import structlog
 
-from relay.core.errors import (
-    MalformedBody,
-    UnknownServer,
-    UnsupportedMedia,
-    WebhookRefused,
-    WrongMethod,
-)
+from relay.core.errors import MalformedBody, UnknownServer, WebhookRefused
 from relay.core.events import Callback, Reply
 from relay.core.immutable import freeze
 from relay.core.secret import digest
@@ -31,8 +25,6 @@ from relay.web.base import RelayHandler
 # The header that may carry the secret where a provider can set one.
 SECRET_HEADER = "X-Relay-Webhook-Secret"  # noqa: S105 - a header's name
 
-# Inbound mail is tens of megabytes with its attachments.
-BODY_SECONDS = 120
 # Larger bodies are read in a thread, so that the loop answers others meanwhile.
 READ_ON_LOOP_BYTES = 64 * 1024
 
@@ -43,6 +35,8 @@ class WebhookHandler(RelayHandler):
     """Takes a provider's call: the server's plugins read it, the host acts upon it."""
 
     methods = ("POST",)
+    media = bodies.JSON
+    body_seconds = 120  # inbound mail is tens of megabytes with its attachments
 
     @property
     def max_bytes(self) -> int:
@@ -56,23 +50,16 @@ class WebhookHandler(RelayHandler):
             raise UnknownServer
         return chain
 
-    def prepare(self) -> None:
-        """Refuse what can be refused before the body is read: first of all, who it is."""
-        self.enter()
-        self.decorate()
-        if self.request.method not in self.methods:
-            raise WrongMethod
-        self.authenticate()
-        self.admit()
-        self.check_room()
-        media = self.request.headers.get("Content-Type", "").partition(";")[0]
-        if media.strip().lower() != "application/json":
-            raise UnsupportedMedia
-        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise UnsupportedMedia
-        self.expect_body(BODY_SECONDS)
+    def check_page(self) -> None:
+        """Let any page ask: providers have none, and the secret decides."""
 
-    def authenticate(self) -> None:
+    def admit(self) -> None:
+        """Refuse a stranger before anything else."""
+        self._check_secret()
+        super().admit()
+        self.check_room()
+
+    def _check_secret(self) -> None:
         """Raise WebhookRefused, or TooManyRequests after many refusals of an address."""
         server = self.chain.server
         try:

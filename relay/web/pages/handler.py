@@ -1,18 +1,21 @@
-"""What every page shares: who may ask, the headers of every answer, a page for what went wrong."""
+"""What every page shares: who may ask, the headers of every response, a page for what went wrong.
 
-from types import TracebackType
+People at this machine may ask, and no page of another site behind their backs. A page elsewhere can
+make its visitor's browser ask for these pages in two ways: under a name of its own that it lets
+point here (the Host header tells), or by posting a form to them (Origin and Sec-Fetch-Site tell).
+A proxy that forwards strangers to them says so in its headers.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import structlog
-from tornado.web import HTTPError, RequestHandler
+from tornado.httputil import HTTPServerRequest
 
-from relay.core.errors import SubmissionError
-from relay.core.logs import trace
 from relay.core.times import shown
-from relay.site import Site
-from relay.web import responses
-from relay.web.base import SECURITY_HEADERS
-from relay.web.pages import guards
+from relay.web.base import SECURITY_HEADERS, BaseHandler
+from relay.web.responses import UnknownPath, VisitRefused
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; frame-src 'self'; img-src 'self' data:; "
@@ -35,70 +38,89 @@ ERRORS = {
     500: ("Something went wrong", "The daemon's log has a line about it."),
 }
 
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+HTTP_PORT = 80
+
+# Why a request is refused, by the reason that its log line has.
+REFUSALS = {
+    "host": "These pages answer only under their own address: localhost or the host in "
+    "settings.toml, with the port that they listen on.",
+    "forwarded": "These pages are not served through a proxy. Open them on the machine itself, "
+    "or through an SSH tunnel that has the same port at both ends.",
+    "cross_site": "This form is taken from its own page only. Nothing was posted.",
+}
+
 log = structlog.get_logger()
 
 
-class PageHandler(RequestHandler):
+class PageHandler(BaseHandler):
     """Answers HTML, to its own people only; `methods` are those that the page takes."""
 
-    site: Site
-    methods: ClassVar[tuple[str, ...]] = ("GET",)
+    security_headers: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {**SECURITY_HEADERS, "Content-Security-Policy": PAGE_POLICY}
+    )
+    failed = "page.failed"
 
-    def set_default_headers(self) -> None:
-        self.site = self.application.settings["site"]
-        self.clear_header("Server")
-        for name, value in SECURITY_HEADERS.items():
-            self.set_header(name, value)
-        self.set_header("Content-Security-Policy", PAGE_POLICY)
-
-    def prepare(self) -> None:
-        reason = guards.refusal(self.request, self.site.pages or ("", 0))
+    def check_page(self) -> None:
+        """Raise VisitRefused for anybody but a person at this machine."""
+        reason = refusal(self.request, self.site.pages or ("", 0))
+        if reason is None and self.request.method == "POST" and cross_site(self.request):
+            reason = "cross_site"
         if reason is not None:
-            self.refuse(reason)
-
-    def refuse(self, reason: str) -> None:
-        """Answer 403 and why, for one of the guards' reasons."""
-        log.info("page.refused", path=self.request.path[:100], status=403, reason=reason)
-        self.send_error(403, words=guards.REFUSALS[reason])
+            raise VisitRefused(REFUSALS[reason], reason=reason)
 
     def get_template_namespace(self) -> dict[str, Any]:
         waiting = self.site.dispatcher.waiting
         return {**super().get_template_namespace(), "waiting": waiting, "shown": shown}
 
     def write_part(self, markup: str) -> None:
-        """Answer HTML that somebody else wrote, for a frame in which nothing can happen."""
+        """Write HTML that somebody else wrote, for a frame in which nothing can happen."""
         self.set_header("Content-Security-Policy", PART_POLICY)
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.write(markup)
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        self.set_status(responses.status(error) if error else status_code)
-        if self.get_status() == 405:
-            self.set_header("Allow", ", ".join(self.methods))
+    def refuse(self, error: BaseException) -> None:
         heading, words = ERRORS.get(self.get_status(), ERRORS[500])
-        self.render("error.html", heading=heading, words=kwargs.get("words", words))
+        if isinstance(error, VisitRefused):
+            words = str(error)
+        self.render("error.html", heading=heading, words=words)
 
-    def log_exception(
-        self,
-        typ: type[BaseException] | None,
-        value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        """Log a refusal as one line, anything unexpected by its type and place."""
-        if value is None:
-            return
-        known = {"path": self.request.path[:100], "status": responses.status(value)}
-        if isinstance(value, HTTPError | SubmissionError):
-            log.info("page.refused", **known)
-        else:
-            log.error("page.failed", **known, **trace(value))
+    def log_refusal(self, error: BaseException, known: dict[str, Any]) -> None:
+        why = {"reason": error.reason} if isinstance(error, VisitRefused) else {}
+        log.info("page.refused", **known, **why)
 
 
-class NotFoundHandler(PageHandler):
+class UnknownPageHandler(PageHandler):
     """Every path that is no page's."""
 
-    def prepare(self) -> None:
-        super().prepare()
-        if not self._finished:
-            raise HTTPError(404)
+    def check_page(self) -> None:
+        super().check_page()
+        raise UnknownPath
+
+
+def refusal(request: HTTPServerRequest, listening: tuple[str, int]) -> str | None:
+    """Name the reason to refuse a request, `host` or `forwarded`; None if there is none."""
+    if request.headers.get("Host", "").lower() not in own_hosts(*listening):
+        return "host"
+    if any(_forwards(name.lower()) for name in request.headers):
+        return "forwarded"
+    return None
+
+
+def own_hosts(host: str, port: int) -> set[str]:
+    """Return the Host headers of requests that mean these pages."""
+    configured = f"[{host}]" if ":" in host else host.lower()
+    names = {*LOCAL_NAMES, configured}
+    bare = names if port == HTTP_PORT else set()
+    return {f"{name}:{port}" for name in names} | bare
+
+
+def cross_site(request: HTTPServerRequest) -> bool:
+    """Return whether a request whose Host is ours comes from anywhere but one of these pages."""
+    origin = request.headers.get("Origin", "").lower()
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    return origin != f"{request.protocol}://{request.host}".lower() or site != "same-origin"
+
+
+def _forwards(header: str) -> bool:
+    return header in ("forwarded", "x-real-ip") or header.startswith("x-forwarded-")

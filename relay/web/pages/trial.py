@@ -4,13 +4,12 @@ from collections.abc import Mapping
 
 from tornado.web import stream_request_body
 
-from relay.core.errors import BodyTooLarge
 from relay.core.server import Server
 from relay.core.states import State
 from relay.core.urls import http_url
 from relay.site import Site
-from relay.web import bodies, responses
-from relay.web.pages import guards, visitor
+from relay.web import responses
+from relay.web.pages import visitor
 from relay.web.pages.handler import PageHandler
 from relay.web.pages.visitor import PostedForm
 
@@ -34,21 +33,6 @@ class TrialHandler(PageHandler):
 
     methods = ("GET", "POST")
 
-    def initialize(self) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def prepare(self) -> None:
-        super().prepare()
-        posting = self.request.method == "POST" and not self._finished
-        if posting and guards.cross_site(self.request):
-            self.refuse("cross_site")
-
-    def data_received(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size <= self.site.settings.limits.form_bytes:
-            self._chunks.append(chunk)
-
     def get(self) -> None:
         self._show(prefilled(self.site))
 
@@ -66,10 +50,7 @@ class TrialHandler(PageHandler):
 
     def _typed(self) -> dict[str, str]:
         """Read the form; a box that is not ticked is not in it."""
-        if self._size > self.site.settings.limits.form_bytes:
-            raise BodyTooLarge
-        content_type = self.request.headers.get("Content-Type", "")
-        fields = bodies.parse(content_type, b"".join(self._chunks)).fields
+        fields = self.body().fields
         typed = {name: fields.get(name, "") for name in PREFILLED}
         return {name: value if isinstance(value, str) else "" for name, value in typed.items()}
 

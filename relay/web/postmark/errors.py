@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from tornado.web import HTTPError
 
 from relay.core import errors
+from relay.web.responses import UnknownPath, WrongMethod
 
 
 class PostmarkError(errors.RelayError):
@@ -31,8 +32,8 @@ REFUSALS: dict[type[Exception], Refusal] = {
     errors.BodyTooLarge: Refusal(413, 300, "The request is larger than this call may be."),
     errors.UnsupportedMedia: Refusal(415, 409, "The Content-Type must be application/json."),
     errors.MalformedBody: Refusal(422, 402, "Invalid JSON."),
-    errors.UnknownPath: Refusal(404, 404, "There is nothing at this path."),
-    errors.WrongMethod: Refusal(405, 405),
+    UnknownPath: Refusal(404, 404, "There is nothing at this path."),
+    WrongMethod: Refusal(405, 405),
     errors.TooManyRequests: Refusal(429, 429, "Too many requests. Slow down."),
     errors.Unavailable: Refusal(503, 100, "Nothing can be stored right now. Try again later."),
     errors.IdempotencyKeyInvalid: Refusal(400, 300),

@@ -2,26 +2,24 @@
 
 import asyncio
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
 import structlog
 
 from relay.config.keys import find_key
-from relay.core.errors import AuthenticationFailed, UnknownPath, UnsupportedMedia, WrongMethod
-from relay.core.logs import trace
+from relay.core.errors import AuthenticationFailed
 from relay.core.server import Key
 from relay.hooks.chain import Chain
 from relay.web import bodies
 from relay.web.base import RelayHandler
 from relay.web.postmark import errors
 from relay.web.postmark.reading import is_digits, json_value
+from relay.web.responses import UnknownPath
 
 SERVER_TOKEN = "X-Postmark-Server-Token"  # noqa: S105 - a header's name
 ACCOUNT_TOKEN = "X-Postmark-Account-Token"  # noqa: S105 - a header's name
 
 MEGABYTE = 2**20
-BODY_SECONDS = 120
 # Larger bodies are parsed in a thread, so that the loop answers others meanwhile.
 PARSED_ON_LOOP_BYTES = 64 * 1024
 
@@ -40,6 +38,8 @@ class PostmarkHandler(RelayHandler):
     methods: ClassVar[tuple[str, ...]] = ("GET",)
     largest: ClassVar[int] = 10 * MEGABYTE
     account: ClassVar[bool] = False
+    media = bodies.JSON
+    body_seconds = 120
 
     key: Key
     chain: Chain
@@ -54,30 +54,18 @@ class PostmarkHandler(RelayHandler):
         """The server whose templates and delivery are used."""
         return self.chain.server.group
 
-    def prepare(self) -> None:
-        """Refuse what can be refused before the body is read: first the path, then the caller."""
-        self.enter()
-        self.decorate()
-        if self.request.method not in self.methods:
-            raise WrongMethod
-        self.admit()
-        self.authenticate()
-        # A body that says to be too large is refused for that, when it has come to its end.
-        if self.request.method in ("POST", "PUT") and self.declared_size <= self.max_bytes:
-            self._check_media()
-        self.expect_body(BODY_SECONDS)
+    def check_page(self) -> None:
+        """Let any page ask: a token decides, and browsers are told nothing they could read."""
 
     def admit(self) -> None:
         super().admit()
         if self.request.method in ("POST", "PUT"):
             self.check_room()
 
-    def _check_media(self) -> None:
-        media = self.request.headers.get("Content-Type", "").partition(";")[0]
-        if media.strip().lower() != "application/json":
-            raise UnsupportedMedia
-        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise UnsupportedMedia
+    def check_media(self) -> None:
+        # A body that says to be too large is refused for that, when it has come to its end.
+        if self.request.method in ("POST", "PUT") and self.declared_size <= self.max_bytes:
+            super().check_media()
 
     def authenticate(self) -> None:
         """Find who calls; raise AuthenticationFailed, or TooManyRequests after many failures."""
@@ -145,15 +133,9 @@ class PostmarkHandler(RelayHandler):
         """Answer what a function makes, as JSON, all of it in a thread: for what may be large."""
         self.answer_text(await asyncio.to_thread(lambda: bodies.json_text(make())))
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None, None))[1]
+    def refuse(self, error: BaseException) -> None:
         refusal = errors.refusal(error)
-        self.set_status(refusal.status)
-        self.decorate()
-        if (retry_after := getattr(error, "retry_after", None)) is not None:
-            self.set_header("Retry-After", str(retry_after))
         if refusal.status == 405:
-            self.set_header("Allow", ", ".join(self.methods))
             self.finish()
             return
         words = refusal.words or ""
@@ -162,28 +144,19 @@ class PostmarkHandler(RelayHandler):
         self.set_header("X-PM-ApiErrorCode", str(refusal.code))
         self.answer(errors.envelope(refusal.code, words))
 
-    def log_exception(
-        self,
-        typ: type[BaseException] | None,
-        value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        """Log a refusal as one line, without its words: they may repeat an address."""
-        if value is None:
-            return
-        refusal = errors.refusal(value)
-        known = {"path": self.request.path[:100], "status": refusal.status, "code": refusal.code}
-        if refusal.status == 500:
-            log.error("request.failed", **known, **trace(value))
-            return
-        reason = getattr(value, "reason", None)
-        client = self.caller.address
-        log.info("call.refused", client=client, **known, **({"reason": reason} if reason else {}))
+    def facts(self, error: BaseException) -> dict[str, Any]:
+        refusal = errors.refusal(error)
+        return {"status": refusal.status, "code": refusal.code}
+
+    def log_refusal(self, error: BaseException, known: dict[str, Any]) -> None:
+        """Log a refusal without its words: they may repeat an address."""
+        reason = getattr(error, "reason", None)
+        why = {"reason": reason} if reason else {}
+        log.info("call.refused", client=self.caller.address, **known, **why)
 
 
 class UnknownPostmarkPathHandler(PostmarkHandler):
     """Every path below those of Postmark's API that is not served here."""
 
-    def prepare(self) -> None:
-        self.enter()
+    def check_page(self) -> None:
         raise UnknownPath

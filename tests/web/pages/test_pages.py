@@ -25,7 +25,7 @@ from relay.store.outbox import enqueue as outbox_rows
 from relay.store.queries import listing
 from relay.templates.rules import TemplateDraft
 from relay.web.pages import make_pages
-from relay.web.pages.guards import own_hosts
+from relay.web.pages.handler import own_hosts
 from relay.web.pages.trial import PREFILLED
 from tests.conftest import FORM, POSTMARK_SETTINGS, SETTINGS, Outbox, Post, Reply
 from tests.support.fake_postmark import FakePostmark
