@@ -3,10 +3,9 @@
 from tornado.web import Application
 
 from relay.site import Site
-from relay.web import cancel, forms, health, webhooks
+from relay.web import cancel, forms, health, postmark, webhooks
 from relay.web import tokens as token_routes
 from relay.web.base import UnknownPathHandler
-from relay.web.postmark import routes
 
 
 def make_app(site: Site) -> Application:
@@ -18,7 +17,7 @@ def make_app(site: Site) -> Application:
             *token_routes.ROUTES,
             *health.ROUTES,
             *webhooks.ROUTES,
-            *routes.ROUTES,
+            *postmark.ROUTES,
         ],
         site=site,
         default_handler_class=UnknownPathHandler,

@@ -5,16 +5,39 @@ from pathlib import Path
 from tornado.web import Application
 
 from relay.site import Site
-from relay.web.pages import library, mailbox, message, static, trial
-from relay.web.pages.handler import UnknownPageHandler
+from relay.web.pages import library, mailbox, message, trial
+from relay.web.pages.handler import PageHandler, UnknownPageHandler
+
+FOLDER = Path(__file__).parent
+
+# Written by hand, read once, served as they are.
+TYPES = {"pages.css": "text/css; charset=UTF-8", "relay.svg": "image/svg+xml"}
+FILES = {name: (FOLDER / "static" / name).read_bytes() for name in TYPES}
+
+
+class StaticHandler(PageHandler):
+    """GET /static/{name}: the stylesheet and the icon."""
+
+    def get(self, name: str) -> None:
+        self.set_header("Content-Type", TYPES[name])
+        self.write(FILES[name])
+
+
+ROUTES = [
+    *mailbox.ROUTES,
+    *message.ROUTES,
+    *library.ROUTES,
+    *trial.ROUTES,
+    (r"/static/(pages\.css|relay\.svg)", StaticHandler),
+]
 
 
 def make_pages(site: Site) -> Application:
     """Build the pages' web application."""
     return Application(
-        [*mailbox.ROUTES, *message.ROUTES, *library.ROUTES, *trial.ROUTES, *static.ROUTES],
+        ROUTES,
         site=site,
-        template_path=str(Path(__file__).parent / "templates"),
+        template_path=str(FOLDER / "templates"),
         default_handler_class=UnknownPageHandler,
         # Tornado's own line prints the whole address, and with it what was searched for.
         log_function=lambda handler: None,

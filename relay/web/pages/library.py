@@ -33,7 +33,7 @@ class Preview(NamedTuple):
     faults: Sequence[str] = ()
 
 
-class TemplatesHandler(PageHandler):
+class LibraryHandler(PageHandler):
     """GET /templates: the stored templates of every server that has some."""
 
     async def get(self) -> None:
@@ -58,7 +58,7 @@ class StoredHandler(PageHandler):
             raise HTTPError(404) from None
 
 
-class TemplateHandler(StoredHandler):
+class PreviewHandler(StoredHandler):
     """GET /templates/{server}/{id}: a template, rendered with the model it suggests."""
 
     async def get(self, server: str, number: str) -> None:
@@ -70,7 +70,7 @@ class TemplateHandler(StoredHandler):
         )
 
 
-class TemplateHtmlHandler(StoredHandler):
+class PreviewHtmlHandler(StoredHandler):
     """GET /templates/{server}/{id}/html: the rendered HTML part, for a frame of its own."""
 
     async def get(self, server: str, number: str) -> None:
@@ -132,7 +132,7 @@ def _words(fault: TemplateFault) -> str:
 
 
 ROUTES = [
-    (r"/templates", TemplatesHandler),
-    (r"/templates/([a-z0-9_-]{1,100})/([0-9]{1,15})", TemplateHandler),
-    (r"/templates/([a-z0-9_-]{1,100})/([0-9]{1,15})/html", TemplateHtmlHandler),
+    (r"/templates", LibraryHandler),
+    (r"/templates/([a-z0-9_-]{1,100})/([0-9]{1,15})", PreviewHandler),
+    (r"/templates/([a-z0-9_-]{1,100})/([0-9]{1,15})/html", PreviewHtmlHandler),
 ]

@@ -5,20 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from relay.core.file_types import UNKNOWN_MEDIA, is_forbidden
 from relay.core.immutable import freeze
-from relay.core.message import Message
+from relay.core.message import Attachment, Message
 from relay.core.text import storable
 from relay.intake.outbox import MAX_METADATA
-from relay.web.postmark.attachments import read_attachments
 from relay.web.postmark.errors import PostmarkError
-from relay.web.postmark.headers import read_headers
 from relay.web.postmark.reading import Fields, is_line, units, wrong_type
-from relay.web.postmark.recipients import (
-    SHOWN,
-    read_recipients,
-    read_reply_to,
-    read_sender,
-)
+from relay.web.postmark.recipients import SHOWN, read_recipients, read_reply_to, read_sender
 
 MEGABYTE = 2**20
 MAX_MESSAGE = 10 * MEGABYTE
@@ -26,8 +20,12 @@ MAX_BODY = 5 * MEGABYTE
 MAX_SUBJECT = 2000
 MAX_TAG = 1000
 MAX_STREAM = 100
+MAX_HEADERS = 100
+MAX_HEADER_NAME = 76
+MAX_HEADER_VALUE = 10_000
 MAX_METADATA_NAME = 20
 MAX_METADATA_VALUE = 80
+MAX_FILE_NAME = 255
 
 TRACK_LINKS = {word.lower(): word for word in ("None", "HtmlAndText", "HtmlOnly", "TextOnly")}
 PARTS = ("Subject", "HtmlBody", "TextBody")
@@ -35,6 +33,19 @@ PARTS = ("Subject", "HtmlBody", "TextBody")
 UNKNOWN_ID = "The 'TemplateId' associated with this request is not valid or was not found."
 UNKNOWN_ALIAS = "The Template's 'Alias' associated with this request is not valid or was not found."
 
+KEPT_ID = "x-pm-keepid"
+
+# RFC 5322: printable ASCII without the colon.
+_HEADER_NAME = re.compile(r"[!-9;-~]+")
+# These have fields of their own, or are the relay's and the provider's to write.
+_RESERVED = re.compile(
+    r"from|to|cc|bcc|sender|reply-to|resent-.*|subject|date|content-.*|mime-.*|dkim-.*|received"
+    r"|return-path|x-relay-message-id",
+    re.IGNORECASE,
+)
+_BLANKS = re.compile(r"[ \t\r\n]+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_MEDIA = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+/[!#-'*+\-.0-9A-Z^-z|~]+ *(;.*)?")
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,254}")
 
 
@@ -62,11 +73,11 @@ def read(value: Any, *, templated: bool) -> Submitted:
         bcc=recipients["Bcc"],
         reply_to=read_reply_to(fields),
         tag=_line(fields, "Tag", MAX_TAG) or None,
-        headers=read_headers(fields),
+        headers=_headers(fields),
         track_opens=fields.flag("TrackOpens"),
         track_links=_track_links(fields),
         metadata=_metadata(fields),
-        attachments=read_attachments(fields),
+        attachments=_attachments(fields),
         stream=_line(fields, "MessageStream", MAX_STREAM) or None,
         **(_template(fields) if templated else _parts(fields)),
     )
@@ -183,6 +194,75 @@ def _written(value: Any) -> str:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _headers(message: Fields) -> tuple[tuple[str, str], ...]:
+    """Read a message's `Headers`; raise PostmarkError.
+
+    A Message-ID counts only beside `X-PM-KeepID: true`; without it the provider would write its
+    own over it, so it is left out, as mail libraries send one unasked.
+    """
+    given = message.items("Headers")
+    if len(given) > MAX_HEADERS:
+        raise _refused(f"A message may have {MAX_HEADERS} headers at most.")
+    headers = [_header(value) for value in given]
+    keeps = any(name.lower() == KEPT_ID and value.lower() == "true" for name, value in headers)
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if value and (keeps or name.lower() != "message-id")
+    )
+
+
+def _header(value: Any) -> tuple[str, str]:
+    fields = Fields(value, "Headers")
+    name, content = fields.text("Name") or "", (fields.text("Value") or "").strip()
+    if not _HEADER_NAME.fullmatch(name) or len(name) > MAX_HEADER_NAME:
+        raise _refused(
+            f"A header's 'Name' has 1 to {MAX_HEADER_NAME} characters, no blanks or colons."
+        )
+    if _RESERVED.fullmatch(name):
+        raise _refused(f"The header '{name}' may not be set.")
+    if not is_line(content) or units(content) > MAX_HEADER_VALUE:
+        words = f"is a single line of at most {MAX_HEADER_VALUE} characters"
+        raise _refused(f"The value of the header '{name}' {words}, without control characters.")
+    return name, content
+
+
+def _attachments(message: Fields) -> tuple[Attachment, ...]:
+    """Read a message's `Attachments`; raise PostmarkError."""
+    return tuple(_attachment(value) for value in message.items("Attachments"))
+
+
+def _attachment(value: Any) -> Attachment:
+    fields = Fields(value, "Attachments")
+    name = fields.text("Name") or ""
+    if not name.strip() or len(name) > MAX_FILE_NAME or not is_line(name):
+        raise _refused(
+            f"An attachment's 'Name' is a single line of 1 to {MAX_FILE_NAME} characters."
+        )
+    if is_forbidden(name):
+        raise PostmarkError(411, "Attachment file type not allowed.")
+    media = (fields.text("ContentType") or "").strip() or UNKNOWN_MEDIA
+    if not is_line(media) or not _MEDIA.fullmatch(media):
+        raise _refused("An attachment's 'ContentType' is not a media type.")
+    return Attachment(name, media, _base64(fields.text("Content")), _content_id(fields))
+
+
+def _base64(text: str | None) -> str:
+    """Take line breaks out of base64 that is complete; raise PostmarkError."""
+    content = _BLANKS.sub("", text) if text is not None else "="
+    if len(content) % 4 or not _BASE64.fullmatch(content):
+        raise _refused("An attachment's 'Content' is not base64.")
+    return content
+
+
+def _content_id(fields: Fields) -> str | None:
+    """Return how the HTML part refers to an attachment; None for one that stands apart."""
+    given = (fields.text("ContentID") or "").strip().removeprefix("cid:")
+    if not is_line(given) or len(given) > MAX_FILE_NAME:
+        raise _refused(f"An attachment's 'ContentID' has more than {MAX_FILE_NAME} characters.")
+    return f"cid:{given}" if given else None
 
 
 def _refused(words: str) -> PostmarkError:

@@ -101,7 +101,7 @@ class DetailsHandler(OutboundHandler):
         await self.answer_aside(lambda: history.details(stored, place))
 
 
-class DumpHandler(OutboundHandler):
+class MessageDumpHandler(OutboundHandler):
     """GET /messages/outbound/{id}/dump: one message's source."""
 
     async def get(self, id: str) -> None:
@@ -162,5 +162,5 @@ def _moment(
 ROUTES = [
     (r"(?i)/messages/outbound/?", SearchHandler),
     (r"(?i)/messages/outbound/([^/]+)/details/?", DetailsHandler),
-    (r"(?i)/messages/outbound/([^/]+)/dump/?", DumpHandler),
+    (r"(?i)/messages/outbound/([^/]+)/dump/?", MessageDumpHandler),
 ]

@@ -72,7 +72,7 @@ class SuppressionsHandler(StreamsHandler):
         self.answer({"Suppressions": answers})
 
 
-class DumpHandler(SuppressionsHandler):
+class SuppressionsDumpHandler(SuppressionsHandler):
     """GET .../suppressions/dump: those of a reason, an origin, some days (UTC), or one address."""
 
     methods: ClassVar[tuple[str, ...]] = ("GET",)
@@ -148,7 +148,7 @@ def _email(given: str) -> str:
 _PLACE = r"(?i)/message-streams/([^/]+)/suppressions"
 
 ROUTES = [
-    (rf"{_PLACE}/dump/?", DumpHandler),
+    (rf"{_PLACE}/dump/?", SuppressionsDumpHandler),
     (rf"{_PLACE}/?", AddHandler),
     (rf"{_PLACE}/delete/?", LiftHandler),
 ]

@@ -1,11 +1,17 @@
 """/templates: the stored templates of a server, and pushing them to another."""
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any, ClassVar
 
 from relay.core.errors import TemplateEmpty, TemplateNotFound
+from relay.core.immutable import thaw
 from relay.store import installation
+from relay.store.templates import StoredTemplate
+from relay.templates.pushing import Change
 from relay.templates.rules import TemplateDraft
-from relay.web.postmark import errors, shapes
+from relay.templates.validation import PartValidation, Validation
+from relay.web.postmark import errors
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import PostmarkHandler
 from relay.web.postmark.messages import UNKNOWN_ID
@@ -16,6 +22,25 @@ from relay.web.postmark.servers import AccountHandler
 MAX_COUNT = 500
 
 TYPES = {"all": None, "standard": "Standard", "layout": "Layout"}
+
+# Postmark's names, and in which order each response has them.
+PROPERTIES = {
+    "Active": attrgetter("active"),
+    "TemplateId": attrgetter("id"),
+    "Name": attrgetter("name"),
+    "Alias": attrgetter("alias"),
+    "TemplateType": attrgetter("type"),
+    "LayoutTemplate": attrgetter("layout"),
+    "Subject": attrgetter("subject"),
+    "HtmlBody": attrgetter("html"),
+    "TextBody": attrgetter("text"),
+}
+LISTED = ("Active", "TemplateId", "Name", "Alias", "TemplateType", "LayoutTemplate")
+CHANGED = ("TemplateId", "Name", "Active", "Alias", "TemplateType", "LayoutTemplate")
+WHOLE = (
+    *("Name", "TemplateId", "Subject", "HtmlBody", "TextBody", "AssociatedServerId"),
+    *("Active", "Alias", "TemplateType", "LayoutTemplate"),
+)
 
 # Which of the two servers of a push was found, and what is said of the others.
 UNKNOWN_SERVERS = {
@@ -44,11 +69,12 @@ class TemplatesHandler(PostmarkHandler):
             type=TYPES[type],
             layout=self.query("LayoutTemplate"),
         )
-        self.answer({"TotalCount": total, "Templates": [shapes.listed(one) for one in templates]})
+        self.answer({"TotalCount": total, "Templates": [_shown(one, LISTED) for one in templates]})
 
     async def post(self) -> None:
         draft = _draft(await read_fields(self), with_type=True)
-        self.answer(shapes.changed(await self.site.library.create(self.group, draft, self.key.id)))
+        created = await self.site.library.create(self.group, draft, self.key.id)
+        self.answer(_shown(created, CHANGED))
 
 
 class TemplateHandler(PostmarkHandler):
@@ -59,13 +85,15 @@ class TemplateHandler(PostmarkHandler):
     async def get(self, given: str) -> None:
         template = await self.site.library.find(self.group, _reference(given))
         numbers = await installation.numbered(self.site.store, self.site.chains)
-        await self.answer_aside(lambda: shapes.whole(template, numbers[template.server]))
+        await self.answer_aside(
+            lambda: _shown(template, WHOLE, AssociatedServerId=numbers[template.server])
+        )
 
     async def put(self, given: str) -> None:
         draft = _draft(await read_fields(self), with_type=False)
         reference = _reference(given)
         edited = await self.site.library.edit(self.group, reference, draft, self.key.id)
-        self.answer(shapes.changed(edited))
+        self.answer(_shown(edited, CHANGED))
 
     async def delete(self, given: str) -> None:
         deleted = await self.site.library.delete(self.group, _reference(given), self.key.id)
@@ -89,7 +117,7 @@ class ValidateHandler(PostmarkHandler):
             fields.object("TestRenderModel"),
             inline_css is not False,
         )
-        await self.answer_aside(lambda: shapes.validated(validation))
+        await self.answer_aside(lambda: _validated(validation))
 
 
 class PushHandler(AccountHandler):
@@ -111,9 +139,7 @@ class PushHandler(AccountHandler):
             fields.flag("PerformChanges") or False,
             self.key.id,
         )
-        self.answer(
-            {"TotalCount": len(changes), "Templates": [shapes.pushed(one) for one in changes]}
-        )
+        self.answer({"TotalCount": len(changes), "Templates": [_pushed(one) for one in changes]})
 
 
 async def read_fields(handler: PostmarkHandler) -> Fields:
@@ -152,6 +178,51 @@ def _draft(fields: Fields, *, with_type: bool) -> TemplateDraft:
         text=fields.text("TextBody"),
         layout=fields.text("LayoutTemplate"),
     )
+
+
+def _shown(template: StoredTemplate, names: Sequence[str], **others: object) -> dict[str, Any]:
+    """Return a template's properties of these names, in their order; others: what it lacks."""
+    return {name: others[name] if name in others else PROPERTIES[name](template) for name in names}
+
+
+def _validated(validation: Validation) -> dict[str, Any]:
+    """Return what a validation found; null for a part that was not given."""
+    return {
+        "AllContentIsValid": validation.all_valid,
+        "HtmlBody": _part(validation.html),
+        "TextBody": _part(validation.text),
+        "Subject": _part(validation.subject),
+        "SuggestedTemplateModel": thaw(validation.suggested_model),
+    }
+
+
+def _part(part: PartValidation | None) -> Mapping[str, Any] | None:
+    """Return a part's verdict; a fault without a place has null for line and character."""
+    if part is None:
+        return None
+    return {
+        "ContentIsValid": part.valid,
+        "ValidationErrors": [
+            {
+                "Message": fault.message,
+                "Line": fault.line or None,
+                "CharacterPosition": fault.character or None,
+            }
+            for fault in part.errors
+        ],
+        "RenderedContent": part.rendered,
+    }
+
+
+def _pushed(change: Change) -> dict[str, Any]:
+    """Return a change; what a dry run would create has no number yet, and no key for it."""
+    return {
+        "Action": change.action,
+        **({} if change.id is None else {"TemplateId": change.id}),
+        "Alias": change.alias,
+        "Name": change.name,
+        "TemplateType": change.type,
+    }
 
 
 ROUTES = [
