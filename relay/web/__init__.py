@@ -1,1 +1,1 @@
-"""The HTTP side: handlers, and what turns bodies into fields and errors into replies."""
+"""The HTTP side: handlers, and what turns bodies into fields and errors into responses."""

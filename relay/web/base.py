@@ -232,7 +232,7 @@ class BaseHandler(RequestHandler):
 
     @cached_property
     def caller(self) -> Caller:
-        """The client, as the trusted proxies tell it."""
+        """The client, as the trusted proxies name it."""
         return caller(self.request, self.site.settings.trusted_proxies)
 
 
@@ -312,7 +312,7 @@ class RelayHandler(BaseHandler):
         return BODY_SECONDS
 
     def options(self, *args: str) -> None:
-        """Answer a browser's question whether a page may post."""
+        """Respond to a browser's question whether a page may post."""
         self.set_status(204)
         for name, value in cors.preflight_headers().items():
             self.set_header(name, value)

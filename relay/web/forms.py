@@ -82,9 +82,9 @@ class FormHandler(RelayHandler):
         try:
             self.set_header("X-Relay-Message-Id", accepted.id)
             result = await self._result(accepted)
-            self._reply(result, accepted.id)
+            self._respond(result, accepted.id)
             if accepted.request is not None:
-                # After the reply, which does not wait for it.
+                # After the response, which does not wait for it.
                 await self.site.repeats.answered(accepted.request, result, accepted.id)
         finally:
             if accepted.request is not None:
@@ -102,7 +102,7 @@ class FormHandler(RelayHandler):
             raise BodyTooLarge
         return body
 
-    def _reply(self, result: str, id: str) -> None:
+    def _respond(self, result: str, id: str) -> None:
         if self.return_url:
             self.redirect(_with_result(self.return_url, result), status=303)
         else:
@@ -144,7 +144,7 @@ class FormHandler(RelayHandler):
         """
         dispatcher, name = self.site.dispatcher, self.server.name
         if accepted.repeat is not None:
-            return _told(accepted.repeat)
+            return _result_of(accepted.repeat)
         if accepted.scheduled:
             return State.SCHEDULED
         if accepted.message is None:
@@ -198,7 +198,7 @@ class LegacyFormHandler(FormHandler):
         self.set_header("Link", f'<{successor}>; rel="successor-version"')
 
 
-def _told(repeat: Repeat) -> str:
+def _result_of(repeat: Repeat) -> str:
     if repeat.answer == State.FAILED:
         raise MessageRefused(without_addresses(repeat.words))
     return repeat.answer

@@ -43,7 +43,7 @@ class CreateTokenHandler(TokenHandler):
 
 
 class RemoveTokenHandler(TokenHandler):
-    """Makes a token unusable; tells whether there was one."""
+    """Makes a token unusable; says whether there was one."""
 
     async def post(self) -> None:
         fields = self.body().fields

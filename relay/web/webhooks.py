@@ -1,7 +1,7 @@
-"""POST /rest/email/postmark/{server}/{stream}: what a provider tells, and mail that came in.
+"""POST /rest/email/postmark/{server}/{stream}: what a provider says, and mail that came in.
 
 Whoever knows one of the server's secrets may call, by HTTP Basic (any user name) or by a header of
-its own. What was told is stored before it is answered, so that a provider may forget it.
+its own. What it says is stored before it is answered, so that a provider may forget it.
 """
 
 import asyncio
@@ -100,15 +100,15 @@ class WebhookHandler(RelayHandler):
 
     async def _take(self, callback: Callback) -> None:
         group = self.site.chains[self.chain.server.group]
-        told = self.chain.receive(callback)
-        if told is None and group is not self.chain:
-            told = group.receive(callback)
-        if told is None:
+        event = self.chain.receive(callback)
+        if event is None and group is not self.chain:
+            event = group.receive(callback)
+        if event is None:
             log.warning("callback.unknown", server=callback.server)
-        elif isinstance(told, Reply):
-            await self.site.replies.take(told, self.chain.server, self.started_at)
+        elif isinstance(event, Reply):
+            await self.site.replies.take(event, self.chain.server, self.started_at)
         else:
-            await self.site.feedback.take(told, self.chain, self.site.chains, self.started_at)
+            await self.site.feedback.take(event, self.chain, self.site.chains, self.started_at)
 
     async def _object(self) -> Any:
         """Read the body; raise BodyTooLarge or MalformedBody."""

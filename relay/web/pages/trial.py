@@ -55,12 +55,12 @@ class TrialHandler(PageHandler):
         if obstacle(self.site):
             self._show(typed)
             return
-        answer = await self._posted(typed)
-        if answer.words == responses.SUCCESS_WORDS[State.SENT]:
-            self.redirect(f"/messages/{answer.id}", status=303)
+        response = await self._posted(typed)
+        if response.words == responses.SUCCESS_WORDS[State.SENT]:
+            self.redirect(f"/messages/{response.id}", status=303)
         else:
-            self.set_status(answer.status)
-            self._show(typed, answer)
+            self.set_status(response.status)
+            self._show(typed, response)
 
     def _typed(self) -> dict[str, str]:
         """Read the form; a box that is not ticked is not in it."""
@@ -75,10 +75,10 @@ class TrialHandler(PageHandler):
         api = http_url(*self.site.listening)
         return await post_form(api, SERVER, key, fields, self.site.settings.wait)
 
-    def _show(self, typed: Mapping[str, str], answer: PostedForm | None = None) -> None:
+    def _show(self, typed: Mapping[str, str], response: PostedForm | None = None) -> None:
         why = obstacle(self.site)
         if why is None:
-            self.render("try.html", typed=typed, answer=answer)
+            self.render("try.html", typed=typed, response=response)
             return
         api = self.site.settings.public_url or http_url(*self.site.listening)
         servers = taking_forms(self.site)

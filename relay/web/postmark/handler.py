@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class PostmarkHandler(RelayHandler):
-    """Reads Postmark's JSON, answers its JSON, refuses in its envelope.
+    """Reads Postmark's JSON, responds with its JSON, refuses in its envelope.
 
     `key` is who calls; `chain` the one server that a server token is good for, and `group_chain`
     the one through which its mail goes.
@@ -120,18 +120,18 @@ class PostmarkHandler(RelayHandler):
         value = self.query(name)
         return int(value) if value is not None and is_digits(value) else None
 
-    def answer(self, value: Any) -> None:
-        """Answer JSON: an object or a list."""
-        self.answer_text(bodies.json_text(value))
+    def respond(self, value: Any) -> None:
+        """Respond with JSON: an object or a list."""
+        self.respond_text(bodies.json_text(value))
 
-    def answer_text(self, text: str) -> None:
-        """Answer JSON that is written already."""
+    def respond_text(self, text: str) -> None:
+        """Respond with JSON that is written already."""
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(text)
 
-    async def answer_aside(self, make: Callable[[], Any]) -> None:
-        """Answer what a function makes, as JSON, all of it in a thread: for what may be large."""
-        self.answer_text(await asyncio.to_thread(lambda: bodies.json_text(make())))
+    async def respond_aside(self, make: Callable[[], Any]) -> None:
+        """Respond with what a function makes, as JSON, all in a thread: for what may be large."""
+        self.respond_text(await asyncio.to_thread(lambda: bodies.json_text(make())))
 
     def refuse(self, error: BaseException) -> None:
         refusal = errors.refusal(error)
@@ -142,7 +142,7 @@ class PostmarkHandler(RelayHandler):
         if self.account and refusal.code == 10:
             words = words.replace("Server token", "Account token")
         self.set_header("X-PM-ApiErrorCode", str(refusal.code))
-        self.answer(errors.envelope(refusal.code, words))
+        self.respond(errors.envelope(refusal.code, words))
 
     def facts(self, error: BaseException) -> dict[str, Any]:
         refusal = errors.refusal(error)

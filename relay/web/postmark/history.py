@@ -54,15 +54,15 @@ class ServerNames(NamedTuple):
     own_label: str
 
 
-def shown_message(listed: MessageSummary, place: ServerNames) -> dict[str, Any]:
+def shown_message(listed: MessageSummary, names: ServerNames) -> dict[str, Any]:
     """Return a message in Postmark's names, without its parts."""
     message = listed.message
-    sandboxed = listed.delivery == "mailbox" if listed.delivery else place.sandboxed
-    labels = {name: value for name, value in message.metadata.items() if name != place.own_label}
+    sandboxed = listed.delivery == "mailbox" if listed.delivery else names.sandboxed
+    labels = {name: value for name, value in message.metadata.items() if name != names.own_label}
     return {
         "Tag": message.tag,
         "MessageID": message.id,
-        "MessageStream": message.stream or place.stream,
+        "MessageStream": message.stream or names.stream,
         "To": _mailboxes(message.to),
         "Cc": _mailboxes(message.cc),
         "Bcc": _mailboxes(message.bcc),
@@ -145,14 +145,14 @@ def _explained(event: _Event) -> dict[str, Any]:
     }
 
 
-def details(stored: Stored, place: ServerNames) -> dict[str, Any]:
+def details(stored: Stored, names: ServerNames) -> dict[str, Any]:
     """Return a message in Postmark's names, with its parts, its source and its history."""
     row = stored.row
     message = documents.load(row.id, row.document)
     listed = MessageSummary(message, row.subject, row.state, row.delivery, row.created_at)
     parts = {"TextBody": message.text, "HtmlBody": message.html, "Body": _source(message)}
     happened = {"MessageEvents": events(stored, message)}
-    return shown_message(listed, place) | parts | happened
+    return shown_message(listed, names) | parts | happened
 
 
 def dump(stored: Stored) -> dict[str, Any]:

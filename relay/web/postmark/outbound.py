@@ -25,8 +25,8 @@ LABEL = "metadata_"
 class OutboundHandler(PostmarkHandler):
     """What the calls about messages share: the caller's server."""
 
-    def place(self) -> ServerNames:
-        """Return where the server's messages go."""
+    def names(self) -> ServerNames:
+        """Return what is the same for all messages of the server."""
         group = self.group_chain
         return ServerNames(default_stream(group.server), is_sandbox(group), self.site.metadata_key)
 
@@ -43,11 +43,11 @@ class SearchHandler(OutboundHandler):
     """GET /messages/outbound: what the caller looks for, newest first."""
 
     async def get(self) -> None:
-        place = self.place()
+        names = self.names()
         count, offset = self._page()
-        found = await self.site.store.read(search.find, self._search(place), offset, count)
-        shown = [history.shown_message(listed, place) for listed in found.page]
-        self.answer({"TotalCount": found.total, "Messages": shown})
+        found = await self.site.store.read(search.find, self._search(names), offset, count)
+        shown = [history.shown_message(listed, names) for listed in found.page]
+        self.respond({"TotalCount": found.total, "Messages": shown})
 
     def _page(self) -> tuple[int, int]:
         count, offset = self.query_number("count"), self.query_number("offset")
@@ -58,7 +58,7 @@ class SearchHandler(OutboundHandler):
             raise PostmarkError(700, f"'count' and 'offset' together are {MAX_REACH} at most.")
         return count, offset
 
-    def _search(self, place: ServerNames) -> Search:
+    def _search(self, names: ServerNames) -> Search:
         given = self._filters()
         status = given.get("status")
         return Search(
@@ -70,7 +70,7 @@ class SearchHandler(OutboundHandler):
             sender=_address(given.get("fromemail")),
             tag=given.get("tag"),
             subject=given.get("subject"),
-            streams=_streams(given.get("messagestream"), place.stream),
+            streams=_streams(given.get("messagestream"), names.stream),
             labels=self._labels(),
         )
 
@@ -96,9 +96,9 @@ class DetailsHandler(OutboundHandler):
     """GET /messages/outbound/{id}/details: one message with its parts, its source, its history."""
 
     async def get(self, id: str) -> None:
-        place = self.place()
+        names = self.names()
         stored = await self.stored(id)
-        await self.answer_aside(lambda: history.details(stored, place))
+        await self.respond_aside(lambda: history.details(stored, names))
 
 
 class MessageDumpHandler(OutboundHandler):
@@ -106,7 +106,7 @@ class MessageDumpHandler(OutboundHandler):
 
     async def get(self, id: str) -> None:
         stored = await self.stored(id)
-        await self.answer_aside(lambda: history.dump(stored))
+        await self.respond_aside(lambda: history.dump(stored))
 
 
 def _text(value: bytes) -> str:

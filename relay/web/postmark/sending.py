@@ -9,7 +9,7 @@ import structlog
 from relay.core.errors import RelayError, TemplateNotFound
 from relay.core.ids import message_id
 from relay.core.message import Message
-from relay.intake.api_messages import Once, check_stream
+from relay.intake.api_messages import MessageOrError, Once, check_stream
 from relay.intake.idempotency import HEADER, Repeat, Request, fingerprint_of
 from relay.web import bodies
 from relay.web.postmark import errors, outcomes
@@ -26,14 +26,13 @@ MAX_BATCH = 500
 log = structlog.get_logger()
 
 Read = Submitted | RelayError
-MessageOrError = Message | RelayError
 ItemResponse = dict[str, Any] | RelayError
 
 
 class SendingHandler(PostmarkHandler):
-    """Takes messages, stores them and answers; their delivery nobody waits for.
+    """Takes messages, stores them and responds; their delivery nobody waits for.
 
-    A kind of call says how to `read` a body's JSON, and how to `write` the messages' answers.
+    A kind of call says how to `read` a body's JSON, and how to `write` the responses.
     """
 
     methods = ("POST",)
@@ -66,7 +65,7 @@ class SendingHandler(PostmarkHandler):
             self.request.headers[HEADER], scope, lambda: fingerprint, self.started_at
         )
         if isinstance(begun, Repeat):
-            self.answer_text(begun.answer)
+            self.respond_text(begun.answer)
         elif begun is not None:
             try:
                 await self._send(given, begun)
@@ -88,33 +87,33 @@ class SendingHandler(PostmarkHandler):
         """Read the messages of a call; measured: whether each must be checked for its size."""
         raise NotImplementedError
 
-    def write_answers(self, answers: Sequence[ItemResponse]) -> Any:
+    def write_responses(self, responses: Sequence[ItemResponse]) -> Any:
         """Return what is answered for the messages of a call; may raise their refusal."""
         raise NotImplementedError
 
     async def _send(self, given: Sequence[Read], request: Request | None) -> None:
-        """Send what could be read, and answer."""
+        """Send what could be read, and respond."""
 
-        def answer(results: Sequence[MessageOrError]) -> str:
-            return bodies.json_text(self.write_answers(self._answers(given, results)))
+        def response(results: Sequence[MessageOrError]) -> str:
+            return bodies.json_text(self.write_responses(self._responses(given, results)))
 
         messages = [one.message for one in given if isinstance(one, Submitted)]
-        once = None if request is None else Once(request, answer)
+        once = None if request is None else Once(request, response)
         results = _tested(messages) if self.testing else await self._stored(messages, once)
-        answers = self._answers(given, results)
-        self.answer(self.write_answers(answers))
-        refused = [one for one in answers if isinstance(one, RelayError)]
+        responses = self._responses(given, results)
+        self.respond(self.write_responses(responses))
+        refused = [one for one in responses if isinstance(one, RelayError)]
         if refused:
             codes = sorted({errors.refusal(error).code for error in refused})
             log.info("messages.refused", count=len(refused), of=len(given), codes=codes)
 
-    def _answers(
+    def _responses(
         self, given: Sequence[Read], results: Sequence[MessageOrError]
     ) -> list[ItemResponse]:
-        """Return each message's answer or refusal, in order."""
+        """Return each message's response or refusal, in order."""
         each = iter(results)
         return [
-            self._answer(one, next(each)) if isinstance(one, Submitted) else one for one in given
+            self._response(one, next(each)) if isinstance(one, Submitted) else one for one in given
         ]
 
     async def _stored(
@@ -125,7 +124,7 @@ class SendingHandler(PostmarkHandler):
             messages, self.chain, self.group_chain, self.key.id, once
         )
 
-    def _answer(self, submitted: Submitted, result: MessageOrError) -> ItemResponse:
+    def _response(self, submitted: Submitted, result: MessageOrError) -> ItemResponse:
         if isinstance(result, Message):
             words = outcomes.words_for(submitted.message, result)
             words = "Test job accepted" if self.testing else words
@@ -140,11 +139,11 @@ class SingleHandler(SendingHandler):
     def read(self, value: Any, *, measured: bool) -> Sequence[Read]:
         return [read(value, templated=self.templated)]
 
-    def write_answers(self, answers: Sequence[ItemResponse]) -> Any:
-        [answer] = answers
-        if isinstance(answer, RelayError):
-            raise answer
-        return answer
+    def write_responses(self, responses: Sequence[ItemResponse]) -> Any:
+        [response] = responses
+        if isinstance(response, RelayError):
+            raise response
+        return response
 
 
 class SingleTemplateHandler(SingleHandler):
@@ -154,12 +153,12 @@ class SingleTemplateHandler(SingleHandler):
 
 
 class BatchHandler(SendingHandler):
-    """`POST /email/batch`: a list of messages, each with an answer of its own."""
+    """`POST /email/batch`: a list of messages, each with a response of its own."""
 
     largest = 50 * MEGABYTE
 
-    def write_answers(self, answers: Sequence[ItemResponse]) -> Any:
-        return [outcomes.refused(one) if isinstance(one, RelayError) else one for one in answers]
+    def write_responses(self, responses: Sequence[ItemResponse]) -> Any:
+        return [outcomes.refused(one) if isinstance(one, RelayError) else one for one in responses]
 
     def read(self, value: Any, *, measured: bool) -> Sequence[Read]:
         items = self._items(value)

@@ -72,7 +72,7 @@ class ServerHandler(PostmarkHandler):
         sandbox = is_sandbox(self.group_chain)
         numbers = await installation.numbered(self.site.store, self.site.chains)
         link = self.site.settings.public_url or ""
-        self.answer(shown_server(server, numbers[server.name], sandbox, link))
+        self.respond(shown_server(server, numbers[server.name], sandbox, link))
 
 
 class AccountHandler(PostmarkHandler):
@@ -116,7 +116,7 @@ class ServersHandler(AccountHandler):
         ]
         page = found[offset : offset + count]
         shown = [self.shown(number, chain) for number, chain in page]
-        self.answer({"TotalCount": len(found), "Servers": shown})
+        self.respond({"TotalCount": len(found), "Servers": shown})
 
 
 class OneServerHandler(AccountHandler):
@@ -127,7 +127,7 @@ class OneServerHandler(AccountHandler):
         found = [item for item in servers.items() if str(item[0]) == number]
         if not found:
             raise PostmarkError(601, "The server was not found.")
-        self.answer(self.shown(*found[0]))
+        self.respond(self.shown(*found[0]))
 
 
 class StreamsHandler(PostmarkHandler):
@@ -178,14 +178,14 @@ class MessageStreamsHandler(StreamsHandler):
             for stream in await self.streams()
             if wanted in ("all", stream["MessageStreamType"].lower())
         ]
-        self.answer({"MessageStreams": streams, "TotalCount": len(streams)})
+        self.respond({"MessageStreams": streams, "TotalCount": len(streams)})
 
 
 class MessageStreamHandler(StreamsHandler):
     """GET /message-streams/{id}: one stream."""
 
     async def get(self, id: str) -> None:
-        self.answer(await self.stream(id))
+        self.respond(await self.stream(id))
 
 
 def _written(path: Path) -> str:

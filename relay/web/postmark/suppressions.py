@@ -65,11 +65,11 @@ class SuppressionsHandler(StreamsHandler):
         await self.site.suppressions.note(
             [Word(self.group, email, reason, now, words="by the API") for email in good]
         )
-        answers = [
+        responses = [
             {"EmailAddress": one, "Status": "Failed" if wrong else status, "Message": wrong or None}
             for one, wrong in zip(given, words, strict=True)
         ]
-        self.answer({"Suppressions": answers})
+        self.respond({"Suppressions": responses})
 
 
 class SuppressionsDumpHandler(SuppressionsHandler):
@@ -84,7 +84,7 @@ class SuppressionsDumpHandler(SuppressionsHandler):
         email = self.query("EmailAddress")
         only = None if email is None else [email.lower()]
         rows = await self.site.store.read(suppressions.of, self.group, only, time.time())
-        await self.answer_aside(lambda: {"Suppressions": list(_shown(rows, first, last, *wanted))})
+        await self.respond_aside(lambda: {"Suppressions": list(_shown(rows, first, last, *wanted))})
 
     def _day(self, name: str, otherwise: date) -> date:
         given = self.query(name)

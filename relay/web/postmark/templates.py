@@ -69,12 +69,12 @@ class TemplatesHandler(PostmarkHandler):
             type=TYPES[type],
             layout=self.query("LayoutTemplate"),
         )
-        self.answer({"TotalCount": total, "Templates": [_shown(one, LISTED) for one in templates]})
+        self.respond({"TotalCount": total, "Templates": [_shown(one, LISTED) for one in templates]})
 
     async def post(self) -> None:
         draft = _draft(await read_fields(self), with_type=True)
         created = await self.site.library.create(self.group, draft, self.key.id)
-        self.answer(_shown(created, CHANGED))
+        self.respond(_shown(created, CHANGED))
 
 
 class TemplateHandler(PostmarkHandler):
@@ -85,7 +85,7 @@ class TemplateHandler(PostmarkHandler):
     async def get(self, given: str) -> None:
         template = await self.site.library.find(self.group, _reference(given))
         numbers = await installation.numbered(self.site.store, self.site.chains)
-        await self.answer_aside(
+        await self.respond_aside(
             lambda: _shown(template, WHOLE, AssociatedServerId=numbers[template.server])
         )
 
@@ -93,11 +93,11 @@ class TemplateHandler(PostmarkHandler):
         draft = _draft(await read_fields(self), with_type=False)
         reference = _reference(given)
         edited = await self.site.library.edit(self.group, reference, draft, self.key.id)
-        self.answer(_shown(edited, CHANGED))
+        self.respond(_shown(edited, CHANGED))
 
     async def delete(self, given: str) -> None:
         deleted = await self.site.library.delete(self.group, _reference(given), self.key.id)
-        self.answer(errors.envelope(0, f"Template {deleted.id} removed."))
+        self.respond(errors.envelope(0, f"Template {deleted.id} removed."))
 
 
 class ValidateHandler(PostmarkHandler):
@@ -117,7 +117,7 @@ class ValidateHandler(PostmarkHandler):
             fields.object("TestRenderModel"),
             inline_css is not False,
         )
-        await self.answer_aside(lambda: _validated(validation))
+        await self.respond_aside(lambda: _validated(validation))
 
 
 class PushHandler(AccountHandler):
@@ -139,7 +139,7 @@ class PushHandler(AccountHandler):
             fields.flag("PerformChanges") or False,
             self.key.id,
         )
-        self.answer({"TotalCount": len(changes), "Templates": [_pushed(one) for one in changes]})
+        self.respond({"TotalCount": len(changes), "Templates": [_pushed(one) for one in changes]})
 
 
 async def read_fields(handler: PostmarkHandler) -> Fields:
