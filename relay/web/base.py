@@ -1,10 +1,11 @@
 """The one base of all handlers: receiving a body, the order of refusals, errors and their lines."""
 
+import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import structlog
 from tornado.http1connection import HTTP1Connection
@@ -18,8 +19,10 @@ from relay.core.errors import (
     UnsupportedMedia,
 )
 from relay.core.ids import request_id
+from relay.core.immutable import freeze
 from relay.core.logs import trace
 from relay.core.rate_limit import Caller
+from relay.core.submission import Submission
 from relay.core.timers import Timer
 from relay.site import Site
 from relay.web import bodies, cors, responses
@@ -41,12 +44,17 @@ FULL_RETRY_AFTER_SECONDS = 120
 SLOW_RETRY_AFTER_SECONDS = 5
 SLOW_SECONDS = 2.0
 
+# Larger bodies are read in a thread, so that the loop serves others meanwhile.
+READ_ON_LOOP_BYTES = 64 * 1024
+
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -310,6 +318,25 @@ class RelayHandler(BaseHandler):
     @property
     def body_seconds(self) -> float | None:
         return BODY_SECONDS
+
+    async def aside(self, function: Callable[[bytes], T], body: bytes) -> T:
+        """Call a function that reads a body: in a thread, if there is much to read."""
+        if len(body) <= READ_ON_LOOP_BYTES:
+            return function(body)
+        return await asyncio.to_thread(function, body)
+
+    def submission(self, server: str, body: bodies.Body, *, session: bool = False) -> Submission:
+        """Return what was posted to a server, as its plugins see it."""
+        return Submission(
+            server=server,
+            fields=freeze(body.fields),
+            session=session,
+            headers=MappingProxyType(self.request.headers),
+            files=body.files,
+            address=self.caller.address,
+            request_id=self.request_id,
+            received_at=self.started_at,
+        )
 
     def options(self, *args: str) -> None:
         """Respond to a browser's question whether a page may post."""

@@ -214,7 +214,7 @@ def _merged(
                 raise _unusable(name, TWICE)
     for name, value in fields.items():
         _check_name(name)
-        if not _storable(value):
+        if not is_storable(value):
             raise _unusable(name, "has a control character or broken Unicode")
     return fields
 
@@ -245,13 +245,14 @@ def _check_name(name: str) -> None:
         raise MalformedBody(f"a field's name is unusable or over {MAX_NAME} characters")
 
 
-def _storable(value: Any) -> bool:
+def is_storable(value: Any) -> bool:
+    """Whether every text in a body's fields can be stored."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, dict):
-        return all(storable(name) and _storable(member) for name, member in value.items())
+        return all(storable(name) and is_storable(member) for name, member in value.items())
     if isinstance(value, list):
-        return all(map(_storable, value))
+        return all(map(is_storable, value))
     return True
 
 

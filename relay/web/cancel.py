@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from types import MappingProxyType
 
 import structlog
 
@@ -12,7 +11,6 @@ from relay.core.errors import (
     NotCancellable,
     UnknownMessage,
 )
-from relay.core.immutable import freeze
 from relay.core.states import State
 from relay.core.submission import Submission
 from relay.hooks.chain import Chain
@@ -48,19 +46,10 @@ class CancelHandler(RelayHandler):
         return self.chain.server.origins
 
     async def post(self, *args: str) -> None:
-        fields = self.body().fields
+        body = self.body()
         self.site.post_limiter.take(self.caller)
-        key = self._key(
-            Submission(
-                server=self.chain.server.name,
-                fields=freeze(fields),
-                headers=MappingProxyType(self.request.headers),
-                address=self.caller.address,
-                request_id=self.request_id,
-                received_at=self.started_at,
-            )
-        )
-        id = fields.get("id")
+        key = self._key(self.submission(self.chain.server.name, body))
+        id = body.fields.get("id")
         if not isinstance(id, str) or not id:
             raise InvalidSubmission({"id": ["Missing data for required field."]})
         await self._cancel(Cancelling(id, self.chain.server.name, key, self.started_at))

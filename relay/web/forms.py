@@ -3,16 +3,13 @@
 import asyncio
 from collections.abc import Collection
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from relay.core.errors import BodyTooLarge, InvalidSubmission, MessageRefused, UnknownServer
-from relay.core.immutable import freeze
 from relay.core.message import Message
 from relay.core.server import Server
 from relay.core.states import State
-from relay.core.submission import Submission
 from relay.core.text import without_addresses
 from relay.forms.attachments import FIELD
 from relay.intake.acceptance import Accepted
@@ -117,25 +114,14 @@ class FormHandler(RelayHandler):
                 watches.open(message.id)
                 expected.append(message.id)
 
-        submission, path = self._submission(body), self.request.path.lower().rstrip("/")
+        submission = self.submission(self.server_name, body, session=self.session)
+        path = self.request.path.lower().rstrip("/")
         try:
             return await self.site.acceptance.accept(submission, expect, path)
         except BaseException:
             for id in expected:
                 watches.close(id)
             raise
-
-    def _submission(self, body: Body) -> Submission:
-        return Submission(
-            server=self.server_name,
-            fields=freeze(body.fields),
-            session=self.session,
-            headers=MappingProxyType(self.request.headers),
-            files=body.files,
-            address=self.caller.address,
-            request_id=self.request_id,
-            received_at=self.started_at,
-        )
 
     async def _result(self, accepted: Accepted) -> str:
         """Return what became of it, after the first attempt if there is one now.

@@ -4,7 +4,6 @@ Whoever knows one of the server's secrets may call, by HTTP Basic (any user name
 its own. What it says is stored before it is answered, so that a provider may forget it.
 """
 
-import asyncio
 import base64
 import binascii
 import hmac
@@ -25,8 +24,6 @@ from relay.web.base import RelayHandler
 # The header that may carry the secret where a provider can set one.
 SECRET_HEADER = "X-Relay-Webhook-Secret"  # noqa: S105 - a header's name
 
-# Larger bodies are read in a thread, so that the loop answers others meanwhile.
-READ_ON_LOOP_BYTES = 64 * 1024
 
 log = structlog.get_logger()
 
@@ -87,7 +84,7 @@ class WebhookHandler(RelayHandler):
         return any(address in network for network in self.chain.server.webhook_networks)
 
     async def post(self, *args: str) -> None:
-        body = await self._object()
+        body = await self.aside(read, self.raw_body())
         callback = Callback(
             server=self.chain.server.name,
             stream=self.path_args[1],
@@ -109,13 +106,6 @@ class WebhookHandler(RelayHandler):
             await self.site.replies.take(event, self.chain.server, self.started_at)
         else:
             await self.site.feedback.take(event, self.chain, self.site.chains, self.started_at)
-
-    async def _object(self) -> Any:
-        """Read the body; raise BodyTooLarge or MalformedBody."""
-        body = self.raw_body()
-        if len(body) <= READ_ON_LOOP_BYTES:
-            return read(body)
-        return await asyncio.to_thread(read, body)
 
 
 def read(body: bytes) -> Any:

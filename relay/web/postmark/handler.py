@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import structlog
 
@@ -20,10 +20,6 @@ SERVER_TOKEN = "X-Postmark-Server-Token"  # noqa: S105 - a header's name
 ACCOUNT_TOKEN = "X-Postmark-Account-Token"  # noqa: S105 - a header's name
 
 MEGABYTE = 2**20
-# Larger bodies are parsed in a thread, so that the loop answers others meanwhile.
-PARSED_ON_LOOP_BYTES = 64 * 1024
-
-T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -98,12 +94,6 @@ class PostmarkHandler(RelayHandler):
     async def json(self) -> Any:
         """Read the request's body as JSON; raise BodyTooLarge or MalformedBody."""
         return await self.aside(json_value, self.raw_body())
-
-    async def aside(self, function: Callable[[bytes], T], body: bytes) -> T:
-        """Call a function that reads a body: in a thread, if there is much to read."""
-        if len(body) <= PARSED_ON_LOOP_BYTES:
-            return function(body)
-        return await asyncio.to_thread(function, body)
 
     def query(self, name: str) -> str | None:
         """Return a parameter of the query, its name in any case; None if it is absent or empty."""

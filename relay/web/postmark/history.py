@@ -67,7 +67,7 @@ def shown_message(listed: MessageSummary, names: ServerNames) -> dict[str, Any]:
         "Cc": _mailboxes(message.cc),
         "Bcc": _mailboxes(message.bcc),
         "Recipients": [address.email for address in message.recipients],
-        "ReceivedAt": _written(listed.created_at),
+        "ReceivedAt": written(listed.created_at),
         "From": str(message.sender),
         "Subject": listed.subject,
         "Attachments": [one.name for one in message.attachments],
@@ -98,7 +98,7 @@ def events(stored: Stored, message: Message) -> list[dict[str, Any]]:
         {
             "Recipient": recipient,
             "Type": event.type,
-            "ReceivedAt": _written(event.at),
+            "ReceivedAt": written(event.at),
             "Details": _explained(event),
         }
         for event in sorted(happened, key=lambda event: event.at)
@@ -172,6 +172,6 @@ def _mailboxes(given: Sequence[Address]) -> list[dict[str, str | None]]:
     return [{"Email": address.email, "Name": address.name or None} for address in given]
 
 
-def _written(seconds: float) -> str:
+def written(seconds: float) -> str:
     """Write a moment as Postmark does, with seven digits of a second, in UTC."""
     return utc(seconds).strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")

@@ -10,11 +10,12 @@ from relay.core.immutable import freeze
 from relay.core.message import Attachment, Message
 from relay.core.text import storable
 from relay.intake.outbox import MAX_METADATA
+from relay.web import bodies
 from relay.web.postmark.errors import PostmarkError
+from relay.web.postmark.handler import MEGABYTE
 from relay.web.postmark.reading import Fields, is_line, units, wrong_type
 from relay.web.postmark.recipients import SHOWN, read_recipients, read_reply_to, read_sender
 
-MEGABYTE = 2**20
 MAX_MESSAGE = 10 * MEGABYTE
 MAX_BODY = 5 * MEGABYTE
 MAX_SUBJECT = 2000
@@ -140,18 +141,10 @@ def _template(fields: Fields) -> dict[str, Any]:
     if model is None:
         words = "A 'TemplateModel' is required when using a template to send an email."
         raise PostmarkError(1120, words)
-    if not _storable(model):
+    if not bodies.is_storable(model):
         raise _refused("'TemplateModel' has a control character or broken Unicode.")
     inline = fields.flag("InlineCss")
     return {"template": number or alias, "model": freeze(model), "inline_css": inline is not False}
-
-
-def _storable(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return all(storable(name) and _storable(member) for name, member in value.items())
-    if isinstance(value, list):
-        return all(map(_storable, value))
-    return not isinstance(value, str) or storable(value)
 
 
 def _track_links(fields: Fields) -> str | None:

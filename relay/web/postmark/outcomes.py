@@ -8,9 +8,9 @@ from relay.core.ids import timestamp
 from relay.core.message import Message
 from relay.core.policy import stranger
 from relay.core.server import Server
-from relay.core.times import utc
 from relay.web.postmark import errors
 from relay.web.postmark.errors import PostmarkError
+from relay.web.postmark.history import written
 from relay.web.postmark.messages import UNKNOWN_ALIAS, UNKNOWN_ID, Submitted
 from relay.web.postmark.recipients import invalid_address
 
@@ -39,7 +39,7 @@ def accepted(submitted: Submitted, message: Message, words: str) -> dict[str, An
     return {
         "To": submitted.to,
         **{name: value for name, value in others.items() if value},
-        "SubmittedAt": submitted_at(message.id),
+        "SubmittedAt": written(timestamp(message.id)),
         "MessageID": message.id,
         **errors.envelope(0, words),
     }
@@ -62,12 +62,6 @@ def refused(error: RelayError) -> dict[str, Any]:
     """Return the answer for a message of a batch that was not taken."""
     refusal = errors.refusal(error)
     return errors.envelope(refusal.code, refusal.words or "")
-
-
-def submitted_at(id: str) -> str:
-    """Return when a message came in, as Postmark writes times: seven digits and an offset."""
-    moment = utc(timestamp(id))
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}0+00:00"
 
 
 def in_postmarks_words(error: RelayError, message: Message, server: Server | None) -> RelayError:
