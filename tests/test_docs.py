@@ -7,6 +7,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import textwrap
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -25,11 +26,13 @@ from relay import Identity, Message, Server, Submission, provider, web
 from relay.cli.main import relay
 from relay.config import schema
 from relay.config.alerts import KINDS
+from relay.core import states
 from relay.mustachio import Template
 from relay.provider import Callback, Confirmation, ProviderEvent
 from tests.support.contact_page import serving
 from tests.support.daemon import ROOT, Daemon
 from tests.support.docs import FENCE, PAGES, block, blocks, page
+from tests.test_architecture import ORDER
 
 SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 PERMITS = "plugins/first-plugin"
@@ -291,6 +294,25 @@ def test_every_part_of_the_relay_has_its_place_in_the_docs() -> None:
     parts = {path.parent.name for path in (ROOT / "relay").glob("*/__init__.py")}
     modules = {path.name for path in (ROOT / "relay").glob("[!_]*.py")}
     assert told - {"plugins"} == parts | modules
+
+
+def test_the_order_of_the_packages_in_the_docs_is_the_one_that_is_held() -> None:
+    found = re.search(r"^core > [\w\s>,]+", page("contribute/architecture"), re.MULTILINE)
+    assert found is not None
+    told = [rank.replace(",", "").split() for rank in found[0].removesuffix("run").split(">")]
+    assert told[:-1] == [rank.split() for rank in ORDER.strip().splitlines()]
+
+
+def test_the_states_are_drawn_in_the_docs_as_in_the_code() -> None:
+    text = page("contribute/architecture")
+    drawn = (states.__doc__ or "").partition("\n\n")[2].partition("\n\n")[0]
+    assert f"```\n{textwrap.dedent(drawn)}\n```" in text
+    for state in states.State:
+        follow = [
+            ", ".join(f"`{one}`" for one in states.State if one in table.get(state, ()))
+            for table in (states.TRANSITIONS, states.ORDERS)
+        ]
+        assert any(follow) == (f"\n| `{state}` | {follow[0]} | {follow[1]} |\n" in text), state
 
 
 # Who runs or compares each block of code that a page shows, by the start of its first line.
