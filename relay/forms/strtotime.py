@@ -1,5 +1,17 @@
-"""What phrases say together: a date, a time of day, and steps from there."""
+"""Dates and times in words, as PHP's strtotime reads them: a closed part of its grammar.
 
+What is read means what it means to PHP (https://www.php.net/datetime.formats), surprises included:
+
+- A word for a day sets the time to midnight, so a time of day stands after it: `tomorrow 9am`.
+- `next week` is Monday of next week at this time of day; `+1 week` is seven days from now.
+- `+1 month` on January 31 is March 2 or 3; `first day of next month` keeps the time of day.
+
+What PHP only makes the best of (February 30, a weekday that is not the date's, a number that is
+taken for a time zone) is not read.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 
 _WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
@@ -189,3 +201,79 @@ def _zone(written: str) -> tzinfo:
     digits = written[1:].replace(":", "").ljust(4, "0")
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(-offset if written[0] == "-" else offset)
+
+
+def _any(*groups: Iterable[str]) -> str:
+    return "|".join(name for names in groups for name in names)
+
+
+_END = r"(?:(?=[ \t,]|$)|(?<=\dt))"
+_DAY = r"(\d\d?)(?:st|nd|rd|th)?"
+_MONTH_NAME = f"({_any(sorted(MONTH, key=len, reverse=True))})"
+_WEEKDAY_NAME = f"({_any(WEEKDAY)})"
+_UNIT = f"({_any(SECONDS, DAYS, MONTHS_IN)})"
+_STEPS = f"({_any(STEP)})"
+_ZONE = r"(?:[ \t]?(z|utc|gmt|[+-]\d\d(?::?[0-5]\d)?)$)?"
+
+_RULES: tuple[tuple[str, Callable[..., None]], ...] = (
+    (r"now", Reading.now),
+    (r"today|midnight", Reading.midnight),
+    (r"noon", Reading.noon),
+    (r"tomorrow", Reading.tomorrow),
+    (r"yesterday", Reading.yesterday),
+    (_WEEKDAY_NAME, Reading.weekday),
+    (rf"{_STEPS}[ \t]+{_WEEKDAY_NAME}", Reading.step_to_weekday),
+    (rf"{_STEPS}[ \t]+{_UNIT}", Reading.step),
+    (rf"([+-])?[ \t]*(\d{{1,9}})[ \t]*{_UNIT}s?", Reading.amount),
+    (r"\+?[ \t]*(\d{1,4})[ \t]*weekdays?", Reading.workdays),
+    (r"(first|last)[ \t]day[ \t]of", Reading.edge_of_month),
+    (r"(\d{4})-(\d\d?)-(\d\d?)", Reading.year_month_day),
+    (r"(\d{4})-(\d\d)-(\d\d)t(?=\d\d:)", Reading.year_month_day),
+    (r"(\d{4})/(\d\d?)/(\d\d?)", Reading.year_month_day),
+    (r"(\d\d?)/(\d\d?)/(\d{4})", Reading.month_day_year),
+    (r"(\d\d?)\.(\d\d?)\.(\d{4})", Reading.day_month_year),
+    (r"(\d\d?)-(\d\d?)-(\d{4})", Reading.day_month_year),
+    (rf"{_DAY}[ \t-]+{_MONTH_NAME}[ \t-]+(\d{{4}})", Reading.named_month),
+    (rf"{_DAY}[ \t]+{_MONTH_NAME}(){_END}(?![ \t,-]*\d)", Reading.named_month),
+    (rf"{_MONTH_NAME}[ \t]+{_DAY}[ \t,]+(\d{{4}})", Reading.month_named),
+    (
+        rf"{_MONTH_NAME}[ \t]+{_DAY}(){_END}(?![ \t,-]*(?:[dhnrst]|\d(?!\d?:\d\d(?:[ \t,]|$))))",
+        Reading.month_named,
+    ),
+    (rf"{_MONTH_NAME}()[ \t]+(\d{{4}})", Reading.month_named),
+    (rf"(\d\d?):(\d\d)(?::(\d\d)(?:\.\d{{1,9}})?)?{_ZONE}", Reading.clock),
+    (r"(\d\d?)(?::(\d\d)(?::(\d\d))?)?[ \t]*([ap])(?:m|\.m\.)(?!,)", Reading.half_day_clock),
+    (rf"(\d{{4}})(\d\d)(\d\d)t(\d\d)(\d\d)(\d\d)?{_ZONE}", Reading.basic),
+)
+_PATTERNS = [(re.compile(f"(?:{words}){_END}"), take) for words, take in _RULES]
+_BETWEEN = re.compile(r"[ \t]*,?[ \t]*")
+
+
+def phrases(text: str) -> Iterator[tuple[Callable[..., None], tuple[str | None, ...]]]:
+    """Split a text into its phrases, the longest first; a rest that is none is a ValueError."""
+    at = 0
+    while at < len(text):
+        found = [(match, take) for words, take in _PATTERNS if (match := words.match(text, at))]
+        if not found:
+            raise ValueError("no phrase")
+        match, take = max(found, key=lambda one: one[0].end())
+        yield take, match.groups()
+        between = _BETWEEN.match(text, match.end())
+        at = between.end() if between else match.end()
+
+
+def strtotime(text: str, now: float, zone: tzinfo = UTC) -> float | None:
+    """Read a date and time in words; return epoch seconds, or None for what is not read.
+
+    now: epoch seconds. zone: of dates and times that name none. Takes time in proportion to the
+    text, and no fractions of seconds from it.
+    """
+    if not text or not text.isascii():
+        return None
+    reading = Reading(datetime.fromtimestamp(now, zone))
+    try:
+        for take, words in phrases(text.lower()):
+            take(reading, *words)
+        return reading.moment(now, zone)
+    except (ValueError, OverflowError):
+        return None
