@@ -77,15 +77,22 @@ class FormHandler(RelayHandler):
         self.site.post_limiter.take(self.caller)
         accepted = await self._accept(body)
         try:
-            self.set_header("X-Relay-Message-Id", accepted.id)
-            result = await self._result(accepted)
-            self._respond(result, accepted.id)
-            if accepted.request is not None:
-                # After the response, which does not wait for it.
-                await self.site.repeats.answered(accepted.request, result, accepted.id)
+            await self._conclude(accepted)
         finally:
             if accepted.request is not None:
                 self.site.repeats.end(accepted.request)
+
+    async def _conclude(self, accepted: Accepted) -> None:
+        """Respond with what became of a submission, and keep that for a repeated request."""
+        self.set_header("X-Relay-Message-Id", accepted.id)
+        result = await self._result(accepted)
+        if self.return_url:
+            self.redirect(_with_result(self.return_url, result), status=303)
+        else:
+            self.finish(responses.success(result, accepted.id))
+        if accepted.request is not None:
+            # After the response, which does not wait for it.
+            await self.site.repeats.answered(accepted.request, result, accepted.id)
 
     async def _read(self) -> Body:
         """Parse the body, in a thread where it is a large one: its texts must be small ones."""
@@ -98,12 +105,6 @@ class FormHandler(RelayHandler):
         if bodies.text_bytes(texts) > limit:
             raise BodyTooLarge
         return body
-
-    def _respond(self, result: str, id: str) -> None:
-        if self.return_url:
-            self.redirect(_with_result(self.return_url, result), status=303)
-        else:
-            self.finish(responses.success(result, id))
 
     async def _accept(self, body: Body) -> Accepted:
         watches = self.site.dispatcher.watches
