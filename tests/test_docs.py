@@ -162,6 +162,13 @@ def test_every_reason_and_event_is_in_the_docs() -> None:
     assert "message.accepted" in events
     for event in events:
         assert f"`{event}`" in page("reference/logs"), event
+    for first in re.findall(r"^\| (`.*?) \|", page("reference/errors"), re.MULTILINE):
+        for reason in re.findall(r"`([a-z_]+)`", first):
+            assert f'"{reason}"' in text, reason
+    for first in re.findall(r"^\| (`.*?) \|", page("reference/logs"), re.MULTILINE):
+        for event in re.findall(r"`(\w+\.\w+)`", first):
+            subject = event.partition(".")[0]
+            assert f'"{event}"' in text or f'f"{subject}.{{' in text, event
 
 
 @pytest.mark.parametrize(

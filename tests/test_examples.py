@@ -232,6 +232,73 @@ def post(form: Form, written: dict[str, str], url: str) -> requests.Response:
     )
 
 
+class Tags(HTMLParser):
+    """The tags of a page, with their attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def of(self, *names: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag in names]
+
+
+@pytest.mark.parametrize("name", ["contact-form.html", "contact-form.php"])
+def test_every_field_of_the_page_has_a_label_and_says_what_it_is_for(name: str) -> None:
+    page = Tags((EXAMPLES / name).read_text(encoding="utf-8"))
+    fields = [one for one in page.of("input", "textarea") if one.get("type") != "hidden"]
+    labelled = {label["for"] for label in page.of("label")}
+
+    assert [one["lang"] for one in page.of("html")] == ["en"]
+    assert len(fields) >= 6
+    assert {one["id"] for one in fields} == labelled
+    for one in fields:
+        unseen = one["id"] == "contact"
+        assert one.get("tabindex") == ("-1" if unseen else None)
+        assert ("required" in one) == (one["id"] not in ("contact", "phone"))
+    hints = {one["id"]: one.get("autocomplete") for one in fields}
+    assert (hints["name"], hints["from"], hints["phone"]) == ("name", "email", "tel")
+    assert hints["contact"] == "off"
+
+
+def luminance(colour: str) -> float:
+    """How light a colour is, as WCAG 2 counts it."""
+    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    return sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("selector", "colour", "behind", "least"),
+    [
+        ("body", "color", "#fff", 4.5),
+        ("h1 + p", "color", "#fff", 4.5),
+        ("label span", "color", "#fff", 4.5),
+        ("button", "background", "#fff", 4.5),
+        ("button:hover", "background", "#fff", 4.5),
+        ("button:disabled", "background", "#fff", 4.5),
+        (".success", "background", "#1c2733", 4.5),
+        (".error", "background", "#1c2733", 4.5),
+        ("input, textarea", "border", "#fff", 3),
+        ('[aria-invalid="true"]', "border-color", "#fff", 3),
+        (":focus-visible", "outline", "#fff", 3),
+    ],
+)
+def test_the_pages_colours_can_be_told_apart(
+    selector: str, colour: str, behind: str, least: float
+) -> None:
+    style = (EXAMPLES / "contact-form.css").read_text(encoding="utf-8")
+    rules = re.findall(rf"^{re.escape(selector)} {{(.*?)}}", style, re.MULTILINE | re.DOTALL)
+    [found] = re.findall(rf"\b{colour}: [^;]*?(#[0-9a-f]{{3,6}})\b", " ".join(rules))
+    dark, light = sorted([luminance(found), luminance(behind)])
+    assert (light + 0.05) / (dark + 0.05) >= least
+
+
 PRODUCTION = {
     "RELAY_KEY_WEBSITE": "website-key-website-key-website-key",
     "RELAY_KEY_APPLICATIONS": "applications-key-applications-key-0",
