@@ -1,6 +1,7 @@
 """What the tests share: a site in a temporary folder, its API on a free port, a real provider."""
 
 import json
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tornado.web import Application
 from relay.config import settings as relay_settings
 from relay.config.settings import Settings
 from relay.site import Site, make_site
+from relay.store.engine.database import Store
 from relay.web.application import make_app
 from tests.support.fake_postmark import FakePostmark
 
@@ -128,9 +130,25 @@ def load(tmp_path: Path, environment: dict[str, str]) -> Callable[[str], Setting
     return load_settings
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as the migrations make it: to migrate takes longer than most tests."""
+    data = tmp_path_factory.mktemp("empty")
+    store = Store(f"sqlite:///{data / 'relay.db'}", data)
+    store.open()
+    store.close()
+    return data / "relay.db"
+
+
 @pytest.fixture
-def settings(load: Callable[[str], Settings], settings_toml: str) -> Settings:
-    return load(settings_toml)
+def settings(
+    load: Callable[[str], Settings], settings_toml: str, empty_database: Path
+) -> Settings:
+    """The settings under test, with a database that needs no migration."""
+    settings = load(settings_toml)
+    settings.data.mkdir(mode=0o700, exist_ok=True)
+    shutil.copy(empty_database, settings.data)
+    return settings
 
 
 @pytest.fixture
