@@ -1,15 +1,20 @@
-"""Puts the parts together: a site is one installation, an app is its web side. Starts nothing."""
+"""Puts the parts of one installation together, in one step; nothing listens or delivers yet."""
 
 import secrets
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import structlog
 
 from relay.config import keys
+from relay.config.alerts import AlertSettings
 from relay.config.keys import MadeKey, hashing_secret
 from relay.config.settings import Settings
-from relay.core.errors import ConfigurationError
+from relay.core.errors import ConfigurationError, UnknownServer
 from relay.core.rate_limit import RateLimiter, RunningRequests
+from relay.core.secret import Secret
 from relay.core.server import Key
 from relay.core.timers import Timers
 from relay.core.urls import local_origins, origin_of
@@ -19,7 +24,7 @@ from relay.delivery.pauses import Pauses
 from relay.feedback.provider_events import ProviderEvents
 from relay.feedback.reply_forwarding import ReplyForwarding
 from relay.hooks import loader
-from relay.hooks.chain import Chain
+from relay.hooks.chain import Chain, Listener
 from relay.intake.acceptance import Acceptance
 from relay.intake.api_messages import ApiMessages
 from relay.intake.idempotency import IdempotentRequests
@@ -41,93 +46,96 @@ FIXED = ("host", "port", "pages", "data", "database", "secret", "log")
 log = structlog.get_logger()
 
 
-class Site:
-    """One installation: its settings, chains, store and delivery.
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the settings say at one time, built: a reload makes a new one and no other change.
 
-    `open` takes the store and must be called, once, before any request. `reload` puts new
-    settings in the place of the old ones, all of them or none.
+    `chains` are the servers', by name; `keys` every key that is valid; `token_origins` the pages
+    that may ask for session tokens.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.made_keys: dict[str, MadeKey] = {}
-        self._settle_in(settings)
-        self.store = Store(settings.database, settings.data)
-        self.library = Library(self.store)
-        self.tokens = SessionTokens(self.store, self.secret)
-        self.repeats = IdempotentRequests(self.store)
-        self.space = Space(self.store.path.parent)
-        self.sightings = EventCounts()
+    settings: Settings
+    chains: Mapping[str, Chain]
+    keys: tuple[Key, ...]
+    token_origins: frozenset[str]
+    post_limiter: RateLimiter
+    token_limiter: RateLimiter
+
+    def chain(self, name: str) -> Chain:
+        """Return the chain that takes posts to a name; raise UnknownServer."""
+        unknown = self.settings.unknown_server.lower()
+        chain = self.chains.get(name.lower()) or self.chains.get(unknown)
+        if chain is None or not chain.takes_forms:
+            raise UnknownServer
+        return chain
+
+
+class Site:
+    """One installation: its configuration, its store, and the parts that work on them.
+
+    It is complete when it is made, by `open_site`, or it is not made. `listening` and `pages` are
+    where its API and its pages are reached, once they listen; `stopping` is set when it takes
+    nothing in any more.
+    """
+
+    def __init__(self, settings: Settings, closing: ExitStack) -> None:
         self.stopping = False
-        self.timeouts = Timers()
-        self.requests = RunningRequests()
         self.listening: tuple[str, int] = (settings.host, settings.port)
         self.pages: tuple[str, int] | None = settings.pages
-        self._adopt(settings, self._build(settings))
-        self.suppressions = Suppressions(self.store)
-        self.dispatcher = Dispatcher(self.store, self.chains, suppressions=self.suppressions)
+        self.requests = RunningRequests()
+        self.timeouts = Timers()
+        self.first_start, self.made_keys, self.secret = _own_secrets(settings)
+        self._listeners: list[Listener] = []  # of all chains, also of those of later settings
+        self.configuration = self._configured(settings)
+
+        self.store = store = Store(settings.database, settings.data)
+        store.open()
+        closing.callback(store.close)
+        remember = [("installation", secrets.token_hex(4))]
+        [installation] = store.write_now(remembered.remember, remember)
+        self.space = Space(store.path.parent)
+        self.library = Library(store)
+        self.tokens = SessionTokens(store, self.secret)
+        self.repeats = IdempotentRequests(store)
+        self.suppressions = Suppressions(store, time.time())
+        self.pauses = Pauses(store, self._chains, self._changed)
+        self.dispatcher = Dispatcher(store, self._chains, self.pauses.names, self.suppressions)
         self.doubts = InDoubtResolver(
-            self.store, self.chains, self.dispatcher.revived, self.dispatcher.settled
+            store, self._chains, self.dispatcher.revived, self.dispatcher.settled
         )
-        self.pauses = Pauses(self.store, lambda: self.chains, self._deliver)
-
-    def _settle_in(self, settings: Settings) -> None:
-        """Make the folder of the installation's own, and the secrets in it."""
-        try:
-            settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.first_start = not (settings.data / "secret").exists()
-            if not settings.keys:
-                self.made_keys = keys.made(settings.data, make=True)
-            self.secret = hashing_secret(settings.data, settings.secret)
-        except OSError as error:
-            words = f"cannot be written: {error.strerror}"
-            raise ConfigurationError(f"[relay] data {settings.data} {words}") from None
-
-    def open(self) -> None:
-        """Take the store; what an earlier daemon was sending is in doubt from now on."""
-        self.store.open()
-        [installation] = self.store.write_now(
-            remembered.remember, [("installation", secrets.token_hex(4))]
-        )
-        self.suppressions.open(time.time())
-        interrupted = self.doubts.interrupted()
+        interrupted = self.doubts.interrupted()  # what an earlier daemon was sending
         if interrupted:
             log.warning("messages.in_doubt", count=interrupted)
-        self.dispatcher.open()
-        self.pauses.open()
-        self.dispatcher.adopt(self.chains, self.pauses.names())
         self.outbox = Outbox(
-            self.store,
-            self.dispatcher,
-            secret=self.secret,
-            metadata_key=f"relay-{installation}",
+            store, self.dispatcher, secret=self.secret, metadata_key=f"relay-{installation}"
         )
-        self._join()
-        self._accept_with(self.settings)
-
-    def _join(self) -> None:
-        """Make the parts that write messages of their own, which carry the installation's name."""
-        self.feedback = ProviderEvents(
-            self.store,
-            self.suppressions,
+        self.acceptance = Acceptance(
+            store,
+            lambda name: self.configuration.chain(name),
+            self.library,
             self.outbox,
-            self.dispatcher.settled,
+            self.tokens,
             secret=self.secret,
+            repeats=self.repeats,
         )
-        self.receipts = ReceiptSender(self.store, self.chains, self.outbox)
-        self.replies = ReplyForwarding(self.store, self.chains, self.outbox, secret=self.secret)
+        self.sending = ApiMessages(self.library, self.suppressions, self.outbox)
+        self.feedback = ProviderEvents(
+            store, self.suppressions, self.outbox, self.dispatcher.settled, secret=self.secret
+        )
+        self.replies = ReplyForwarding(store, self._chains, self.outbox, secret=self.secret)
+        self.receipts = ReceiptSender(store, self._chains, self.outbox)
+        self.sightings = EventCounts()
         self.alerts = Monitor(
-            self.store,
+            store,
             self.dispatcher,
             self.space,
             self.sightings,
             self.outbox,
+            chains=self._chains,
+            terms=self._alert_settings,
             paused=self.pauses.names,
         )
-        self.alerts.adopt(self.chains, self.settings.alerts)
-
-    def close(self) -> None:
-        """Close the store."""
-        self.store.close()
+        self._listeners += [self.sightings.saw, self.receipts.saw]
 
     def reload(self, settings: Settings) -> None:
         """Use new settings from here on; raise ConfigurationError and keep the old ones."""
@@ -135,37 +143,18 @@ class Site:
             if getattr(settings, name) != getattr(self.settings, name):
                 words = "cannot change while the daemon runs; restart it"
                 raise ConfigurationError(f"{settings.path.name} [relay] {name}: {words}")
-        chains = self._build(settings)
-        self._adopt(settings, chains)
-        self.doubts.adopt(chains)
-        self.replies.adopt(chains)
-        self.receipts.adopt(chains)
-        self.alerts.adopt(chains, settings.alerts)
-        self._accept_with(settings)
-        self._deliver()
-
-    def _deliver(self) -> None:
-        """Deliver by the chains and pauses as they are now."""
-        self.dispatcher.adopt(self.chains, self.pauses.names())
-        self.dispatcher.wake()
+        self.configuration = self._configured(settings)
+        self._changed()
 
     @property
-    def metadata_key(self) -> str:
-        """The name under which a message carries its own id to the provider."""
-        return self.outbox.metadata_key
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return self.configuration.settings
 
     @property
-    def keys(self) -> tuple[Key, ...]:
-        """Every key that is valid here."""
-        return self._keys(self.settings)
-
-    def _build(self, settings: Settings) -> dict[str, Chain]:
-        chains = loader.build(settings, self._keys(settings))
-        emails.check(chain.server for chain in chains.values())
-        return chains
-
-    def _keys(self, settings: Settings) -> tuple[Key, ...]:
-        return settings.keys or tuple(made.key for made in self.made_keys.values())
+    def chains(self) -> Mapping[str, Chain]:
+        """Every server's chain as it is now, by name."""
+        return self.configuration.chains
 
     @property
     def own_origins(self) -> set[str]:
@@ -175,31 +164,51 @@ class Site:
             origins |= local_origins(*listening)
         return origins
 
-    def _adopt(self, settings: Settings, chains: dict[str, Chain]) -> None:
-        self.settings = settings
-        self.chains = chains
-        for chain in chains.values():
-            chain.onlookers.append(self.sightings.saw)
-        self.token_origins = frozenset(
-            origin for chain in chains.values() for origin in chain.server.origins
+    def _configured(self, settings: Settings) -> Configuration:
+        valid = settings.keys or tuple(made.key for made in self.made_keys.values())
+        chains = loader.build(settings, valid, self._listeners)
+        emails.check(chain.server for chain in chains.values())
+        return Configuration(
+            settings,
+            chains,
+            valid,
+            frozenset(origin for chain in chains.values() for origin in chain.server.origins),
+            RateLimiter(settings.limits.posts_per_minute),
+            RateLimiter(settings.limits.tokens_per_minute),
         )
-        self.post_limiter = RateLimiter(settings.limits.posts_per_minute)
-        self.token_limiter = RateLimiter(settings.limits.tokens_per_minute)
 
-    def _accept_with(self, settings: Settings) -> None:
-        self.acceptance = Acceptance(
-            self.store,
-            self.chains,
-            self.library,
-            self.outbox,
-            self.tokens,
-            secret=self.secret,
-            repeats=self.repeats,
-            unknown_server=settings.unknown_server,
-        )
-        self.sending = ApiMessages(self.library, self.suppressions, self.outbox)
+    def _chains(self) -> Mapping[str, Chain]:
+        return self.configuration.chains
+
+    def _alert_settings(self) -> AlertSettings:
+        return self.configuration.settings.alerts
+
+    def _changed(self) -> None:
+        """Deliver by the chains and pauses as they are now."""
+        self.dispatcher.wake()
 
 
-def make_site(settings: Settings) -> Site:
-    """Build a site; raise ConfigurationError. It neither listens nor delivers yet."""
-    return Site(settings)
+@contextmanager
+def open_site(settings: Settings) -> Iterator[Site]:
+    """Open an installation: its store, and every part with all that it needs; close it in the end.
+
+    Raise ConfigurationError, and then nothing is left open. Nothing here awaits, so this is no
+    asynchronous context.
+    """
+    with ExitStack() as closing:
+        yield Site(settings, closing)
+
+
+def _own_secrets(settings: Settings) -> tuple[bool, dict[str, MadeKey], Secret]:
+    """Make the folder of the installation's own, and the secrets in it.
+
+    Return whether it is the first start, the keys that were made here and the secret to hash with.
+    """
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_first = not (settings.data / "secret").exists()
+        made = {} if settings.keys else keys.made(settings.data, make=True)
+        return is_first, made, hashing_secret(settings.data, settings.secret)
+    except OSError as error:
+        words = f"cannot be written: {error.strerror}"
+        raise ConfigurationError(f"[relay] data {settings.data} {words}") from None

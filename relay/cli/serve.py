@@ -18,7 +18,7 @@ from relay.cli.banner import banner
 from relay.config import settings
 from relay.core import logs
 from relay.core.errors import ConfigurationError
-from relay.site import Site, make_site
+from relay.site import Site, open_site
 from relay.store.maintenance import housekeeping
 from relay.web.application import make_app
 from relay.web.base import DRAIN_BYTES
@@ -41,15 +41,13 @@ def serve(path: Path) -> None:
     os.umask(0o077)  # what it writes is people's mail, and secrets
     read = settings.load(path)
     logs.configure(read.log)
-    site = make_site(read)
-    site.open()
-    _spare_the_collector()
-    try:
-        whole = asyncio.run(_serve(site))
-    finally:
-        if site.store.is_broken:
-            os._exit(1)  # without another word to the disk: a supervisor starts it afresh
-        site.close()
+    with open_site(read) as site:
+        _spare_the_collector()
+        try:
+            whole = asyncio.run(_serve(site))
+        finally:
+            if site.store.is_broken:
+                os._exit(1)  # without another word to the disk: a supervisor starts it afresh
     log.info("daemon.stopped", whole=whole)
     if not whole:
         os._exit(0)  # not to wait for a provider any longer: what it was sending is in doubt

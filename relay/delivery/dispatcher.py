@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import structlog
 
@@ -36,22 +36,27 @@ class Dispatcher:
 
     `deliver_waiting` is one pass, `run` the endless loop around it; `stored` makes a pass of its
     own. Nothing starts before one of them is called.
+
+    chains, paused: give what holds now; attempts that run keep the chains that they began with.
+    Mail of paused servers waits, as if they were not enabled.
     """
 
     def __init__(
         self,
         store: Store,
-        chains: Mapping[str, Chain],
+        chains: Callable[[], Mapping[str, Chain]],
+        paused: Callable[[], Collection[str]],
+        suppressions: Suppressions,
         senders: int = 16,
-        suppressions: Suppressions | None = None,
     ) -> None:
         self.watches = Waiters()
-        self._waiting = 0
+        unsent = store.read_now(listing.count_unsent)
+        self._waiting = sum(unsent.get(state, 0) for state in WAITING)
         self._store = store
         self._senders = senders
-        self._lanes = Lanes(senders)
+        self._lanes = Lanes(chains, paused, senders)
         self._turns = FairQueue(self._lanes)
-        sieve = SuppressionFilter(suppressions or Suppressions(store))
+        sieve = SuppressionFilter(suppressions)
         self._attempts = Attempts(store, self.watches, senders, self._lanes.heard, sieve)
         self._running: set[asyncio.Task[int]] = set()
         self._call_seconds = 0.0  # what a call takes, on average
@@ -63,26 +68,11 @@ class Dispatcher:
         self._stopping = False
         self._alarm = asyncio.Event()
         self._chains = chains
-        self.adopt(chains)
-
-    def open(self) -> None:
-        """Count what waits from an earlier time, once the store is open."""
-        unsent = self._store.read_now(listing.count_unsent)
-        self._waiting = sum(unsent.get(state, 0) for state in WAITING)
 
     @property
     def waiting(self) -> int:
         """How many messages are stored and neither settled nor in doubt."""
         return self._waiting
-
-    def adopt(self, chains: Mapping[str, Chain], paused: Collection[str] = ()) -> None:
-        """Deliver by these chains from here on; attempts that run keep the ones they began with.
-
-        paused: servers whose mail waits, as if they were not enabled.
-        """
-        self._chains = chains
-        self._lanes.adopt(chains, paused)
-        self._turns.keep(self._lanes.servers)
 
     def keep(self, message: Message, server: str) -> None:
         """Keep a message that is about to be stored, so that its attempt need not read it."""
@@ -116,7 +106,7 @@ class Dispatcher:
         plugin = self._lanes.open(server)
         if plugin is None:
             return False
-        return (self._chains[server].server.group, plugin) not in self._failing
+        return (self._chains()[server].server.group, plugin) not in self._failing
 
     def delivers(self, server: str) -> bool:
         """Return whether mail of this server is attempted at once: it may be, and a way is open."""
@@ -159,7 +149,7 @@ class Dispatcher:
     async def look(self, now: float | None = None) -> float | None:
         """Find out what is due and begin to deliver it; return the time of the next thing to do."""
         now = time.time() if now is None else now
-        await self._clock.mind(now, self._chains.values())
+        await self._clock.mind(now, self._chains().values())
         servers, first_only = list(self._lanes.servers), self._lanes.first_only
         dues = await self._store.read(due.next_due, servers, first_only)
         self._turns.mark(server for server, due in dues.items() if due <= now)
@@ -213,7 +203,7 @@ class Dispatcher:
         """Claim as much as there are free senders, and start the attempts."""
         while not self._stopping and (order := self._turns.order(now, self._senders)) is not None:
             marks = self._turns.marks(order)
-            chains = self._chains  # the same for claim and attempt, whatever is read meanwhile
+            chains = self._chains()  # the same for claim and attempt, whatever is read meanwhile
             claimed = await self._store.write(claims.claim, order)
             done = self._turns.claimed(claimed, marks)
             if done or not claimed.calls:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from relay.delivery.lanes import Lanes
 from relay.store.outbox.batching import Call, ClaimOrder, Claims
@@ -35,13 +35,10 @@ class FairQueue:
             if server in self._lanes.servers:
                 self._due[server] = next(self._marks)
 
-    def keep(self, servers: Collection[str]) -> None:
-        """Forget all other servers."""
-        for server in self._due.keys() - servers:
-            del self._due[server]
-
     def order(self, now: float, senders: int) -> ClaimOrder | None:
         """Choose whose mail to ask for; None if nothing may start now."""
+        for server in self._due.keys() - self._lanes.servers:
+            del self._due[server]  # it may not send any more
         free = senders - self._calls.total()
         if free <= 0 or self._alone:
             return None

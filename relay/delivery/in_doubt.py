@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -53,7 +53,7 @@ class InDoubtResolver:
     def __init__(
         self,
         store: Store,
-        chains: Mapping[str, Chain],
+        chains: Callable[[], Mapping[str, Chain]],
         revived: Callable[[int], None],
         settled: Callable[[int], None],
     ) -> None:
@@ -63,20 +63,8 @@ class InDoubtResolver:
         self._pool = ThreadPoolExecutor(THREADS, "look-up")
         self._free = asyncio.Semaphore(THREADS)
         self._stopped = asyncio.Event()
-        self.adopt(chains)
-
-    def adopt(self, chains: Mapping[str, Chain]) -> None:
-        """Look up by these chains from here on."""
         self._chains = chains
-        self._asked = [
-            (name, plugin)
-            for name, chain in chains.items()
-            for plugin in ("", *chains[chain.server.group].deliver_plugins)
-        ]
-        waits = (max(*one.server.settle, *one.server.retry, 0.0) for one in chains.values())
-        self._longest = MARGIN_SECONDS + retry.JITTER[1] * max(waits, default=0.0)
-        self._settle = {name: _first_look(chain.server) for name, chain in chains.items()}
-        self._untold = True
+        self._told_of: Mapping[str, Chain] | None = None  # by which it was logged who is gone
 
     def interrupted(self, now: float | None = None) -> int:
         """Put in doubt what an earlier daemon was sending: at start, before anything is claimed."""
@@ -91,15 +79,18 @@ class InDoubtResolver:
         ahead = 0.0 if now is None else now - time.time()
         now = time.time() + ahead
         await self._doubt_lapsed(now)
-        await self._tell_unasked()
-        chains, longest, count = self._chains, self._longest, 0
+        chains, count = self._chains(), 0
+        asked, longest = _asked(chains), _longest_wait(chains)
+        if chains is not self._told_of:
+            await self._log_unasked(asked)
+            self._told_of = chains
         failures: dict[tuple[str, str], int] = {}
-        batch = await self._store.read(in_doubt.due, now, longest, self._asked)
+        batch = await self._store.read(in_doubt.due, now, longest, asked)
         while batch and not self._stopped.is_set():
             looks = (self._decided(one, chains, failures, ahead) for one in batch)
             count += sum(await asyncio.gather(*looks))
             after = (batch[-1].due_at, batch[-1].id)
-            batch = await self._store.read(in_doubt.due, now, longest, self._asked, after)
+            batch = await self._store.read(in_doubt.due, now, longest, asked, after)
         return count
 
     async def run(self) -> None:
@@ -120,7 +111,8 @@ class InDoubtResolver:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _interruption(self, now: float | None) -> Interruption:
-        return Interruption(time.time() if now is None else now, self._settle)
+        first = {name: _first_look(chain.server) for name, chain in self._chains().items()}
+        return Interruption(time.time() if now is None else now, first)
 
     async def _doubt_lapsed(self, now: float) -> None:
         """Put in doubt what this daemon claimed and never settled."""
@@ -129,13 +121,10 @@ class InDoubtResolver:
             log.warning("messages.lapsed", count=count)
             self._settled(count)
 
-    async def _tell_unasked(self) -> None:
-        """Log, once, whose messages stay in doubt because their server or plugin is gone."""
-        if not self._untold:
-            return
-        for server, plugin, count in await self._store.read(in_doubt.unasked, self._asked):
+    async def _log_unasked(self, asked: Sequence[tuple[str, str]]) -> None:
+        """Log whose messages stay in doubt because their server or plugin is gone."""
+        for server, plugin, count in await self._store.read(in_doubt.unasked, asked):
             log.warning("messages.unasked", server=server, plugin=plugin, count=count)
-        self._untold = False
 
     async def _decided(
         self,
@@ -193,6 +182,20 @@ class InDoubtResolver:
         elif decision.state != State.IN_DOUBT or decision.absences > doubt.absences:
             write = log.info if decision.state in (State.SENT, State.IN_DOUBT) else log.warning
             write(f"message.{event.get(decision.state, decision.state)}", **known)
+
+
+def _asked(chains: Mapping[str, Chain]) -> list[tuple[str, str]]:
+    """Return whom messages may be looked up at: by server and plugin, or before any was chosen."""
+    return [
+        (name, plugin)
+        for name, chain in chains.items()
+        for plugin in ("", *chains[chain.server.group].deliver_plugins)
+    ]
+
+
+def _longest_wait(chains: Mapping[str, Chain]) -> float:
+    waits = (max(*one.server.settle, *one.server.retry, 0.0) for one in chains.values())
+    return MARGIN_SECONDS + retry.JITTER[1] * max(waits, default=0.0)
 
 
 def _first_look(server: Server) -> float:

@@ -1,7 +1,7 @@
 """Lanes: which plugin and account a server's mail goes through now, as their breakers allow."""
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -29,35 +29,61 @@ class _Way(NamedTuple):
     lease: float
 
 
+class _Table(NamedTuple):
+    """Every server's ways, by the chains and pauses that they were drawn up from."""
+
+    chains: Mapping[str, Chain]
+    paused: Collection[str]
+    ways: Mapping[str, Sequence[_Way]]
+    first_only: Collection[str]
+
+
 class Lanes:
     """Every server's ways to a provider, the first one first, and a breaker for each outlet.
 
-    An outlet is a plugin with the provider's account, or with the group where it has none.
-    `servers` are those whose mail may be sent, `first_only` those of them whose retries wait.
+    An outlet is a plugin with the provider's account, or with the group where it has none. chains,
+    paused: give what holds now; another value, and no change of one, is a new configuration.
     """
 
-    def __init__(self, senders: int) -> None:
-        self.servers: Collection[str] = ()
-        self.first_only: Collection[str] = ()
+    def __init__(
+        self,
+        chains: Callable[[], Mapping[str, Chain]],
+        paused: Callable[[], Collection[str]],
+        senders: int,
+    ) -> None:
+        self._chains = chains
+        self._paused = paused
         self._senders = senders
-        self._ways: dict[str, list[_Way]] = {}
+        self._table = _Table({}, frozenset(), {}, frozenset())
         self._breakers: dict[Hashable, Breaker] = {}
         self._running: Counter[Hashable] = Counter()
 
-    def adopt(self, chains: Mapping[str, Chain], paused: Collection[str]) -> None:
-        """Go by these chains; an outlet that was there before keeps its breaker."""
-        enabled = {name for name, chain in chains.items() if chain.server.enabled} - set(paused)
+    @property
+    def servers(self) -> Collection[str]:
+        """Those whose mail may be sent."""
+        return self._ways.keys()
+
+    @property
+    def first_only(self) -> Collection[str]:
+        """Those of them whose retries wait."""
+        self._follow()
+        return self._table.first_only
+
+    @property
+    def _ways(self) -> Mapping[str, Sequence[_Way]]:
+        self._follow()
+        return self._table.ways
+
+    def _follow(self) -> None:
+        """Go by the chains and pauses as they are now; an outlet that stays keeps its breaker."""
+        chains, paused = self._chains(), self._paused()
+        if chains is self._table.chains and paused is self._table.paused:
+            return
+        self._table = _table(chains, paused)
         groups = {chain.server.group: chains[chain.server.group] for chain in chains.values()}
-        ways = {name: list(_ways(chain, groups)) for name, chain in groups.items()}
-        # Mail of a server is sent where it and its group are enabled, and by the group.
-        self._ways = {
-            name: ways[chain.server.group]
-            for name, chain in chains.items()
-            if {name, chain.server.group} <= enabled
+        outlets = {
+            _outlet(group, plugin) for group in groups.values() for plugin in group.deliver_plugins
         }
-        self.servers = self._ways.keys()
-        self.first_only = {name for name in self._ways if not _retries(name, chains)}
-        outlets = {way.outlet for group in ways.values() for way in group}
         self._breakers = {
             outlet: self._breakers.get(outlet) or Breaker(self._senders) for outlet in outlets
         }
@@ -129,6 +155,21 @@ class Lanes:
             event = "breaker.opened" if breaker.is_open else "breaker.closed"
             codes = {"code": faults[0].code} if faults else {}
             write(event, plugin=lane.plugin, group=lane.group, **codes)
+
+
+def _table(chains: Mapping[str, Chain], paused: Collection[str]) -> _Table:
+    enabled = {name for name, chain in chains.items() if chain.server.enabled} - set(paused)
+    groups = {chain.server.group: chains[chain.server.group] for chain in chains.values()}
+    ways = {name: list(_ways(chain, groups)) for name, chain in groups.items()}
+    # Mail of a server is sent where it and its group are enabled, and by the group.
+    open_ways = {
+        name: ways[chain.server.group]
+        for name, chain in chains.items()
+        if {name, chain.server.group} <= enabled
+    }
+    return _Table(
+        chains, paused, open_ways, {name for name in open_ways if not _retries(name, chains)}
+    )
 
 
 def _ways(group: Chain, groups: Mapping[str, Chain]) -> Iterator[_Way]:

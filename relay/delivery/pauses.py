@@ -9,7 +9,7 @@ from relay.store.engine.database import Store
 
 
 class Pauses:
-    """The paused servers of one installation, also after a restart.
+    """The paused servers of one installation, also after a restart; its store is open.
 
     known: names the servers that there are. changed: is told when others are paused than before.
     """
@@ -20,28 +20,24 @@ class Pauses:
         self._store = store
         self._known = known
         self._changed = changed
-        self._names: set[str] = set()
+        self._names = frozenset(store.read_now(paused.servers))
 
-    def open(self) -> None:
-        """Learn who is paused: once the store is open, and before any mail is attempted."""
-        self._names = set(self._store.read_now(paused.servers))
-
-    def names(self) -> set[str]:
-        """Return the servers that are paused."""
-        return set(self._names)
+    def names(self) -> frozenset[str]:
+        """Return the servers that are paused; the same value until others are."""
+        return self._names
 
     async def pause(self, server: str) -> None:
         """Store a server's mail and attempt none of it, until `resume`; raise UnknownServer."""
         name = self._found(server)
         await self._store.write(paused.pause, (name, time.time()))
-        self._names.add(name)
+        self._names |= {name}
         self._changed()
 
     async def resume(self, server: str) -> None:
         """Deliver a server's mail again; raise UnknownServer."""
         name = self._found(server)
         await self._store.write(paused.resume, name)
-        self._names.discard(name)
+        self._names -= {name}
         self._changed()
 
     def _found(self, server: str) -> str:

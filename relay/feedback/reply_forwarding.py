@@ -7,7 +7,7 @@ one writer whom its address stands for, and nowhere else.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -47,7 +47,7 @@ class ReplyForwarding:
     def __init__(
         self,
         store: Store,
-        chains: Mapping[str, Chain],
+        chains: Callable[[], Mapping[str, Chain]],
         outbox: Outbox,
         *,
         secret: Secret,
@@ -57,10 +57,6 @@ class ReplyForwarding:
         self._secret = secret
         self._outbox = outbox
         self.counts: Counter[str] = Counter()
-
-    def adopt(self, chains: Mapping[str, Chain]) -> None:
-        """Take answers for these chains from here on."""
-        self._chains = chains
 
     def told(self) -> list[str]:
         """Return what became of all answers since the start: `2 forged`, `7 passed_on`."""
@@ -97,7 +93,7 @@ class ReplyForwarding:
         row = await self._store.read(replies.find, read.id, now)
         if row is None:
             raise _Dropped("expired")
-        chain = self._chains.get(row.server)
+        chain = self._chains().get(row.server)
         if chain is None or chain.server.group != server.group:
             raise _Dropped("server")
         inbox = chain.server.replies

@@ -15,7 +15,7 @@ from relay.core.submission import Claim, Decoy, Identity, Submission
 from relay.hooks import specs
 
 # The host's own observers: told the server's name, a hook's name or a state, and what it is about.
-Onlooker = Callable[[str, str, Mapping[str, Any]], None]
+Listener = Callable[[str, str, Mapping[str, Any]], None]
 
 log = structlog.get_logger()
 
@@ -24,17 +24,19 @@ class Chain:
     """A server and its plugins in call order; each deciding hook is a method.
 
     `deliver_plugins` are those that deliver: the first does, the others stand in for it. `account`
-    is the provider's, if it has templates of its own. `onlookers` see what the observers see.
+    is the provider's, if it has templates of its own. `listeners` hear what the observers hear.
     """
 
-    def __init__(self, server: Server, manager: pluggy.PluginManager) -> None:
+    def __init__(
+        self, server: Server, manager: pluggy.PluginManager, listeners: Sequence[Listener] = ()
+    ) -> None:
         self.server = server
         self._manager = manager
         self._hook = manager.hook
         self.schema: Schema | None = manager.hook.schema(server=server)
         self.account: Account | None = manager.hook.account(server=server)
         self.deliver_plugins = tuple(self._deciding("deliver"))
-        self.onlookers: list[Onlooker] = []
+        self.listeners = listeners
 
     @property
     def takes_forms(self) -> bool:
@@ -146,8 +148,8 @@ class Chain:
 
     def note(self, what: str, **about: Any) -> None:
         """Call the host's own observers with something for which there is no hook."""
-        for onlooker in self.onlookers:
-            onlooker(self.server.name, what, about)
+        for listener in self.listeners:
+            listener(self.server.name, what, about)
 
     def observe(self, hook: str, **arguments: Any) -> None:
         """Call every observer; one that raises is logged and the others still run."""

@@ -30,7 +30,7 @@ from relay.core.errors import ConfigurationError, PluginConflict, PluginNotFound
 from relay.core.server import Key
 from relay.core.text import nearest
 from relay.hooks import specs
-from relay.hooks.chain import Chain, hook_names
+from relay.hooks.chain import Chain, Listener, hook_names
 
 # The modules of plugin files, so that they are nobody else's.
 _PACKAGE = "relay_plugins."
@@ -39,13 +39,18 @@ SLOW_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-def build(settings: Settings, keys: Sequence[Key]) -> dict[str, Chain]:
-    """Build every server's chain; raise ConfigurationError."""
+def build(
+    settings: Settings, keys: Sequence[Key], listeners: Sequence[Listener] = ()
+) -> dict[str, Chain]:
+    """Build every server's chain; raise ConfigurationError.
+
+    listeners: hear what the chains' observers hear.
+    """
     forget_files()
     modules = _Modules(settings.path.parent)
     place = f"{settings.path.name} [servers.{{}}]"
     chains = {
-        name: _chain(server, tuple(keys), modules, place.format(name))
+        name: _chain(server, tuple(keys), modules, place.format(name), listeners)
         for name, server in settings.servers.items()
     }
     for name, chain in chains.items():
@@ -54,7 +59,11 @@ def build(settings: Settings, keys: Sequence[Key]) -> dict[str, Chain]:
 
 
 def _chain(
-    settings: ServerSettings, keys: tuple[Key, ...], modules: "_Modules", place: str
+    settings: ServerSettings,
+    keys: tuple[Key, ...],
+    modules: "_Modules",
+    place: str,
+    listeners: Sequence[Listener],
 ) -> Chain:
     manager = pluggy.PluginManager("relay")
     manager.add_hookspecs(specs)
@@ -79,7 +88,7 @@ def _chain(
     _watch(manager, server.deadline)
     try:
         with _starting("a schema or account hook", place):
-            chain = Chain(server, manager)
+            chain = Chain(server, manager, listeners)
     except ConfigurationError as error:  # of a schema hook, which knows no place
         words = str(error)
         raise ConfigurationError(words if words.startswith(place) else f"{place} {words}") from None

@@ -5,7 +5,7 @@ request, token, fields.
 What a robot sent is stored too, apart, and answered as if it were a message.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -48,35 +48,27 @@ class Accepted:
 class Acceptance:
     """Judges submissions and stores what they make.
 
-    chains: every server's chain, by name. library: the stored templates. secret: what reply
-    addresses are signed with. repeats: the requests that were named by a key.
+    chain: finds the chain that takes posts to a name, or raises UnknownServer. library: the stored
+    templates. secret: what reply addresses are signed with. repeats: the requests that were named
+    by a key.
     """
 
     def __init__(
         self,
         store: Store,
-        chains: Mapping[str, Chain],
+        chain: Callable[[str], Chain],
         library: Library,
         outbox: Outbox,
         tokens: SessionTokens,
         *,
         secret: Secret,
         repeats: IdempotentRequests,
-        unknown_server: str = "",
     ) -> None:
         self._store = store
-        self._chains = chains
+        self.chain = chain
         self._outbox = outbox
         self._authentication = Authentication(tokens, repeats)
         self._builder = MessageBuilder(store, library, secret)
-        self._unknown_server = unknown_server.lower()
-
-    def chain(self, name: str) -> Chain:
-        """Find the chain that takes posts to a name; raise UnknownServer."""
-        chain = self._chains.get(name.lower()) or self._chains.get(self._unknown_server)
-        if chain is None or not chain.takes_forms:
-            raise UnknownServer
-        return chain
 
     async def accept(
         self,

@@ -19,15 +19,15 @@ log = structlog.get_logger()
 
 
 class Suppressions:
-    """Knows who gets no mail. All writing goes through here, so that memory and store agree."""
+    """Knows who gets no mail. All writing goes through here, so that memory and store agree.
 
-    def __init__(self, store: Store) -> None:
+    now: in epoch seconds. The store is open.
+    """
+
+    def __init__(self, store: Store, now: float) -> None:
         self._store = store
         self._until: dict[str, dict[str, float]] = {}
-
-    def open(self, now: float) -> None:
-        """Read what the store has."""
-        for row in self._store.read_now(suppressions.active, now):
+        for row in store.read_now(suppressions.active, now):
             self._set(row.server, row.address, row.until)
 
     def of(self, group: str) -> bool:

@@ -74,7 +74,7 @@ class FormHandler(RelayHandler):
         # Only now, so that a visitor without JavaScript comes back to the page with it.
         self.check_room()
         self.check_outbox()
-        self.site.post_limiter.take(self.caller)
+        self.site.configuration.post_limiter.take(self.caller)
         accepted = await self._accept(body)
         try:
             await self._conclude(accepted)

@@ -12,7 +12,7 @@ class TokenHandler(RelayHandler):
     """What making and removing tokens share: who may, and how often."""
 
     def origins(self) -> Collection[str]:
-        return self.site.token_origins
+        return self.site.configuration.token_origins
 
     def limit(self) -> None:
         key = self._key()
@@ -22,11 +22,11 @@ class TokenHandler(RelayHandler):
             self.site.sightings.refused("", error)
             raise error
         if key is None or key.kind != "secret":
-            self.site.token_limiter.take(self.caller)
+            self.site.configuration.token_limiter.take(self.caller)
 
     def _key(self) -> Key | None:
         token = token_of(self.request.headers.get("Authorization", ""))
-        return find_key(self.site.keys, token) if token else None
+        return find_key(self.site.configuration.keys, token) if token else None
 
 
 class CreateTokenHandler(TokenHandler):

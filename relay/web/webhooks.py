@@ -68,7 +68,7 @@ class WebhookHandler(RelayHandler):
                 raise WebhookRefused(reason="webhook_network")
         except WebhookRefused as error:
             self.site.sightings.refused(server.name, error)
-            self.site.post_limiter.take(self.caller)
+            self.site.configuration.post_limiter.take(self.caller)
             raise
 
     @property
@@ -90,7 +90,7 @@ class WebhookHandler(RelayHandler):
             stream=self.path_args[1],
             body=body,
             received_at=self.started_at,
-            metadata_key=self.site.metadata_key,
+            metadata_key=self.site.outbox.metadata_key,
         )
         await self._take(callback)
         self.write(responses.success("noted"))

@@ -1,7 +1,7 @@
 """Alerts as mail: ordinary messages of the server that the settings name for them."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,14 +28,25 @@ TAG = "alert"
 class AlertMailer:
     """Writes the mails to operators."""
 
-    def __init__(self, dispatcher: Dispatcher, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        outbox: Outbox,
+        chains: Callable[[], Mapping[str, Chain]],
+        terms: Callable[[], AlertSettings],
+    ) -> None:
         self._dispatcher = dispatcher
         self._outbox = outbox
+        self._chains = chains
+        self._alert_settings = terms
 
-    def adopt(self, chains: Mapping[str, Chain], terms: AlertSettings) -> None:
-        """Write to whom these terms name, by these servers."""
-        self._chain = chains.get(terms.server)
-        self._terms = terms
+    @property
+    def _terms(self) -> AlertSettings:
+        return self._alert_settings()
+
+    @property
+    def _chain(self) -> Chain | None:
+        return self._chains().get(self._terms.server)
 
     @property
     def is_wanted(self) -> bool:
@@ -85,14 +96,15 @@ class AlertMailer:
 
     def _mail(self, written: AlertEmail, to: Sequence[Address]) -> Outgoing:
         """Make a mail, like any message of the alerts' server."""
-        if self._chain is None or self._chain.server.sender is None:
+        chain = self._chain
+        if chain is None or chain.server.sender is None:
             raise ConfigurationError("[alerts] server: needs a sender")
         message = Message(
-            sender=self._chain.server.sender,
+            sender=chain.server.sender,
             to=tuple(to),
             subject=written.subject,
             text=written.text,
             headers=HEADERS,
             tag=TAG,
         )
-        return Outgoing(message, self._chain)
+        return Outgoing(message, chain)

@@ -42,7 +42,8 @@ class Monitor:
     """Mails the operator what goes wrong, once and then less and less often.
 
     `look` is one look, at any time; `run` the endless loop around it. `sightings` is where the
-    chains' observers report. paused: names the servers that an operator paused.
+    chains' observers report. chains, terms, paused: give what holds now; paused names the servers
+    that an operator paused.
     """
 
     def __init__(
@@ -53,22 +54,20 @@ class Monitor:
         sightings: EventCounts,
         outbox: Outbox,
         *,
+        chains: Callable[[], Mapping[str, Chain]],
+        terms: Callable[[], AlertSettings],
         paused: Callable[[], Collection[str]],
     ) -> None:
         self._store = store
         self._sightings = sightings
-        self._mailing = AlertMailer(dispatcher, outbox)
+        self._mailing = AlertMailer(dispatcher, outbox, chains, terms)
         self._conditions = Conditions(store, dispatcher, space, sightings, paused)
         self._began_at = time.time()
         self._caught_up = False
         self._unsent: set[tuple[Key, bool]] = set()  # those of which it was logged
         self._looking = asyncio.Lock()
-
-    def adopt(self, chains: Mapping[str, Chain], terms: AlertSettings) -> None:
-        """Watch these servers, and tell by these terms, from here on."""
         self._chains = chains
         self._terms = terms
-        self._mailing.adopt(chains, terms)
 
     async def run(self) -> None:
         """Look for ever."""
@@ -118,7 +117,7 @@ class Monitor:
     async def _look(
         self, seen: dict[Key, EventCount], known: Mapping[str, float], taken_at: float, now: float
     ) -> int:
-        chains, terms = self._chains, self._terms
+        chains, terms = self._chains(), self._terms()
         before, moot = await self._standing()
         expected = newly_expected(chains.values(), known, now)
         lasting = await self._conditions.look(
@@ -141,12 +140,12 @@ class Monitor:
     async def _standing(self) -> tuple[dict[Key, Alert], list[Key]]:
         """Return the alerts as they stood, and those that are nothing any more by the settings."""
         alerts = {alert.key: alert for alert in await self._store.read(stored.standing)}
-        moot = [key for key, alert in alerts.items() if is_moot(alert, self._chains)]
+        moot = [key for key, alert in alerts.items() if is_moot(alert, self._chains())]
         return {key: alert for key, alert in alerts.items() if key not in moot}, moot
 
     def _others(self, seen: Mapping[Key, EventCount]) -> dict[Key, EventCount]:
         """Leave out what befell the alerts themselves: that is logged, and makes no alert."""
-        own = [key for key in seen if key.server == self._terms.server and key.kind in DELIVERIES]
+        own = [key for key in seen if key.server == self._terms().server and key.kind in DELIVERIES]
         for key in own:
             one = seen[key]
             log.error("alert.undelivered", kind=key.kind, count=one.count, ids=one.ids)
@@ -167,7 +166,7 @@ class Monitor:
         self, known: Mapping[str, float], remembered: dict[str, float], now: float
     ) -> Outgoing | None:
         """Write the day's digest, when it is time; note up to where it goes."""
-        terms = self._terms
+        terms = self._terms()
         due_at, last = digest.due_at(terms, now), known.get(digest.DIGEST)
         if due_at is None or not self._mailing.is_wanted:
             return None

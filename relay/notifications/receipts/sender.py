@@ -6,7 +6,7 @@ that the writer was told: whenever the daemon dies, there is exactly one.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -45,19 +45,14 @@ class ReceiptSender:
     called.
     """
 
-    def __init__(self, store: Store, chains: Mapping[str, Chain], outbox: Outbox) -> None:
+    def __init__(
+        self, store: Store, chains: Callable[[], Mapping[str, Chain]], outbox: Outbox
+    ) -> None:
         self._store = store
         self._outbox = outbox
         self._settled: list[str] = []
         self._alarm = asyncio.Event()
-        self.adopt(chains)
-
-    def adopt(self, chains: Mapping[str, Chain]) -> None:
-        """Write to the writers of these servers from here on."""
         self._chains = chains
-        for chain in chains.values():
-            if chain.server.receipt is not None:
-                chain.onlookers.append(self._saw)
 
     def settled(self, message: str) -> None:
         """Send a message's receipt soon; without this call the next look sends it."""
@@ -93,8 +88,10 @@ class ReceiptSender:
             except TimeoutError:
                 continue
 
-    def _saw(self, server: str, what: str, about: Mapping[str, Any]) -> None:
-        if what in TOLD:
+    def saw(self, server: str, what: str, about: Mapping[str, Any]) -> None:
+        """Take note of what a chain observed, where it ends the doubt about a message."""
+        chain = self._chains().get(server)
+        if what in TOLD and chain is not None and chain.server.receipt is not None:
             self.settled(about["id"] if "id" in about else about["message"].id)
 
     async def _look_at(self, settled: Sequence[str]) -> None:
@@ -110,7 +107,7 @@ class ReceiptSender:
 
     async def _decide(self, row: Any, now: float) -> bool:
         """Store what a writer is told, where that is known now; return whether he gets a mail."""
-        chain = self._chains.get(row.server)
+        chain = self._chains().get(row.server)
         if chain is None or row.state not in (State.CANCELLED, *TOLD):
             return False
         words, outgoing = _objection(row, chain.server), []

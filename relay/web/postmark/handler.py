@@ -69,14 +69,14 @@ class PostmarkHandler(RelayHandler):
             self._authenticate()
         except AuthenticationFailed as error:
             self.site.sightings.refused("", error)
-            self.site.post_limiter.take(self.caller)
+            self.site.configuration.post_limiter.take(self.caller)
             raise
 
     def _authenticate(self) -> None:
         token = self.request.headers.get(ACCOUNT_TOKEN if self.account else SERVER_TOKEN, "")
         if not token:
             raise AuthenticationFailed(reason="no_header")
-        key = find_key(self.site.keys, token.strip().encode("latin-1", "replace"))
+        key = find_key(self.site.configuration.keys, token.strip().encode("latin-1", "replace"))
         if key is None:
             raise AuthenticationFailed(reason="unknown_key")
         if key.kind != ("account" if self.account else "secret"):

@@ -28,7 +28,9 @@ class OutboundHandler(PostmarkHandler):
     def names(self) -> ServerNames:
         """Return what is the same for all messages of the server."""
         group = self.group_chain
-        return ServerNames(default_stream(group.server), is_sandbox(group), self.site.metadata_key)
+        return ServerNames(
+            default_stream(group.server), is_sandbox(group), self.site.outbox.metadata_key
+        )
 
     async def stored(self, id: str) -> Stored:
         """Return a message of the caller's server; every other is unknown."""
