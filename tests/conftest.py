@@ -18,7 +18,7 @@ from tornado.web import Application
 
 from relay.config import settings as relay_settings
 from relay.config.settings import Settings
-from relay.site import Site, make_site
+from relay.site import Site, open_site
 from relay.store.engine.database import Store
 from relay.web.application import make_app
 from tests.support.fake_postmark import FakePostmark
@@ -141,9 +141,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(
-    load: Callable[[str], Settings], settings_toml: str, empty_database: Path
-) -> Settings:
+def settings(load: Callable[[str], Settings], settings_toml: str, empty_database: Path) -> Settings:
     """The settings under test, with a database that needs no migration."""
     settings = load(settings_toml)
     settings.data.mkdir(mode=0o700, exist_ok=True)
@@ -154,11 +152,9 @@ def settings(
 @pytest.fixture
 def site(settings: Settings, io_loop: IOLoop) -> Iterator[Site]:
     """An open site that delivers what is posted, and nothing by a loop of its own."""
-    site = make_site(settings)
-    site.open()
-    yield site
-    io_loop.run_sync(lambda: site.dispatcher.stop(5))
-    site.close()
+    with open_site(settings) as site:
+        yield site
+        io_loop.run_sync(lambda: site.dispatcher.stop(5))
 
 
 @pytest.fixture

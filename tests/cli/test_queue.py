@@ -15,7 +15,7 @@ from relay.core.addresses import Address
 from relay.core.immutable import freeze
 from relay.core.message import Attachment, Message
 from relay.intake.outbox import identified
-from relay.site import Site, make_site
+from relay.site import Site, open_site
 from relay.store.engine.database import Store as Database
 from relay.store.outbox import enqueue
 from relay.store.outbox import outcomes as settling
@@ -41,10 +41,8 @@ def offline(tmp_path: Path) -> Daemon:
 
 @pytest.fixture
 def site(offline: Daemon) -> Iterator[Site]:
-    site = make_site(relay_settings.load(offline.settings))
-    site.open()
-    yield site
-    site.close()
+    with open_site(relay_settings.load(offline.settings)) as site:
+        yield site
 
 
 @pytest.fixture
@@ -52,7 +50,7 @@ def store(site: Site) -> Store:
     """Store a message with warnings and settle its attempts, an hour apart; give its id."""
 
     def store_message(message: Message, *outcomes: str, warnings: tuple[str, ...] = ()) -> str:
-        message = identified(message, site.metadata_key)
+        message = identified(message, site.outbox.metadata_key)
         row = enqueue.new_message(message, site.chains["default"].server, "application", warnings)
         site.store.write_now(enqueue.add, [row])
         for number, outcome in enumerate(outcomes, 1):

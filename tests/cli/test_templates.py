@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from relay.config.settings import load
-from relay.site import make_site
+from relay.site import open_site
 from tests.support.daemon import ROOT, Daemon
 from tests.templates.test_folder import BASIC, WELCOME, tree, write
 from tests.templates.test_remote import ROW, FakeAccount
@@ -56,9 +56,8 @@ def make(folder: Path, url: str = NOWHERE) -> Daemon:
 def here(tmp_path: Path) -> Daemon:
     """A relay that was started once and does not run; a folder `letters` beside its settings."""
     daemon = make(tmp_path / "here")
-    site = make_site(load(daemon.settings, daemon.environment))
-    site.open()
-    site.close()
+    with open_site(load(daemon.settings, daemon.environment)):
+        pass
     write(daemon.folder / "letters", WELCOME, BASIC)
     return daemon
 

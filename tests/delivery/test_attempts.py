@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from relay.config.settings import Settings
 from relay.delivery import retry
-from relay.site import Site, make_site
+from relay.site import Site, open_site
 from relay.store.outbox import batching, unsent
 from relay.store.queries import listing
 from relay.web.application import make_app
@@ -142,11 +141,11 @@ async def test_the_provider_gets_the_message_in_its_own_words(
         "HtmlBody": "Make the roads green.",
         "Tag": "Birth",
         "Headers": [{"Name": "X-Form", "Value": "7"}],
-        "Metadata": {site.metadata_key: reply.headers["X-Relay-Message-Id"]},
+        "Metadata": {site.outbox.metadata_key: reply.headers["X-Relay-Message-Id"]},
         "MessageStream": "outbound",
     }
-    assert site.metadata_key.startswith("relay-")
-    assert len(site.metadata_key) == len("relay-") + 8
+    assert site.outbox.metadata_key.startswith("relay-")
+    assert len(site.outbox.metadata_key) == len("relay-") + 8
     assert outbox.last()["state"] == "sent"
     assert outbox.last()["provider_id"]
 
@@ -526,13 +525,11 @@ async def test_what_was_queued_before_a_restart_is_sent_after_it_and_what_was_se
     assert outbox.states() == ["queued", "sending"]
     # The daemon dies here: a second one finds the rows as they are on the disk.
     site.store._lock.close()
-    second = make_site(settings)
-    second.open()
-    try:
+    with open_site(settings) as second:
         assert make_app(second) is not None
         assert outbox.states() == ["queued", "in_doubt"]
         assert second.dispatcher.waiting == 1
-        assert second.metadata_key == site.metadata_key
+        assert second.outbox.metadata_key == site.outbox.metadata_key
         assert await second.dispatcher.deliver_waiting(time.time() + 13) == 1
         assert outbox.states() == ["sent", "in_doubt"]
         postmark.release()
@@ -544,14 +541,4 @@ async def test_what_was_queued_before_a_restart_is_sent_after_it_and_what_was_se
             "Interrupted",
             "I have a great idea",
         ]
-    finally:
         await second.dispatcher.stop(5)
-        second.close()
-
-
-def test_a_site_starts_nothing_by_itself(settings: Settings, io_loop: IOLoop) -> None:
-    before = set(threading.enumerate())
-    site = make_site(settings)
-    make_app(site)
-    assert set(threading.enumerate()) <= before  # one of an earlier test may end meanwhile
-    assert not site.store.path.exists()

@@ -19,13 +19,12 @@ from hypothesis.stateful import (
 from sqlalchemy import text
 from tornado.ioloop import IOLoop
 
-from relay.config.settings import Settings
 from relay.core.addresses import Address
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt
 from relay.core.message import Confirmation, Message
 from relay.delivery import outcomes
 from relay.delivery.in_doubt import InDoubtResolver
-from relay.site import make_site
+from relay.site import Site
 from relay.store import documents
 from relay.store.outbox import claims, enqueue
 from relay.store.outbox import outcomes as settling
@@ -283,13 +282,12 @@ class Life(RuleBasedStateMachine):
 class World:
     """A real store with one message in it, and what settles its doubts."""
 
-    def __init__(self, settings: Settings, io_loop: IOLoop) -> None:
-        self.site = make_site(settings)
-        self.site.open()
+    def __init__(self, site: Site, io_loop: IOLoop) -> None:
+        self.site = site
         self.loop = io_loop
         self.waiting = 1
         self.doubts = InDoubtResolver(
-            self.site.store, self.site.chains, self._revived, self._settled
+            self.site.store, lambda: self.site.chains, self._revived, self._settled
         )
         self.provider: dict[str, Any] = sys.modules["relay_plugins.scripted"].state
         self.count = 0
@@ -367,11 +365,10 @@ def settings_toml(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def world(settings: Settings, io_loop: IOLoop) -> Any:
-    world = World(settings, io_loop)
+def world(site: Site, io_loop: IOLoop) -> Any:
+    world = World(site, io_loop)
     yield world
     world.doubts.stop()
-    world.site.close()
 
 
 def test_whatever_happens_a_message_is_neither_lost_nor_sent_twice_without_a_word(

@@ -15,7 +15,7 @@ from relay.config.settings import Settings
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt, UnknownServer
 from relay.core.ids import message_id
 from relay.core.message import Confirmation
-from relay.site import Site, make_site
+from relay.site import Site, open_site
 from relay.store.engine.database import Store
 from relay.store.outbox import batching, claims, due, enqueue
 from relay.store.outbox.batching import ClaimOrder, Claims, Lane
@@ -662,17 +662,13 @@ async def test_a_paused_server_stores_its_mail_also_after_a_restart(
     assert await site.dispatcher.deliver_waiting(time.time() + 1e6) == 0
     assert outbox.states() == ["queued", "sent"]
     site.store._lock.close()
-    second = make_site(settings)
-    second.open()
-    try:
+    with open_site(settings) as second:
         assert second.pauses.names() == {"a"}
         assert await second.dispatcher.deliver_waiting() == 0
         await second.pauses.resume("a")
         await second.dispatcher.deliver_waiting()
         assert outbox.states() == ["sent", "sent"]
-    finally:
         await second.dispatcher.stop(5)
-        second.close()
 
 
 @pytest.mark.gen_test

@@ -372,7 +372,7 @@ async def test_the_message_is_found_by_our_own_id_in_any_case_of_the_name(
 ) -> None:
     await post("/rest/email/member", FORM)
     id = outbox.last()["id"]
-    await tell(delivery(MessageID="another", Metadata={site.metadata_key.upper(): id}))
+    await tell(delivery(MessageID="another", Metadata={site.outbox.metadata_key.upper(): id}))
     assert [kind for kind, _ in happened(site.store, id)] == ["delivered"]
 
 
@@ -393,7 +393,7 @@ async def test_a_forged_id_of_another_group_changes_nothing_there(
     tell: Any, site: Site, outbox: Outbox
 ) -> None:
     id = put(site.store, 1, "in_doubt", server="boxed", provider_id="pm-1", delivery="postmark")
-    for labels in ({site.metadata_key: id}, {}):
+    for labels in ({site.outbox.metadata_key: id}, {}):
         told = delivery(MessageID="pm-1", Metadata=labels, Details=str(labels))
         assert (await tell(told)).status == 200
     assert outbox.states() == ["in_doubt"]
@@ -421,7 +421,7 @@ async def test_an_event_settles_a_message_in_doubt_at_once(
     record: dict[str, Any],
 ) -> None:
     row = await in_doubt(post, postmark, outbox)
-    labels = {site.metadata_key: row["id"]}
+    labels = {site.outbox.metadata_key: row["id"]}
     for _ in range(3):
         await tell({**record, "Metadata": labels})
     settled = outbox.last()
@@ -449,7 +449,7 @@ async def test_what_would_be_sent_a_second_time_is_not_once_the_provider_has_it(
     other = put(site.store, 2, "queued", server="registry", due_at=9e9)
     site.dispatcher._waiting = 2
     for one in (id, other):
-        await tell(delivery(Metadata={site.metadata_key: one}, Details=one, MessageID=one))
+        await tell(delivery(Metadata={site.outbox.metadata_key: one}, Details=one, MessageID=one))
     assert outbox.states() == ["sent", "queued"]
     assert site.dispatcher.waiting == 1
     assert postmark.calls == []
@@ -522,7 +522,7 @@ async def test_a_bounce_is_told_to_the_observers_once(
 
     chain._manager.register(Watcher(), "watcher")
     await post("/rest/email/member", FORM)
-    labels = {site.metadata_key: outbox.last()["id"]}
+    labels = {site.outbox.metadata_key: outbox.last()["id"]}
     for _ in range(3):
         await tell(bounce(Metadata=labels))
         await tell(bounce(Metadata=labels, Type="SoftBounce", Inactive=False))
@@ -604,7 +604,7 @@ async def test_a_lost_answer_and_a_bounce_are_one_second_sending(
     tell: Any, post: Post, site: Site, postmark: FakePostmark, outbox: Outbox
 ) -> None:
     row = await in_doubt(post, postmark, outbox)
-    told = bounce(Email="desk@example.gov", Metadata={site.metadata_key: row["id"]})
+    told = bounce(Email="desk@example.gov", Metadata={site.outbox.metadata_key: row["id"]})
     for _ in range(3):
         await tell(told)
     await settled(site)

@@ -244,7 +244,7 @@ async def test_a_post_that_still_runs_is_not_done_twice(
 
 @pytest.mark.gen_test
 async def test_of_many_at_once_one_is_sent(post: Post, outbox: Outbox, site: Site) -> None:
-    site.post_limiter = RateLimiter(0)
+    site.configuration = replace(site.configuration, post_limiter=RateLimiter(0))
     replies = await asyncio.gather(*(post(PATH, FORM, headers=KEYED) for _ in range(20)))
     assert {reply.status for reply in replies} <= {200, 409}
     assert len({told(reply) for reply in replies if reply.status == 200}) == 1

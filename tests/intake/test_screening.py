@@ -105,7 +105,7 @@ async def test_a_released_submission_becomes_its_message_under_its_own_id(
     ordinary, released = outbox.rows()
     assert released["id"] == id
     assert released["key"] == ordinary["key"] == "application"
-    metadata = {site.metadata_key: id}
+    metadata = {site.outbox.metadata_key: id}
     assert released["document"] == {**ordinary["document"], "metadata": metadata}
     assert listed(site) == []
     assert audited(site).faults == []

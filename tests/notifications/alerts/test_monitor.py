@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from relay.config.settings import Settings
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt, MessageBroken
 from relay.core.events import ProviderEvent
 from relay.core.message import Confirmation
-from relay.site import Site, make_site
+from relay.site import Site, open_site
 from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
 from tests.notifications.alerts.conftest import (
     DAY,
@@ -458,23 +459,23 @@ async def test_no_alert_has_a_token_a_body_a_subject_or_a_whole_address(
         assert [leak for leak in leaks if leak in place] == []
 
 
-def another(settings: Settings) -> Site:
-    site = make_site(settings)
-    site.open()
-    return site
+def another(settings: Settings) -> tuple[Site, Callable[[], None]]:
+    """An open site, and what closes it."""
+    stack = ExitStack()
+    return stack.enter_context(open_site(settings)), stack.close
 
 
 @pytest.mark.gen_test
 async def test_a_restart_tells_nothing_twice_and_misses_nothing(
     settings: Settings, now_after: Callable[[], float]
 ) -> None:
-    first = another(settings)
+    first, close = another(settings)
     await first.alerts.look(now_after())
     await _fail(first)
     assert await first.alerts.look(now_after()) == 1
     await _fail(first)
-    first.close()  # as if it had been killed: it never looked at the second one
-    second = another(settings)
+    close()  # as if it had been killed: it never looked at the second one
+    second, close = another(settings)
     assert await second.alerts.look(now_after() + 60) == 0
     assert await second.alerts.look(now_after() + 16 * MINUTE) == 1
     query = text("SELECT subject FROM contents JOIN messages USING (id) WHERE server = 'alerts'")
@@ -483,20 +484,20 @@ async def test_a_restart_tells_nothing_twice_and_misses_nothing(
     third_look = await second.alerts.look(now_after() + DAY)
     assert third_look in (0, 1)  # the form is silent by then, and nothing else
     await second.dispatcher.stop(5)
-    second.close()
+    close()
 
 
 @pytest.mark.gen_test
 async def test_a_restart_does_not_say_that_a_provider_works_again(
     settings: Settings, events: list[dict[str, Any]]
 ) -> None:
-    first, now = another(settings), time.time()
+    (first, close), now = another(settings), time.time()
     script("provider").answers[:] = [KEY_REFUSED]
     put(first.store, 1, "queued", server="quiet", at=now)
     await first.dispatcher.deliver_waiting()
     assert [await first.alerts.look(now + seconds) for seconds in (0, 120)] == [0, 1]
-    first.close()
-    second = another(settings)
+    close()
+    second, close = another(settings)
     looks = [await second.alerts.look(now + seconds) for seconds in (200, 600, 900)]
     assert (second.dispatcher.down(), looks) == ({}, [0, 0, 0])
     await second.dispatcher.deliver_waiting(now + DAY + HOUR)
@@ -504,7 +505,7 @@ async def test_a_restart_does_not_say_that_a_provider_works_again(
     told = [(one["kind"], one["over"]) for one in events if one["event"] == "alert.told"]
     assert told == [("breaker", False), ("breaker", True)]
     await second.dispatcher.stop(5)
-    second.close()
+    close()
 
 
 async def _fail(site: Site) -> None:

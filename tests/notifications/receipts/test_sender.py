@@ -20,7 +20,8 @@ from relay.core import ids
 from relay.core.errors import ConfigurationError, Unavailable
 from relay.core.ids import as_reference, reference_number
 from relay.intake import message_builder
-from relay.site import Site, make_site
+from relay.site import Site, open_site
+from relay.store.engine.database import Store
 from relay.store.maintenance import audit
 from relay.store.outbox import enqueue, operator_actions, references, retention
 from relay.store.outbox.enqueue import NewMessage
@@ -79,9 +80,10 @@ def settings(
     return load(POSTMARK.replace("POSTMARK_URL", fake.url))
 
 
-def told(site: Site) -> list[dict[str, Any]]:
+def told(site: Site | Store) -> list[dict[str, Any]]:
     """The receipts as stored, oldest first."""
-    return rows(site.store, "SELECT * FROM receipts ORDER BY message")
+    store = site.store if isinstance(site, Site) else site
+    return rows(store, "SELECT * FROM receipts ORDER BY message")
 
 
 def letters(outbox: Outbox) -> list[dict[str, Any]]:
@@ -411,13 +413,10 @@ async def test_what_was_settled_before_a_crash_is_told_after_it_and_once(
     site.store.close()
     counts = []
     for _ in range(2):
-        again = make_site(settings)
-        again.open()
-        counts.append(await again.receipts.look())
-        assert await again.dispatcher.stop(20)
-        again.close()
-    site.store = make_site(settings).store
-    site.store.open()
+        with open_site(settings) as again:
+            counts.append(await again.receipts.look())
+            assert await again.dispatcher.stop(20)
+    site.store = Store(settings.database, settings.data)
     assert counts == [1, 0]
     assert len(outbox.rows()) == 2
 
@@ -550,8 +549,9 @@ async def test_an_installations_own_words_take_the_place_of_both_parts(
 def test_a_mistake_in_the_settings_is_told_at_the_start(
     load: Callable[[str], Settings], given: str, problem: str
 ) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        make_site(load(SETTINGS.replace("return_to", f"receipt = {given}\nreturn_to", 1)))
+    read = "return_to", f"receipt = {given}\nreturn_to", 1
+    with pytest.raises(ConfigurationError) as caught, open_site(load(SETTINGS.replace(*read))):
+        pass
     assert problem in str(caught.value)
 
 
@@ -561,8 +561,8 @@ def test_a_template_that_cannot_be_rendered_is_told_at_the_start(
     (tmp_path / "templates").mkdir()
     broken = tmp_path / "templates" / "not-delivered.txt"
     broken.write_text("{{#each reference}}x{{/each}}", encoding="utf-8")
-    with pytest.raises(ConfigurationError):
-        make_site(load(WITH_RECEIPT))
+    with pytest.raises(ConfigurationError), open_site(load(WITH_RECEIPT)):
+        pass
 
 
 SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
@@ -599,17 +599,18 @@ def test_every_writer_is_told_once_however_often_the_daemon_is_killed(tmp_path: 
             posts = [pool.submit(posted, daemon, key) for _ in range(30)]
             posts[15].result()
             assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
-    site = make_site(relay_settings.load(daemon.settings))
+    read = relay_settings.load(daemon.settings)
+    store = Store(read.database, read.data)
     with daemon:
         until = time.monotonic() + 40
-        while any(row["done_at"] is None for row in told(site)):
+        while any(row["done_at"] is None for row in told(store)):
             assert time.monotonic() < until, daemon.log()
             time.sleep(0.05)
         assert daemon.command("audit").returncode == 0
-    found = told(site)
+    found = told(store)
     assert len(found) >= 5 * 16
     addressed = "SELECT count(*) AS count FROM contents WHERE recipients = 'resident@example.com'"
-    assert rows(site.store, addressed) == [{"count": len(found)}]
+    assert rows(store, addressed) == [{"count": len(found)}]
     assert len({row["receipt"] for row in found} - {None}) == len(found)
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,7 @@ async def test_nobody_queues_up_behind_a_store_that_does_not_come_to_an_end(
 async def test_a_full_database_loses_nothing_that_was_answered(
     site: Site, post: Post, outbox: Outbox
 ) -> None:
-    site.post_limiter = RateLimiter(0)
+    site.configuration = replace(site.configuration, post_limiter=RateLimiter(0))
 
     def limit_pages(connection: Connection, batch: Sequence[int | None]) -> Sequence[int]:
         pages = connection.execute(text("PRAGMA page_count")).scalar_one()

@@ -142,7 +142,7 @@ def keep(site: Site) -> Keep:
 
     async def keep_message(warnings: tuple[str, ...] = (), **values: Any) -> str:
         addresses = {"sender": Address("relay@example.gov"), "to": (Address("desk@example.gov"),)}
-        message = identified(Message(**(addresses | values)), site.metadata_key)
+        message = identified(Message(**(addresses | values)), site.outbox.metadata_key)
         row = outbox_rows.new_message(
             message, site.chains["default"].server, "application", warnings
         )
@@ -368,7 +368,7 @@ async def test_what_a_callers_labels_say_is_shown_without_the_relays_own(
     page = await pages.get(f"/messages/{id}")
     assert '<dt>Metadata</dt><dd dir="auto">order: 17; &lt;b&gt;: x</dd>' in page.text
     assert '<dt>Stream</dt><dd dir="auto">news</dd>' in page.text
-    assert site.metadata_key not in page.text
+    assert site.outbox.metadata_key not in page.text
 
 
 @pytest.mark.gen_test

@@ -121,7 +121,7 @@ async def test_a_message_is_listed_with_all_keys_and_without_the_relays_own_labe
         "Metadata": {"Color": "blue", "client-id": "12345"},
         "Sandboxed": True,
     }
-    assert site.metadata_key.startswith("relay-")
+    assert site.outbox.metadata_key.startswith("relay-")
 
 
 @pytest.mark.gen_test

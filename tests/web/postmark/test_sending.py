@@ -360,7 +360,7 @@ async def test_the_test_token_opens_nothing_else(call: Call) -> None:
 
 @pytest.mark.gen_test
 async def test_the_test_token_counts_against_its_callers_address(call: Call, site: Site) -> None:
-    site.post_limiter = RateLimiter(1)
+    site.configuration = replace(site.configuration, post_limiter=RateLimiter(1))
     remote = {"X-Forwarded-For": "192.0.2.1"}  # not believed, but no longer local
     assert (await call("POST", "/email", MESSAGE, token=TEST, headers=remote)).status == 200
     reply = await call("POST", "/email", MESSAGE, token=TEST, headers=remote)
@@ -472,7 +472,7 @@ async def test_every_field_reaches_the_provider(
     await settled(site)
     [seen] = postmark.messages
     labels = seen.pop("Metadata")
-    assert labels == {"a": "1", site.metadata_key: reply.json["MessageID"]}
+    assert labels == {"a": "1", site.outbox.metadata_key: reply.json["MessageID"]}
     files = seen.pop("Attachments")
     assert [{**one, "ContentID": one.get("ContentID")} for one in files] == [
         {**message["Attachments"][0], "ContentID": None},

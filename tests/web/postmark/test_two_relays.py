@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +21,7 @@ from relay.core.addresses import Address
 from relay.core.errors import DeliveryFailed
 from relay.core.immutable import freeze
 from relay.core.message import ABSENT, Confirmation, Message
-from relay.site import Site, make_site
+from relay.site import Site, open_site
 from relay.store.queries import listing
 from relay.web.application import make_app
 from tests.conftest import FORM, Outbox, Reply
@@ -116,13 +117,14 @@ def relays(
     """The first relay, and the second, which is its provider."""
     started: list[tuple[Relay, HTTPServer]] = []
     environment = {"FORM_KEY": FORM_KEY, "DESK_KEY": DESK_KEY}
+    stack = ExitStack()
     for name, toml in (("second", SECOND), ("first", FIRST)):
         folder = tmp_path / name
         folder.mkdir()
         url = started[0][0].url if started else ""
         (folder / "settings.toml").write_text(toml.replace("{url}", url), encoding="utf-8")
-        site = make_site(relay_settings.load(folder / "settings.toml", environment))
-        site.open()
+        read = relay_settings.load(folder / "settings.toml", environment)
+        site = stack.enter_context(open_site(read))
         server = HTTPServer(make_app(site))
         socket, port = bind_unused_port()
         server.add_socket(socket)
@@ -133,7 +135,7 @@ def relays(
         server.stop()
         io_loop.run_sync(lambda relay=relay: relay.site.dispatcher.stop(5))
         io_loop.run_sync(server.close_all_connections)
-        relay.site.close()
+    stack.close()
 
 
 @pytest.mark.gen_test
@@ -151,8 +153,8 @@ async def test_a_form_posted_to_the_first_is_in_the_mailbox_of_the_second(
     assert kept["document"]["text"] == "x<y"
     assert kept["document"]["cc"] == [["c@example.gov", ""]]
     assert sent["provider_id"] == kept["id"]
-    metadata = {first.site.metadata_key: sent["id"]}
-    assert kept["document"]["metadata"] == {**metadata, second.site.metadata_key: kept["id"]}
+    metadata = {first.site.outbox.metadata_key: sent["id"]}
+    assert kept["document"]["metadata"] == {**metadata, second.site.outbox.metadata_key: kept["id"]}
     assert second.labels() == metadata
 
 
@@ -165,7 +167,7 @@ async def test_what_the_first_sent_is_found_in_the_second_by_the_firsts_own_id(
     await first.form(subject="Two")
     one, two = first.outbox.rows()
     for row in (one, two):
-        query = f"count=10&offset=0&metadata_{first.site.metadata_key}={row['id']}"
+        query = f"count=10&offset=0&metadata_{first.site.outbox.metadata_key}={row['id']}"
         found = await second.call("GET", f"/messages/outbound?{query}")
         assert found.status == 200
         assert [mail["Subject"] for mail in found.json["Messages"]] == [row["subject"]]
@@ -189,7 +191,7 @@ async def test_a_template_stored_in_the_second_is_rendered_there(
         assert "Zo&#235; &lt;b&gt;" in kept["document"]["html"]
         assert kept["document"]["model"] == sent["document"]["model"]
         assert "html" not in sent["document"]
-        assert kept["document"]["metadata"][first.site.metadata_key] == sent["id"]
+        assert kept["document"]["metadata"][first.site.outbox.metadata_key] == sent["id"]
 
 
 @pytest.mark.gen_test
@@ -249,14 +251,14 @@ async def test_an_applications_call_passes_through_both_with_its_files_and_label
     await second.delivered()
     sent, kept = first.outbox.last(), second.outbox.last()
     for row in (sent, kept):
-        row["document"]["metadata"].pop(second.site.metadata_key, None)
+        row["document"]["metadata"].pop(second.site.outbox.metadata_key, None)
     assert kept["document"] == sent["document"]
     assert kept["document"]["attachments"] == [
         ["plan.pdf", "application/pdf", content, None],
         ["l.png", "image/png", content, "cid:l.png"],
     ]
     assert (kept["stream"], kept["document"]["track_opens"]) == ("broadcast", False)
-    assert second.labels() == {"order": "17", first.site.metadata_key: sent["id"]}
+    assert second.labels() == {"order": "17", first.site.outbox.metadata_key: sent["id"]}
 
 
 @pytest.mark.gen_test
@@ -264,7 +266,7 @@ async def test_a_batch_of_the_first_is_taken_by_the_second_and_found_there_by_it
     relays: tuple[Relay, Relay],
 ) -> None:
     first, second = relays
-    chain, key = first.site.chains["registry"], first.site.metadata_key
+    chain, key = first.site.chains["registry"], first.site.outbox.metadata_key
     messages = [
         Message(
             sender=Address("registry@example.gov"),
