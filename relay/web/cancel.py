@@ -47,7 +47,7 @@ class CancelHandler(RelayHandler):
 
     async def post(self, *args: str) -> None:
         body = self.body()
-        self.site.post_limiter.take(self.caller)
+        self.site.configuration.post_limiter.take(self.caller)
         key = self._key(self.submission(self.chain.server.name, body))
         id = body.fields.get("id")
         if not isinstance(id, str) or not id:
