@@ -4,6 +4,7 @@ project = "Relay"
 copyright = "the authors of Relay"
 extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
+highlight_language = "text"
 
 myst_heading_anchors = 3
 

@@ -252,6 +252,8 @@ def test_every_link_of_a_page_leads_to_a_file_and_to_a_heading(name: str) -> Non
 def test_every_page_is_in_the_index() -> None:
     listed = re.findall(r"^(\w+/[\w-]+)$", page("index"), re.MULTILINE)
     assert sorted([*listed, "index", "README"]) == sorted(PAGES)
+    linked = re.findall(r"\]\((\w+/[\w-]+)\.md\)", page("index"))
+    assert linked == listed
 
 
 def test_the_readmes_form_server_without_code_makes_the_mail_that_it_shows(tmp_path: Path) -> None:
