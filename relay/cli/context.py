@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from sqlalchemy.exc import DBAPIError
 
 from relay.cli.terminal import visible
 from relay.config import keys, settings
@@ -16,7 +15,7 @@ from relay.core.text import nearest
 from relay.hooks import loader
 from relay.hooks.chain import Chain
 from relay.notifications.receipts import emails
-from relay.store.engine.database import Store
+from relay.store.engine.database import Store, StoreUnreadable
 
 
 def built(path: Path) -> tuple[Settings, dict[str, Chain]]:
@@ -46,9 +45,9 @@ def reading(path: Path) -> Iterator[tuple[Settings, Store]]:
         raise ConfigurationError(f"{store.path}: no database yet; start the daemon once")
     try:
         yield read, store
-    except DBAPIError as error:
+    except StoreUnreadable as error:
         hint = "an older database is brought up to date when the daemon starts"
-        raise ConfigurationError(f"{store.path}: {error.orig} ({hint})") from None
+        raise ConfigurationError(f"{store.path}: {error} ({hint})") from None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def paged(limit: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return decorate
 
 
-def print_page(page: Page, line: Callable[[Any], str]) -> None:
+def print_page(page: Page[Any], line: Callable[[Any], str]) -> None:
     """Print a line for each row, and on stderr how to get the next page."""
     for row in page.rows:
         click.echo(line(row))

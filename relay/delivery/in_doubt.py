@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection
 
 from relay.core.errors import DeliveryError, DeliveryInDoubt, MessageBroken
 from relay.core.logs import trace
@@ -153,7 +152,8 @@ class InDoubtResolver:
             return False
         self._tell(decision)
         if message is None and decision.state in OBSERVED:
-            message = await self._store.read(_stored, doubt.id)
+            found = (await self._store.read(listing.loaded, [doubt.id]))[doubt.id]
+            message = found if isinstance(found, Message) else None
         _observe(chain, decision, message)
         return True
 
@@ -200,14 +200,6 @@ def _longest_wait(chains: Mapping[str, Chain]) -> float:
 
 def _first_look(server: Server) -> float:
     return server.settle[0] if server.in_doubt == "look_up" else 0.0
-
-
-def _stored(connection: Connection, id: str) -> Message | None:
-    """Read a message in the reader's thread; None where that is what is wrong with it."""
-    try:
-        return documents.load(id, listing.documents(connection, [id])[id])
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def _observe(chain: Chain, decision: Decision, message: Message | None) -> None:

@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import structlog
-from sqlalchemy import Connection
 
 from relay.core.errors import DeliveryDeferred, DeliveryError, MessageBroken
 from relay.core.logs import trace
 from relay.core.message import Message
 from relay.delivery.outcomes import rest
-from relay.store import documents
 from relay.store.engine.database import Store
 from relay.store.outbox import recipients
 from relay.store.outbox.outcomes import Claimed
@@ -46,34 +44,24 @@ class MessageCache:
         tried = [one.id for one in claimed if one.tries]
         if missing:
             try:
-                stored = await self._store.read(_stored, missing, tried)
+                stored = await self._stored(missing, tried)
             except Exception as error:  # noqa: BLE001 - the store: nothing was sent, try again
                 log.error("messages.unread", count=len(missing), **trace(error))
                 unread = DeliveryDeferred("the store could not be read", counted=False)
                 stored = dict.fromkeys(missing, unread)
         return [kept[one.id] or stored[one.id] for one in claimed]
 
-
-def _stored(
-    connection: Connection, ids: Sequence[str], tried: Sequence[str]
-) -> dict[str, Message | DeliveryError]:
-    """Read messages in the reader's thread: a call's documents are megabytes.
-
-    tried: those of them that some recipients may have already.
-    """
-    stored = listing.documents(connection, ids)
-    settled = recipients.settled(connection, tried) if tried else {}
-    messages = {id: _loaded(id, stored) for id in ids}
-    for id, emails in settled.items():
-        message = messages.get(id)
-        if isinstance(message, Message):
-            messages[id] = rest(message, emails)
-    return messages
-
-
-def _loaded(id: str, stored: Mapping[str, str]) -> Message | DeliveryError:
-    try:
-        return documents.load(id, stored[id])
-    except (KeyError, TypeError, ValueError) as error:
-        log.error("message.unreadable", id=id, **trace(error))
-        return MessageBroken("the stored message cannot be read")
+    async def _stored(
+        self, ids: Sequence[str], tried: Sequence[str]
+    ) -> dict[str, Message | DeliveryError]:
+        """Read messages; `tried` are those of them that some recipients may have already."""
+        found = await self._store.read(listing.loaded, ids)
+        settled = await self._store.read(recipients.settled, tried) if tried else {}
+        messages: dict[str, Message | DeliveryError] = {}
+        for id, one in found.items():
+            if isinstance(one, Message):
+                messages[id] = rest(one, settled[id]) if id in settled else one
+            else:
+                log.error("message.unreadable", id=id, **trace(one))
+                messages[id] = MessageBroken("the stored message cannot be read")
+        return messages

@@ -9,14 +9,14 @@ import structlog
 from relay.core.addresses import Address
 from relay.core.events import ProviderEvent
 from relay.core.logs import fingerprint, trace
-from relay.core.message import Confirmation
+from relay.core.message import Confirmation, Message
 from relay.core.policy import offices
 from relay.core.secret import Secret
 from relay.core.states import WAITING
 from relay.core.text import without_addresses
 from relay.hooks.chain import Chain
 from relay.intake.outbox import Guard, Outbox, Outgoing
-from relay.store import callbacks, documents
+from relay.store import callbacks
 from relay.store.callbacks import Taken, Told
 from relay.store.engine.database import Store
 from relay.store.outbox import returned
@@ -141,11 +141,9 @@ class ProviderEvents:
         """Let everybody know that a message in doubt is sent after all."""
         if taken.before in WAITING:
             self._settled(1)
-        found = await self._store.read(listing.documents, [taken.id])
-        try:
-            message = documents.load(taken.id, found.get(taken.id, ""))
-        except (KeyError, TypeError, ValueError) as error:
-            log.error("message.unreadable", id=taken.id, **trace(error))
+        message = (await self._store.read(listing.loaded, [taken.id]))[taken.id]
+        if not isinstance(message, Message):
+            log.error("message.unreadable", id=taken.id, **trace(message))
             return
         receipt = Confirmation(taken.event.provider_id, words="the provider told so")
         chains[taken.server].observe("sent", message=message, receipt=receipt)

@@ -8,10 +8,8 @@ one writer whom its address stands for, and nowhere else.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import structlog
-from sqlalchemy.engine import Row
 
 from relay.core import reply_address as reply_addresses
 from relay.core.addresses import Address, listed, parse
@@ -24,7 +22,7 @@ from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.store import reply_addresses as replies
 from relay.store.engine.database import Store
 from relay.store.outbox.enqueue import NewMessage
-from relay.store.reply_addresses import Passing, Verdict
+from relay.store.reply_addresses import Passing, ReplyAddress, Verdict
 
 log = structlog.get_logger()
 
@@ -83,9 +81,7 @@ class ReplyForwarding:
         self.counts["passed_on"] += 1
         log.info("reply.passed_on", id=message.id, server=chain.server.name, answers=row.message)
 
-    async def _route(
-        self, reply: Reply, server: Server, now: float
-    ) -> tuple[Chain, Row[tuple[Any, ...]]]:
+    async def _route(self, reply: Reply, server: Server, now: float) -> tuple[Chain, ReplyAddress]:
         """Find whom an address stands for, and the chain of its server; the tag is judged first."""
         read = reply_addresses.read(reply.address, self._secret)
         if read is None:
@@ -102,9 +98,7 @@ class ReplyForwarding:
         return chain, row
 
 
-def _guard(
-    reply: Reply, row: Row[tuple[Any, ...]], chain: Chain, now: float
-) -> Guard[Passing, Verdict]:
+def _guard(reply: Reply, row: ReplyAddress, chain: Chain, now: float) -> Guard[Passing, Verdict]:
     """Store the message once, unless too many came; raise _Dropped where it is not."""
 
     def passing(rows: Sequence[NewMessage]) -> Passing:
@@ -117,7 +111,7 @@ def _guard(
     return Guard(replies.pass_on, passing, lambda verdict, row: verdict == "passed_on", committed)
 
 
-def _outgoing(reply: Reply, row: Row[tuple[Any, ...]], office: Address, chain: Chain) -> Outgoing:
+def _outgoing(reply: Reply, row: ReplyAddress, office: Address, chain: Chain) -> Outgoing:
     """Make the message that passes an answer on."""
     try:
         made = answer(reply, parse(row.writer), office, chain.server)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.engine import Row
 
 from relay.store import callbacks
 from relay.store.outbox import enqueue
@@ -16,6 +15,20 @@ MAX_PER_HOUR = 20
 HOUR = 3600.0
 
 Verdict = Literal["passed_on", "repeated", "expired", "too_many"]
+
+
+class ReplyAddress(NamedTuple):
+    """An address that an office answers to: the writer it stands for, as a header has him.
+
+    replies: how many answers were passed on in the hour that began at `hour_at`.
+    """
+
+    id: str
+    message: str
+    server: str
+    writer: str
+    hour_at: float
+    replies: int
 
 
 class Passing(NamedTuple):
@@ -32,12 +45,12 @@ class Passing(NamedTuple):
     now: float
 
 
-def find(connection: Connection, id: str, now: float) -> Row[Any] | None:
+def find(connection: Connection, id: str, now: float) -> ReplyAddress | None:
     """Look up a reply address that is good at a time."""
-    query = select(reply_addresses).where(
-        reply_addresses.c.id == id, reply_addresses.c.expires_at > now
-    )
-    return connection.execute(query).first()
+    columns = reply_addresses.c
+    query = select(*(columns[name] for name in ReplyAddress._fields))
+    row = connection.execute(query.where(columns.id == id, columns.expires_at > now)).first()
+    return None if row is None else ReplyAddress(*row)
 
 
 def pass_on(connection: Connection, batch: Sequence[Passing]) -> list[Verdict]:

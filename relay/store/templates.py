@@ -1,8 +1,9 @@
 """Stored templates as rows: the current ones, and every version they had before."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from sqlalchemy import (
     Column,
@@ -18,9 +19,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Row
 
+from relay.core.errors import StoredTemplateError
 from relay.core.text import storable
 from relay.store.schema import template_versions, templates
 
+T = TypeVar("T")
 TemplateType = Literal["Standard", "Layout"]
 
 # Postmark's own numbers are far below: a template that comes from there keeps its number.
@@ -61,6 +64,28 @@ class Standing(NamedTuple):
     type: TemplateType
     layout_id: int | None
     layout_version: int | None
+
+
+def change(
+    connection: Connection, batch: Sequence[Callable[[Connection], T]]
+) -> list[T | Exception]:
+    """Make changes one after the other; of one that is refused nothing remains."""
+    results: list[T | Exception] = []
+    for one in batch:
+        try:
+            with connection.begin_nested():
+                results.append(one(connection))
+        except StoredTemplateError as error:
+            results.append(error)
+    return results
+
+
+@contextmanager
+def taken_back(connection: Connection) -> Iterator[None]:
+    """Take back in the end what is done within."""
+    with connection.begin_nested() as savepoint:
+        yield
+        savepoint.rollback()
 
 
 def by_number(connection: Connection, server: str, id: int) -> StoredTemplate | None:

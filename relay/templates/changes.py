@@ -4,20 +4,17 @@ A change is a function of the writing connection: it does all of its work or, by
 the StoredTemplateErrors, none of it.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection
-
 from relay.core.errors import (
     LayoutInUse,
-    StoredTemplateError,
     TemplateInvalid,
     TemplateNotFound,
     TooManyTemplates,
 )
 from relay.store import templates
+from relay.store.engine.database import Connection
 from relay.store.templates import StoredTemplate
 from relay.templates.references import active, known, layout_of
 from relay.templates.rules import (
@@ -43,18 +40,6 @@ class Author(NamedTuple):
 
     id: str
     at: float
-
-
-def run(connection: Connection, batch: Sequence[Callable[[Connection], T]]) -> list[T | Exception]:
-    """Make changes one after the other; of one that is refused nothing remains."""
-    results: list[T | Exception] = []
-    for change in batch:
-        try:
-            with connection.begin_nested():
-                results.append(change(connection))
-        except StoredTemplateError as error:
-            results.append(error)
-    return results
 
 
 def create(

@@ -5,12 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection
-
 from relay.core.errors import StoredTemplateError, TemplateInvalid
 from relay.core.message import Message
 from relay.store import templates
-from relay.store.engine.database import Store
+from relay.store.engine.database import Connection, Store
 from relay.store.templates import StoredTemplate
 from relay.templates import changes, pushing
 from relay.templates.changes import Author
@@ -134,7 +132,7 @@ class Library:
         def made(connection: Connection) -> T:
             return change(connection, *args, **kwargs)
 
-        return await self._store.write(changes.run, made)
+        return await self._store.write(templates.change, made)
 
 
 def _author(who: str) -> Author:

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import Connection
-
 from relay.core.errors import NothingToPush, StoredTemplateError, TypesDiffer
 from relay.store import templates
+from relay.store.engine.database import Connection
 from relay.store.templates import StoredTemplate, TemplateType
 from relay.templates.changes import Author, create, edit
 from relay.templates.rules import MAX_TEMPLATES, TemplateDraft, content_of
@@ -51,9 +50,8 @@ def apply(
     """
     if perform:
         return _apply_all(connection, server, drafts, author)
-    with connection.begin_nested() as savepoint:
+    with templates.taken_back(connection):
         changes = _apply_all(connection, server, drafts, author)
-        savepoint.rollback()
     return [replace(change, id=None) if change.action == "Create" else change for change in changes]
 
 

@@ -1,9 +1,8 @@
 """Which template is meant: by its number, by its alias, as a layout."""
 
-from sqlalchemy import Connection
-
 from relay.core.errors import TemplateInvalid, TemplateNotFound
 from relay.store import templates
+from relay.store.engine.database import Connection
 from relay.store.templates import StoredTemplate
 
 

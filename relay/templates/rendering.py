@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection
-
 from relay.core.errors import TemplateNotFound, TemplateRenderError, TemplateSyntaxError
 from relay.core.message import Message
 from relay.core.text import line, storable
 from relay.mustachio import Template
 from relay.store import templates
+from relay.store.engine.database import Connection
 from relay.store.templates import Standing
 from relay.templates.inlining import inlined
 from relay.templates.parts import Cache, Compiled, compiled

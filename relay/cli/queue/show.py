@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy.engine import Row
 
 from relay.cli.context import reading
 from relay.cli.terminal import visible
@@ -65,9 +64,11 @@ def show(path: Path, id: str) -> None:
         click.echo(f"now: {visible(row.words)}")
 
 
-def _recipients(named: Sequence[str], fates: Sequence[Row[Any]], state: str) -> Iterator[str]:
+def _recipients(
+    named: Sequence[str], fates: Mapping[str, tuple[str, float]], state: str
+) -> Iterator[str]:
     """Return, for each recipient, what became of it, where that is not the same for all."""
-    known = {fate.address: f"{fate.state} at {shown(fate.at)}" for fate in fates}
+    known = {address: f"{fate} at {shown(at)}" for address, (fate, at) in fates.items()}
     if known:
         yield from (f"{address}  {known.get(address, state)}" for address in named)
 

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from relay.config.alerts import KINDS, AlertSettings
 from relay.core.states import State
 from relay.core.times import age, shown
 from relay.store import alerts as stored
 from relay.store.alerts import Alert
+from relay.store.engine.database import Connection
 from relay.store.queries import statistics
 
 DAY_SECONDS = 86400.0

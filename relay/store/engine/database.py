@@ -16,6 +16,9 @@ from relay.core.errors import ConfigurationError
 from relay.store.engine import lock
 from relay.store.engine.writer import Writer, unavailable
 
+# `Connection` is what queries and operations run on. Outside the store it is only handed on.
+__all__ = ["Connection", "Store", "StoreUnreadable", "nothing"]
+
 Argument = TypeVar("Argument")
 T = TypeVar("T")
 Arguments = ParamSpec("Arguments")
@@ -28,6 +31,10 @@ SAFE_SQLITE = (3, 51, 3)
 LOCKED_MILLISECONDS = 2000
 
 log = structlog.get_logger()
+
+
+class StoreUnreadable(Exception):
+    """The database cannot be read, in its own words."""
 
 
 class Store:
@@ -127,8 +134,8 @@ class Store:
             return await loop.run_in_executor(
                 self._readers, lambda: self.read_now(query, *args, **kwargs)
             )
-        except DBAPIError as error:
-            raise unavailable(error) from error.orig
+        except StoreUnreadable as error:
+            raise unavailable(error.__cause__) from error.__cause__
 
     def read_now(
         self,
@@ -136,9 +143,17 @@ class Store:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> T:
-        """Run a query in this thread."""
-        with self._reading.connect() as connection:
-            return query(connection, *args, **kwargs)
+        """Run a query in this thread; raise StoreUnreadable if the database cannot be read."""
+        try:
+            with self._reading.connect() as connection:
+                return query(connection, *args, **kwargs)
+        except DBAPIError as error:
+            raise StoreUnreadable(str(error.orig)) from error.orig
+
+
+def nothing(connection: Connection, batch: Sequence[None]) -> Sequence[None]:
+    """Take part in a commit, which needs the store's write lock, and change nothing."""
+    return batch
 
 
 def _engine(url: str, begin: str, pragmas: tuple[str, ...]) -> Engine:

@@ -107,7 +107,7 @@ class Writer:
             if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
                 self.is_broken = _is_lost_sync(error)
                 # The disk or the file: trying again one by one would only fail as often.
-                return [unavailable(error)] * len(group)
+                return [unavailable(error.orig)] * len(group)
             if len(group) == 1:
                 return [error]
         # One unit spoilt the transaction: each gets one of its own, and only the culprit fails.
@@ -131,10 +131,10 @@ def _run_all(connection: Connection, group: Sequence[_Unit]) -> list[Any]:
     return results
 
 
-def unavailable(error: DBAPIError) -> Unavailable:
+def unavailable(cause: BaseException | None) -> Unavailable:
     """Return what callers are told of a database that fails, with its own error as the cause."""
     failure = Unavailable(RETRY_AFTER_SECONDS, reason="store")
-    failure.__cause__ = error.orig
+    failure.__cause__ = cause
     return failure
 
 

@@ -5,10 +5,9 @@ reaching the others twice.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
-from sqlalchemy.engine import Row
 
 from relay.store.schema import recipients
 
@@ -49,7 +48,7 @@ def settled(connection: Connection, messages: Sequence[str]) -> dict[str, set[st
     return found
 
 
-def of_message(connection: Connection, message: str) -> Sequence[Row[Any]]:
-    """Return what is recorded of a message's recipients, by address."""
+def of_message(connection: Connection, message: str) -> dict[str, tuple[str, float]]:
+    """Return what became of a message's recipients, and when, by address."""
     query = select(recipients).where(recipients.c.message == message)
-    return connection.execute(query.order_by(recipients.c.address)).all()
+    return {row.address: (row.state, row.at) for row in connection.execute(query)}

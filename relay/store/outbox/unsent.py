@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Select, select
 
 from relay.core.states import OPEN, UNSEEN, State
 from relay.store.outbox.operator_actions import is_dismissed
-from relay.store.queries.listing import Page, paged
+from relay.store.queries.listing import MessageRow, Page, paged, rows_of
 from relay.store.schema import IS_NEW, IS_RETRIED, IS_UNSENT, ledger, messages
 
 # What somebody may have to do something about, now or later; and what is over without being sent.
@@ -28,9 +28,12 @@ class Selection(NamedTuple):
     dismissed: bool = False
 
 
-def page(connection: Connection, selection: Selection, below: str | None, limit: int) -> Page:
+def page(
+    connection: Connection, selection: Selection, below: str | None, limit: int
+) -> Page[MessageRow]:
     """List what was not sent, newest first, below an id."""
-    return paged(connection, _selected(select(messages), selection), below, limit)
+    query = _selected(rows_of(messages, MessageRow), selection)
+    return paged(connection, query, MessageRow, below, limit)
 
 
 def ids(connection: Connection, selection: Selection) -> Iterator[Sequence[str]]:

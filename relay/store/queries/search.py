@@ -11,16 +11,15 @@ from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import ColumnElement, Connection, func, select
-from sqlalchemy.engine import Row
 
 from relay.core.logs import trace
 from relay.core.message import Message
 from relay.store import documents
+from relay.store.queries import listing
+from relay.store.queries.listing import StoredMessage
 from relay.store.schema import (
     IS_ACCEPTED,
-    attempts,
     contents,
-    events,
     message_metadata,
     messages,
 )
@@ -76,33 +75,15 @@ class Found(NamedTuple):
     page: Sequence[MessageSummary]
 
 
-class Stored(NamedTuple):
-    """All that is stored of one message: its row with its document, and its history."""
-
-    row: Row[Any]
-    attempts: Sequence[Row[Any]]
-    events: Sequence[Row[Any]]
-
-
 def find(connection: Connection, search: Search, offset: int, count: int) -> Found:
     """Look for messages; `total` is exact within what is looked through."""
     ids = connection.execute(_matching(connection, search)).scalars().all()
     return Found(len(ids), list(_listed(connection, ids[offset : offset + count])))
 
 
-def one(connection: Connection, server: str, id: str) -> Stored | None:
+def one(connection: Connection, server: str, id: str) -> StoredMessage | None:
     """Return a message of a server; None for another's, one cleared, and a screened submission."""
-    query = (
-        select(messages, contents.c.subject, contents.c.document)
-        .join(contents, contents.c.id == messages.c.id)
-        .where(IS_ACCEPTED, _IS_WHOLE, messages.c.id == id, messages.c.server == server)
-    )
-    row = connection.execute(query).first()
-    if row is None:
-        return None
-    tried = select(attempts).where(attempts.c.message == id).order_by(attempts.c.number)
-    happened = select(events).where(events.c.message == id).order_by(events.c.id)
-    return Stored(row, connection.execute(tried).all(), connection.execute(happened).all())
+    return listing.find(connection, id, IS_ACCEPTED, _IS_WHOLE, messages.c.server == server)
 
 
 def first_id(seconds: float) -> str:

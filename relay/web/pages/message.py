@@ -17,6 +17,7 @@ from relay.core.mime import as_bytes
 from relay.core.states import State
 from relay.store import documents
 from relay.store.queries import listing
+from relay.store.queries.listing import StoredMessage
 from relay.web.pages.handler import PART_POLICY, PageHandler
 
 KILOBYTE = 1024
@@ -28,7 +29,7 @@ class Mail(NamedTuple):
     """A message, and what the outbox has of it."""
 
     message: Message
-    found: listing.Found
+    found: StoredMessage
 
 
 class MailHandler(PageHandler):

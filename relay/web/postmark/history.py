@@ -7,15 +7,14 @@ Sent (the provider has it), Processed (nothing more will be done, and it was not
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy.engine import Row
-
 from relay.core.addresses import Address
 from relay.core.message import Message
 from relay.core.mime import as_bytes
 from relay.core.states import State
 from relay.core.times import utc
 from relay.store import documents
-from relay.store.queries.search import MessageSummary, Stored
+from relay.store.queries.listing import Attempt, StoredMessage
+from relay.store.queries.search import MessageSummary
 
 STATUSES: Mapping[str, str] = {
     State.QUEUED: "Queued",
@@ -87,7 +86,7 @@ class _Event(NamedTuple):
     recipients: Sequence[str]
 
 
-def events(stored: Stored, message: Message) -> list[dict[str, Any]]:
+def events(stored: StoredMessage, message: Message) -> list[dict[str, Any]]:
     """Return what happened to a message, an event for each recipient, oldest first."""
     everybody = [address.email for address in message.recipients]
     happened = [
@@ -106,7 +105,7 @@ def events(stored: Stored, message: Message) -> list[dict[str, Any]]:
     ]
 
 
-def _attempted(attempt: Row[Any], everybody: Sequence[str]) -> Iterator[_Event]:
+def _attempted(attempt: Attempt, everybody: Sequence[str]) -> Iterator[_Event]:
     """Return what an attempt did; that the provider took the message is no event."""
     at, words, server = attempt.ended_at, attempt.words, attempt.delivery
     if attempt.outcome != State.SENT:
@@ -121,7 +120,7 @@ def _attempted(attempt: Row[Any], everybody: Sequence[str]) -> Iterator[_Event]:
         yield _Event(at, DELIVERED, words, server, everybody)
 
 
-def _noted(stored: Stored, everybody: Sequence[str]) -> Iterator[_Event]:
+def _noted(stored: StoredMessage, everybody: Sequence[str]) -> Iterator[_Event]:
     """Return what happened besides the attempts."""
     for event in stored.events:
         if type := EVENT_TYPES.get(event.kind):
@@ -145,19 +144,21 @@ def _explained(event: _Event) -> dict[str, Any]:
     }
 
 
-def details(stored: Stored, names: ServerNames) -> dict[str, Any]:
+def details(stored: StoredMessage, names: ServerNames) -> dict[str, Any]:
     """Return a message in Postmark's names, with its parts, its source and its history."""
     row = stored.row
-    message = documents.load(row.id, row.document)
-    listed = MessageSummary(message, row.subject, row.state, row.delivery, row.created_at)
+    message = documents.load(row.id, stored.content.document)
+    listed = MessageSummary(
+        message, stored.content.subject, row.state, row.delivery, row.created_at
+    )
     parts = {"TextBody": message.text, "HtmlBody": message.html, "Body": _source(message)}
     happened = {"MessageEvents": events(stored, message)}
     return shown_message(listed, names) | parts | happened
 
 
-def dump(stored: Stored) -> dict[str, Any]:
+def dump(stored: StoredMessage) -> dict[str, Any]:
     """Return a message's source."""
-    return {"Body": _source(documents.load(stored.row.id, stored.row.document))}
+    return {"Body": _source(documents.load(stored.row.id, stored.content.document))}
 
 
 def _source(message: Message) -> str:

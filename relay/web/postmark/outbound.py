@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from relay.core import addresses
 from relay.intake.outbox import MAX_METADATA
 from relay.store.queries import search
-from relay.store.queries.search import Search, Stored
+from relay.store.queries.listing import StoredMessage
+from relay.store.queries.search import Search
 from relay.web.postmark import history
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import PostmarkHandler
@@ -32,7 +33,7 @@ class OutboundHandler(PostmarkHandler):
             default_stream(group.server), is_sandbox(group), self.site.outbox.metadata_key
         )
 
-    async def stored(self, id: str) -> Stored:
+    async def stored(self, id: str) -> StoredMessage:
         """Return a message of the caller's server; every other is unknown."""
         server = self.chain.server.name
         stored = await self.site.store.read(search.one, server, id.lower())
