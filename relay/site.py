@@ -65,7 +65,7 @@ class Configuration:
         """Return the chain that takes posts to a name; raise UnknownServer."""
         unknown = self.settings.unknown_server.lower()
         chain = self.chains.get(name.lower()) or self.chains.get(unknown)
-        if chain is None or not chain.takes_forms:
+        if chain is None or not chain.has_forms:
             raise UnknownServer
         return chain
 

@@ -135,7 +135,7 @@ def form_server(request: pytest.FixtureRequest) -> Callable[..., FormServer]:
         secret = secrets.token_urlsafe(32)
         key = Key("testing", "secret", frozenset({"*"}), (digest(secret.encode()),))
         chain = loader.build(read, [*read.keys, key]).get(name.lower())
-        if chain is None or not chain.takes_forms:
+        if chain is None or not chain.has_forms:
             raise ConfigurationError(f"{SETTINGS}: no server {name} takes forms")
         return FormServer(chain, secret)
 

@@ -67,7 +67,7 @@ def _servers(chains: Mapping[str, Chain]) -> Iterator[str]:
         server, group = chain.server, chains[chain.server.group]
         if "mailbox" in group.deliver_plugins:
             yield f"[servers.{name}] delivers to the embedded mailbox: nothing leaves this machine"
-        if not chain.takes_forms:
+        if not chain.has_forms:
             continue
         if server.recipients is None:
             yield f"[servers.{name}] recipients is not set: a secret key may write to anybody"
@@ -110,12 +110,12 @@ def _alerts(read: Settings, chains: Mapping[str, Chain]) -> Iterator[str]:
         return
     name = read.alerts.server
     own, others = chains[name], [chain for other, chain in chains.items() if other != name]
-    if own.takes_forms:
+    if own.has_forms:
         yield f"[alerts] server {name} takes forms too: of its own failures nobody is told"
     ways = chains[own.server.group]
     plugins = [plugin for plugin in ways.deliver_plugins if plugin != "mailbox"]
     groups = [chains[chain.server.group] for chain in others]
-    if plugins and all(any(ways.shares(one, group) for group in groups) for one in plugins):
+    if plugins and all(any(ways.is_shared(one, group) for group in groups) for one in plugins):
         yield f"[alerts] server {name} delivers as others do: when that fails, nobody is told"
 
 

@@ -30,7 +30,7 @@ def try_form(path: Path, server: str, file: Any, key: str, *, session: bool) -> 
     """
     read, chains = built(path)
     chain = chains.get(server.lower())
-    if chain is None or not chain.takes_forms:
+    if chain is None or not chain.has_forms:
         raise ConfigurationError(f"{read.path.name}: no server {server} takes forms")
     try:
         submission = submission_of(chain.server.name, file.read(), key=key, session=session)

@@ -72,7 +72,7 @@ class Message:
         )
         return replace(self, to=to, cc=cc, bcc=bcc)
 
-    def reaches(self, address: Address) -> bool:
+    def has_recipient(self, address: Address) -> bool:
         """Return whether an address is one of the recipients'."""
         email = address.email.lower()
         return any(one.email.lower() == email for one in self.recipients)

@@ -40,7 +40,7 @@ def check_addresses(message: Message, server: Server) -> None:
     if refused is not None:
         words = ["not a recipient that this server sends to"]
         raise InvalidSubmission({refused[0]: words}, reason="recipient")
-    if not may_send_as(message.sender, server):
+    if not can_send_as(message.sender, server):
         words = ["not a sender that this server may send as"]
         raise InvalidSubmission({"from_address": words}, reason="sender")
 
@@ -60,7 +60,7 @@ def stranger(message: Message, server: Server) -> tuple[str, Address] | None:
     return None
 
 
-def may_send_as(sender: Address, server: Server) -> bool:
+def can_send_as(sender: Address, server: Server) -> bool:
     """Return whether an address may stand as From: the server's own, or one of its `senders`."""
     own = server.sender is not None and sender.email.lower() == server.sender.email.lower()
     return own or listed(sender, server.senders)

@@ -61,7 +61,7 @@ _CLEANER = nh3.Cleaner(
 )
 
 
-def storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     """Return whether every store and every mail can carry the text."""
     return not _UNSTORABLE.search(text)
 

@@ -216,7 +216,7 @@ def _observe(chain: Chain, decision: Decision, message: Message | None) -> None:
 
 def _ask(chain: Chain, plugin: str, id: str, document: str) -> tuple[Message | None, LookUpResult]:
     """Ask a plugin about a message, in a thread."""
-    if not chain.finds(plugin):
+    if not chain.can_find(plugin):
         return None, None
     try:
         message = documents.load(id, document)

@@ -180,7 +180,7 @@ def _ways(group: Chain, groups: Mapping[str, Chain]) -> Iterator[_Way]:
             for name, other in groups.items()
             if plugin in other.deliver_plugins
             and _outlet(other, plugin) == outlet
-            and other.delivers_like(group, plugin)
+            and other.has_same_terms(group, plugin)
         )
         # Of the groups that deliver alike, one delivers for all: their messages share calls.
         lease = group.server.deadline + LEASE_SECONDS

@@ -51,7 +51,7 @@ class SuppressionFilter:
             return message
         backup = () if server.backup is None else (server.backup,)
         backup_works = bool(backup) and not self._suppressions.among(backup, server.group, now)
-        return sift(message, server, suppressed, forms=chain.takes_forms, backup=backup_works)
+        return sift(message, server, suppressed, forms=chain.has_forms, backup=backup_works)
 
     async def hear(
         self,
@@ -85,7 +85,7 @@ class SuppressionFilter:
     ) -> Confirmation:
         """Have what was taken without its offices tried again for them: held, or the backup's."""
         dropped = {email.lower() for email in receipt.dropped}
-        known = offices(sent, chain.server) if dropped and chain.takes_forms else ()
+        known = offices(sent, chain.server) if dropped and chain.has_forms else ()
         emails = tuple(office.email.lower() for office in known)
         if not emails or not dropped.issuperset(emails):
             return receipt

@@ -117,7 +117,7 @@ class ProviderEvents:
     def _second(self, back: Returned, event: ProviderEvent, chain: Chain) -> _Second | None:
         """Make the second sending of what came back; None where no office lacks it."""
         server, first = chain.server, back.message
-        known = offices(first, server) if chain.takes_forms else ()
+        known = offices(first, server) if chain.has_forms else ()
         inboxes = {office.email.lower() for office in known}
         backup = set() if server.backup is None else {server.backup.email.lower()}
         if not known or event.recipient.strip().lower() not in inboxes | backup:

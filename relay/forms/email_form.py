@@ -152,7 +152,7 @@ class EmailForm(Schema):
 def _given(data: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for name, value in data.items():
-        if _blank(value):
+        if _is_blank(value):
             continue
         canonical = aliases.get(name, name)
         if given.setdefault(canonical, value) != value:
@@ -160,7 +160,7 @@ def _given(data: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any
     return given
 
 
-def _blank(value: Any) -> bool:
+def _is_blank(value: Any) -> bool:
     if isinstance(value, str):
         return text.is_blank(value)
     return value is None or (isinstance(value, Sized) and not value)

@@ -39,7 +39,7 @@ class Chain:
         self.listeners = listeners
 
     @property
-    def takes_forms(self) -> bool:
+    def has_forms(self) -> bool:
         """Whether submissions may be posted to this server."""
         return self.schema is not None
 
@@ -87,7 +87,7 @@ class Chain:
         )
         return told
 
-    def finds(self, plugin: str) -> bool:
+    def can_find(self, plugin: str) -> bool:
         """Return whether a plugin of this server can look messages up."""
         return plugin in self._deciding("find")
 
@@ -100,7 +100,7 @@ class Chain:
         """Return whether a plugin delivers through an account with templates of its own."""
         return plugin in self._deciding("account")
 
-    def delivers_like(self, other: "Chain", plugin: str) -> bool:
+    def has_same_terms(self, other: "Chain", plugin: str) -> bool:
         """Return whether a plugin treats another server's messages just as this one's.
 
         It does in the same time, by the same options of its own, and with nobody changing it.
@@ -108,7 +108,7 @@ class Chain:
         terms = self._terms(plugin)
         return self is other or (terms is not None and terms == other._terms(plugin))
 
-    def shares(self, plugin: str, other: "Chain") -> bool:
+    def is_shared(self, plugin: str, other: "Chain") -> bool:
         """Return whether a plugin delivers for another server too, with the same account."""
         if plugin not in other.deliver_plugins:
             return False

@@ -127,7 +127,7 @@ def _check_server(chain: Chain, group: Chain, keys: Sequence[Key], place: str) -
     if server.webhook_digests and not (hooks["receive"] or group.describe()["receive"]):
         words = "no plugin reads what a provider tells (postmark_webhooks)"
         raise ConfigurationError(f"{place} webhook_secrets: {words}")
-    if not chain.takes_forms:
+    if not chain.has_forms:
         return
     if server.sender is None:
         raise ConfigurationError(f"{place} sender: missing; it is the From of this server's mail")
@@ -145,7 +145,7 @@ def _check_replies(chain: Chain, group: Chain, place: str) -> None:
     """Refuse reply addresses that no form would get, or that no answer could come in at."""
     if chain.server.replies is None:
         return
-    if not chain.takes_forms:
+    if not chain.has_forms:
         raise ConfigurationError(f"{place} replies: this server takes no forms")
     if not (chain.server.webhook_digests or group.server.webhook_digests):
         words = "no answer can come in: set webhook_secrets, and list postmark_webhooks"

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from relay.core.errors import TemplateRenderError
-from relay.mustachio.values import escape_html, is_list, member, printed, truth
+from relay.mustachio.values import escape_html, is_list, is_true, member, printed
 
 # The language itself knows no limits; a daemon needs them.
 # Characters of one rendered part: Postmark takes bodies of 5 MB.
@@ -135,7 +135,7 @@ def _descend(slot: int, levels: Sequence[Level], output: Output) -> Any:
 def _run_section(
     slot: int, levels: Sequence[Level], body: Sequence[Node], shown: bool, output: Output
 ) -> None:
-    if truth(_descend(slot, levels, output)) is shown:
+    if is_true(_descend(slot, levels, output)) is shown:
         for node in body:
             node(output)
 
@@ -144,7 +144,7 @@ def _run_each(
     slot: int, levels: Sequence[Level], item: int, body: Sequence[Node], path: str, output: Output
 ) -> None:
     value = _descend(slot, levels, output)
-    if not truth(value):
+    if not is_true(value):
         return
     if not is_list(value):
         raise TemplateRenderError(_NOT_A_LIST.format(path), path=path)

@@ -32,7 +32,7 @@ def parse_path(text: str) -> Path | None:
     if _COMMON.fullmatch(text):
         keys = tuple(text.split("."))
         return Path(keys, 0, keys)
-    if _MISPLACED.search(text) or not all(map(_allowed, text)):
+    if _MISPLACED.search(text) or not all(map(_is_allowed, text)):
         return None
     return _resolved(tuple(_ELEMENT.findall(text)))
 
@@ -50,7 +50,7 @@ def _resolved(elements: tuple[str, ...]) -> Path:
     return Path(elements, up, tuple(keys))
 
 
-def _allowed(character: str) -> bool:
+def _is_allowed(character: str) -> bool:
     return character in "./" or (character <= "\uffff" and unicodedata.category(character) in _WORD)
 
 

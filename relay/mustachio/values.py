@@ -21,7 +21,7 @@ def member(value: object, key: str) -> Any:
     return None
 
 
-def truth(value: object) -> bool:
+def is_true(value: object) -> bool:
     """Return whether a section shows: not for null, false, zero, and what is empty."""
     kind = type(value)
     if kind in BASIC:

@@ -24,7 +24,7 @@ class ContentsCleared(ValueError):
 def dump(message: Message) -> str:
     """Write a message down; what is as it would be anyway is left out."""
     document: dict[str, Any] = {"sender": [message.sender.email, message.sender.name]}
-    if message.writer is not None and message.reaches(message.writer):
+    if message.writer is not None and message.has_recipient(message.writer):
         document["writer"] = [message.writer.email, message.writer.name]
     for name, default in _DEFAULTS.items():
         value = getattr(message, name)

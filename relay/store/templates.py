@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 
 from relay.core.errors import StoredTemplateError
-from relay.core.text import storable
+from relay.core.text import is_storable
 from relay.store.schema import template_versions, templates
 
 T = TypeVar("T")
@@ -194,7 +194,7 @@ def _equals(column: Column[Any], value: int | str) -> ColumnElement[bool]:
     """Compare; a number or a text that the database cannot hold is nobody's."""
     if isinstance(value, int):
         return column == value if value.bit_length() < 64 else false()
-    return column == value if storable(value) else false()
+    return column == value if is_storable(value) else false()
 
 
 def _of(server: str) -> Select[Any]:

@@ -132,7 +132,7 @@ def differing(folder: Path, drafts: Sequence[TemplateDraft]) -> dict[Path, str]:
         place = folder / LAYOUTS if draft.type == "Layout" else folder
         place /= folder_name(draft.alias, draft.id)
         for path, part in ((place / HTML, draft.html), (place / TEXT, draft.text)):
-            if (part or path.is_file()) and not _holds(path, part or ""):
+            if (part or path.is_file()) and not _is_content(path, part or ""):
                 files[path] = part or ""
         meta = _described(draft)
         kept = _known(place / META)
@@ -164,7 +164,7 @@ def _known(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _holds(path: Path, content: str) -> bool:
+def _is_content(path: Path, content: str) -> bool:
     try:
         return path.read_bytes() == content.encode()
     except OSError:

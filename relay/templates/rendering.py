@@ -7,7 +7,7 @@ from typing import Any
 
 from relay.core.errors import TemplateNotFound, TemplateRenderError, TemplateSyntaxError
 from relay.core.message import Message
-from relay.core.text import line, storable
+from relay.core.text import is_storable, line
 from relay.mustachio import Template
 from relay.store import templates
 from relay.store.engine.database import Connection
@@ -74,7 +74,7 @@ def render_html(
 
 
 def _sendable(rendered: str) -> str:
-    return rendered if storable(rendered) else _UNSENDABLE.sub("\ufffd", rendered)
+    return rendered if is_storable(rendered) else _UNSENDABLE.sub("\ufffd", rendered)
 
 
 def _parts(connection: Connection, server: str, reference: int | str, cache: Cache) -> Compiled:

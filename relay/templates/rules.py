@@ -14,7 +14,7 @@ from relay.core.errors import (
     TemplateInvalid,
     TemplateTooLong,
 )
-from relay.core.text import storable
+from relay.core.text import is_storable
 from relay.store.templates import StoredTemplate, TemplateType
 
 # Active templates of one server, and templates in one push.
@@ -88,7 +88,7 @@ def check_draft(draft: TemplateDraft) -> None:
         raise TemplateEmpty("No template data received.")
     check_lengths(given)
     for field, value in given.items():
-        if not storable(value) or (field == "name" and _CONTROL.search(value)):
+        if not is_storable(value) or (field == "name" and _CONTROL.search(value)):
             raise TemplateInvalid(f"The '{NAMES[field]}' has characters that no mail can carry.")
     if draft.alias is not None and not _ALIAS.fullmatch(draft.alias):
         raise TemplateInvalid(

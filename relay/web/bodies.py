@@ -13,7 +13,7 @@ from tornado.httputil import HTTPFile, HTTPInputError, parse_body_arguments
 from relay.core.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
 from relay.core.immutable import freeze
 from relay.core.submission import File, Submission
-from relay.core.text import storable
+from relay.core.text import is_storable as is_storable_text
 from relay.forms.brackets import TWICE, nest
 
 MAX_DEPTH = 32
@@ -241,16 +241,16 @@ def _too_many() -> MalformedBody:
 
 
 def _check_name(name: str) -> None:
-    if len(name) > MAX_NAME or not storable(name):
+    if len(name) > MAX_NAME or not is_storable(name):
         raise MalformedBody(f"a field's name is unusable or over {MAX_NAME} characters")
 
 
 def is_storable(value: Any) -> bool:
     """Whether every text in a body's fields can be stored."""
     if isinstance(value, str):
-        return storable(value)
+        return is_storable_text(value)
     if isinstance(value, dict):
-        return all(storable(name) and is_storable(member) for name, member in value.items())
+        return all(is_storable(name) and is_storable(member) for name, member in value.items())
     if isinstance(value, list):
         return all(map(is_storable, value))
     return True

@@ -16,7 +16,7 @@ from relay.core.file_types import disposition, file_name, media_type
 from relay.core.ids import message_id, timestamp
 from relay.core.message import Attachment, Message
 from relay.core.mime import as_bytes
-from relay.core.text import line, storable
+from relay.core.text import is_storable, line
 from tests.support.generated import examples
 
 ID = "019aa5c2-7d8e-7abc-8def-0123456789ab"
@@ -48,7 +48,7 @@ def content(part: Parsed) -> str:
     return payload.decode("utf-8")
 
 
-LINES = st.text(max_size=120).filter(storable).map(lambda text: re.sub(r"[\r\n\t]", "", text))
+LINES = st.text(max_size=120).filter(is_storable).map(lambda text: re.sub(r"[\r\n\t]", "", text))
 ONE_LINE = LINES.filter(lambda text: not re.search("[\x7f-\x9f\u2028\u2029]", text)).map(line)
 TRICKY = st.lists(
     st.sampled_from(["=?utf-8?q?", "=?", "?=", "=0A", "=\n".strip(), "Bcc:", "é", "a", " ", "  "]),
@@ -207,8 +207,8 @@ def test_a_mail_has_the_parts_of_its_message(
 
 @examples(200)
 @given(
-    st.text(max_size=200).filter(storable),
-    st.text(min_size=1, max_size=200).filter(storable) | st.none(),
+    st.text(max_size=200).filter(is_storable),
+    st.text(min_size=1, max_size=200).filter(is_storable) | st.none(),
 )
 @example("From me\n.\n..\n--\n=20 \t\n", None)
 @example("a" * 5000, "é" * 5000)
@@ -432,7 +432,7 @@ def test_a_name_that_is_not_plain_is_written_as_rfc_2231_says() -> None:
 
 @examples(300)
 @given(
-    st.text(max_size=60).filter(storable) | st.text("a. \u00a0\u3000/é", max_size=300),
+    st.text(max_size=60).filter(is_storable) | st.text("a. \u00a0\u3000/é", max_size=300),
     st.text(max_size=60),
     st.text(max_size=30),
 )

@@ -16,8 +16,8 @@ from relay.core.text import (
     as_html,
     as_text,
     clean_html,
+    is_storable,
     line,
-    storable,
     without_addresses,
 )
 from tests.support.generated import examples
@@ -345,7 +345,7 @@ def test_a_line_with_a_control_character_is_refused_and_not_repaired(character: 
 def test_a_store_takes_all_text_but_control_characters_and_lone_surrogates(
     text: str, fits: bool
 ) -> None:
-    assert storable(text) is fits
+    assert is_storable(text) is fits
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_only_the_one_that_is_named_looks_up(plugins: dict[str, Any]) -> None:
     assert built.find(MESSAGE, "second") is ABSENT
     assert built.find(MESSAGE, "third") is None
     assert built.find(MESSAGE, "unknown") is None
-    assert [built.finds(name) for name in ("first", "third", "unknown")] == [True, False, False]
+    assert [built.can_find(name) for name in ("first", "third", "unknown")] == [True, False, False]
 
 
 def test_each_takes_as_many_messages_a_call_as_it_says(plugins: dict[str, Any]) -> None:
@@ -104,7 +104,7 @@ def test_each_takes_as_many_messages_a_call_as_it_says(plugins: dict[str, Any]) 
 def test_a_wrapper_delivers_nothing_itself_and_works_around_each(plugins: dict[str, Any]) -> None:
     built = chain({"stamp": Stamp(), **plugins})
     assert built.deliver_plugins == ("first", "second", "third")
-    assert not built.finds("stamp")
+    assert not built.can_find("stamp")
     assert built.deliver([MESSAGE]) == [Confirmation("first", words="stamped")]
     assert built.deliver([MESSAGE], "second") == [Confirmation("second", words="stamped")]
     assert built.find(MESSAGE, "second") == Confirmation("second", words="stamped")

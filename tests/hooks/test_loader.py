@@ -137,7 +137,7 @@ def test_a_server_without_forms_may_be_a_group(load: Load) -> None:
     group = '\n[servers.post]\nplugins = ["mailbox"]\n'
     member = toml("bearer_token", "session_token", "default") + 'group = "post"\n'
     chains = build(load(member + group))
-    assert not chains["post"].takes_forms
+    assert not chains["post"].has_forms
     with pytest.raises(ConfigurationError, match="mail goes through the group post"):
         build(load(toml(*BASE) + 'group = "post"\n' + group))
 

@@ -58,7 +58,7 @@ def find(chain: BuildChain, postmark: FakePostmark) -> Find:
 
     async def look_up(message: Message = MESSAGE, **keys: Any) -> Any:
         built = through(chain, postmark.url, **keys)
-        assert built.finds("postmark")
+        assert built.can_find("postmark")
         return await asyncio.to_thread(built.find, message, "postmark")
 
     return look_up

@@ -12,12 +12,12 @@ from relay.core.addresses import Address
 from relay.core.immutable import freeze
 from relay.core.message import Attachment, Message
 from relay.core.submission import Submission
-from relay.core.text import storable
+from relay.core.text import is_storable
 from relay.store.documents import dump, dump_submission, load
 from tests.support.generated import examples
 
 ID = "019aa5c2-7d8e-7abc-8def-0123456789ab"
-TEXT = st.text(max_size=20).filter(storable)
+TEXT = st.text(max_size=20).filter(is_storable)
 ADDRESS = st.builds(Address, st.just("a@example.gov") | TEXT, TEXT)
 ADDRESSES = st.lists(ADDRESS, max_size=3).map(tuple)
 JSON: st.SearchStrategy[Any] = st.recursive(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay.core.errors import InvalidSubmission, MalformedBody, SubmissionError, UnsupportedMedia
 from relay.core.submission import File
-from relay.core.text import storable
+from relay.core.text import is_storable
 from relay.web.bodies import MULTIPART, URLENCODED, Body, parse
 from tests.support.generated import examples
 
@@ -25,8 +25,8 @@ NAME = st.text(
     min_size=1,
     max_size=12,
 ).filter(lambda name: name == name.strip() and name not in ("email", "0"))
-VALUE = st.text(max_size=20).filter(storable)
-SHORT = st.text(max_size=5).filter(storable)
+VALUE = st.text(max_size=20).filter(is_storable)
+SHORT = st.text(max_size=5).filter(is_storable)
 FIELDS = st.dictionaries(NAME, VALUE, max_size=6)
 
 
@@ -536,7 +536,7 @@ def test_any_multipart_makes_a_body_or_a_refusal(pieces: list[str]) -> None:
     for whole in (body, body + END):
         answer = parsed_or_refused(MULTIPART_TYPE, whole)
         if isinstance(answer, Body):
-            assert all(storable(file.field_name) for file in answer.files)
+            assert all(is_storable(file.field_name) for file in answer.files)
         else:
             assert str(answer).isprintable()
 

@@ -124,7 +124,7 @@ def obstacle(site: Site) -> str | None:
     chain = site.chains.get(SERVER)
     if site.settings.keys or "page" not in site.made_keys:
         return "keys"
-    if chain is None or not chain.takes_forms:
+    if chain is None or not chain.has_forms:
         return "server"
     if site.chains[chain.server.group].deliver_plugins[:1] != ("mailbox",):
         return "mailed"  # one click must not mail a stranger
@@ -133,7 +133,7 @@ def obstacle(site: Site) -> str | None:
 
 def taking_forms(site: Site) -> list[Server]:
     """Return the servers that take forms, the contact form's first."""
-    servers = [chain.server for chain in site.chains.values() if chain.takes_forms]
+    servers = [chain.server for chain in site.chains.values() if chain.has_forms]
     return sorted(servers, key=lambda server: (server.name != SERVER, server.name))
 
 

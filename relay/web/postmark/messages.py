@@ -8,7 +8,7 @@ from typing import Any
 from relay.core.file_types import UNKNOWN_MEDIA, is_forbidden
 from relay.core.immutable import freeze
 from relay.core.message import Attachment, Message
-from relay.core.text import storable
+from relay.core.text import is_storable
 from relay.intake.outbox import MAX_METADATA
 from relay.web import bodies
 from relay.web.postmark.errors import PostmarkError
@@ -121,7 +121,7 @@ def _part(fields: Fields, name: str) -> str | None:
     value = fields.text(name) or ""
     if len(value) > MAX_BODY // 2 and units(value) > MAX_BODY:
         raise _refused(f"'{name}' may have {MAX_BODY // MEGABYTE} MB at most.")
-    if not storable(value):
+    if not is_storable(value):
         raise _refused(f"'{name}' has a control character or broken Unicode.")
     return value or None
 

@@ -99,7 +99,7 @@ def is_line(text: str) -> bool:
         texts.line(text)
     except ValueError:
         return False
-    return texts.storable(text)
+    return texts.is_storable(text)
 
 
 def units(text: str) -> int:
