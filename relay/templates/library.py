@@ -10,10 +10,9 @@ from relay.core.message import Message
 from relay.store import templates
 from relay.store.engine.database import Connection, Store
 from relay.store.templates import StoredTemplate
-from relay.templates import changes, pushing
-from relay.templates.changes import Author
+from relay.templates import changes
+from relay.templates.changes import Author, Change
 from relay.templates.parts import Cache, check_parts
-from relay.templates.pushing import Change
 from relay.templates.references import active, known, layout_of
 from relay.templates.rendering import Warnings, render_message
 from relay.templates.rules import TemplateDraft, check_draft, check_whole, content_of, type_of
@@ -104,7 +103,7 @@ class Library:
 
         Those that are the same there are left out. Without `perform` nothing is changed.
         """
-        return await self._change(pushing.push, source, destination, _author(who), perform)
+        return await self._change(changes.push, source, destination, _author(who), perform)
 
     async def apply(
         self, server: str, drafts: Sequence[TemplateDraft], who: str, perform: bool = True
@@ -114,7 +113,7 @@ class Library:
         A draft without an alias is found by its number, and is a new template otherwise.
         """
         await self._store.read(_check_all, server, drafts)
-        return await self._change(pushing.apply, server, drafts, _author(who), perform)
+        return await self._change(changes.apply, server, drafts, _author(who), perform)
 
     async def rendered(self, message: Message, server: str) -> tuple[Message, Warnings]:
         """Return a message with a template its subject and parts, and what the model lacked.
@@ -165,15 +164,15 @@ def _check_all(connection: Connection, server: str, drafts: Sequence[TemplateDra
     for draft in drafts:
         try:
             check_draft(draft)
-            former = pushing.target(connection, server, draft)
+            former = changes.target(connection, server, draft)
             if draft.alias in aliases:
                 raise TemplateInvalid("The alias is given twice.")
             if former is not None:
-                pushing.check_same_type(former, draft)
+                changes.check_same_type(former, draft)
             type = type_of(draft) if former is None else former.type
             check_parts(draft, None, type == "Layout")
         except StoredTemplateError as error:
-            raise pushing.labelled(error, draft) from error
+            raise changes.labelled(error, draft) from error
         if draft.alias is not None:
             aliases.add(draft.alias)
 

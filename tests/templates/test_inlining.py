@@ -9,7 +9,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from relay.templates.inlining import MAX_ELEMENTS, MAX_LENGTH, inlined
+from relay.templates.rendering import MAX_ELEMENTS, MAX_STYLED_LENGTH, inlined
 from tests.support.generated import examples
 
 STYLE = "<style>p{color:red}</style>"
@@ -47,7 +47,7 @@ def test_html_without_styles_stays_as_it_is(html: str) -> None:
     [
         STYLE + "<p>x</p>" * MAX_ELEMENTS,
         STYLE + "<div>" * 20_000,
-        STYLE + "x" * MAX_LENGTH,
+        STYLE + "x" * MAX_STYLED_LENGTH,
         f"<style>{DECLARATIONS}</style>{PARAGRAPHS}",
         f"<style></style><b></b><style>{DECLARATIONS}</style>{PARAGRAPHS}",
         f"<style>p{{}}</style ><svg><style>{DECLARATIONS}{PARAGRAPHS}",

@@ -19,8 +19,8 @@ from relay.core.errors import (
 from relay.store.engine.database import Store
 from relay.store.schema import templates
 from relay.store.templates import FIRST
+from relay.templates.changes import Change
 from relay.templates.library import Library
-from relay.templates.pushing import Change
 from relay.templates.rules import TemplateDraft
 from tests.templates.conftest import Rows, layout, standard
 

@@ -14,8 +14,8 @@ from relay.cli.control_client import tell
 from relay.cli.terminal import visible
 from relay.config.settings import Settings
 from relay.store.templates import StoredTemplate
+from relay.templates.changes import Change
 from relay.templates.library import Library
-from relay.templates.pushing import Change
 from relay.templates.rules import TemplateDraft
 
 WHO = "operator"

@@ -17,8 +17,8 @@ from relay.config import settings
 from relay.core.errors import AccountError
 from relay.core.secret import Secret
 from relay.core.server import Account
+from relay.templates.changes import Change
 from relay.templates.library import Library
-from relay.templates.pushing import Change
 from relay.templates.remote import RemoteTemplates
 from relay.templates.rules import TemplateDraft
 

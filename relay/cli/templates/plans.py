@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay.core.errors import TypesDiffer
-from relay.templates.pushing import Change
+from relay.templates.changes import Change
 from relay.templates.rules import TemplateDraft
 
 

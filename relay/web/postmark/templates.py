@@ -8,7 +8,7 @@ from relay.core.errors import TemplateEmpty, TemplateNotFound
 from relay.core.immutable import thaw
 from relay.store import installation
 from relay.store.templates import StoredTemplate
-from relay.templates.pushing import Change
+from relay.templates.changes import Change
 from relay.templates.rules import TemplateDraft
 from relay.templates.validation import PartValidation, Validation
 from relay.web.postmark import errors
