@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 from relay.core.events import ProviderEvent
 from relay.core.states import TAKEN
 from relay.store import suppressions
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox import in_doubt, resend, returned
 from relay.store.outbox.in_doubt import Seen
 from relay.store.outbox.returned import Return, SecondSending
@@ -66,17 +67,16 @@ def remember(connection: Connection, digest: bytes, now: float) -> bool:
     return True
 
 
-def forget(connection: Connection, batch: Sequence[float]) -> list[int]:
+@one_by_one
+def forget(connection: Connection, now: float) -> int:
     """Forget what was told long before each of these times; count it."""
-    return [
-        connection.execute(delete(callbacks).where(callbacks.c.at < now - KEPT_SECONDS)).rowcount
-        for now in batch
-    ]
+    return connection.execute(delete(callbacks).where(callbacks.c.at < now - KEPT_SECONDS)).rowcount
 
 
-def take(connection: Connection, batch: Sequence[Told]) -> list[list[Taken]]:
+@one_by_one
+def take(connection: Connection, told: Told) -> list[Taken]:
     """Take what providers told, with all that follows; what was told before changes nothing."""
-    return [[_take(connection, told, event) for event in told.events] for told in batch]
+    return [_take(connection, told, event) for event in told.events]
 
 
 def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import Connection, Select, func, insert, select, update
 from sqlalchemy.engine import Row
 
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import events, messages, receipts
@@ -63,12 +64,9 @@ def _open() -> Select[Any]:
     )
 
 
-def tell(connection: Connection, batch: Sequence[Telling]) -> list[Told]:
+@one_by_one
+def tell(connection: Connection, one: Telling) -> Told:
     """Store the mail to writers, each with the note that it was done, unless a limit forbids it."""
-    return [_tell(connection, one) for one in batch]
-
-
-def _tell(connection: Connection, one: Telling) -> Told:
     query = _open().add_columns(receipts.c.mailbox).where(receipts.c.message == one.message)
     row = connection.execute(query.where(messages.c.state == one.state)).first()
     if row is None:

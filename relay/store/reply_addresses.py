@@ -1,11 +1,11 @@
 """Answers to reply addresses: whose each address is, and passing an answer on once."""
 
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from relay.store import callbacks
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import events, reply_addresses
@@ -53,12 +53,9 @@ def find(connection: Connection, id: str, now: float) -> ReplyAddress | None:
     return None if row is None else ReplyAddress(*row)
 
 
-def pass_on(connection: Connection, batch: Sequence[Passing]) -> list[Verdict]:
+@one_by_one
+def pass_on(connection: Connection, passing: Passing) -> Verdict:
     """Store the messages that pass answers on: each answer once, and not too many an hour."""
-    return [_pass_on(connection, one) for one in batch]
-
-
-def _pass_on(connection: Connection, passing: Passing) -> Verdict:
     digest = callbacks.digest_of(passing.group, passing.identity)
     if not callbacks.remember(connection, digest, passing.now):
         return "repeated"
@@ -96,10 +93,8 @@ def _events(passing: Passing, answered: str) -> list[dict[str, Any]]:
     ]
 
 
-def forget(connection: Connection, batch: Sequence[float]) -> list[int]:
+@one_by_one
+def forget(connection: Connection, now: float) -> int:
     """Forget the reply addresses that expired before each of these times; count them."""
     expires_at = reply_addresses.c.expires_at
-    return [
-        connection.execute(delete(reply_addresses).where(expires_at <= now)).rowcount
-        for now in batch
-    ]
+    return connection.execute(delete(reply_addresses).where(expires_at <= now)).rowcount

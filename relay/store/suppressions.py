@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, delete, or_, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Row
 
+from relay.store.engine.writer import one_by_one
 from relay.store.schema import suppressions
 
 Reason = Literal["bounced", "complained", "unsubscribed", "refused", "manual", "lifted"]
@@ -41,12 +42,9 @@ class SuppressedAddress(NamedTuple):
     after: tuple[str, str] | None
 
 
-def note(connection: Connection, batch: Sequence[Word]) -> list[bool]:
+@one_by_one
+def note(connection: Connection, word: Word) -> bool:
     """Take words on addresses, in this order; return which of them changed anything."""
-    return [_note(connection, word) for word in batch]
-
-
-def _note(connection: Connection, word: Word) -> bool:
     known = connection.execute(
         select(suppressions).where(
             suppressions.c.server == word.server, suppressions.c.address == word.address
@@ -120,12 +118,9 @@ def standing(
     return [row.address for row in of(connection, server, addresses, now)]
 
 
-def forget(connection: Connection, batch: Sequence[float]) -> list[int]:
+@one_by_one
+def forget(connection: Connection, now: float) -> int:
     """Forget what ended, or was lifted, long before each of these times; count it."""
-    return [_forget(connection, now) for now in batch]
-
-
-def _forget(connection: Connection, now: float) -> int:
     columns, before = suppressions.c, now - LIFTED_SECONDS
     lifted = (columns.reason == "lifted") & (columns.since < before)
     ended = columns.until.is_not(None) & (columns.until < before)

@@ -11,7 +11,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -19,6 +20,22 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from relay.core.errors import Unavailable
 
 Operation = Callable[[Connection, Sequence[Any]], Sequence[Any]]
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+def one_by_one(
+    operation: Callable[[Connection, A], R],
+) -> Callable[[Connection, Sequence[A]], list[R]]:
+    """Make an operation of what is done for one argument at a time."""
+
+    @wraps(operation)
+    def all_in_turn(connection: Connection, batch: Sequence[A]) -> list[R]:
+        return [operation(connection, one) for one in batch]
+
+    return all_in_turn
+
 
 # More than this in one transaction makes the first of it wait for nothing.
 MAX_GROUP = 1000

@@ -8,7 +8,6 @@ The database that was there is moved aside, never deleted.
 import os
 import shutil
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, and_, delete, func, or_, select
 from relay.core.states import UNDECIDED, State
 from relay.store import paused
 from relay.store.engine.database import Store
+from relay.store.engine.writer import one_by_one
 from relay.store.maintenance import backup
 from relay.store.maintenance.backup import BESIDE, DATABASE, BackupError, Progress
 from relay.store.outbox.recovery import Interruption, put_in_doubt
@@ -54,12 +54,9 @@ class Report(NamedTuple):
     newer: int | None
 
 
-def doubt(connection: Connection, batch: Sequence[Interruption]) -> list[Restored]:
+@one_by_one
+def doubt(connection: Connection, interruption: Interruption) -> Restored:
     """Put in doubt what waited in a backup, and drop its unspent tokens."""
-    return [_doubt(connection, one) for one in batch]
-
-
-def _doubt(connection: Connection, interruption: Interruption) -> Restored:
     waited = or_(
         messages.c.state.in_((State.QUEUED, *UNDECIDED)),
         and_(messages.c.state == State.SCHEDULED, messages.c.due_at <= interruption.now),

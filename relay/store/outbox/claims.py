@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 
 from relay.core.states import WAITING, State
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox import batching
 from relay.store.outbox.batching import Call, ClaimOrder, Claims, Plan
 from relay.store.outbox.transitions import Change, change
@@ -66,12 +67,9 @@ _SUSPECT = (
 )
 
 
-def claim(connection: Connection, batch: Sequence[ClaimOrder]) -> list[Claims]:
+@one_by_one
+def claim(connection: Connection, order: ClaimOrder) -> Claims:
     """Claim due messages as `sending`, until their leases end."""
-    return [_claim(connection, order) for order in batch]
-
-
-def _claim(connection: Connection, order: ClaimOrder) -> Claims:
     suspects = {"of": [*order.lanes.keys() - set(order.first_only)], "now": order.now}
     suspect = connection.execute(_SUSPECT, suspects).first()
     if suspect is not None:

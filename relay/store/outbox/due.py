@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, TextClause, func, select, update
 
+from relay.store.engine.writer import one_by_one
 from relay.store.schema import IS_NEW, IS_POSTED, IS_RETRIED, messages
 
 
@@ -16,15 +17,12 @@ class PullBack(NamedTuple):
     limit: float
 
 
-def pull_back(connection: Connection, batch: Sequence[PullBack]) -> list[int]:
+@one_by_one
+def pull_back(connection: Connection, order: PullBack) -> int:
     """Bring back what a clock that ran ahead put off too far; count it.
 
     A first attempt is due now, a retry at the limit. What was scheduled waits for its time.
     """
-    return [_pull_back(connection, one) for one in batch]
-
-
-def _pull_back(connection: Connection, order: PullBack) -> int:
     count = 0
     for condition, due_at in ((IS_NEW, order.now), (IS_RETRIED, order.now + order.limit)):
         later = (condition, IS_POSTED, messages.c.server == order.server)

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 
 from relay.core.states import DOUBTFUL, WAITING, State
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox.transitions import Change, change, change_each
 from relay.store.schema import IS_UNDECIDED, events, messages
 
@@ -213,16 +214,13 @@ def settle(connection: Connection, one: Seen, provider_id: str, words: str, now:
     return True
 
 
-def answered_late(connection: Connection, batch: Sequence[LateAnswer]) -> list[str]:
+@one_by_one
+def answered_late(connection: Connection, answer: LateAnswer) -> str:
     """Settle messages by answers whose claim was lost; return the states they were in.
 
     "" for one that is no longer open: what was decided about it stands, and its history has the
     answer.
     """
-    return [_answered_late(connection, one) for one in batch]
-
-
-def _answered_late(connection: Connection, answer: LateAnswer) -> str:
     row = connection.execute(seen(messages.c.id == answer.id)).first()
     one = None if row is None else Seen(*row)
     words = f"{answer.delivery} took it after its claim had ended"

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Row
 
 from relay.core.states import DOUBTFUL, UNSEEN, WAITING, State
 from relay.core.times import shown
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox import references
 from relay.store.outbox.transitions import Change, change
 from relay.store.schema import attempts, events, messages
@@ -67,29 +68,34 @@ _FOUND = _Action("found", (*DOUBTFUL, *UNSEEN), State.SENT, sends=False)
 _DISMISS = _Action("dismissed", UNSEEN, None, sends=False)
 
 
-def retry(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+@one_by_one
+def retry(connection: Connection, order: Order) -> list[Verdict]:
     """Queue what failed, expired, is quarantined or in doubt; try now what is queued for later."""
-    return [_carry_out(connection, order, _RETRY) for order in batch]
+    return _carry_out(connection, order, _RETRY)
 
 
-def release(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+@one_by_one
+def release(connection: Connection, order: Order) -> list[Verdict]:
     """Queue messages that are held, quarantined or in doubt."""
-    return [_carry_out(connection, order, _RELEASE) for order in batch]
+    return _carry_out(connection, order, _RELEASE)
 
 
-def cancel(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+@one_by_one
+def cancel(connection: Connection, order: Order) -> list[Verdict]:
     """Never send messages that wait: queued, scheduled, held."""
-    return [_carry_out(connection, order, _CANCEL) for order in batch]
+    return _carry_out(connection, order, _CANCEL)
 
 
-def found(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+@one_by_one
+def found(connection: Connection, order: Order) -> list[Verdict]:
     """Call messages sent that a person found at the provider."""
-    return [_carry_out(connection, order, _FOUND) for order in batch]
+    return _carry_out(connection, order, _FOUND)
 
 
-def dismiss(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+@one_by_one
+def dismiss(connection: Connection, order: Order) -> list[Verdict]:
     """Note that a person has seen what failed, expired or is quarantined; it may be cleared."""
-    return [_carry_out(connection, order, _DISMISS) for order in batch]
+    return _carry_out(connection, order, _DISMISS)
 
 
 OPERATIONS = {

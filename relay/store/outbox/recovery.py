@@ -1,11 +1,12 @@
 """How messages come to be in doubt: whoever was sending them will not be heard of again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, select
 
 from relay.core.states import State
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox.transitions import Change, change_each
 from relay.store.schema import IS_UNDECIDED, events, messages
 
@@ -21,20 +22,20 @@ class Interruption(NamedTuple):
     otherwise: float = 0.0
 
 
-def interrupted(connection: Connection, batch: Sequence[Interruption]) -> list[int]:
+@one_by_one
+def interrupted(connection: Connection, interruption: Interruption) -> int:
     """Put in doubt whatever a daemon that is gone left `sending`, and count it."""
     event = ("interrupted", "the daemon stopped while it was being sent")
     sending = and_(IS_UNDECIDED, messages.c.state == State.SENDING)
-    return [put_in_doubt(connection, sending, one, event, crashed=True) for one in batch]
+    return put_in_doubt(connection, sending, interruption, event, crashed=True)
 
 
-def lapsed(connection: Connection, batch: Sequence[Interruption]) -> list[int]:
+@one_by_one
+def lapsed(connection: Connection, interruption: Interruption) -> int:
     """Put in doubt what is `sending` beyond the end of its claim, and count it."""
     event = ("interrupted", "its attempt ended without a word")
-    return [
-        put_in_doubt(connection, and_(IS_UNDECIDED, _has_lapsed(one.now)), one, event)
-        for one in batch
-    ]
+    which = and_(IS_UNDECIDED, _has_lapsed(interruption.now))
+    return put_in_doubt(connection, which, interruption, event)
 
 
 def any_lapsed(connection: Connection, now: float) -> bool:

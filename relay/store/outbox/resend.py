@@ -12,6 +12,7 @@ from relay.core.server import Server
 from relay.core.states import State
 from relay.store import suppressions
 from relay.store.documents import CLEARED
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox.transitions import Change, change
 from relay.store.schema import IS_UNSENT, attempts, contents, events, messages
 from relay.store.suppressions import Word
@@ -56,12 +57,9 @@ class Replayed(NamedTuple):
     after: str | None
 
 
-def replay(connection: Connection, batch: Sequence[Replay]) -> list[Replayed]:
+@one_by_one
+def replay(connection: Connection, order: Replay) -> Replayed:
     """Queue held messages again, some at a time, and let their addresses be written to."""
-    return [_replay(connection, order) for order in batch]
-
-
-def _replay(connection: Connection, order: Replay) -> Replayed:
     found = connection.execute(_held(order)).all()
     lifted = _lift(connection, order, found)
     values = {"due_at": order.now, "since": order.now, "looks": 0, "absences": 0}

@@ -14,6 +14,7 @@ from relay.core.server import Server
 from relay.core.states import UNSEEN, State
 from relay.store import documents
 from relay.store.engine.database import Store
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox.operator_actions import is_dismissed
 from relay.store.queries.search import first_id
 from relay.store.schema import IS_KEPT, contents, message_metadata, messages, receipts, recipients
@@ -66,12 +67,9 @@ def expired(connection: Connection, which: Expired, after: str, limit: int) -> S
     return connection.execute(query).scalars().all()
 
 
-def clear(connection: Connection, batch: Sequence[Clearing]) -> list[int]:
+@one_by_one
+def clear(connection: Connection, clearing: Clearing) -> int:
     """Clear the contents of messages that are in a final state; count them."""
-    return [_clear(connection, clearing) for clearing in batch]
-
-
-def _clear(connection: Connection, clearing: Clearing) -> int:
     # Whatever was revived since it was picked is not cleared.
     kept = update(messages).where(IS_KEPT, messages.c.id.in_(clearing.ids))
     cleared = kept.values(cleared_at=clearing.now, size=0).returning(messages.c.id)

@@ -1,11 +1,11 @@
 """Scheduled messages: cancelled by whoever scheduled them, until their time has come."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, select
 
 from relay.core.states import State
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox.transitions import Change, change
 from relay.store.schema import events, messages
 
@@ -19,16 +19,13 @@ class Cancelling(NamedTuple):
     now: float
 
 
-def cancel(connection: Connection, batch: Sequence[Cancelling]) -> list[str | None]:
+@one_by_one
+def cancel(connection: Connection, one: Cancelling) -> str | None:
     """Cancel scheduled messages.
 
     Return None for each that was cancelled, else the state that it is in; "" where the server never
     scheduled such a message.
     """
-    return [_cancel(connection, one) for one in batch]
-
-
-def _cancel(connection: Connection, one: Cancelling) -> str | None:
     mine = (messages.c.id == one.id, messages.c.server == one.server)
     cancelling = Change((State.SCHEDULED,), State.CANCELLED, {}, {"server": one.server})
     if change(connection, [one.id], cancelling):

@@ -1,12 +1,12 @@
 """Screened submissions: found, released as the messages they were, dropped, counted."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
 
 from relay.core import states
 from relay.core.states import State
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue, ledger, retention
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.operator_actions import Order, Verdict
@@ -54,15 +54,12 @@ def find(connection: Connection, id: str) -> Kept | None:
     return Kept(row.server, row.key, row.words or "", row.created_at, row.due_at, row.document)
 
 
-def release(connection: Connection, batch: Sequence[Release]) -> list[bool]:
+@one_by_one
+def release(connection: Connection, one: Release) -> bool:
     """Put each message in the place of its screened submission; False where that is gone.
 
     Of two releases of one submission, the first finds it.
     """
-    return [_release(connection, one) for one in batch]
-
-
-def _release(connection: Connection, one: Release) -> bool:
     id = one.message.id
     kept = find(connection, id)
     if kept is None:
@@ -81,9 +78,10 @@ def _release(connection: Connection, one: Release) -> bool:
     return True
 
 
-def drop(connection: Connection, batch: Sequence[Order]) -> list[list[Verdict]]:
+@one_by_one
+def drop(connection: Connection, order: Order) -> list[Verdict]:
     """Clear screened submissions before their time; they are listed no longer."""
-    return [[_drop(connection, id, order.now) for id in order.ids] for order in batch]
+    return [_drop(connection, id, order.now) for id in order.ids]
 
 
 def _drop(connection: Connection, id: str, now: float) -> Verdict:
