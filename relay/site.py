@@ -34,10 +34,10 @@ from relay.notifications.alerts.event_counts import EventCounts
 from relay.notifications.alerts.monitor import Monitor
 from relay.notifications.receipts import emails
 from relay.notifications.receipts.sender import ReceiptSender
-from relay.store import remembered
+from relay.store import installation
 from relay.store.engine.database import Store
 from relay.store.engine.disk_space import Space
-from relay.store.suppression_list import Suppressions
+from relay.store.suppressions import Suppressions
 from relay.templates.library import Library
 
 # What a running daemon cannot change: the rest is read again on SIGHUP.
@@ -92,7 +92,7 @@ class Site:
         store.open()
         closing.callback(store.close)
         remember = [("installation", secrets.token_hex(4))]
-        [installation] = store.write_now(remembered.remember, remember)
+        [own_id] = store.write_now(installation.remember, remember)
         self.space = Space(store.path.parent)
         self.library = Library(store)
         self.tokens = SessionTokens(store, self.secret)
@@ -107,7 +107,7 @@ class Site:
         if interrupted:
             log.warning("messages.in_doubt", count=interrupted)
         self.outbox = Outbox(
-            store, self.dispatcher, secret=self.secret, metadata_key=f"relay-{installation}"
+            store, self.dispatcher, secret=self.secret, metadata_key=f"relay-{own_id}"
         )
         self.acceptance = Acceptance(
             store,

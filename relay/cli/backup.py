@@ -14,7 +14,7 @@ from relay.cli.terminal import agree, counted, progress
 from relay.config import settings
 from relay.config.settings import Settings
 from relay.core.times import utc
-from relay.store.engine import lock
+from relay.store.engine.database import take_lock
 from relay.store.maintenance import backup as backups
 from relay.store.maintenance import restore as restoring
 from relay.store.maintenance.restore import Report
@@ -51,7 +51,7 @@ def restore(path: Path, folder: Path, *, yes: bool) -> None:
     agree(f"Put {folder} in the place of the database?", agreed=yes, option="--yes")
     read.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     now = time.time()
-    with lock.take(read.data), _pages() as went_on:
+    with take_lock(read.data), _pages() as went_on:
         report = restoring.restore(
             folder.absolute(),
             Path(read.database.removeprefix("sqlite:///")),

@@ -15,7 +15,7 @@ from relay.core.states import State
 from relay.core.times import shown
 from relay.delivery.transport.smtp_server import MailServer
 from relay.hooks.chain import Chain
-from relay.store import paused
+from relay.store import installation
 from relay.store.engine.database import SAFE_SQLITE, Store
 from relay.store.outbox import unsent
 
@@ -132,7 +132,7 @@ def _stored(read: Settings) -> Iterator[str]:
     if not Store(read.database, read.data).path.exists():
         return
     with reading(read.path) as (_, store):
-        pauses = store.read_now(paused.servers)
+        pauses = store.read_now(installation.paused_servers)
         waiting = store.read_now(unsent.waiting_servers)
     for name, since in pauses.items():
         yield f"{name} is paused since {shown(since)}: `run.py resume {name}`"

@@ -11,7 +11,7 @@ from relay.cli.terminal import visible
 from relay.config import settings
 from relay.config.settings import Settings
 from relay.core.text import nearest
-from relay.store import paused as stored
+from relay.store import installation as stored
 
 
 @click.command()
@@ -37,7 +37,7 @@ def resume(path: Path, server: str) -> None:
     """Let SERVER's mail be attempted again, at once."""
     name = server.lower()
     with reading(path) as (read, store):
-        pauses = store.read_now(stored.servers)
+        pauses = store.read_now(stored.paused_servers)
     if name not in pauses:
         raise click.ClickException(f"{visible(server)} is not paused{nearest(name, pauses)}")
     if not _told(read, "/resume", name):

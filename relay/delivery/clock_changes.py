@@ -9,8 +9,8 @@ import structlog
 from relay.delivery import retry
 from relay.hooks.chain import Chain
 from relay.store.engine.database import Store
-from relay.store.outbox import due
-from relay.store.outbox.due import PullBack
+from relay.store.outbox import claims
+from relay.store.outbox.claims import PullBack
 
 # A clock that moved by more than this against the monotonic one was set.
 SET_SECONDS = 60.0
@@ -37,7 +37,7 @@ class ClockChanges:
             PullBack(server.name, now, max(LONGEST_WAIT, *server.retry) * retry.JITTER[1])
             for server in servers
         ]
-        counts = await asyncio.gather(*(self._store.write(due.pull_back, one) for one in orders))
+        counts = await asyncio.gather(*(self._store.write(claims.pull_back, one) for one in orders))
         self._ahead = ahead
         if sum(counts):
             log.warning("messages.brought_back", count=sum(counts))

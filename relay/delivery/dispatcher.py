@@ -17,10 +17,10 @@ from relay.delivery.suppression_filter import SuppressionFilter
 from relay.delivery.waiters import Outcome, Waiters
 from relay.hooks.chain import Chain
 from relay.store.engine.database import Store
-from relay.store.outbox import claims, due
+from relay.store.outbox import claims
 from relay.store.outbox.batching import Call
 from relay.store.queries import listing
-from relay.store.suppression_list import Suppressions
+from relay.store.suppressions import Suppressions
 
 # How often the outbox is looked at when nothing is known to be due, and how often at most.
 LOOK_SECONDS = 30.0
@@ -151,7 +151,7 @@ class Dispatcher:
         now = time.time() if now is None else now
         await self._clock.mind(now, self._chains().values())
         servers, first_only = list(self._lanes.servers), self._lanes.first_only
-        dues = await self._store.read(due.next_due, servers, first_only)
+        dues = await self._store.read(claims.next_due, servers, first_only)
         self._turns.mark(server for server, due in dues.items() if due <= now)
         self._claim_soon()
         times = [*dues.values(), *self._lanes.probes()]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection
 
 from relay.core.errors import UnknownServer
-from relay.store import paused
+from relay.store import installation
 from relay.store.engine.database import Store
 
 
@@ -20,7 +20,7 @@ class Pauses:
         self._store = store
         self._known = known
         self._changed = changed
-        self._names = frozenset(store.read_now(paused.servers))
+        self._names = frozenset(store.read_now(installation.paused_servers))
 
     def names(self) -> frozenset[str]:
         """Return the servers that are paused; the same value until others are."""
@@ -29,14 +29,14 @@ class Pauses:
     async def pause(self, server: str) -> None:
         """Store a server's mail and attempt none of it, until `resume`; raise UnknownServer."""
         name = self._found(server)
-        await self._store.write(paused.pause, (name, time.time()))
+        await self._store.write(installation.pause, (name, time.time()))
         self._names |= {name}
         self._changed()
 
     async def resume(self, server: str) -> None:
         """Deliver a server's mail again; raise UnknownServer."""
         name = self._found(server)
-        await self._store.write(paused.resume, name)
+        await self._store.write(installation.resume, name)
         self._names -= {name}
         self._changed()
 

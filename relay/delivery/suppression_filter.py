@@ -16,7 +16,7 @@ from relay.core.message import Confirmation, Message
 from relay.core.policy import offices
 from relay.core.server import Server
 from relay.hooks.chain import Chain
-from relay.store.suppression_list import Suppressions
+from relay.store.suppressions import Suppressions
 
 NO_MAIL = "no mail goes to "
 HELD = "; held until the address works again: `queue replay`"

@@ -19,11 +19,11 @@ from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.store import callbacks
 from relay.store.callbacks import Taken, Told
 from relay.store.engine.database import Store
-from relay.store.outbox import returned
+from relay.store.outbox import resend
 from relay.store.outbox.enqueue import NewMessage
-from relay.store.outbox.returned import Returned, SecondSending
+from relay.store.outbox.resend import Returned, SecondSending
 from relay.store.queries import listing
-from relay.store.suppression_list import Suppressions
+from relay.store.suppressions import Suppressions
 
 log = structlog.get_logger()
 
@@ -108,7 +108,7 @@ class ProviderEvents:
         made = {}
         for event in events:
             if event.kind == "bounced" and event.permanent and event.recipient:
-                back = await self._store.read(returned.find, event, servers)
+                back = await self._store.read(resend.find_returned, event, servers)
                 second = None if back is None else self._second(back, event, chains[back.server])
                 if second is not None:
                     made[event.identity] = second

@@ -17,7 +17,7 @@ from relay.core.policy import check_addresses
 from relay.hooks.chain import Chain
 from relay.intake.idempotency import Request
 from relay.intake.outbox import Outbox, Outgoing, weight
-from relay.store.suppression_list import Suppressions
+from relay.store.suppressions import Suppressions
 from relay.templates.library import Library, Warnings
 
 # The streams that every server has for sending, and the one that it has for receiving.

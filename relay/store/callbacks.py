@@ -11,9 +11,9 @@ from relay.core.events import ProviderEvent
 from relay.core.states import TAKEN
 from relay.store import suppressions
 from relay.store.engine.writer import one_by_one
-from relay.store.outbox import in_doubt, resend, returned
+from relay.store.outbox import in_doubt, resend
 from relay.store.outbox.in_doubt import Seen
-from relay.store.outbox.returned import Return, SecondSending
+from relay.store.outbox.resend import Return, SecondSending
 from relay.store.schema import callbacks, events
 from relay.store.suppressions import Word
 
@@ -83,7 +83,7 @@ def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:
     if not remember(connection, digest_of(told.group, event.identity), told.now):
         return Taken(event, new=False)
     at = min(event.at or told.now, told.now)
-    row = returned.message_of(connection, event, told.servers)
+    row = resend.message_of(connection, event, told.servers)
     word = _word(event, told.group, at, row)
     if word is not None and not suppressions.note(connection, [word])[0]:
         word = None
@@ -109,7 +109,7 @@ def _sent_again(connection: Connection, told: Told, event: ProviderEvent, row: S
     if second is None or row.state not in TAKEN:
         return ""
     back = Return(event.recipient.strip().lower(), told.group, told.now)
-    is_sent = returned.send_again(connection, row.id, second, back)
+    is_sent = resend.send_again(connection, row.id, second, back)
     return second.message.id if is_sent else ""
 
 

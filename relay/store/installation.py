@@ -1,11 +1,15 @@
-"""The servers' numbers: given once, in the order in which the settings first named them."""
+"""What an installation remembers: its servers' numbers and pauses, and values by name.
+
+Numbers are given once, in the order in which the settings first named the servers. The mail of a
+server that an operator paused is stored and not attempted, also after a restart.
+"""
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from relay.store.engine.database import Store
-from relay.store.schema import servers
+from relay.store.schema import installation, paused, servers
 
 # Clients of Postmark's API take 0 and 1 for servers that do not exist.
 FIRST = 2
@@ -37,3 +41,42 @@ async def numbered(store: Store, names: Collection[str]) -> dict[str, int]:
     if known.keys() >= set(names):
         return known
     return await store.write(number, sorted(names))
+
+
+def pause(connection: Connection, batch: Sequence[tuple[str, float]]) -> list[bool]:
+    """Pause servers, each from a time on; return which were not paused before."""
+    return [_pause(connection, server, since) for server, since in batch]
+
+
+def _pause(connection: Connection, server: str, since: float) -> bool:
+    if server in paused_servers(connection):
+        return False
+    connection.execute(insert(paused).values(server=server, since=since))
+    return True
+
+
+def resume(connection: Connection, batch: Sequence[str]) -> list[bool]:
+    """Let servers go on; return which were paused."""
+    return [
+        connection.execute(delete(paused).where(paused.c.server == server)).rowcount == 1
+        for server in batch
+    ]
+
+
+def paused_servers(connection: Connection) -> dict[str, float]:
+    """Return the servers that are paused, each with the time since when it is."""
+    query = select(paused.c.server, paused.c.since).order_by(paused.c.server)
+    return {row.server: row.since for row in connection.execute(query)}
+
+
+def remember(connection: Connection, batch: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the remembered value of each name, or remember the one proposed."""
+    values = []
+    for name, proposed in batch:
+        query = select(installation.c.value).where(installation.c.name == name)
+        value = connection.execute(query).scalar()
+        if value is None:
+            connection.execute(insert(installation).values(name=name, value=proposed))
+            value = proposed
+        values.append(value)
+    return values

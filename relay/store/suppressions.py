@@ -7,10 +7,13 @@ it stays for a while, so that older news that comes late changes nothing.
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, delete, or_, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Row
 
+from relay.core.addresses import Address
+from relay.store.engine.database import Store
 from relay.store.engine.writer import one_by_one
 from relay.store.schema import suppressions
 
@@ -18,6 +21,13 @@ Reason = Literal["bounced", "complained", "unsubscribed", "refused", "manual", "
 
 # For how long the word that an address may be written to again is kept.
 LIFTED_SECONDS = 14 * 86400.0
+# For how long nothing is sent to an address that the provider refused to send to.
+REFUSED_SECONDS = 24 * 3600.0
+
+FOR_EVER = float("inf")
+NOBODY: frozenset[str] = frozenset()
+
+log = structlog.get_logger()
 
 
 class Word(NamedTuple):
@@ -130,3 +140,62 @@ def forget(connection: Connection, now: float) -> int:
 def _is_active(now: float) -> ColumnElement[bool]:
     columns = suppressions.c
     return (columns.reason != "lifted") & or_(columns.until.is_(None), columns.until > now)
+
+
+class Suppressions:
+    """Knows who gets no mail. All writing goes through here, so that memory and store agree.
+
+    now: in epoch seconds. The store is open.
+    """
+
+    def __init__(self, store: Store, now: float) -> None:
+        self._store = store
+        self._until: dict[str, dict[str, float]] = {}
+        for row in store.read_now(active, now):
+            self._set(row.server, row.address, row.until)
+
+    def of(self, group: str) -> bool:
+        """Return whether anybody at all may be suppressed in a group."""
+        return bool(self._until.get(group))
+
+    def among(self, addresses: Iterable[Address], group: str, now: float) -> frozenset[str]:
+        """Return those of some addresses, in lower case, that get no mail of a group."""
+        known = self._until.get(group)
+        if not known:
+            return NOBODY
+        emails = (address.email.lower() for address in addresses)
+        return frozenset(email for email in emails if known.get(email, 0.0) > now)
+
+    async def note(self, words: Sequence[Word]) -> list[bool]:
+        """Store words on addresses; return which of them changed anything."""
+        changed = [await self._store.write(note, word) for word in words]
+        self.learn(word for word, new in zip(words, changed, strict=True) if new)
+        return changed
+
+    async def refuse(self, group: str, addresses: Iterable[str], message: str, now: float) -> None:
+        """Send nothing for a day to addresses that the provider refused to send a message to."""
+        until, said = now + REFUSED_SECONDS, "the provider sends nothing to it"
+        words = [
+            Word(group, address.lower(), "refused", now, until, message, said)
+            for address in addresses
+        ]
+        await self.note(words)
+
+    def learn(self, words: Iterable[Word]) -> None:
+        """Take in what was stored: words that changed something."""
+        for word in words:
+            if word.reason == "lifted":
+                self._until.get(word.server, {}).pop(word.address, None)
+                log.info("address.lifted", group=word.server)
+            else:
+                self._set(word.server, word.address, word.until)
+                log.warning(
+                    "address.suppressed",
+                    group=word.server,
+                    reason=word.reason,
+                    domain=word.address.rpartition("@")[2],
+                    message=word.message,
+                )
+
+    def _set(self, group: str, address: str, until: float | None) -> None:
+        self._until.setdefault(group, {})[address] = FOR_EVER if until is None else until

@@ -15,8 +15,8 @@ from relay.core.states import State
 from relay.core.submission import Submission
 from relay.hooks.chain import Chain
 from relay.intake.authentication import identify
-from relay.store.outbox import scheduled
-from relay.store.outbox.scheduled import Cancelling
+from relay.store.outbox import operator_actions
+from relay.store.outbox.operator_actions import Cancelling
 from relay.web import responses
 from relay.web.base import RelayHandler
 
@@ -67,7 +67,7 @@ class CancelHandler(RelayHandler):
         return identity.key
 
     async def _cancel(self, asked: Cancelling) -> None:
-        state = await self.site.store.write(scheduled.cancel, asked)
+        state = await self.site.store.write(operator_actions.cancel_scheduled, asked)
         if state == "":
             raise UnknownMessage
         if state is not None:

@@ -17,7 +17,7 @@ from relay.core.ids import message_id
 from relay.core.message import Confirmation
 from relay.site import Site, open_site
 from relay.store.engine.database import Store
-from relay.store.outbox import batching, claims, due, enqueue
+from relay.store.outbox import batching, claims, enqueue
 from relay.store.outbox.batching import ClaimOrder, Claims, Lane
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.queries import listing
@@ -350,8 +350,8 @@ def test_with_the_queue_off_only_first_attempts_of_mail_for_now_are_claimed(stor
     order = ClaimOrder(9.0, 16, {"a": [lane()]}, first_only={"a"})
     [call] = claim(store, order).calls
     assert [one.since for one in call.messages] == [2]
-    assert store.read_now(due.next_due, ["a"], {"a"}) == {}
-    assert store.read_now(due.next_due, ["a", "b"]) == {"a": 1}
+    assert store.read_now(claims.next_due, ["a"], {"a"}) == {}
+    assert store.read_now(claims.next_due, ["a", "b"]) == {"a": 1}
     [call] = claim(store, order._replace(first_only=())).calls
     assert sorted(one.since for one in call.messages) == [1, 3]
 

@@ -15,8 +15,7 @@ from relay.store import documents
 from relay.store import suppressions as stored
 from relay.store.maintenance.audit import audit
 from relay.store.outbox import resend
-from relay.store.suppression_list import Suppressions
-from relay.store.suppressions import Word
+from relay.store.suppressions import Suppressions, Word
 from tests.conftest import FORM, Outbox, Post
 from tests.support.fake_postmark import FakePostmark, error
 from tests.support.stored import happened, put, rows

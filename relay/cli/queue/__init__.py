@@ -12,7 +12,7 @@ from relay.cli.queue.replay import replay
 from relay.cli.queue.show import show
 from relay.cli.terminal import visible
 from relay.core.times import age, shown
-from relay.store import paused
+from relay.store import installation
 from relay.store.outbox import unsent as stored
 from relay.store.outbox.unsent import CLOSED_STATES, OPEN_STATES, Selection
 
@@ -42,7 +42,7 @@ def queue(
     selection = Selection(state, server and server.lower(), dismissed)
     with reading(context.obj) as (_, store):
         page = store.read_now(stored.page, selection, below, limit)
-        pauses = store.read_now(paused.servers)
+        pauses = store.read_now(installation.paused_servers)
     now = time.time()
     print_page(page, lambda row: _line(row, now))
     for name, since in pauses.items():

@@ -13,7 +13,7 @@ from relay.config.settings import Settings
 from relay.core.ids import as_reference
 from relay.core.states import WAITING, State
 from relay.core.times import shown
-from relay.store import paused
+from relay.store import installation
 from relay.store.outbox import recipients, references
 from relay.store.queries import listing
 
@@ -43,7 +43,7 @@ def show(path: Path, id: str) -> None:
         found = store.read_now(listing.find, id)
         fates = store.read_now(recipients.of_message, id)
         reference = store.read_now(references.of, id)
-        pauses = store.read_now(paused.servers)
+        pauses = store.read_now(installation.paused_servers)
     if found is None:
         raise click.ClickException(f"no message {id}")
     row = found.row

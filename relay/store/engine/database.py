@@ -1,6 +1,8 @@
 """Opening the database: its lock, its migrations, its connections."""
 
 import asyncio
+import fcntl
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,6 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from relay.core.errors import ConfigurationError
-from relay.store.engine import lock
 from relay.store.engine.writer import Writer, unavailable
 
 # `Connection` is what queries and operations run on. Outside the store it is only handed on.
@@ -60,7 +61,7 @@ class Store:
 
         Raise ConfigurationError if another daemon has the lock or the schema is a newer one.
         """
-        self._lock = lock.take(self._data)
+        self._lock = take_lock(self._data)
         try:
             from relay.store.engine.migrate import migrate
 
@@ -170,3 +171,20 @@ def _engine(url: str, begin: str, pragmas: tuple[str, ...]) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def take_lock(data: Path) -> IO[str]:
+    """Take the lock of a data folder until the file is closed; raise ConfigurationError."""
+    try:
+        lock = (data / "relay.lock").open("a+")
+    except OSError as error:
+        raise ConfigurationError(f"{data} cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise ConfigurationError(f"{data}: another daemon uses this folder") from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, delete, func, or_, select
 
 from relay.core.states import UNDECIDED, State
-from relay.store import paused
+from relay.store import installation
 from relay.store.engine.database import Store
 from relay.store.engine.writer import one_by_one
 from relay.store.maintenance import backup
@@ -71,7 +71,9 @@ def doubt(connection: Connection, interruption: Interruption) -> Restored:
     query = select(func.count()).where(messages.c.state == State.SCHEDULED)
     newest = connection.execute(select(func.max(messages.c.id))).scalar() or ""
     scheduled = connection.execute(query).scalar_one()
-    return Restored(doubted, scheduled, dropped, tuple(paused.servers(connection)), newest)
+    return Restored(
+        doubted, scheduled, dropped, tuple(installation.paused_servers(connection)), newest
+    )
 
 
 def restore(

@@ -2,6 +2,7 @@
 
 A message is guarded by its state: what it does not apply to is left as it is, and the verdict says
 why. Whatever would be sent again though it may have been sent needs the operator's word for it.
+A scheduled message may be cancelled by whoever scheduled it, until its time has come.
 """
 
 from collections.abc import Sequence
@@ -238,3 +239,32 @@ def _note(
         for verdict in done
     ]
     connection.execute(insert(events), befell)
+
+
+class Cancelling(NamedTuple):
+    """A server's message that is to be cancelled, and the id of the key that asks for it."""
+
+    id: str
+    server: str
+    key: str
+    now: float
+
+
+@one_by_one
+def cancel_scheduled(connection: Connection, one: Cancelling) -> str | None:
+    """Cancel scheduled messages.
+
+    Return None for each that was cancelled, else the state that it is in; "" where the server never
+    scheduled such a message.
+    """
+    mine = (messages.c.id == one.id, messages.c.server == one.server)
+    cancelling = Change((State.SCHEDULED,), State.CANCELLED, {}, {"server": one.server})
+    if change(connection, [one.id], cancelling):
+        words = f"with key {one.key}"
+        event = {"message": one.id, "at": one.now, "kind": State.CANCELLED, "words": words}
+        connection.execute(insert(events), [event])
+        return None
+    # The age of what was scheduled counts from its time, not from when it came in.
+    query = select(messages.c.state).where(*mine, messages.c.since > messages.c.created_at)
+    state = connection.execute(query).scalar()
+    return "" if state is None or state == State.SCREENED else str(state)

@@ -16,7 +16,7 @@ from relay.core.errors import ConfigurationError, Unavailable
 from relay.core.ids import message_id
 from relay.store import tokens
 from relay.store.engine.database import Store
-from relay.store.outbox import claims, due, enqueue, operator_actions, outcomes, recovery, unsent
+from relay.store.outbox import claims, enqueue, operator_actions, outcomes, recovery, unsent
 from relay.store.outbox.batching import ClaimOrder, Lane
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.queries import listing
@@ -219,7 +219,7 @@ async def test_an_outcome_adds_to_the_crashes_and_keeps_what_may_be_there_twice(
 ORDER = ClaimOrder(1.0, 5, {"a": [LANE]})
 FIRST_ONLY = ORDER._replace(first_only={"a"})
 EVERY = unsent.Selection(dismissed=True)
-PULL_BACK = due.PullBack("a", 1.0, 10.0)
+PULL_BACK = claims.PullBack("a", 1.0, 10.0)
 PLANS: dict[str, tuple[list[str], Callable[[Connection], Any]]] = {
     "claim": (
         ["messages_suspect", "messages_new", "messages_retried"],
@@ -229,11 +229,11 @@ PLANS: dict[str, tuple[list[str], Callable[[Connection], Any]]] = {
         ["messages_suspect", "messages_new"],
         lambda c: claims.claim(c, [FIRST_ONLY]),
     ),
-    "next due": (["messages_new", "messages_retried"], lambda c: due.next_due(c, ["a"])),
-    "next due, first only": (["messages_new"], lambda c: due.next_due(c, ["a"], {"a"})),
+    "next due": (["messages_new", "messages_retried"], lambda c: claims.next_due(c, ["a"])),
+    "next due, first only": (["messages_new"], lambda c: claims.next_due(c, ["a"], {"a"})),
     "pull back": (
         ["messages_new", "messages_retried"],
-        lambda c: due.pull_back(c, [PULL_BACK]),
+        lambda c: claims.pull_back(c, [PULL_BACK]),
     ),
     "unsent": (["messages_unsent"], lambda c: unsent.page(c, EVERY, "z", 5)),
     "screened": (["messages_screened"], lambda c: listing.screened(c, "z", 5)),

@@ -15,8 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from relay.store import tokens
-from relay.store.engine import lock
-from relay.store.engine.database import Store
+from relay.store.engine.database import Store, take_lock
 from relay.store.maintenance import backup
 from relay.store.maintenance.backup import BackupError
 from relay.store.tokens import NewToken, Spending
@@ -343,7 +342,7 @@ def test_a_restore_beside_a_daemon_or_another_command_is_refused(offline: Daemon
         before = (offline.folder / "var" / "relay.db").stat().st_ino
         ran = restored(offline)
         assert (ran.returncode, "a daemon runs: stop it first" in ran.stderr) == (1, True)
-    with lock.take(offline.folder / "var"):
+    with take_lock(offline.folder / "var"):
         ran = restored(offline)
         assert (ran.returncode, "uses this folder" in ran.stderr) == (2, True)
     assert (offline.folder / "var" / "relay.db").stat().st_ino == before

@@ -19,13 +19,12 @@ from hypothesis.stateful import (
 
 from relay.core.states import FINAL, ORDERS, TRANSITIONS, ForbiddenTransition, State
 from relay.store.engine.database import Store
-from relay.store.outbox import claims, in_doubt, operator_actions, outcomes, recovery, scheduled
+from relay.store.outbox import claims, in_doubt, operator_actions, outcomes, recovery
 from relay.store.outbox.batching import ClaimOrder, Lane
 from relay.store.outbox.in_doubt import Decision, Doubt, LateAnswer, Seen
-from relay.store.outbox.operator_actions import OPERATIONS, Order
+from relay.store.outbox.operator_actions import OPERATIONS, Cancelling, Order
 from relay.store.outbox.outcomes import AttemptOutcome, Claimed
 from relay.store.outbox.recovery import Interruption
-from relay.store.outbox.scheduled import Cancelling
 from relay.store.outbox.transitions import Change, change, change_each
 from tests.support.generated import examples
 from tests.support.stored import CREATED, happened, put, row, rows
@@ -176,7 +175,7 @@ class Writers(RuleBasedStateMachine):
     @rule(view=views)
     def writer_of_a_message_cancels_it(self, view: dict[str, Any]) -> None:
         asked = Cancelling(view["id"], view["server"], "application", self.now)
-        [state], changed = self._written(scheduled.cancel, asked)
+        [state], changed = self._written(operator_actions.cancel_scheduled, asked)
         assert changed == ({view["id"]} if state is None else set())
 
     @rule()
