@@ -9,8 +9,7 @@ from relay.core.logs import trace
 from relay.core.message import Message
 from relay.delivery.outcomes import rest
 from relay.store.engine.database import Store
-from relay.store.outbox import recipients
-from relay.store.outbox.outcomes import Claimed
+from relay.store.outbox.outcomes import Claimed, settled_recipients
 from relay.store.queries import listing
 
 # Messages kept in memory between acceptance and their first attempt: as many as callers wait at
@@ -56,7 +55,7 @@ class MessageCache:
     ) -> dict[str, Message | DeliveryError]:
         """Read messages; `tried` are those of them that some recipients may have already."""
         found = await self._store.read(listing.loaded, ids)
-        settled = await self._store.read(recipients.settled, tried) if tried else {}
+        settled = await self._store.read(settled_recipients, tried) if tried else {}
         messages: dict[str, Message | DeliveryError] = {}
         for id, one in found.items():
             if isinstance(one, Message):

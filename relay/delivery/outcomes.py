@@ -19,8 +19,7 @@ from relay.core.message import Confirmation, Message
 from relay.core.server import Server
 from relay.core.states import State
 from relay.delivery import retry
-from relay.store.outbox.outcomes import AttemptOutcome, Claimed
-from relay.store.outbox.recipients import Fate
+from relay.store.outbox.outcomes import AttemptOutcome, Claimed, Fate
 
 # What is too old is tried so often before it is given up: it may have waited for its server to be
 # switched on, or the clock was set forward.

@@ -17,7 +17,7 @@ from relay.core.text import without_addresses
 from relay.hooks.chain import Chain
 from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.store import callbacks
-from relay.store.callbacks import Taken, Told
+from relay.store.callbacks import Taken, ToldEvents
 from relay.store.engine.database import Store
 from relay.store.outbox import resend
 from relay.store.outbox.enqueue import NewMessage
@@ -81,12 +81,12 @@ class ProviderEvents:
         seconds = await self._seconds(clean, servers, chains)
         taken: list[Taken] = []
 
-        def told(rows: Sequence[NewMessage]) -> Told:
+        def told(rows: Sequence[NewMessage]) -> ToldEvents:
             second = {
                 identity: SecondSending(row, one.offices)
                 for (identity, one), row in zip(seconds.items(), rows, strict=True)
             }
-            return Told(group, servers, clean, now, second)
+            return ToldEvents(group, servers, clean, now, second)
 
         async def committed(result: list[Taken]) -> None:
             taken.extend(result)

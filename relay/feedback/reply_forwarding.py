@@ -22,7 +22,7 @@ from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.store import reply_addresses as replies
 from relay.store.engine.database import Store
 from relay.store.outbox.enqueue import NewMessage
-from relay.store.reply_addresses import Passing, ReplyAddress, Verdict
+from relay.store.reply_addresses import Passing, PassingResult, ReplyAddress
 
 log = structlog.get_logger()
 
@@ -98,13 +98,15 @@ class ReplyForwarding:
         return chain, row
 
 
-def _guard(reply: Reply, row: ReplyAddress, chain: Chain, now: float) -> Guard[Passing, Verdict]:
+def _guard(
+    reply: Reply, row: ReplyAddress, chain: Chain, now: float
+) -> Guard[Passing, PassingResult]:
     """Store the message once, unless too many came; raise _Dropped where it is not."""
 
     def passing(rows: Sequence[NewMessage]) -> Passing:
         return Passing(chain.server.group, reply.identity, row.id, rows[0], now)
 
-    async def committed(verdict: Verdict) -> None:
+    async def committed(verdict: PassingResult) -> None:
         if verdict != "passed_on":
             raise _Dropped(verdict)
 

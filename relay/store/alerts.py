@@ -15,7 +15,7 @@ from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import alerts, installation
 
 
-class Key(NamedTuple):
+class AlertKey(NamedTuple):
     """What an alert is about: `server` "" is the installation, `plugin` one that delivers."""
 
     kind: str
@@ -31,7 +31,7 @@ class Alert:
     `tellings`. over_at: since when it is over; None while it lasts.
     """
 
-    key: Key
+    key: AlertKey
     since: float
     last_at: float
     count: int
@@ -57,7 +57,7 @@ class Change:
     """
 
     put: Sequence[Alert] = ()
-    dropped: Sequence[Key] = ()
+    dropped: Sequence[AlertKey] = ()
     mails: Sequence[NewMessage] = ()
     remembered: Mapping[str, float] = field(default_factory=dict)
 
@@ -100,7 +100,7 @@ def _remember(connection: Connection, name: str, value: str) -> None:
         connection.execute(insert(installation).values(name=name, value=value))
 
 
-def _is(key: Key) -> list[Any]:
+def _is(key: AlertKey) -> list[Any]:
     return [alerts.c[name] == value for name, value in key._asdict().items()]
 
 
@@ -115,7 +115,7 @@ def _row(alert: Alert) -> dict[str, Any]:
 
 def _alert(row: Mapping[Any, Any]) -> Alert:
     return Alert(
-        Key(row["kind"], row["server"], row["plugin"]),
+        AlertKey(row["kind"], row["server"], row["plugin"]),
         reasons=json.loads(row["reasons"]),
         ids=tuple(row["ids"].split()),
         **{name: row[name] for name in _PLAIN},

@@ -21,7 +21,7 @@ from relay.store.suppressions import Word
 KEPT_SECONDS = 14 * 86400.0
 
 
-class Told(NamedTuple):
+class ToldEvents(NamedTuple):
     """What a provider told in one call: events of messages of these servers, all of one group.
 
     second: what is sent where a message came back, by the event's identity.
@@ -74,12 +74,12 @@ def forget(connection: Connection, now: float) -> int:
 
 
 @one_by_one
-def take(connection: Connection, told: Told) -> list[Taken]:
+def take(connection: Connection, told: ToldEvents) -> list[Taken]:
     """Take what providers told, with all that follows; what was told before changes nothing."""
     return [_take(connection, told, event) for event in told.events]
 
 
-def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:
+def _take(connection: Connection, told: ToldEvents, event: ProviderEvent) -> Taken:
     if not remember(connection, digest_of(told.group, event.identity), told.now):
         return Taken(event, new=False)
     at = min(event.at or told.now, told.now)
@@ -103,7 +103,7 @@ def _take(connection: Connection, told: Told, event: ProviderEvent) -> Taken:
     return Taken(event, True, row.id, row.server, row.state, settled, word, again)
 
 
-def _sent_again(connection: Connection, told: Told, event: ProviderEvent, row: Seen) -> str:
+def _sent_again(connection: Connection, told: ToldEvents, event: ProviderEvent, row: Seen) -> str:
     """Store the second sending of what came back, if there is to be one; return its id."""
     second = told.second.get(event.identity)
     if second is None or row.state not in TAKEN:

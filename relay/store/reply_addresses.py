@@ -14,7 +14,7 @@ from relay.store.schema import events, reply_addresses
 MAX_PER_HOUR = 20
 HOUR = 3600.0
 
-Verdict = Literal["passed_on", "repeated", "expired", "too_many"]
+PassingResult = Literal["passed_on", "repeated", "expired", "too_many"]
 
 
 class ReplyAddress(NamedTuple):
@@ -54,7 +54,7 @@ def find(connection: Connection, id: str, now: float) -> ReplyAddress | None:
 
 
 @one_by_one
-def pass_on(connection: Connection, passing: Passing) -> Verdict:
+def pass_on(connection: Connection, passing: Passing) -> PassingResult:
     """Store the messages that pass answers on: each answer once, and not too many an hour."""
     digest = callbacks.digest_of(passing.group, passing.identity)
     if not callbacks.remember(connection, digest, passing.now):

@@ -19,8 +19,7 @@ from relay.core.mime import as_bytes
 from relay.core.server import Server
 from relay.delivery import outcomes
 from relay.delivery.outcomes import DeliverResult, PluginBroken, per_message, settlement
-from relay.store.outbox.outcomes import AttemptOutcome, Claimed
-from relay.store.outbox.recipients import Fate
+from relay.store.outbox.outcomes import AttemptOutcome, Claimed, Fate
 
 SERVER = Server(name="registry", plugins=(), retry=(10, 100), max_age=1000, settle=(7, 70))
 SENT = Confirmation("provider-id", words="OK")

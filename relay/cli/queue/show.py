@@ -14,7 +14,8 @@ from relay.core.ids import as_reference
 from relay.core.states import WAITING, State
 from relay.core.times import shown
 from relay.store import installation
-from relay.store.outbox import recipients, references
+from relay.store.outbox import references
+from relay.store.outbox.outcomes import recipients_of
 from relay.store.queries import listing
 
 # What a person can do about a message that nothing will happen to by itself.
@@ -41,7 +42,7 @@ def show(path: Path, id: str) -> None:
         named = as_reference(id)
         id = (named and store.read_now(references.find, named)) or id
         found = store.read_now(listing.find, id)
-        fates = store.read_now(recipients.of_message, id)
+        fates = store.read_now(recipients_of, id)
         reference = store.read_now(references.of, id)
         pauses = store.read_now(installation.paused_servers)
     if found is None:

@@ -8,7 +8,7 @@ from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain
 from relay.notifications.alerts.event_counts import EventCounts, told
 from relay.notifications.alerts.rules import Condition
-from relay.store.alerts import Alert, Key
+from relay.store.alerts import Alert, AlertKey
 from relay.store.engine.database import Store
 from relay.store.engine.disk_space import Space
 from relay.store.queries import statistics
@@ -66,7 +66,7 @@ class Conditions:
         self._seen_down |= down.keys()
         self._down = {way: self._down.get(way, now) for way in down}
         for way, since in self._down.items():
-            key, servers = Key("breaker", *way), sorted(set(down[way]) - {terms.server})
+            key, servers = AlertKey("breaker", *way), sorted(set(down[way]) - {terms.server})
             if servers and (now - since >= terms.breaker or key in known):
                 words = f"mail of {', '.join(servers)} waits{self._said(servers)}"
                 yield Condition(key, since, words)
@@ -97,7 +97,7 @@ class Conditions:
         oldest = await self._store.read(statistics.oldest_waiting, list(chains), now)
         limits = {"waiting": terms.waiting, "waiting_long": terms.waiting_long}
         return [
-            Condition(Key(kind, name), since, self._why(chains, name) + self._said([name]))
+            Condition(AlertKey(kind, name), since, self._why(chains, name) + self._said([name]))
             for name, since in oldest.items()
             for kind, limit in limits.items()
             if now - since >= limit
@@ -126,7 +126,7 @@ class Conditions:
         if self._space.is_nearly_low:
             refused = "mail is refused (503) until there is room"
             soon = "mail is still taken, but not for long"
-            yield Condition(Key("disk", ""), now, refused if self._space.is_low else soon)
+            yield Condition(AlertKey("disk", ""), now, refused if self._space.is_low else soon)
 
     async def _silence(
         self, chains: Mapping[str, Chain], expected: Mapping[str, float], now: float
@@ -139,7 +139,7 @@ class Conditions:
             since = last.get(name, expected.get(EXPECTED.format(name), now))
             if now - since > limits[name]:
                 words = f"the last came {shown(last[name])}" if name in last else "none ever came"
-                found.append(Condition(Key("silence", name), since, words))
+                found.append(Condition(AlertKey("silence", name), since, words))
         return found
 
 

@@ -13,7 +13,7 @@ from relay.core.message import Confirmation
 from relay.core.states import TROUBLES, State
 from relay.core.submission import Decoy
 from relay.core.text import without_addresses
-from relay.store.alerts import Key
+from relay.store.alerts import AlertKey
 
 # How many ids of messages one alert names, and how many different reasons.
 NAMED = 5
@@ -54,14 +54,14 @@ class EventCounts:
     def __init__(self) -> None:
         self.refusals: dict[str, str] = {}
         self.senders: set[str] = set()
-        self._seen: dict[Key, EventCount] = {}
+        self._seen: dict[AlertKey, EventCount] = {}
 
-    def take(self) -> dict[Key, EventCount]:
+    def take(self) -> dict[AlertKey, EventCount]:
         """Return what was seen since the last time."""
         seen, self._seen = self._seen, {}
         return seen
 
-    def give_back(self, taken: Mapping[Key, EventCount]) -> None:
+    def give_back(self, taken: Mapping[AlertKey, EventCount]) -> None:
         """Count again what was taken and could not be written down."""
         for key, one in taken.items():
             later = self._seen.get(key, EventCount())
@@ -102,7 +102,7 @@ class EventCounts:
             self._at("tokens", server).add(error.reason)
 
     def _at(self, kind: str, server: str) -> EventCount:
-        return self._seen.setdefault(Key(kind, server), EventCount())
+        return self._seen.setdefault(AlertKey(kind, server), EventCount())
 
 
 def told(words: str) -> str:

@@ -24,7 +24,7 @@ from relay.notifications.alerts.event_counts import EventCount, EventCounts
 from relay.notifications.alerts.mailer import AlertMailer
 from relay.notifications.alerts.rules import AlertDue, Decisions, decide
 from relay.store import alerts as stored
-from relay.store.alerts import Alert, Change, Key
+from relay.store.alerts import Alert, AlertKey, Change
 from relay.store.engine.database import Store
 from relay.store.engine.disk_space import Space
 from relay.store.queries import statistics
@@ -64,7 +64,7 @@ class Monitor:
         self._conditions = Conditions(store, dispatcher, space, sightings, paused)
         self._began_at = time.time()
         self._caught_up = False
-        self._unsent: set[tuple[Key, bool]] = set()  # those of which it was logged
+        self._unsent: set[tuple[AlertKey, bool]] = set()  # those of which it was logged
         self._looking = asyncio.Lock()
         self._chains = chains
         self._terms = terms
@@ -115,7 +115,11 @@ class Monitor:
         self._caught_up = True
 
     async def _look(
-        self, seen: dict[Key, EventCount], known: Mapping[str, float], taken_at: float, now: float
+        self,
+        seen: dict[AlertKey, EventCount],
+        known: Mapping[str, float],
+        taken_at: float,
+        now: float,
     ) -> int:
         chains, terms = self._chains(), self._terms()
         before, moot = await self._standing()
@@ -137,13 +141,13 @@ class Monitor:
         self._log(told, sent)
         return len(mails)
 
-    async def _standing(self) -> tuple[dict[Key, Alert], list[Key]]:
+    async def _standing(self) -> tuple[dict[AlertKey, Alert], list[AlertKey]]:
         """Return the alerts as they stood, and those that are nothing any more by the settings."""
         alerts = {alert.key: alert for alert in await self._store.read(stored.standing)}
         moot = [key for key, alert in alerts.items() if is_moot(alert, self._chains())]
         return {key: alert for key, alert in alerts.items() if key not in moot}, moot
 
-    def _others(self, seen: Mapping[Key, EventCount]) -> dict[Key, EventCount]:
+    def _others(self, seen: Mapping[AlertKey, EventCount]) -> dict[AlertKey, EventCount]:
         """Leave out what befell the alerts themselves: that is logged, and makes no alert."""
         own = [key for key in seen if key.server == self._terms().server and key.kind in DELIVERIES]
         for key in own:
@@ -192,12 +196,12 @@ class Monitor:
             log.info("alerts.mailed", ids=[mail.id for mail in mails])
 
 
-def _named(key: Key) -> dict[str, str]:
+def _named(key: AlertKey) -> dict[str, str]:
     return {name: value for name, value in key._asdict().items() if value}
 
 
 def _changed(
-    judged: Decisions, told: Sequence[AlertDue], before: Mapping[Key, Alert]
+    judged: Decisions, told: Sequence[AlertDue], before: Mapping[AlertKey, Alert]
 ) -> list[Alert]:
     """Return the alerts that are not as they are stored, or were told now."""
     alerts = {**judged.alerts, **{one.told.key: one.told for one in told}}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from relay.config.alerts import KINDS, AlertSettings
 from relay.notifications.alerts.event_counts import NAMED, EventCount
-from relay.store.alerts import Alert, Key
+from relay.store.alerts import Alert, AlertKey
 
 # What was quiet for so long and happens again is told at once, however often it was told before.
 QUIET_SECONDS = 4 * 3600.0
@@ -17,7 +17,7 @@ EARLY = 0.5
 class Condition:
     """Something that is so right now, and lasts. since: when it began, as far as that is known."""
 
-    key: Key
+    key: AlertKey
     since: float
     words: str = ""
 
@@ -38,14 +38,14 @@ class AlertDue:
 class Decisions:
     """What the alerts are now, those that are done with, and what is to be told."""
 
-    alerts: Mapping[Key, Alert]
-    dropped: Sequence[Key]
+    alerts: Mapping[AlertKey, Alert]
+    dropped: Sequence[AlertKey]
     tellings: Sequence[AlertDue]
 
 
 def decide(
     standing: Iterable[Alert],
-    seen: Mapping[Key, EventCount],
+    seen: Mapping[AlertKey, EventCount],
     conditions: Iterable[Condition],
     terms: AlertSettings,
     now: float,
@@ -65,7 +65,7 @@ def decide(
     return Decisions(kept, dropped, _tellings(kept, terms, now))
 
 
-def _tellings(alerts: Mapping[Key, Alert], terms: AlertSettings, now: float) -> list[AlertDue]:
+def _tellings(alerts: Mapping[AlertKey, Alert], terms: AlertSettings, now: float) -> list[AlertDue]:
     """Return what is due; where anything is, also what would soon make a mail of its own."""
     for share in (1.0, EARLY):
         every = (_telling(alert, alerts, terms, now, share) for alert in alerts.values())
@@ -75,7 +75,7 @@ def _tellings(alerts: Mapping[Key, Alert], terms: AlertSettings, now: float) -> 
     return tellings
 
 
-def _counted(alert: Alert | None, key: Key, sighting: EventCount, now: float) -> Alert:
+def _counted(alert: Alert | None, key: AlertKey, sighting: EventCount, now: float) -> Alert:
     known = alert or Alert(key, since=now, last_at=now, count=0)
     reasons = dict(known.reasons)
     for reason, count in sighting.reasons.items():
@@ -101,7 +101,9 @@ def _lasting(alert: Alert | None, condition: Condition, now: float) -> Alert:
     return replace(alert, count=count, last_at=now, over_at=None, words=condition.words)
 
 
-def _is_done(alert: Alert, others: Mapping[Key, Alert], terms: AlertSettings, now: float) -> bool:
+def _is_done(
+    alert: Alert, others: Mapping[AlertKey, Alert], terms: AlertSettings, now: float
+) -> bool:
     """Return whether nothing more is to be said of it, nor to be kept quiet."""
     pause = terms.pause(alert.key.kind, alert.tellings)
     if KINDS[alert.key.kind].lasts:
@@ -118,7 +120,7 @@ def _is_done(alert: Alert, others: Mapping[Key, Alert], terms: AlertSettings, no
 
 
 def _telling(
-    alert: Alert, others: Mapping[Key, Alert], terms: AlertSettings, now: float, share: float
+    alert: Alert, others: Mapping[AlertKey, Alert], terms: AlertSettings, now: float, share: float
 ) -> AlertDue | None:
     """Return what is to be told of an alert after a share of its pause; None for nothing."""
     if _is_covered(alert, others):
@@ -142,7 +144,7 @@ def _least(alert: Alert, terms: AlertSettings) -> int:
     return terms.at_least.get(alert.key.kind, 1)
 
 
-def _is_covered(alert: Alert, others: Mapping[Key, Alert]) -> bool:
+def _is_covered(alert: Alert, others: Mapping[AlertKey, Alert]) -> bool:
     """Return whether something worse is known, which is told in its place."""
     return alert.key.kind == "waiting" and alert.key._replace(kind="waiting_long") in others
 

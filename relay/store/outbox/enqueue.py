@@ -142,7 +142,10 @@ def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
             connection.execute(insert(table), values)
     ledger.record(
         connection,
-        [ledger.Entry(one.server, one.created_at, one.state == State.SCREENED) for one in new],
+        [
+            ledger.LedgerEntry(one.server, one.created_at, one.state == State.SCREENED)
+            for one in new
+        ],
     )
 
 

@@ -14,7 +14,7 @@ from relay.core.times import utc
 from relay.store.schema import ledger
 
 
-class Entry(NamedTuple):
+class LedgerEntry(NamedTuple):
     """A message that is stored: its server, when it came in, and whether it was screened."""
 
     server: str
@@ -22,7 +22,7 @@ class Entry(NamedTuple):
     screened: bool
 
 
-def record(connection: Connection, entries: Iterable[Entry]) -> None:
+def record(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
     """Count messages as accepted, or as screened, on the day (UTC) on which they came in."""
     counts = Counter((one.server, day(one.created_at), one.screened) for one in entries)
     for (server, on, screened), count in counts.items():

@@ -1,17 +1,20 @@
-"""What came of claimed messages: recorded once, and only for the claim that is still theirs."""
+"""What came of claimed messages: recorded once, and only for the claim that is still theirs.
+
+A message that some recipients were refused for now waits for those alone; what is recorded of the
+others keeps it from reaching them twice.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, delete, insert, select
 
 from relay.core.states import State
 from relay.store import tokens
-from relay.store.outbox import recipients, references
-from relay.store.outbox.recipients import Fate
+from relay.store.outbox import references
 from relay.store.outbox.transitions import Change, change_each
-from relay.store.schema import attempts, events
+from relay.store.schema import attempts, events, recipients
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,14 @@ class Claimed:
     attempts: int
     tries: int
     crashes: int = 0
+
+
+class Fate(NamedTuple):
+    """What became of one recipient; `address` is in lower case."""
+
+    address: str
+    state: Literal["taken", "refused"]
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,7 @@ def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) ->
             connection.execute(insert(events), befell)
         for one in current:
             if one.fates:
-                recipients.record(connection, one.claimed.id, one.ended_at, one.fates)
+                _record_fates(connection, one.claimed.id, one.ended_at, one.fates)
         refused = [one for one in current if one.give_token_back]
         if refused:
             ids = [one.claimed.id for one in refused]
@@ -122,3 +133,37 @@ def _event(settlement: AttemptOutcome) -> dict[str, Any]:
         "kind": kind,
         "words": words,
     }
+
+
+def _record_fates(connection: Connection, message: str, at: float, fates: Sequence[Fate]) -> None:
+    """Record what became of some of a message's recipients, in place of what was known."""
+    known = delete(recipients).where(
+        recipients.c.message == message, recipients.c.address.in_([one.address for one in fates])
+    )
+    connection.execute(known)
+    rows = [
+        {
+            "message": message,
+            "address": one.address,
+            "state": one.state,
+            "at": at,
+            "words": one.words[:500],
+        }
+        for one in fates
+    ]
+    connection.execute(insert(recipients), rows)
+
+
+def settled_recipients(connection: Connection, messages: Sequence[str]) -> dict[str, set[str]]:
+    """Return, by message, the addresses that it is not to be sent to any more."""
+    query = select(recipients.c.message, recipients.c.address)
+    found: dict[str, set[str]] = {}
+    for row in connection.execute(query.where(recipients.c.message.in_(messages))):
+        found.setdefault(row.message, set()).add(row.address)
+    return found
+
+
+def recipients_of(connection: Connection, message: str) -> dict[str, tuple[str, float]]:
+    """Return what became of a message's recipients, and when, by address."""
+    query = select(recipients).where(recipients.c.message == message)
+    return {row.address: (row.state, row.at) for row in connection.execute(query)}

@@ -68,17 +68,17 @@ class MessageSummary(NamedTuple):
     created_at: float
 
 
-class Found(NamedTuple):
+class SearchPage(NamedTuple):
     """A page of what was found, newest first, and how many messages were found in all."""
 
     total: int
     page: Sequence[MessageSummary]
 
 
-def find(connection: Connection, search: Search, offset: int, count: int) -> Found:
+def find(connection: Connection, search: Search, offset: int, count: int) -> SearchPage:
     """Look for messages; `total` is exact within what is looked through."""
     ids = connection.execute(_matching(connection, search)).scalars().all()
-    return Found(len(ids), list(_listed(connection, ids[offset : offset + count])))
+    return SearchPage(len(ids), list(_listed(connection, ids[offset : offset + count])))
 
 
 def one(connection: Connection, server: str, id: str) -> StoredMessage | None:

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from relay.config import alerts as alert_terms
 from relay.notifications.alerts.event_counts import EventCount
 from relay.notifications.alerts.rules import AlertDue, Condition, decide
-from relay.store.alerts import Alert, Key
+from relay.store.alerts import Alert, AlertKey
 from tests.support.generated import examples
 
 TERMS = alert_terms.read(None, {}, "[alerts]")
-FAILED, KEYS = Key("failed", "registry"), Key("keys", "registry")
-BREAKER = Key("breaker", "registry", "postmark")
-WAITING, LONG = Key("waiting", "registry"), Key("waiting_long", "registry")
-SILENCE = Key("silence", "registry")
+FAILED, KEYS = AlertKey("failed", "registry"), AlertKey("keys", "registry")
+BREAKER = AlertKey("breaker", "registry", "postmark")
+WAITING, LONG = AlertKey("waiting", "registry"), AlertKey("waiting_long", "registry")
+SILENCE = AlertKey("silence", "registry")
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 
@@ -23,12 +23,12 @@ class Story:
     """Looks one after the other; what was told is told, and nothing is lost between two looks."""
 
     def __init__(self) -> None:
-        self.alerts: dict[Key, Alert] = {}
+        self.alerts: dict[AlertKey, Alert] = {}
 
     def look(
-        self, now: float, *happened: Key, lasting: Iterable[Key] = (), able: bool = True
+        self, now: float, *happened: AlertKey, lasting: Iterable[AlertKey] = (), able: bool = True
     ) -> list[AlertDue]:
-        seen: dict[Key, EventCount] = {}
+        seen: dict[AlertKey, EventCount] = {}
         for key in happened:
             seen.setdefault(key, EventCount()).add("why", f"id-{now:.0f}", "said so")
         conditions = [Condition(key, now) for key in lasting]
@@ -170,7 +170,7 @@ def test_what_cannot_be_told_is_told_later_with_all_that_came_meanwhile() -> Non
 LOOKS = st.lists(
     st.tuples(
         st.floats(1, 5 * HOUR),
-        st.lists(st.sampled_from([FAILED, Key("bounced", "registry")]), max_size=3),
+        st.lists(st.sampled_from([FAILED, AlertKey("bounced", "registry")]), max_size=3),
         st.sets(st.sampled_from([BREAKER, WAITING, SILENCE])),
         st.booleans(),
     ),
@@ -181,9 +181,9 @@ LOOKS = st.lists(
 @examples(150)
 @given(LOOKS)
 def test_nothing_is_told_twice_within_half_its_pause_and_nothing_is_forgotten(
-    looks: list[tuple[float, list[Key], set[Key], bool]],
+    looks: list[tuple[float, list[AlertKey], set[AlertKey], bool]],
 ) -> None:
-    story, now, last = Story(), 0.0, dict[Key, float]()
+    story, now, last = Story(), 0.0, dict[AlertKey, float]()
     happened, told = 0, 0
     for step, keys, lasting, able in looks:
         now += step
