@@ -26,7 +26,7 @@ hookimpl = pluggy.HookimplMarker("relay")
 
 @hookspec
 def settings() -> Mapping[str, Field[Any]]:  # type: ignore[empty-body]
-    """Name the fields this plugin reads from its server's table.
+    """Name the fields this plugin reads from its server's table, each best made by `setting`.
 
     Startup. All plugins' fields are merged; a key that none of them names is an error.
     """
