@@ -1,12 +1,12 @@
 """Requests that their callers named by a key: stored with their messages, found when repeated."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
-from sqlalchemy.engine import Row
 
 from relay.core.errors import IdempotencyRunning, TokenRefused, Unavailable
+from relay.core.states import State
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import idempotency, messages
@@ -34,13 +34,23 @@ class Answered(NamedTuple):
     answer: str
 
 
+class KnownMessage(NamedTuple):
+    """A message of an earlier request, as it stands now."""
+
+    id: str
+    state: State
+    created_at: float
+    due_at: float
+    words: str | None
+
+
 class Known(NamedTuple):
     """An earlier request: its answer, None if it was never written down, and its messages."""
 
     fingerprint: bytes
     status: int | None
     answer: str | None
-    messages: Sequence[Row[*tuple[Any, ...]]]
+    messages: Sequence[KnownMessage]
 
 
 def find(connection: Connection, digest: bytes, now: float) -> Known | None:
@@ -51,11 +61,9 @@ def find(connection: Connection, digest: bytes, now: float) -> Known | None:
     row = connection.execute(query).first()
     if row is None:
         return None
-    columns = messages.c
-    stored = select(
-        columns.id, columns.state, columns.created_at, columns.due_at, columns.words
-    ).where(columns.id.in_(row.messages.split()))
-    found = connection.execute(stored.order_by(columns.id)).all()
+    stored = select(*(messages.c[name] for name in KnownMessage._fields))
+    stored = stored.where(messages.c.id.in_(row.messages.split())).order_by(messages.c.id)
+    found = [KnownMessage(*one) for one in connection.execute(stored)]
     return Known(row.fingerprint, row.status, row.answer, found)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Select, func, insert, select, update
-from sqlalchemy.engine import Row
 
+from relay.core.states import State
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
@@ -38,15 +38,28 @@ class Telling(NamedTuple):
     per_day: int = 0
 
 
-def waiting(connection: Connection, after: str, limit: int) -> Sequence[Row[Any]]:
+class OpenReceipt(NamedTuple):
+    """What a writer is still to be told, and where his message stands."""
+
+    message: str
+    reference: str
+    address: str
+    server: str
+    state: State
+    created_at: float
+
+
+def waiting(connection: Connection, after: str, limit: int) -> Sequence[OpenReceipt]:
     """Return some of the receipts that are open, with their messages' states, after an id."""
     query = _open().where(receipts.c.message > after)
-    return connection.execute(query.order_by(receipts.c.message).limit(limit)).all()
+    rows = connection.execute(query.order_by(receipts.c.message).limit(limit))
+    return [OpenReceipt(*row) for row in rows]
 
 
-def waiting_of(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
+def waiting_of(connection: Connection, ids: Sequence[str]) -> Sequence[OpenReceipt]:
     """Return the receipts that are open of these messages, with the messages' states."""
-    return connection.execute(_open().where(receipts.c.message.in_(ids))).all()
+    rows = connection.execute(_open().where(receipts.c.message.in_(ids)))
+    return [OpenReceipt(*row) for row in rows]
 
 
 def _open() -> Select[Any]:

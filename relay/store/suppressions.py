@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.engine import Row
 
 from relay.core.addresses import Address
 from relay.store.engine.database import Store
@@ -48,7 +47,7 @@ class Word(NamedTuple):
 class SuppressedAddress(NamedTuple):
     """A page of suppressed addresses, and what the next one starts after; None at the end."""
 
-    rows: Sequence[Row[Any]]
+    rows: Sequence[Word]
     after: tuple[str, str] | None
 
 
@@ -60,7 +59,7 @@ def note(connection: Connection, word: Word) -> bool:
             suppressions.c.server == word.server, suppressions.c.address == word.address
         )
     ).first()
-    if known is not None and not _is_news(word, known):
+    if known is not None and not _is_news(word, Word(*known)):
         return False
     values = {**word._asdict(), "words": word.words[:500]}
     statement = insert(suppressions).values(values)
@@ -70,23 +69,25 @@ def note(connection: Connection, word: Word) -> bool:
     return True
 
 
-def _is_news(word: Word, known: Row[Any]) -> bool:
+def _is_news(word: Word, known: Word) -> bool:
     """Return whether a word takes the place of what is known.
 
     What comes later does; of words against the address the first one stays, but for one that
     holds for longer.
     """
-    since, until = float(known.since), known.until
+    since, until = known.since, known.until
     if word.reason == "lifted" or known.reason == "lifted":
         return word.since > since or (word.since == since and known.reason != "lifted")
-    return until is not None and (word.until is None or word.until > float(until))
+    return until is not None and (word.until is None or word.until > until)
 
 
-def active(connection: Connection, now: float) -> list[Row[Any]]:
-    """Return every address that gets no mail at a time."""
-    columns = suppressions.c
-    query = select(columns.server, columns.address, columns.until).where(_is_active(now))
-    return list(connection.execute(query))
+def active(connection: Connection, now: float) -> list[Word]:
+    """Return what is known of every address that gets no mail at a time."""
+    return _words(connection, select(suppressions).where(_is_active(now)))
+
+
+def _words(connection: Connection, query: Select[Any]) -> list[Word]:
+    return [Word(*row) for row in connection.execute(query)]
 
 
 def page(
@@ -105,20 +106,20 @@ def page(
         group, address = after
         later = (columns.server == group) & (columns.address > address)
         query = query.where(or_(columns.server > group, later))
-    rows = connection.execute(query.limit(limit + 1)).all()
+    rows = _words(connection, query.limit(limit + 1))
     last = rows[limit - 1] if len(rows) > limit else None
     return SuppressedAddress(rows[:limit], last and (last.server, last.address))
 
 
 def of(
     connection: Connection, server: str, addresses: Iterable[str] | None, now: float
-) -> Sequence[Row[Any]]:
+) -> Sequence[Word]:
     """Return what is known of the addresses that get no mail of a group: of all, or of some."""
     columns = suppressions.c
     query = select(suppressions).where(_is_active(now), columns.server == server)
     if addresses is not None:
         query = query.where(columns.address.in_(list(addresses)))
-    return connection.execute(query.order_by(columns.address)).all()
+    return _words(connection, query.order_by(columns.address))
 
 
 def standing(

@@ -21,7 +21,7 @@ from relay.notifications.receipts import emails
 from relay.store import receipts
 from relay.store.engine.database import Store
 from relay.store.outbox.enqueue import NewMessage
-from relay.store.receipts import Telling, Told
+from relay.store.receipts import OpenReceipt, Telling, Told
 
 # How often all open receipts are looked at, and how often at most those of what was settled.
 LOOK_SECONDS = 30.0
@@ -99,13 +99,13 @@ class ReceiptSender:
             ids = settled[start : start + PAGE]
             await self._tell(await self._store.read(receipts.waiting_of, ids), None)
 
-    async def _tell(self, rows: Sequence[Any], now: float | None) -> int:
+    async def _tell(self, rows: Sequence[OpenReceipt], now: float | None) -> int:
         """Store what writers are told, of those messages whose fate is known; count them."""
         now = time.time() if now is None else now
         results = await asyncio.gather(*(self._decide(row, now) for row in rows))
         return sum(results)
 
-    async def _decide(self, row: Any, now: float) -> bool:
+    async def _decide(self, row: OpenReceipt, now: float) -> bool:
         """Store what a writer is told, where that is known now; return whether he gets a mail."""
         chain = self._chains().get(row.server)
         if chain is None or row.state not in (State.CANCELLED, *TOLD):
@@ -125,7 +125,7 @@ class ReceiptSender:
         return bool(await self._outbox.put(outgoing, guard=guard, is_own=True))
 
 
-def _outgoing(row: Any, chain: Chain) -> Outgoing:
+def _outgoing(row: OpenReceipt, chain: Chain) -> Outgoing:
     terms, server = chain.server.receipt, chain.server
     if terms is None:
         raise ValueError(f"server {server.name} sends no receipts")
@@ -136,7 +136,7 @@ def _outgoing(row: Any, chain: Chain) -> Outgoing:
     return Outgoing(message, chain)
 
 
-def _guard(row: Any, server: Server, words: str, now: float) -> Guard[Telling, Told]:
+def _guard(row: OpenReceipt, server: Server, words: str, now: float) -> Guard[Telling, Told]:
     """Write down, with the mail if there is one, that the writer was told."""
     terms, ids = server.receipt, list[str]()
 
@@ -155,7 +155,7 @@ def _guard(row: Any, server: Server, words: str, now: float) -> Guard[Telling, T
     return Guard(receipts.tell, telling, lambda told, row: told == "told", committed)
 
 
-def _objection(row: Any, server: Server) -> str:
+def _objection(row: OpenReceipt, server: Server) -> str:
     """Say why a writer is told nothing about a message that is done with; "" where he is told."""
     if row.state == State.CANCELLED:
         return "it was cancelled"
