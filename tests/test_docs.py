@@ -5,12 +5,15 @@ import json
 import os
 import pkgutil
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +23,11 @@ from urllib.parse import parse_qs
 import click
 import pytest
 import requests
+from alembic import command as alembic
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from marshmallow import Schema
+from sqlalchemy import create_engine
 
 from relay import Identity, Message, Server, Submission, provider, web
 from relay.cli.main import relay
@@ -29,6 +36,8 @@ from relay.config.alerts import KINDS
 from relay.core import states
 from relay.mustachio import Template
 from relay.provider import Callback, Confirmation, ProviderEvent
+from relay.store.engine import migrate
+from relay.store.engine.database import Store
 from tests.support.contact_page import serving
 from tests.support.daemon import ROOT, Daemon
 from tests.support.docs import FENCE, PAGES, block, blocks, page
@@ -638,3 +647,37 @@ def test_every_name_for_providers_is_in_the_docs() -> None:
 def words_of_code(text: str) -> set[str]:
     """The words that stand in backticks."""
     return set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text))))
+
+
+def test_an_upgrade_keeps_the_old_database_and_can_be_undone(daemon: Daemon) -> None:
+    data = daemon.folder / "var"
+    data.mkdir()
+    url = f"sqlite:///{data}/relay.db"
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    scripts = ScriptDirectory.from_config(config)
+    newest = scripts.get_revision("head")
+    with create_engine(url).begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.upgrade(config, newest.down_revision)
+
+    store = Store(url, data)
+    store.open()
+    store.close()
+    kept = data / f"relay.db.before-{newest.revision}"
+    assert revision(kept) == newest.down_revision
+    assert revision(data / "relay.db") == newest.revision
+
+    backup = daemon.folder / "backup"
+    backup.mkdir()
+    shutil.copy(kept, backup / "relay.db")
+    ran = daemon.command("restore", str(backup), "--yes")
+    assert (ran.returncode, ran.stdout.splitlines()[0]) == (0, "restored"), ran.stderr
+    [aside] = data.glob("before-restore-*")
+    assert str(aside) in ran.stdout
+
+
+def revision(database: Path) -> str:
+    """The schema's revision that a database has."""
+    with closing(sqlite3.connect(database)) as connection:
+        return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
