@@ -33,17 +33,17 @@ MIN_SECRET = 32
 
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 
-Kind = TypeVar("Kind", bound=fields.Field[Any])
+AnyField = TypeVar("AnyField", bound=fields.Field[Any])
 
 
 def setting(
-    kind: Kind,
+    kind: AnyField,
     default: Any,
     meaning: str,
     *,
     shown: str | None = None,
     attribute: str | None = None,
-) -> Kind:
+) -> AnyField:
     """Declare a setting: its type, its default as it would stand in the file, what it means.
 
     default: `...` where it must be set. shown: what the reference says instead of the default.

@@ -44,7 +44,7 @@ from relay.config.fields import (
 )
 from relay.core import addresses
 from relay.core import reply_address as reply_addresses
-from relay.core.file_types import KINDS
+from relay.core.file_types import FILE_TYPES
 from relay.core.server import AttachmentRules, ReceiptTerms
 
 _COUNT = Range(min=0)
@@ -233,11 +233,11 @@ class FilesTable(Schema):
     )
     types = setting(
         several(
-            fields.String(validate=OneOf(KINDS, error=f"one of {', '.join(KINDS)}")),
+            fields.String(validate=OneOf(FILE_TYPES, error=f"one of {', '.join(FILE_TYPES)}")),
             least=1,
             into=frozenset,
         ),
-        list(KINDS),
+        list(FILE_TYPES),
         'the kinds that are taken, by extension: `["pdf", "jpg"]`',
         shown="all",
     )

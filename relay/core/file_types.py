@@ -91,7 +91,7 @@ _BINARY: Mapping[str, FileType] = {
     "ods": FileType(f"{_OPEN}.spreadsheet", _open_document(b"spreadsheet")),
 }
 # Every kind that forms can take, by extension.
-KINDS: Mapping[str, FileType] = {
+FILE_TYPES: Mapping[str, FileType] = {
     **_BINARY,
     "txt": FileType("text/plain", _is_text),
     "csv": FileType("text/csv", _is_text),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from relay.core.errors import InvalidSubmission
-from relay.core.file_types import KINDS, file_name
+from relay.core.file_types import FILE_TYPES, file_name
 from relay.core.message import Attachment
 from relay.core.server import AttachmentRules
 from relay.core.submission import File, Submission
@@ -49,7 +49,7 @@ def _checked(
             problems.setdefault(file.field_name, []).append(f"file {number} {problem}")
             continue
         content = base64.b64encode(file.content).decode("ascii")
-        media = KINDS[_extension(name)].media
+        media = FILE_TYPES[_extension(name)].media
         attachments.append(Attachment(name, media, content, content_id))
     if files and len(files) > rules.max_files:
         problems[files[-1][0].field_name] = [f"more than {rules.max_files} files"]
@@ -69,7 +69,7 @@ def _problem(name: str, content: bytes, rules: AttachmentRules) -> str:
         return "is empty"
     if len(content) > rules.max_file_bytes:
         return f"has more than {rules.max_file_bytes} bytes"
-    if not KINDS[extension].holds(content):
+    if not FILE_TYPES[extension].holds(content):
         return f"is not what its name says: its content is no {extension}"
     return ""
 

@@ -49,7 +49,7 @@ class DeclaredField:
         """Make the field that a form is validated by."""
         options: dict[str, Any] = {"required": True} if self.required else {"load_default": None}
         if not self.is_shared:
-            return KINDS[self.kind](self, options)
+            return FIELD_KINDS[self.kind](self, options)
         shared = copy.deepcopy(EmailForm._declared_fields[self.name])
         if self.required:
             shared.required, shared.load_default = True, missing
@@ -67,7 +67,7 @@ def _length(field: DeclaredField) -> validate.Length:
     return validate.Length(max=field.max)
 
 
-KINDS: Mapping[str, Callable[[DeclaredField, dict[str, Any]], fields.Field[Any]]] = {
+FIELD_KINDS: Mapping[str, Callable[[DeclaredField, dict[str, Any]], fields.Field[Any]]] = {
     "line": lambda field, options: Line(max=field.max or 1000, **options),
     "text": lambda field, options: Text(validate=_length(field), **options),
     "html": lambda field, options: Html(validate=_length(field), **options),
@@ -82,7 +82,7 @@ KINDS: Mapping[str, Callable[[DeclaredField, dict[str, Any]], fields.Field[Any]]
 
 
 class _FieldTable(Schema):
-    kind = fields.String(validate=validate.OneOf(KINDS, error="must be one of: {choices}"))
+    kind = fields.String(validate=validate.OneOf(FIELD_KINDS, error="must be one of: {choices}"))
     required = fields.Boolean()
     max = fields.Integer(strict=True, validate=validate.Range(min=1))
     min = fields.Integer(strict=True)
@@ -100,8 +100,8 @@ def declared(name: str, table: Any) -> DeclaredField:
         if key not in _FieldTable().fields:
             raise ValidationError({key: [f"is no key here{nearest(key, _FieldTable().fields)}"]})
     kind = table.get("kind", "line")
-    if isinstance(kind, str) and kind not in KINDS and nearest(kind, KINDS):
-        raise ValidationError({"kind": [f"there is no kind {kind}{nearest(kind, KINDS)}"]})
+    if isinstance(kind, str) and kind not in FIELD_KINDS and nearest(kind, FIELD_KINDS):
+        raise ValidationError({"kind": [f"there is no kind {kind}{nearest(kind, FIELD_KINDS)}"]})
     values = _FieldTable().load(table)
     _check(name, values)
     values["alias"] = _aliases(values.get("alias", ()))

@@ -11,7 +11,7 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
 
 from relay.core.errors import ConfigurationError, InvalidSubmission
-from relay.core.file_types import KINDS
+from relay.core.file_types import FILE_TYPES
 from relay.core.immutable import freeze
 from relay.core.message import Attachment
 from relay.core.server import AttachmentRules
@@ -79,7 +79,7 @@ def named(name: Any, content: bytes | str, **more: Any) -> dict[str, Any]:
 
 
 def taken(
-    *files: File, types: tuple[str, ...] = tuple(KINDS), **limits: int
+    *files: File, types: tuple[str, ...] = tuple(FILE_TYPES), **limits: int
 ) -> tuple[Attachment, ...]:
     rules = {"max_files": 5, "max_file_bytes": 5_000, "max_bytes": 7_000, **limits}
     submission = Submission("default", freeze(FORM), files=files)
@@ -93,17 +93,17 @@ def problems(*files: File, **rules: Any) -> dict[str, list[str]]:
     return dict(raised.value.fields)
 
 
-@pytest.mark.parametrize("extension", KINDS)
+@pytest.mark.parametrize("extension", FILE_TYPES)
 def test_a_file_is_taken_where_its_content_is_what_its_name_says(extension: str) -> None:
     content = CONTENTS[extension]
     [attachment] = taken(File("photo", f"My file.{extension.upper()}", "evil/type", content))
     assert attachment.name == f"My file.{extension.upper()}"
-    assert attachment.content_type == KINDS[extension].media
+    assert attachment.content_type == FILE_TYPES[extension].media
     assert base64.b64decode(attachment.content) == content
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-@pytest.mark.parametrize("extension", KINDS)
+@pytest.mark.parametrize("extension", FILE_TYPES)
 def test_a_file_whose_content_is_another_kind_is_refused(extension: str, content: str) -> None:
     alike = [{"jpg", "jpeg"}, {"txt", "csv"}, {extension}]
     if any({extension, content} <= kinds for kinds in alike):
@@ -460,7 +460,7 @@ def test_files_are_off_unless_the_settings_say_so(load: Any) -> None:
     assert servers["contactform"].server.attachments is None
     rules = servers["default"].server.attachments
     assert (rules.max_files, rules.max_file_bytes, rules.max_bytes) == (5, 5_000_000, 7_000_000)
-    assert rules.types == KINDS.keys()
+    assert rules.types == FILE_TYPES.keys()
 
 
 @pytest.mark.gen_test
