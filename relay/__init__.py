@@ -21,9 +21,8 @@ from relay.core.message import Attachment, Message
 from relay.core.server import Server
 from relay.core.submission import Claim, Decoy, File, Identity, Submission
 from relay.core.text import as_html, as_text, clean_html, one_line, web_link
-from relay.forms.base_message import base_message, plain_message, reference_of, templated
 from relay.forms.declared import Declaration, DeclaredFields
-from relay.forms.email_form import EmailForm
+from relay.forms.email_form import EmailForm, base_message, plain_message, reference_of, templated
 from relay.forms.fields import (
     Headers,
     Html,

@@ -14,9 +14,8 @@ from relay.core.errors import (
     MessageBroken,
     RecipientsInactive,
 )
-from relay.core.events import Callback, ProviderEvent, Reply
 from relay.core.immutable import thaw
-from relay.core.message import ABSENT, Absent, Confirmation
+from relay.core.message import ABSENT, Absent, Callback, Confirmation, ProviderEvent, Reply
 from relay.core.mime import as_bytes as as_mail
 from relay.core.secret import Secret
 from relay.core.server import Account, Key

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from relay.core.addresses import Address
-from relay.core.events import Reply
 from relay.core.file_types import file_name, is_forbidden, media_type
-from relay.core.message import Attachment, Message
+from relay.core.message import Attachment, Message, Reply
 from relay.core.reply_address import without
 from relay.core.server import Server
 from relay.core.text import as_text, clean_html, line

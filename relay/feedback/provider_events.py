@@ -7,9 +7,8 @@ from typing import NamedTuple
 import structlog
 
 from relay.core.addresses import Address
-from relay.core.events import ProviderEvent
 from relay.core.logs import fingerprint, trace
-from relay.core.message import Confirmation, Message
+from relay.core.message import Confirmation, Message, ProviderEvent
 from relay.core.policy import offices
 from relay.core.secret import Secret
 from relay.core.states import WAITING

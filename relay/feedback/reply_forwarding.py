@@ -13,7 +13,7 @@ import structlog
 
 from relay.core import reply_address as reply_addresses
 from relay.core.addresses import Address, listed, parse
-from relay.core.events import Reply
+from relay.core.message import Reply
 from relay.core.secret import Secret
 from relay.core.server import Server
 from relay.feedback.forwarded_message import answer, not_written

@@ -16,8 +16,7 @@ from marshmallow import Schema, ValidationError, fields, missing, validate
 
 from relay.core.addresses import Address
 from relay.core.text import as_html, as_text, nearest
-from relay.forms.base_message import reference_of
-from relay.forms.email_form import ALIASES, CONTROL_FIELDS, EmailForm
+from relay.forms.email_form import ALIASES, CONTROL_FIELDS, EmailForm, reference_of
 from relay.forms.fields import Html, Line, Link, MailAddress, MailAddresses, Text, WholeNumber
 
 # The fields that all forms have.

@@ -8,8 +8,7 @@ import structlog
 from marshmallow import Schema
 
 from relay.core.errors import DeliveryError
-from relay.core.events import Callback, ProviderEvent, Reply
-from relay.core.message import Absent, Confirmation, Message
+from relay.core.message import Absent, Callback, Confirmation, Message, ProviderEvent, Reply
 from relay.core.server import Account, Server
 from relay.core.submission import Claim, Decoy, Identity, Submission
 from relay.hooks import specs

@@ -15,8 +15,7 @@ from marshmallow import Schema
 from marshmallow.fields import Field
 
 from relay.core.errors import DeliveryError, SubmissionError
-from relay.core.events import Callback, ProviderEvent, Reply
-from relay.core.message import Absent, Confirmation, Message
+from relay.core.message import Absent, Callback, Confirmation, Message, ProviderEvent, Reply
 from relay.core.server import Account, Server
 from relay.core.submission import Claim, Decoy, Identity, Submission
 

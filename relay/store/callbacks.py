@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
 
-from relay.core.events import ProviderEvent
+from relay.core.message import ProviderEvent
 from relay.core.states import TAKEN
 from relay.store import suppressions
 from relay.store.engine.writer import one_by_one

@@ -14,8 +14,8 @@ from typing import Any
 import structlog
 
 from relay.core.errors import MalformedBody, UnknownServer, WebhookRefused
-from relay.core.events import Callback, Reply
 from relay.core.immutable import freeze
+from relay.core.message import Callback, Reply
 from relay.core.secret import digest
 from relay.hooks.chain import Chain
 from relay.web import bodies, responses

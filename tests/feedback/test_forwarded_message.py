@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from relay.core import mime
 from relay.core.addresses import Address
-from relay.core.events import Reply
-from relay.core.message import Attachment, Message
+from relay.core.message import Attachment, Message, Reply
 from relay.core.server import Server
 from relay.feedback import forwarded_message
 from relay.feedback.forwarded_message import ForwardedReply, not_written

@@ -18,8 +18,7 @@ from sqlalchemy import Connection, text
 
 from relay.config import settings as relay_settings
 from relay.core.errors import ConfigurationError
-from relay.core.events import Callback, Reply
-from relay.core.message import Attachment
+from relay.core.message import Attachment, Callback, Reply
 from relay.hooks.loader import build
 from relay.site import Site
 from relay.store import reply_addresses

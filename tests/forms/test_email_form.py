@@ -12,8 +12,7 @@ from relay.core.immutable import freeze
 from relay.core.message import Message
 from relay.core.server import Server
 from relay.core.text import MAX_HTML, MAX_TAGS
-from relay.forms.base_message import base_message
-from relay.forms.email_form import EmailForm, Form
+from relay.forms.email_form import EmailForm, Form, base_message
 from relay.forms.fields import Html, Line, Text
 
 DESK = Address("desk@example.gov")

@@ -8,8 +8,7 @@ from typing import Any
 
 from relay.config.alerts import KEY_REASONS, TOKEN_REASONS
 from relay.core.errors import SubmissionError
-from relay.core.events import ProviderEvent
-from relay.core.message import Confirmation
+from relay.core.message import Confirmation, ProviderEvent
 from relay.core.states import TROUBLES, State
 from relay.core.submission import Decoy
 from relay.core.text import without_addresses

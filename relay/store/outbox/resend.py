@@ -12,8 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, in
 from sqlalchemy.engine import Row
 
 from relay.core.addresses import Address, listed
-from relay.core.events import ProviderEvent
-from relay.core.message import Message
+from relay.core.message import Message, ProviderEvent
 from relay.core.policy import office_patterns
 from relay.core.server import Server
 from relay.core.states import TAKEN, State

@@ -15,8 +15,7 @@ from tornado.web import Application
 
 from relay.config.settings import Settings
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt, MessageBroken
-from relay.core.events import ProviderEvent
-from relay.core.message import Confirmation
+from relay.core.message import Confirmation, ProviderEvent
 from relay.site import Site, open_site
 from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
 from tests.notifications.alerts.conftest import (
