@@ -453,7 +453,10 @@ def shown_settings() -> Iterator[tuple[str, str]]:
             yield name, block(name, language, first_line)
 
 
-@pytest.mark.parametrize(("name", "settings"), list(shown_settings()))
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [pytest.param(*one, id=f"{one[0]} {n}") for n, one in enumerate(shown_settings())],
+)
 def test_a_pages_settings_are_in_order(daemon: Daemon, name: str, settings: str) -> None:
     daemon.settings.write_text(completed(settings), encoding="utf-8")
     daemon.environment |= SECRETS
