@@ -88,3 +88,20 @@ def test_a_transition_that_the_table_lacks_is_refused() -> None:
         states.check([State.FAILED], State.QUEUED)
     with pytest.raises(ForbiddenTransition):
         states.check([State.QUEUED, State.SENT], State.SENDING)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_only_the_guarded_update_writes_a_message_s_state(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    if path.name != "transitions.py" and "update(messages)" in source:
+        values = [
+            node
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "values"
+        ]
+        named = {word.arg for call in values for word in call.keywords}
+        assert values
+        assert "state" not in named
+        assert not any(call.args for call in values), "its columns are named in the call"
