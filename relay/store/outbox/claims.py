@@ -108,14 +108,17 @@ def _leased(connection: Connection, calls: Sequence[Call], now: float) -> Sequen
     """Begin the leases of all messages; return the calls with those that were still free."""
     alike: dict[tuple[float, str, int], list[str]] = {}
     for call in calls:
+        lease, plugin = call.lane.lease, call.lane.plugin
         for one in call.messages:
-            alike.setdefault((call.lane.lease, call.lane.plugin, one.fence), []).append(one.id)
+            alike.setdefault((lease, plugin, one.fence), []).append(one.id)
     begun: set[str] = set()
     for (lease, plugin, fence), ids in alike.items():
         # Whoever finds it `sending` after a crash knows which provider to ask.
         values = {"fence": fence, "due_at": now + lease, "delivery": plugin}
         lease_begins = Change(WAITING, State.SENDING, values, {"fence": fence - 1})
         begun |= change(connection, ids, lease_begins)
+    if len(begun) == sum(map(len, alike.values())):
+        return calls
     for call in calls:
         call.messages = [one for one in call.messages if one.id in begun]
     return [call for call in calls if call.messages]

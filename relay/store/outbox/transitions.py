@@ -35,8 +35,8 @@ def change(connection: Connection, ids: Sequence[str], change: Change) -> set[st
     Raise ForbiddenTransition for one that the table does not have.
     """
     states.check(change.sources, change.to, ordered=change.ordered)
-    statement = _statement(change.sources, tuple(change.expected), tuple(change.values), many=True)
-    return set(connection.execute(statement, _bound(ids, change)).scalars())
+    statement, row = _bound(ids, change, many=True)
+    return set(connection.execute(statement, row).scalars())
 
 
 def change_each(connection: Connection, changes: Sequence[tuple[str, Change]]) -> list[bool]:
@@ -46,10 +46,7 @@ def change_each(connection: Connection, changes: Sequence[tuple[str, Change]]) -
     """
     for sources, to, ordered in {(one.sources, one.to, one.ordered) for _, one in changes}:
         states.check(sources, to, ordered=ordered)
-    updates = [
-        (_statement(one.sources, tuple(one.expected), tuple(one.values)), _bound(id, one))
-        for id, one in changes
-    ]
+    updates = [_bound(id, one) for id, one in changes]
     if len({id for id, _ in changes}) == len(changes) > 1 and _all_change(connection, updates):
         return [True] * len(changes)
     return [connection.execute(statement, row).rowcount == 1 for statement, row in updates]
@@ -74,29 +71,31 @@ def _all_change(
     return True
 
 
+def _bound(
+    of: str | Sequence[str], change: Change, *, many: bool = False
+) -> tuple[Update, dict[str, Any]]:
+    """Return the statement for a change, and what it is bound to."""
+    sources, to, values, expected, _ = change
+    statement, names = _statement(sources, tuple(expected), tuple(values), many)
+    bound = (of, str(to), *values.values(), *expected.values())
+    return statement, dict(zip(names, bound, strict=True))
+
+
 @cache
 def _statement(
-    sources: tuple[State, ...],
-    expected: tuple[str, ...],
-    values: tuple[str, ...],
-    *,
-    many: bool = False,
-) -> Update:
-    """Write the guarded UPDATE, once: to write a statement takes longer than to run it."""
+    sources: tuple[State, ...], expected: tuple[str, ...], values: tuple[str, ...], many: bool
+) -> tuple[Update, tuple[str, ...]]:
+    """Write the guarded UPDATE, once: to write a statement takes longer than to run it.
+
+    Beside it, the names that it is bound by: of the message or messages, the new values, the old.
+    """
     named = messages.c.id.in_(bindparam("of", expanding=True))
     guarded = update(messages).where(
         named if many else messages.c.id == bindparam("of"),
         text(f"messages.state IN {states.in_sql(sources)}"),
         *(messages.c[name].is_not_distinct_from(bindparam(f"old_{name}")) for name in expected),
     )
+    new, old = [f"new_{name}" for name in values], [f"old_{name}" for name in expected]
     changed = guarded.values({name: bindparam(f"new_{name}") for name in ("state", *values)})
-    return changed.returning(messages.c.id) if many else changed
-
-
-def _bound(of: str | Sequence[str], change: Change) -> dict[str, Any]:
-    row: dict[str, Any] = {"of": of, "new_state": str(change.to)}
-    for name, value in change.values.items():
-        row["new_" + name] = value
-    for name, value in change.expected.items():
-        row["old_" + name] = value
-    return row
+    names = ("of", "new_state", *new, *old)
+    return changed.returning(messages.c.id) if many else changed, names
