@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
 
-.PHONY: run install install-dev test chaos check docs format lock clean
+.PHONY: run install install-dev test chaos check docs wheel format lock clean
 
 run: install
 	$(VENV)/bin/python run.py
@@ -30,6 +30,10 @@ check: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	$(VENV)/bin/sphinx-build -W --keep-going -n -q -b html docs docs/_build
 
+# A wheel in dist/: `pipx install dist/relay_forms-*.whl` makes the command `relay` of it.
+wheel: $(VENV)/installed-dev
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+
 format: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check --fix --select I .
 	$(VENV)/bin/ruff format .
@@ -37,9 +41,10 @@ format: $(VENV)/installed-dev
 # Needs uv. The lock files carry hashes and no download address.
 lock:
 	uv pip compile --generate-hashes --no-emit-index-url --no-header --universal \
-		--python-version 3.11 --upgrade --quiet requirements.in -o requirements.txt
+		--python-version 3.11 --upgrade --quiet pyproject.toml -o requirements.txt
 	uv pip compile --generate-hashes --no-emit-index-url --no-header --universal \
-		--python-version 3.11 --upgrade --quiet requirements-dev.in -c requirements.txt -o requirements-dev.txt
+		--python-version 3.11 --upgrade --quiet pyproject.toml requirements-dev.in \
+		-c requirements.txt -o requirements-dev.txt
 
 clean:
 	rm -rf $(VENV)

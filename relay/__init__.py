@@ -38,6 +38,8 @@ from relay.forms.fields import (
 )
 from relay.hooks.specs import hookimpl
 
+__version__ = "0.2.0"
+
 __all__ = [
     "Address",
     "Attachment",

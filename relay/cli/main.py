@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import click
 import structlog
 
+from relay import __version__
+from relay.config.settings import shipped
 from relay.core.errors import RelayError
 
 # Where in relay.cli each one stands.
@@ -17,6 +20,7 @@ COMMANDS = {
     "audit": "audit.audit",
     "backup": "backup.backup",
     "check": "check.check",
+    "init": "init.init",
     "keys": "keys.keys",
     "mailbox": "mailbox.mailbox",
     "pause": "pause.pause",
@@ -33,8 +37,6 @@ COMMANDS = {
     "try": "try_form.try_form",
 }
 
-OWN_SETTINGS = Path(__file__).parents[2] / "settings.toml"
-
 
 class Commands(click.Group):
     """Imports a command when it is called: most need a part of the program, and start sooner."""
@@ -50,11 +52,34 @@ class Commands(click.Group):
         return command
 
 
+def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from relay.store.engine import migrate  # its library takes long to import
+
+        schema, sqlite = migrate.newest_schema(), sqlite3.sqlite_version
+        click.echo(f"relay {__version__} (schema {schema}, SQLite {sqlite})")
+        context.exit()
+
+
+def _own_settings() -> Path:
+    """Return a checkout's settings.toml; of an installed package, that of the folder one is in."""
+    own = shipped("settings.toml")
+    return own if own.with_name("run.py").exists() else Path("settings.toml")
+
+
 @click.group(cls=Commands, invoke_without_command=True)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="The version, the database's schema and SQLite's version.",
+)
 @click.option(
     "--settings",
     type=click.Path(path_type=Path),
-    help="The settings file; else RELAY_SETTINGS, else settings.toml beside run.py.",
+    help="The settings file; else RELAY_SETTINGS, else settings.toml beside run.py or here.",
 )
 @click.pass_context
 def relay(context: click.Context, settings: Path | None) -> None:
@@ -64,7 +89,7 @@ def relay(context: click.Context, settings: Path | None) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
-    context.obj = settings or Path(os.environ.get("RELAY_SETTINGS") or OWN_SETTINGS)
+    context.obj = settings or Path(os.environ.get("RELAY_SETTINGS") or _own_settings())
     if context.invoked_subcommand is None:
         context.invoke(import_module("relay.cli.serve").serve)
 

@@ -142,7 +142,7 @@ def _server(name: str, values: dict[str, Any], switches: Mapping[str, bool], pat
     """Freeze a server's checked values; the switches of [relay] hold for every server."""
     values["group"] = values["group"] or name
     values |= {key: values[key] and value for key, value in switches.items()}
-    folders = (path.parent / "templates", Path(__file__).parents[2] / "plugins" / "templates")
+    folders = (path.parent / "templates", shipped("plugins") / "templates")
     return Server(name=name, templates=tuple(map(str, folders)), **values)
 
 
@@ -151,6 +151,12 @@ def _existing(relay: Mapping[str, Any], servers: Mapping[str, ServerSettings], p
         if relay.get(name) and str(relay[name]).lower() not in servers:
             close = nearest(str(relay[name]), servers)
             raise ConfigurationError(f"{path.name} [relay] {name}: no such server{close}")
+
+
+def shipped(name: str) -> Path:
+    """Return where a part of Relay stands: in its installed package, or at a checkout's top."""
+    package = Path(__file__).parents[1]
+    return package / name if (package / name).exists() else package.parent / name
 
 
 def _database(url: str, data: Path, path: Path) -> str:

@@ -24,7 +24,7 @@ from marshmallow.fields import Field
 
 from relay.config.fields import check
 from relay.config.schema import ServerTable
-from relay.config.settings import ServerSettings, Settings
+from relay.config.settings import ServerSettings, Settings, shipped
 from relay.config.template_files import forget as forget_files
 from relay.core.errors import ConfigurationError, PluginConflict, PluginNotFound
 from relay.core.server import Key
@@ -160,8 +160,8 @@ class _Modules:
     """The modules behind plugin names: an entry point of the group `relay`, or a file."""
 
     def __init__(self, installation: Path) -> None:
-        own = Path(__file__).parents[2] / "plugins"
-        self._folders = list(dict.fromkeys([installation / "plugins", own]))
+        folders = [(installation / "plugins").resolve(), shipped("plugins")]
+        self._folders = list(dict.fromkeys(folders))
         self._installed = {entry.name: entry for entry in entry_points(group="relay")}
         self._loaded: dict[str, ModuleType] = {}
 

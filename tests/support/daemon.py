@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,8 +42,15 @@ class Daemon:
     it printed, `events()` what it logged.
     """
 
-    def __init__(self, folder: Path, settings: str, environment: dict[str, str] | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        settings: str,
+        environment: dict[str, str] | None = None,
+        program: Sequence[str] = (sys.executable, str(ROOT / "run.py")),
+    ) -> None:
         self.folder = folder
+        self.program = [*program]
         self.settings = folder / "settings.toml"
         self.settings.write_text(settings, encoding="utf-8")
         self.environment = {**os.environ, "RELAY_PORT": "0", "RELAY_PAGES": "127.0.0.1:0"}
@@ -55,7 +63,7 @@ class Daemon:
     def start(self) -> Self:
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "run.py"), "--settings", str(self.settings)],
+                [*self.program, "--settings", str(self.settings)],
                 env=self.environment,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -99,7 +107,7 @@ class Daemon:
     def command(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess:
         """Run a command of run.py on the same settings."""
         return subprocess.run(
-            [sys.executable, str(ROOT / "run.py"), "--settings", str(self.settings), *arguments],
+            [*self.program, "--settings", str(self.settings), *arguments],
             env=self.environment,
             input=stdin,
             capture_output=True,

@@ -19,9 +19,7 @@ log = structlog.get_logger()
 
 def migrate(engine: Engine, path: Path) -> None:
     """Run the migrations that are missing; raise ConfigurationError for a newer schema."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    scripts = ScriptDirectory.from_config(config)
+    config, scripts = _scripts()
     with engine.connect() as connection, connection.begin():
         current = MigrationContext.configure(connection).get_current_revision()
         if current == scripts.get_current_head():
@@ -37,6 +35,17 @@ def migrate(engine: Engine, path: Path) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         log.info("schema.migrated", before=current, after=scripts.get_current_head())
+
+
+def newest_schema() -> str | None:
+    """Return the revision of the schema that this program works with."""
+    return _scripts()[1].get_current_head()
+
+
+def _scripts() -> tuple[Config, ScriptDirectory]:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config, ScriptDirectory.from_config(config)
 
 
 def _copy(source: Path, target: Path) -> None:
