@@ -352,9 +352,11 @@ CLAIMS = {
     ("operate/deliver", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
     ("operate/deliver", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
     ("operate/deploy", "sh", "relay() {"): "test_the_operators_commands_run_as_the_daemon_does",
+    ("operate/deploy", "sh", "make wheel"): "test_a_form_arrives_in_an_empty_folder",
     ("operate/deploy", "sh", "docker build"): "test_the_container_is_started_as_it_is_built",
     ("operate/replies", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
     ("operate/upgrade", "sh", "relay backup"): "test_the_commands_of_an_upgrade_exist",
+    ("operate/upgrade", "sh", "pipx install"): "test_a_form_arrives_in_an_empty_folder",
     ("plugins/first-plugin", "python", "# plugins/"): "test_the_readmes_form_server_sends",
     ("plugins/first-plugin", "toml", "# settings"): "test_the_readmes_form_server_sends",
     ("plugins/first-plugin", "sh", "echo"): "test_the_readmes_try_line_shows_the_message",
@@ -380,7 +382,7 @@ def test_a_test_claims_every_block_of_code(name: str) -> None:
 def test_every_claim_is_of_a_block_and_of_a_test() -> None:
     tests = "\n".join(
         (ROOT / "tests" / name).read_text(encoding="utf-8")
-        for name in ("test_docs.py", "test_testing.py")
+        for name in ("test_docs.py", "test_testing.py", "test_wheel.py")
     )
     for (name, language, first_line), test in CLAIMS.items():
         known = [text for kind, text in blocks(name) if kind == language]
