@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
 
-.PHONY: run install install-dev test chaos check docs wheel format lock clean
+.PHONY: run install install-dev test test-all chaos check docs wheel format lock clean
 
 run: install
 	$(VENV)/bin/python run.py
@@ -12,9 +12,14 @@ install: $(VENV)/installed
 
 install-dev: $(VENV)/installed-dev
 
+# Five minutes on two cores: what takes long by its nature is left to `make test-all`.
 test: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest -n auto
-	$(VENV)/bin/python -m pytest -n auto tests/browser
+	$(VENV)/bin/python -m pytest -n auto -m "not slow"
+
+# And the rest: kills, daemons, every generated example, a real browser.
+test-all: test
+	RELAY_TESTS=all $(VENV)/bin/python -m pytest -n auto -rs -m "slow or hypothesis"
+	$(VENV)/bin/python -m pytest -n auto -rs tests/browser
 
 # The chaos tests in full: more kills, and those that `make test` leaves out. About half an hour.
 chaos: $(VENV)/installed-dev

@@ -74,6 +74,7 @@ def test_a_form_server_takes_fewer_than_25_lines() -> None:
     assert len([line for line in lines if line.strip()]) < 25
 
 
+@pytest.mark.slow
 def test_the_readmes_form_server_sends(daemon: Daemon) -> None:
     with daemon:
         form = {

@@ -128,6 +128,7 @@ def test_the_python_caller_comes_back_to_a_busy_relay_a_few_times(
     assert len(set(busy.posts)) == 1
 
 
+@pytest.mark.slow
 def test_the_python_caller_does_not_wait_for_a_relay_that_is_full(tmp_path: Path) -> None:
     full = "[relay]\nenabled = false\nlimits = { max_waiting = 1 }\n"
     with Daemon(tmp_path, full + SETTINGS.format(origin="http://127.0.0.1"), ENVIRONMENT) as daemon:
@@ -361,6 +362,7 @@ def image(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_container_starts_is_healthy_and_writes_to_its_volume_alone(
     image: Path, tmp_path: Path
 ) -> None:

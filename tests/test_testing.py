@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.daemon import ROOT
 from tests.support.docs import block
 
@@ -43,6 +45,7 @@ def run(folder: Path, test: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_readmes_test_of_a_plugin_passes(tmp_path: Path) -> None:
     ran = run(tmp_path, block("plugins/testing", "python", "# tests/test_permits.py"))
     assert ran.returncode == 0, ran.stdout
@@ -50,6 +53,7 @@ def test_the_readmes_test_of_a_plugin_passes(tmp_path: Path) -> None:
     assert not (tmp_path / "var").exists()
 
 
+@pytest.mark.slow
 def test_the_readmes_test_fails_where_the_plugin_is_wrong(tmp_path: Path) -> None:
     test = block("plugins/testing", "python", "# tests/test_permits.py").replace(
         "Permit: Elm", "Permit of Elm"
@@ -151,6 +155,7 @@ def compose(form, server):
 """
 
 
+@pytest.mark.slow
 def test_everything_that_a_client_can_meet_can_be_asserted(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "broken.py").write_text(BROKEN)

@@ -101,10 +101,16 @@ def content(path: Path) -> str:
         raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}") from None
 
 
+@lru_cache(maxsize=64)
+def _parsed(*contents: str) -> Template:
+    """Parse; most texts of a reload are those that it had before."""
+    return parse(*contents)
+
+
 def parsed(path: Path, *contents: str) -> Template:
     """Parse a template file's content, or layouts and content; ConfigurationError tells where."""
     try:
-        return parse(*contents)
+        return _parsed(*contents)
     except TemplateSyntaxError as error:
         fault = error.errors[0]
         place = f"{path}, line {fault.line}, character {fault.character}"

@@ -4,9 +4,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.chaos.rig import KEY, Rig
+
+pytestmark = pytest.mark.slow
 
 COUNT = 4
 LATEST = 2.0

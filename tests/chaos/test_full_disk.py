@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.daemon import ROOT
 
+pytestmark = pytest.mark.slow
+
 UNSHARE = ("unshare", "--map-root-user", "--mount")
 
 

@@ -5,7 +5,11 @@ import socket
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.support.daemon import ROOT, Daemon
+
+pytestmark = pytest.mark.slow
 
 REQUESTS = 3000
 

@@ -17,6 +17,8 @@ from tests.conftest import FORM
 from tests.support.daemon import REGISTRY, SHIPPED, Daemon
 from tests.support.fake_postmark import FakePostmark, Taken
 
+pytestmark = pytest.mark.slow
+
 
 class Provider:
     """The fake Postmark on a loop of its own, in a thread."""

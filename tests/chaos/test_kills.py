@@ -11,6 +11,8 @@ import pytest
 from tests.chaos.ledger import SENT, Ledger
 from tests.chaos.rig import FULL, Rig
 
+pytestmark = pytest.mark.slow
+
 RATES = {"busy": 0.05, "lost": 0.05}
 SEED = 11
 

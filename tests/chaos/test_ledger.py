@@ -8,6 +8,8 @@ import requests
 from tests.chaos.ledger import QUEUED, SENT, Ledger, Row
 from tests.chaos.provider import Acceptance, Provider
 
+pytestmark = pytest.mark.slow
+
 
 def taken(*names: str) -> list[Acceptance]:
     return [Acceptance(f"id-{name}", name, 1.0) for name in names]

@@ -9,6 +9,8 @@ import requests
 from tests.chaos.ledger import QUEUED
 from tests.chaos.rig import FULL, TOKEN, Rig
 
+pytestmark = pytest.mark.slow
+
 # What a wrapper around delivery does to a message of this subject, and to all in its call.
 POISON = '''
 """Breaks on messages whose subject says how."""

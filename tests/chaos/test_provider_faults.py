@@ -7,6 +7,8 @@ import pytest
 from tests.chaos.ledger import QUEUED, SENT, Row
 from tests.chaos.rig import Rig, post
 
+pytestmark = pytest.mark.slow
+
 REFUSED = "400"
 
 # By what happens to the first call: what the caller is told, the state in the end, how often the

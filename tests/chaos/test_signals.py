@@ -13,6 +13,8 @@ import pytest
 from tests.chaos.ledger import QUEUED
 from tests.chaos.rig import FULL, Rig, post, until
 
+pytestmark = pytest.mark.slow
+
 HOLDER = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)

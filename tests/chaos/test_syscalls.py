@@ -33,7 +33,10 @@ def refusal() -> str:
     return tried.stderr.strip()
 
 
-pytestmark = pytest.mark.skipif(bool(refusal()), reason=f"not run: {refusal()}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(refusal()), reason=f"not run: {refusal()}"),
+]
 
 
 @contextmanager

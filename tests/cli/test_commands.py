@@ -24,6 +24,7 @@ def offline(tmp_path: Path) -> Daemon:
     return Daemon(tmp_path, SHIPPED)
 
 
+@pytest.mark.slow
 def test_check_says_what_stands_between_the_settings_and_production(offline: Daemon) -> None:
     ran = offline.command("check")
     assert ran.returncode == 0
@@ -116,6 +117,7 @@ def test_try_tells_a_refusal_as_it_would_be_answered(
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.slow
 def test_try_and_others_name_a_server_or_message_that_is_not_there(offline: Daemon) -> None:
     assert "no server nowhere takes forms" in offline.command("try", "nowhere", "-").stderr
     assert "no database yet" in offline.command("mailbox").stderr

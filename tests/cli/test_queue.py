@@ -220,6 +220,7 @@ def waiting(daemon: Daemon) -> int:
     return int(found[1])
 
 
+@pytest.mark.slow
 def test_orders_are_done_where_they_apply_and_the_rest_is_named(running: Daemon) -> None:
     failed, scheduled, held = new_id(0), new_id(20), new_id(30)
     before = stored(running)
@@ -239,6 +240,7 @@ def test_orders_are_done_where_they_apply_and_the_rest_is_named(running: Daemon)
         assert waiting(running) == 2  # of the three scheduled ones
 
 
+@pytest.mark.slow
 def test_what_may_arrive_twice_is_asked_for(running: Daemon) -> None:
     id = new_id(10)
     before = stored(running)
@@ -253,6 +255,7 @@ def test_what_may_arrive_twice_is_asked_for(running: Daemon) -> None:
     assert "flag: may have been delivered twice" in running.command("queue", "show", id).stdout
 
 
+@pytest.mark.slow
 def test_all_of_a_state_and_a_server_are_asked_for_and_done(running: Daemon) -> None:
     before = stored(running)
     ran = running.command("queue", "release", "--all", "--state", "held", stdin="")
@@ -269,6 +272,7 @@ def test_all_of_a_state_and_a_server_are_asked_for_and_done(running: Daemon) -> 
     assert stored(running) == before | {new_id(30 + number): "queued" for number in range(3)}
 
 
+@pytest.mark.slow
 def test_dismissed_messages_leave_the_list_and_found_ones_are_sent(running: Daemon) -> None:
     ran = running.command("queue", "dismiss", "--all", "--state", "failed", "--yes")
     assert (ran.returncode, ran.stdout) == (0, "3 messages dismissed\n")
@@ -281,6 +285,7 @@ def test_dismissed_messages_leave_the_list_and_found_ones_are_sent(running: Daem
     assert running.command("audit").returncode == 0
 
 
+@pytest.mark.slow
 def test_the_list_is_picked_by_state_and_server_and_paged(running: Daemon) -> None:
     assert len(running.command("queue").stdout.splitlines()) == 12
     assert len(running.command("queue", "--server", "OTHER").stdout.splitlines()) == 3
@@ -312,6 +317,7 @@ def test_an_order_that_does_not_say_which_messages_is_refused(
     assert row(site.store, id)["state"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_paused_servers_mail_waits_until_it_is_resumed(offline: Daemon) -> None:
     form = {"to": "desk@example.gov", "from_address": "a@example.com"}
     form |= {"subject": "Hi", "message": "Hi."}
@@ -335,6 +341,7 @@ def test_a_paused_servers_mail_waits_until_it_is_resumed(offline: Daemon) -> Non
         assert "paused since" not in offline.command("check").stdout
 
 
+@pytest.mark.slow
 def test_a_server_is_paused_without_a_daemon_and_stays_so(offline: Daemon) -> None:
     with offline:
         pass

@@ -65,6 +65,7 @@ class Provider:
         self.listening.close()
 
 
+@pytest.mark.slow
 def test_the_first_start_prints_lines_that_work_as_they_are(daemon: Daemon) -> None:
     with daemon:
         assert f"{daemon.pages}/try" in daemon.output
@@ -92,6 +93,7 @@ def test_only_the_data_folder_is_written_to(daemon: Daemon) -> None:
     assert {path.name for path in daemon.folder.iterdir()} == {"settings.toml", "log", "var"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_cleanly_after_finishing_what_runs(
     daemon: Daemon, number: signal.Signals
@@ -120,6 +122,7 @@ def test_a_signal_stops_cleanly_after_finishing_what_runs(
     assert daemon.command("queue").stdout == ""
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_at_once_and_what_was_being_sent_is_in_doubt(
     daemon: Daemon,
 ) -> None:
@@ -152,6 +155,7 @@ def test_a_second_signal_stops_at_once_and_what_was_being_sent_is_in_doubt(
         assert provider.calls == 1
 
 
+@pytest.mark.slow
 def test_a_killed_daemon_sends_what_was_queued_and_parks_what_it_was_sending(
     daemon: Daemon,
 ) -> None:
@@ -186,6 +190,7 @@ def test_a_killed_daemon_sends_what_was_queued_and_parks_what_it_was_sending(
     assert "sent by postmark" in daemon.command("queue", "show", id).stdout
 
 
+@pytest.mark.slow
 def test_a_reload_is_all_or_nothing(daemon: Daemon) -> None:
     with daemon:
         key = daemon.made_keys()["application"]
@@ -215,6 +220,7 @@ def test_a_reload_is_all_or_nothing(daemon: Daemon) -> None:
         assert status("default") == 200
 
 
+@pytest.mark.slow
 def test_two_secrets_of_one_key_live_together(tmp_path: Path) -> None:
     old, new = "old-secret-" * 4, "new-secret-" * 4
     keys = '[keys.a]\nsecrets = [{ env = "OLD" }, { env = "NEW" }]\nservers = ["*"]\n'
@@ -228,6 +234,7 @@ def test_two_secrets_of_one_key_live_together(tmp_path: Path) -> None:
             assert daemon.post("/emails", key, data=FORM).status_code == expected
 
 
+@pytest.mark.slow
 def test_what_a_robot_sent_is_listed_and_shown(daemon: Daemon) -> None:
     with daemon:
         key = daemon.made_keys()["application"]
@@ -288,6 +295,7 @@ def test_what_the_daemon_writes_is_its_owners_alone(daemon: Daemon) -> None:
         assert [path.name for path in (var, *var.iterdir()) if path.stat().st_mode & 0o077] == []
 
 
+@pytest.mark.slow
 def test_a_taken_port_and_a_second_daemon_are_one_line(daemon: Daemon) -> None:
     with daemon:
         second = daemon.command("serve")
@@ -303,6 +311,7 @@ def test_a_taken_port_and_a_second_daemon_are_one_line(daemon: Daemon) -> None:
         assert "Traceback" not in second.stderr + third.stderr
 
 
+@pytest.mark.slow
 def test_no_secret_stands_in_the_log_or_the_arguments(daemon: Daemon) -> None:
     with daemon:
         keys = daemon.made_keys()

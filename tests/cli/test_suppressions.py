@@ -31,6 +31,7 @@ def daemon(tmp_path: Path) -> Daemon:
     return Daemon(tmp_path, SETTINGS, {"APPLICATION_KEY": KEY})
 
 
+@pytest.mark.slow
 def test_an_operator_suppresses_lifts_and_replays_while_the_daemon_runs(daemon: Daemon) -> None:
     with daemon:
         added = daemon.command("suppressions", "add", "Office", "Desk@Example.gov", "--words", "x")
@@ -58,6 +59,7 @@ def test_an_operator_suppresses_lifts_and_replays_while_the_daemon_runs(daemon: 
         assert daemon.command("audit").returncode == 0
 
 
+@pytest.mark.slow
 def test_without_a_daemon_the_commands_write_themselves_and_it_knows_when_it_starts(
     daemon: Daemon,
 ) -> None:
@@ -72,6 +74,7 @@ def test_without_a_daemon_the_commands_write_themselves_and_it_knows_when_it_sta
     assert " queued " in daemon.command("queue").stdout
 
 
+@pytest.mark.slow
 def test_a_wrong_name_is_one_line(daemon: Daemon) -> None:
     with daemon:
         for arguments, words in (

@@ -123,6 +123,7 @@ def listed(daemon: Daemon, server: str = "letters") -> dict[str, list[str]]:
     return {line[0]: line for line in lines}
 
 
+@pytest.mark.slow
 def test_a_folder_goes_into_the_store_and_comes_back_identical(here: Daemon) -> None:
     shown = run(here, "push", "letters", "letters", "--force")
     assert "Create  Layout    basic  Basic\n" in shown
@@ -135,6 +136,7 @@ def test_a_folder_goes_into_the_store_and_comes_back_identical(here: Daemon) -> 
     assert again == "unchanged: basic, welcome\nnothing to do\n"
 
 
+@pytest.mark.slow
 def test_push_goes_through_a_running_daemon(here: Daemon) -> None:
     with here:
         run(here, "push", "letters", "letters", "--force")
@@ -148,6 +150,7 @@ def test_push_goes_through_a_running_daemon(here: Daemon) -> None:
     assert "\n--- text ---\nHello {{name}}" in run(here, "show", "letters", "1234")
 
 
+@pytest.mark.slow
 def test_list_tells_what_is_stored_and_who_edited_it(here: Daemon) -> None:
     assert run(here, "list", "letters") == ""
     run(here, "push", "letters", "letters", "--force")
@@ -159,6 +162,7 @@ def test_list_tells_what_is_stored_and_who_edited_it(here: Daemon) -> None:
     assert run(here, "list", "local") == ""
 
 
+@pytest.mark.slow
 def test_show_gives_all_parts_of_any_version(here: Daemon) -> None:
     run(here, "push", "letters", "letters", "--force")
     (here.folder / "letters/welcome/content.html").write_text("<i>\x9b2J</i>")
@@ -173,6 +177,7 @@ def test_show_gives_all_parts_of_any_version(here: Daemon) -> None:
     assert "has no version 9" in refused(here, "show", "letters", "welcome", "--version", "9")
 
 
+@pytest.mark.slow
 def test_restore_goes_back_without_a_daemon_too(here: Daemon) -> None:
     run(here, "push", "letters", "letters", "--force")
     (here.folder / "letters/welcome/content.txt").write_text("Other")
@@ -184,6 +189,7 @@ def test_restore_goes_back_without_a_daemon_too(here: Daemon) -> None:
     assert "version 3" in listed(here)["welcome"]
 
 
+@pytest.mark.slow
 def test_push_shows_what_would_change_and_honours_no(here: Daemon) -> None:
     code, shown = on_a_terminal(here, "n", "push", "letters", "letters")
     assert code != 0
@@ -202,6 +208,7 @@ def test_push_refuses_to_change_anything_unasked_without_a_terminal(here: Daemon
     assert listed(here) == {}
 
 
+@pytest.mark.slow
 def test_what_only_the_store_has_is_left_alone(here: Daemon) -> None:
     run(here, "push", "letters", "letters", "--force")
     for file in (here.folder / "letters/welcome").iterdir():
@@ -212,6 +219,7 @@ def test_what_only_the_store_has_is_left_alone(here: Daemon) -> None:
     assert sorted(listed(here)) == ["basic", "welcome"]
 
 
+@pytest.mark.slow
 def test_what_a_folder_took_away_is_taken_away(here: Daemon) -> None:
     run(here, "push", "letters", "letters", "--force")
     folder = here.folder / "letters/welcome"
@@ -224,6 +232,7 @@ def test_what_a_folder_took_away_is_taken_away(here: Daemon) -> None:
     assert "nothing to do" in run(here, "push", "letters", "letters")
 
 
+@pytest.mark.slow
 def test_push_is_all_or_nothing(here: Daemon) -> None:
     (here.folder / "letters/welcome/content.html").write_text("{{#open}}")
     words = refused(here, "push", "letters", "letters", "--force")
@@ -235,6 +244,7 @@ def test_push_is_all_or_nothing(here: Daemon) -> None:
         assert listed(here) == {}
 
 
+@pytest.mark.slow
 def test_pull_asks_before_it_overwrites(here: Daemon) -> None:
     run(here, "push", "letters", "letters", "--force")
     file = here.folder / "letters/welcome/content.txt"
@@ -252,6 +262,7 @@ def test_pull_asks_before_it_overwrites(here: Daemon) -> None:
     assert (file.read_text(), other.read_text()) == ("Hello {{name}}", "not a template")
 
 
+@pytest.mark.slow
 def test_a_template_keeps_its_number_from_relay_to_relay(here: Daemon, elsewhere: Daemon) -> None:
     write(elsewhere.folder / "letters", WELCOME, BASIC)
     run(elsewhere, "push", "letters", "letters", "--force")
@@ -265,6 +276,7 @@ def test_a_template_keeps_its_number_from_relay_to_relay(here: Daemon, elsewhere
     assert "nothing to do" in run(here, "push", "letters", "--provider")
 
 
+@pytest.mark.slow
 def test_a_folder_and_the_store_are_pushed_to_the_provider(here: Daemon, elsewhere: Daemon) -> None:
     host = elsewhere.url.removeprefix("http://")
     shown = run(here, "push", "letters", "letters", "--provider", "--force")
@@ -282,6 +294,7 @@ def test_a_folder_and_the_store_are_pushed_to_the_provider(here: Daemon, elsewhe
     assert "--- text ---" not in run(elsewhere, "show", "letters", "welcome")
 
 
+@pytest.mark.slow
 def test_any_other_relay_is_named_by_url_and_token(here: Daemon, elsewhere: Daemon) -> None:
     account = ("--url", elsewhere.url, "--token-env", "API_KEY")
     run(here, "push", "local", "letters", *account, "--force")
@@ -291,6 +304,7 @@ def test_any_other_relay_is_named_by_url_and_token(here: Daemon, elsewhere: Daem
     assert listed(here) == {}
 
 
+@pytest.mark.slow
 def test_what_an_account_refuses_is_one_line_and_nothing_is_stored(
     here: Daemon, elsewhere: Daemon
 ) -> None:
@@ -306,6 +320,7 @@ def test_what_an_account_refuses_is_one_line_and_nothing_is_stored(
     assert listed(here, "local") == {}
 
 
+@pytest.mark.slow
 def test_a_layout_on_one_side_only_is_refused_before_anything_is_pushed(
     here: Daemon, elsewhere: Daemon
 ) -> None:
@@ -318,6 +333,7 @@ def test_a_layout_on_one_side_only_is_refused_before_anything_is_pushed(
     assert sorted(listed(elsewhere)) == ["basic"]
 
 
+@pytest.mark.slow
 def test_a_template_without_an_alias_is_known_by_its_number(
     here: Daemon, provider: FakeAccount
 ) -> None:
@@ -342,6 +358,7 @@ def test_a_template_without_an_alias_is_known_by_its_number(
     assert [line[:2] for line in listed(here).values()] == [["old-letter", "77"]]
 
 
+@pytest.mark.slow
 def test_a_number_that_is_taken_is_told(here: Daemon, provider: FakeAccount) -> None:
     run(here, "push", "letters", "letters", "--force")
     provider.rows = [{**ROW, "TemplateId": 1234, "Alias": "other"}]
@@ -351,6 +368,7 @@ def test_a_number_that_is_taken_is_told(here: Daemon, provider: FakeAccount) -> 
     assert listed(here)["welcome"][1] == "1234"
 
 
+@pytest.mark.slow
 def test_no_alias_of_an_account_leaves_the_folder_or_is_stored(
     here: Daemon, provider: FakeAccount
 ) -> None:
@@ -395,6 +413,7 @@ def test_a_database_that_cannot_be_read_is_one_line(here: Daemon) -> None:
     assert "the database cannot be read" in refused(here, "list", "letters")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -420,6 +439,7 @@ def test_what_cannot_be_done_is_one_line(
     assert not (here.folder / "f").exists()
 
 
+@pytest.mark.slow
 def test_preview_writes_html_to_look_at(here: Daemon) -> None:
     run(here, "push", "letters", "letters", "--force")
     shown = run(here, "preview", "letters", "welcome")
@@ -436,6 +456,7 @@ def test_preview_writes_html_to_look_at(here: Daemon) -> None:
     assert "Ann &amp; Bob" in (here.folder / "look.html").read_text()
 
 
+@pytest.mark.slow
 def test_preview_prints_html_alone_and_warns_of_what_the_model_lacks(here: Daemon) -> None:
     run(here, "push", "letters", "letters", "--force")
     (here.folder / "model.json").write_text("{}")
@@ -455,6 +476,7 @@ def test_preview_shows_a_layout_alone(here: Daemon) -> None:
     assert "<b>" in (here.folder / "basic.html").read_text()
 
 
+@pytest.mark.slow
 def test_preview_refuses_what_is_no_model(here: Daemon) -> None:
     run(here, "push", "letters", "letters", "--force")
     for content, words in (("[]", "not a JSON object"), ("{", "model.json: ")):
@@ -464,6 +486,7 @@ def test_preview_refuses_what_is_no_model(here: Daemon) -> None:
     refused(here, "preview", "letters", "nothing")
 
 
+@pytest.mark.slow
 def test_validate_names_file_line_and_character(here: Daemon) -> None:
     assert run(here, "validate", "letters") == ""
     ran = here.command("templates", "validate", "./letters")

@@ -37,6 +37,7 @@ def mail(connection: Any, **changed: Any) -> EmailMultiAlternatives:
     return EmailMultiAlternatives(**{**fields, **changed})
 
 
+@pytest.mark.slow
 def test_a_message_is_sent_with_everything_it_can_carry(relay: Relay, connection: Any) -> None:
     message = mail(connection, cc=["bob@example.com"], headers={"X-Shop": "7"})
     message.attach_alternative("<b>Hello</b>", "text/html")

@@ -43,6 +43,7 @@ def done(running: Relay, modules: Path) -> dict[str, Any]:
     return json.loads(ended.stdout)
 
 
+@pytest.mark.slow
 def test_the_node_client_does_all_that_an_application_does(
     running: Relay, done: dict[str, Any]
 ) -> None:

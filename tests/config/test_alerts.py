@@ -112,6 +112,7 @@ def test_check_warns_where_nobody_is_told(checked: Callable[..., str]) -> None:
     assert "no [alerts]" not in checked(TO + SERVERS)
 
 
+@pytest.mark.slow
 def test_check_warns_where_alerts_share_the_delivery_that_they_tell_of(
     checked: Callable[..., str],
 ) -> None:

@@ -726,6 +726,7 @@ async def test_a_look_tells_when_the_next_message_or_probe_is_due(site: Site, po
     assert 9.5 < probe - now < 11.5  # a retry is due after twelve seconds and more
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_the_loop_sends_what_becomes_due_and_what_is_scheduled_meanwhile(
     site: Site, outbox: Outbox, post: Post

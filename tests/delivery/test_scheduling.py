@@ -368,6 +368,7 @@ def until(daemon: Daemon, event: str, seconds: float) -> dict[str, Any]:
     raise AssertionError(f"no {event} within {seconds} s:\n{daemon.log()}")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
 def test_it_is_sent_within_two_seconds_of_its_time(tmp_path: Path, *, restarted: bool) -> None:

@@ -380,6 +380,7 @@ def check(folder: Path, lines: str) -> str:
     return printed(path, "check")
 
 
+@pytest.mark.slow
 def test_check_names_a_mail_server_without_tls(tmp_path: Path) -> None:
     warning = "[servers.desk] smtp_url has no TLS"
     assert warning in check(tmp_path, 'smtp_url = "smtp://mail.example.gov?tls=none"')

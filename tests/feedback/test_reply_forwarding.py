@@ -459,6 +459,7 @@ def provider() -> Iterator[Provider]:
     provider.server.server_close()
 
 
+@pytest.mark.slow
 def test_a_running_daemon_passes_each_answer_on_once_also_after_a_restart(
     tmp_path: Path, provider: Provider, environment: dict[str, str]
 ) -> None:

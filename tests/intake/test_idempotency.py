@@ -363,6 +363,7 @@ async def test_a_visitor_who_comes_back_to_a_page_comes_back_again(post: Post, s
     assert (again.status, again.headers["Location"]) == (303, first.headers["Location"])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_daemon_that_died_before_it_answered_knows_of_the_post(tmp_path: Path) -> None:
     settings = (

@@ -376,6 +376,7 @@ def daemon(tmp_path: Path) -> Daemon:
     return Daemon(tmp_path, SHIPPED)
 
 
+@pytest.mark.slow
 def test_an_operator_lists_releases_and_drops_by_command(daemon: Daemon) -> None:
     with daemon:
         key = daemon.made_keys()["application"]

@@ -38,6 +38,7 @@ def until() -> Callable[[Callable[[], bool]], None]:
     return wait
 
 
+@pytest.mark.slow
 def test_a_daemon_tells_once_and_not_again_after_a_crash(
     tmp_path: Path, until: Callable[[Callable[[], bool]], None]
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_daemon_tells_once_and_not_again_after_a_crash(
         assert [one["event"] for one in daemon.events()].count("alert.told") == 1
 
 
+@pytest.mark.slow
 def test_a_test_alert_says_why_nobody_gets_it(tmp_path: Path) -> None:
     without = SETTINGS[SETTINGS.index("[servers.alerts]") :]
     daemon = Daemon(tmp_path, without)

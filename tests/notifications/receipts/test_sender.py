@@ -569,6 +569,7 @@ SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 OFFLINE = SHIPPED.replace("[servers.contactform]", "[servers.contactform]\nreceipt = true", 1)
 
 
+@pytest.mark.slow
 def test_queue_show_finds_a_message_by_what_its_writer_was_told(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, OFFLINE)
     with daemon:
@@ -588,6 +589,7 @@ def test_check_says_that_anybody_can_have_receipts_sent(tmp_path: Path) -> None:
     assert words in Daemon(tmp_path, optional).command("check").stdout
 
 
+@pytest.mark.slow
 def test_every_writer_is_told_once_however_often_the_daemon_is_killed(tmp_path: Path) -> None:
     limits = "receipt = { per_address_per_hour = 1000, per_address_per_day = 1000 }\nsettle = [0.1]"
     toml = SHIPPED.replace("[servers.contactform]", f"[servers.contactform]\n{limits}", 1)

@@ -197,6 +197,7 @@ async def test_a_full_outbox_takes_no_mail_of_the_api_either(
     assert outbox.rows() == []
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_a_store_that_another_process_holds_is_503_and_nothing_is_stored(
     site: Site, post: Post, outbox: Outbox
@@ -287,6 +288,7 @@ def may_mount() -> bool:
     return subprocess.run(mount, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_a_daemon_on_a_full_disk_loses_nothing_that_it_answered(tmp_path: Path) -> None:
     if not may_mount():

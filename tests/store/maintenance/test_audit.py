@@ -236,6 +236,7 @@ def test_the_command_tells_an_imbalance_and_exits_with_1(offline: Daemon, full: 
     assert "in balance" not in ran.stdout
 
 
+@pytest.mark.slow
 def test_the_command_works_beside_a_daemon(offline: Daemon) -> None:
     with offline:
         key = offline.made_keys()["application"]

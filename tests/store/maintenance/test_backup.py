@@ -57,6 +57,7 @@ def names(folder: Path) -> set[str]:
     return {one.name for one in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_backup_is_a_folder_of_what_is_needed_for_its_owner_alone(offline: Daemon) -> None:
     with offline:
         key = offline.made_keys()["application"]
@@ -73,6 +74,7 @@ def test_a_backup_is_a_folder_of_what_is_needed_for_its_owner_alone(offline: Dae
     assert ran.stdout.startswith(f"{copy}  ")
 
 
+@pytest.mark.slow
 def test_a_backup_needs_no_daemon_and_replaces_only_backups_and_only_by_force(
     offline: Daemon, store: Store
 ) -> None:
@@ -202,6 +204,7 @@ class Poster(threading.Thread):
             self.accepted.append(subject)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_backup_under_load_put_back_later_sends_nothing_twice(
     tmp_path: Path, provider: FakePostmark
@@ -291,6 +294,7 @@ def test_what_waited_is_in_doubt_and_all_else_is_as_it_was(offline: Daemon) -> N
     store.close()
 
 
+@pytest.mark.slow
 def test_the_secrets_of_the_backup_are_put_back_and_the_present_ones_kept(offline: Daemon) -> None:
     _opened(offline.folder).close()
     var = offline.folder / "var"
@@ -336,6 +340,7 @@ def test_a_backup_is_put_back_in_the_place_of_a_damaged_database(offline: Daemon
     assert (aside / "relay.db").read_bytes().startswith(b"no database")
 
 
+@pytest.mark.slow
 def test_a_restore_beside_a_daemon_or_another_command_is_refused(offline: Daemon) -> None:
     with offline:
         assert offline.command("backup", "copy").returncode == 0
@@ -349,6 +354,7 @@ def test_a_restore_beside_a_daemon_or_another_command_is_refused(offline: Daemon
     assert list((offline.folder / "var").glob("before-restore-*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["missing", "empty", "damaged", "newer"])
 def test_what_is_no_good_backup_changes_nothing(offline: Daemon, damage: str) -> None:
     store = _opened(offline.folder)
@@ -376,6 +382,7 @@ def test_what_is_no_good_backup_changes_nothing(offline: Daemon, damage: str) ->
     assert names(offline.folder / "var") == {"relay.db", "relay.lock"}
 
 
+@pytest.mark.slow
 def test_a_restore_while_another_command_reads_is_refused_and_changes_nothing(
     offline: Daemon,
 ) -> None:

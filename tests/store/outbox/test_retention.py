@@ -201,6 +201,7 @@ async def test_what_was_cleared_is_found_by_no_search_and_in_no_mailbox(store: S
         documents.load(id, row(store, id)["document"])
 
 
+@pytest.mark.slow
 def test_a_cleared_message_keeps_its_history_for_the_command(offline: Daemon, store: Store) -> None:
     id = put(store, 1, "sent", delivery="mailbox", tried=[("sent", CREATED + 60)])
     screened = put(store, 2, "screened")
@@ -221,6 +222,7 @@ def test_a_cleared_message_keeps_its_history_for_the_command(offline: Daemon, st
     assert "its fields were cleared on 2026-10-22 14:13:20Z" in shown.stderr
 
 
+@pytest.mark.slow
 def test_a_cleared_message_is_on_no_page_and_in_no_answer_of_the_api(offline: Daemon) -> None:
     form = {"to": "desk@example.gov", "from_address": "a@example.com", "subject": "An idea"}
     with offline:

@@ -136,6 +136,7 @@ def is_answer(value: Any) -> bool:
     return all(isinstance(item["ErrorCode"], int) and item["Message"] for item in items)
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test(timeout=50)
 async def test_no_damage_makes_a_fault_of_the_relays_own(
     call: Call, outbox: Outbox, events: list[dict[str, Any]]

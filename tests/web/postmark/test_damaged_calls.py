@@ -138,6 +138,7 @@ def assert_answered(received: bytes, sent: bytes) -> bytes:
     return status
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test(timeout=50)
 async def test_no_damage_makes_a_fault_of_the_relays_own(
     http_server: HTTPServer,
