@@ -42,8 +42,8 @@ class Outgoing:
 
     key: the id of the key that brought it. id: a new one where none is given. warnings: for its
     history. labels: names in its metadata by which it can be searched. token: the digest of the
-    session token it spends. reply_route: the way of the answers to it. receipt: what its writer is
-    to be told.
+    session token it spends, where it is put alone. reply_route: the way of the answers to it.
+    receipt: what its writer is to be told.
     """
 
     message: Message
@@ -122,6 +122,8 @@ class Outbox:
 
         Raise TokenRefused, IdempotencyRunning or Unavailable, and then nothing was stored.
         """
+        if len(outgoing) > 1 and any(one.token for one in outgoing):
+            raise ValueError("a session token is spent by one message")
         messages = [identified(one.message, self.metadata_key, one.id) for one in outgoing]
         rows = await _rows(messages, outgoing)
         for message in messages:

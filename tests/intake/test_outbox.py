@@ -142,11 +142,24 @@ async def test_messages_token_and_request_are_one_commit(
     commits: list[object] = []
     event.listen(site.store._writing, "commit", commits.append)
     request = Request(b"request", b"fingerprint", time.time())
-    many = [outgoing(site, token=token), outgoing(site), outgoing(site)]
+    [message] = await door.put([outgoing(site, token=token)], request=request)
+    assert len(commits) == 1
+    assert outbox.unspent_tokens() == 0
+    query = text("SELECT messages FROM idempotency")
+    assert site.store.read_now(lambda one: one.execute(query).scalar_one()) == message.id
+
+
+@pytest.mark.gen_test
+async def test_messages_of_one_call_are_one_commit_with_their_answer(
+    site: Site, door: Door, delivery: Delivery, outbox: Outbox
+) -> None:
+    commits: list[object] = []
+    event.listen(site.store._writing, "commit", commits.append)
+    request = Request(b"request", b"fingerprint", time.time())
+    many = [outgoing(site)] * 3
     stored = await door.put(many, request=request, answer=lambda given: f"{len(given)} stored")
     assert len(commits) == 1
     assert [row["id"] for row in outbox.rows()] == [message.id for message in stored]
-    assert outbox.unspent_tokens() == 0
     query = text("SELECT answer, messages FROM idempotency")
     [kept] = site.store.read_now(lambda one: one.execute(query).all())
     assert kept.answer == "3 stored"
@@ -213,6 +226,17 @@ async def test_where_the_token_is_lost_nothing_is_written(
     assert delivery.dropped == delivery.kept[1:]
     query = text("SELECT count(*) FROM idempotency")
     assert site.store.read_now(lambda one: one.execute(query).scalar_one()) == 0
+
+
+@pytest.mark.gen_test
+async def test_of_several_messages_none_spends_a_token(
+    site: Site, door: Door, outbox: Outbox
+) -> None:
+    token = await new_token(site)
+    with pytest.raises(ValueError, match="one message"):
+        await door.put([outgoing(site, token=token), outgoing(site)])
+    assert outbox.rows() == []
+    assert outbox.unspent_tokens() == 1
 
 
 @pytest.mark.gen_test
