@@ -16,7 +16,6 @@ from relay.core.errors import ConfigurationError, UnknownServer
 from relay.core.rate_limit import RateLimiter, RunningRequests
 from relay.core.secret import Secret
 from relay.core.server import Key
-from relay.core.timers import Timers
 from relay.core.urls import local_origins, origin_of
 from relay.delivery.dispatcher import Dispatcher
 from relay.delivery.in_doubt import InDoubtResolver
@@ -83,7 +82,6 @@ class Site:
         self.listening: tuple[str, int] = (settings.host, settings.port)
         self.pages: tuple[str, int] | None = settings.pages
         self.requests = RunningRequests()
-        self.timeouts = Timers()
         self.first_start, self.made_keys, self.secret = _own_secrets(settings)
         self._listeners: list[Listener] = []  # of all chains, also of those of later settings
         self.configuration = self._configured(settings)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from relay.core.states import State
-from relay.core.timers import Timers
 
 FirstOutcome = Literal[State.SENT, State.QUEUED, State.FAILED]
 
@@ -36,7 +35,6 @@ class Waiters:
 
     def __init__(self) -> None:
         self._watches: dict[str, _Waiter] = {}
-        self._timeouts = Timers()
 
     def open(self, id: str) -> None:
         """Begin to watch a message, before it is stored: its outcome may come at once."""
@@ -49,7 +47,7 @@ class Waiters:
     async def wait(self, id: str, seconds: float) -> Outcome:
         """Return the outcome of the first attempt, or `queued` when it takes longer than this."""
         watch = self._watches[id]
-        timer = self._timeouts.start(seconds, watch.give_up)
+        timer = asyncio.get_running_loop().call_later(seconds, watch.give_up)
         try:
             return await watch.future
         finally:

@@ -23,7 +23,6 @@ from relay.core.immutable import freeze
 from relay.core.logs import trace
 from relay.core.rate_limit import Caller
 from relay.core.submission import Submission
-from relay.core.timers import Timer
 from relay.site import Site
 from relay.web import bodies, cors, responses
 from relay.web.client_address import caller
@@ -75,7 +74,7 @@ class BaseHandler(RequestHandler):
     def initialize(self) -> None:
         self._chunks: list[bytes] = []
         self._size = 0
-        self._slow: Timer | None = None
+        self._slow: asyncio.TimerHandle | None = None
 
     def set_default_headers(self) -> None:
         self.site = self.application.settings["site"]
@@ -144,7 +143,7 @@ class BaseHandler(RequestHandler):
             return
         if self.declared_size > self._drain_bytes:
             raise BodyTooLarge
-        self._slow = self.site.timeouts.start(self.body_seconds, self._give_up)
+        self._slow = asyncio.get_running_loop().call_later(self.body_seconds, self._give_up)
 
     def data_received(self, chunk: bytes) -> None:
         self._size += len(chunk)
