@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from relay.cli.context import reading
-from relay.cli.control_client import tell
-from relay.cli.terminal import visible
+from relay.cli.control_client import running, tell
+from relay.cli.terminal import say
 from relay.config import settings
 from relay.config.alerts import KINDS
 from relay.core.states import State
@@ -25,11 +25,11 @@ def alerts(context: click.Context) -> None:
     with reading(context.obj) as (read, store):
         standing = store.read_now(stored.standing)
     if not read.alerts.to:
-        click.echo(f"{read.path.name} has no [alerts]: alerts are logged, nobody gets a mail")
+        say(f"{read.path.name} has no [alerts]: alerts are logged, nobody gets a mail")
     for alert in standing:
-        click.echo(line(alert))
+        say(line(alert))
     if not standing:
-        click.echo("nothing to tell")
+        say("nothing to tell")
 
 
 @alerts.command()
@@ -37,14 +37,10 @@ def alerts(context: click.Context) -> None:
 def test(path: Path) -> None:
     """Send a test alert through the running daemon, to everybody who is told."""
     read = settings.load(path)
-    answer = tell(read.data, "/alerts/test", {}, see="mailbox")
-    if answer is None:
-        raise click.ClickException("no daemon runs on these settings")
-    if answer["problem"]:
-        raise click.ClickException(visible(answer["problem"]))
-    click.echo(f"{answer['id']}  {answer['result']}")
+    answer = running(tell(read.data, "/alerts/test", {}, see="mailbox"))
+    say(f"{answer['id']}  {answer['result']}")
     if answer["result"] != State.SENT:
-        click.echo(f"see `run.py queue show {answer['id']}`", err=True)
+        say(f"see `run.py queue show {answer['id']}`", err=True)
         sys.exit(1)
 
 
@@ -54,5 +50,5 @@ def line(alert: Alert) -> str:
     count = "" if KINDS[alert.key.kind].lasts else f"  {alert.count:,} in all"
     over = f"  over since {shown(alert.over_at)}" if alert.over_at is not None else ""
     told = "not told" if alert.told_at is None else f"told {shown(alert.told_at)}"
-    words = f"  {visible(alert.words)}" if alert.words else ""
+    words = f"  {alert.words}" if alert.words else ""
     return f"{about}  since {shown(alert.since)}{over}{count}  {told}{words}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from relay.cli.context import reading
-from relay.cli.terminal import counted, progress, visible
+from relay.cli.terminal import counted, progress, say
 from relay.core.states import ENDS, State
 from relay.store.engine.database import Store
 from relay.store.maintenance import audit as stored
@@ -29,13 +29,13 @@ def audit(path: Path, server: str | None, since: str) -> None:
     with reading(path) as (_, store), _bar(store) as went_on:
         found = store.read_now(stored.audit, went_on)
     for line in _table(found, server and server.lower(), since):
-        click.echo(line)
+        say(line)
     for fault in found.faults:
-        click.echo(f"imbalance: {visible(fault)}")
+        say(f"imbalance: {fault}")
     if found.faults:
         sys.exit(1)
     accepted = sum(balance.accepted for balance in found.balances.values())
-    click.echo(f"in balance: {counted(accepted, 'message')} accepted, every one in its place")
+    say(f"in balance: {counted(accepted, 'message')} accepted, every one in its place")
 
 
 def _bar(store: Store) -> AbstractContextManager[Progress]:

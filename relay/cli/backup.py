@@ -10,7 +10,7 @@ import click
 
 from relay.cli.context import reading
 from relay.cli.control_client import ask
-from relay.cli.terminal import agree, counted, progress
+from relay.cli.terminal import agree, counted, progress, say
 from relay.config import settings
 from relay.config.settings import Settings
 from relay.core.times import utc
@@ -32,7 +32,7 @@ def backup(path: Path, folder: Path, *, force: bool) -> None:
     os.umask(0o077)
     with reading(path) as (read, store), _pages() as went_on:
         made = backups.make(store.path, read.data, folder.absolute(), force=force, progress=went_on)
-    click.echo(f"{made.path}  {made.size / MEGABYTE:.1f} MB, checked")
+    say(f"{made.path}  {made.size / MEGABYTE:.1f} MB, checked")
 
 
 @click.command()
@@ -61,7 +61,7 @@ def restore(path: Path, folder: Path, *, yes: bool) -> None:
             progress=went_on,
         )
     for line in _told(report):
-        click.echo(line)
+        say(line)
 
 
 def _interruption(read: Settings, now: float) -> Interruption:

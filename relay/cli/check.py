@@ -1,4 +1,4 @@
-"""`check`: what serve would say of the settings, and what stands between them and production."""
+"""`check` and `plugins`: what serve would make of the settings, and what production still needs."""
 
 import sqlite3
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from relay.cli.context import built, reading
+from relay.cli.terminal import say
 from relay.config.settings import Settings
 from relay.core.server import Server
 from relay.core.states import State
@@ -29,7 +30,7 @@ SAFE_PYTHON = {(3, 11): 15, (3, 12): 13, (3, 13): 12, (3, 14): 3}
 def check(path: Path, *, strict: bool) -> None:
     """Check the settings without starting; list what production still needs."""
     read, chains = built(path)
-    click.echo(f"{read.path}: {len(chains)} servers, {len(read.keys)} keys, in order")
+    say(f"{read.path}: {len(chains)} servers, {len(read.keys)} keys, in order")
     notes = [
         *_installation(read),
         *_servers(chains),
@@ -40,9 +41,22 @@ def check(path: Path, *, strict: bool) -> None:
         *_machine(),
     ]
     for note in notes:
-        click.echo(f"before production: {note}")
+        say(f"before production: {note}")
     if strict and notes:
         sys.exit(1)
+
+
+@click.command()
+@click.pass_obj
+def plugins(path: Path) -> None:
+    """Print, per server, each hook and its plugins in call order."""
+    _, chains = built(path)
+    for name, chain in chains.items():
+        group = chain.server.group
+        say(f"{name}" + (f" (delivers through {group})" if group != name else ""))
+        for hook, names in chain.describe().items():
+            if names:
+                say(f"  {hook:12} {', '.join(names)}")
 
 
 def _installation(read: Settings) -> Iterator[str]:

@@ -1,12 +1,13 @@
 """What commands open: the chains as a daemon would build them, the store beside one or alone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Self
 
 import click
 
-from relay.cli.terminal import visible
+from relay.cli.control_client import SECONDS, tell
 from relay.config import keys, settings
 from relay.config.settings import Settings
 from relay.core.errors import ConfigurationError
@@ -32,7 +33,7 @@ def server_of(read: Settings, name: str) -> Server:
     found = read.servers.get(name.lower())
     if found is None:
         close = nearest(name.lower(), read.servers)
-        raise click.ClickException(f"{read.path.name}: no server {visible(name)}{close}")
+        raise click.ClickException(f"{read.path.name}: no server {name}{close}")
     return found.server
 
 
@@ -50,12 +51,36 @@ def reading(path: Path) -> Iterator[tuple[Settings, Store]]:
         raise ConfigurationError(f"{store.path}: {error} ({hint})") from None
 
 
-@contextmanager
-def writing(read: Settings) -> Iterator[Store]:
-    """Take the store for a command that writes while no daemon runs."""
-    store = Store(read.database, read.data)
-    store.open()
-    try:
-        yield store
-    finally:
-        store.close()
+class Orders:
+    """Carries orders out: through the daemon where one runs, else in this process.
+
+    Which of them it is the first order decides. `see` is the command that shows what became of an
+    order where nobody knows.
+    """
+
+    def __init__(self, read: Settings, *, see: str, seconds: float = SECONDS) -> None:
+        self._read, self._see, self._seconds = read, see, seconds
+        self._is_told = False
+        self._store: Store | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def carry_out(self, path: str, asked: Mapping[str, Any], alone: Callable[[Store], Any]) -> Any:
+        """Return the daemon's answer to `asked`, or what `alone` returns, given the open store."""
+        if self._store is None:
+            answer = tell(self._read.data, path, asked, see=self._see, seconds=self._seconds)
+            if answer is not None:
+                self._is_told = True
+                return answer
+            if self._is_told:
+                words = f"the daemon stopped: see `{self._see}` for what it did"
+                raise click.ClickException(words)
+            store = Store(self._read.database, self._read.data)
+            store.open()
+            self._store = store
+        return alone(self._store)

@@ -3,12 +3,11 @@
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-
-from relay.config import settings
 
 SECONDS = 30.0
 
@@ -22,14 +21,6 @@ class _Connection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
-
-
-def ask_running(path: Path, method: str, what: str) -> dict[str, Any]:
-    """Call the daemon of a settings file; end the command if there is none."""
-    answer = ask(settings.load(path).data, method, what)
-    if answer is None:
-        raise click.ClickException("no daemon runs on these settings")
-    return answer
 
 
 def ask(
@@ -51,15 +42,15 @@ def ask(
 
 
 def tell(
-    data: Path, path: str, argument: Any, *, see: str, seconds: float = SECONDS
+    data: Path, path: str, asked: Mapping[str, Any], *, see: str, seconds: float = SECONDS
 ) -> dict[str, Any] | None:
     """Have the daemon of a data folder do something; None if there is none.
 
-    End the command if it cannot be done, or if nobody knows whether it was: then `see` is the
+    End the command if it is refused, or if nobody knows whether it was done: then `see` is the
     command that shows it.
     """
     try:
-        return ask(data, "POST", path, argument, seconds=seconds)
+        answer = ask(data, "POST", path, asked, seconds=seconds)
     except ValueError:
         raise click.ClickException(
             "the running daemon could not do that; if it is an older one, restart it"
@@ -71,3 +62,13 @@ def tell(
     except (OSError, http.client.HTTPException) as error:
         words = f"the daemon broke off: see `{see}` for what it did"
         raise click.ClickException(f"{words} ({type(error).__name__})") from None
+    if answer is not None and answer["problem"]:
+        raise click.ClickException(answer["problem"])
+    return answer
+
+
+def running(answer: dict[str, Any] | None, why: str = "") -> dict[str, Any]:
+    """Return a daemon's answer; end the command if there is none, and say why it is needed."""
+    if answer is None:
+        raise click.ClickException(f"no daemon runs on these settings{why}")
+    return answer

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from relay.cli.terminal import say
 from relay.config.settings import shipped
 
 
@@ -17,4 +18,4 @@ def init(folder: Path) -> None:
     if target.exists():
         raise click.ClickException(f"{target} is there already; it stays as it is")
     shutil.copyfile(shipped("settings.toml"), target)
-    click.echo(f"{target}: the daemon starts with `relay`, in this folder")
+    say(f"{target}: the daemon starts with `relay`, in this folder")

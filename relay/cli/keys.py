@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from relay.cli.terminal import say
 from relay.config import keys as made_keys
 from relay.config import settings
 from relay.core.server import KeyKind
@@ -20,7 +21,7 @@ def keys(context: click.Context) -> None:
     for key in read.keys or tuple(one.key for one in made.values()):
         origin = "settings" if read.keys else str(read.data / "keys.json")
         servers = ", ".join(sorted(key.servers)) or "no server"
-        click.echo(f"{key.id:16} {key.kind:12} {servers:24} {origin}")
+        say(f"{key.id:16} {key.kind:12} {servers:24} {origin}")
 
 
 @keys.command()
@@ -28,7 +29,7 @@ def keys(context: click.Context) -> None:
 @click.argument("name")
 def new(name: str, kind: KeyKind) -> None:
     """Make a secret for the key NAME; put it where settings.toml looks for it."""
-    click.echo(made_keys.random_key(kind, name))
+    say(made_keys.random_key(kind, name))
 
 
 @keys.command()
@@ -36,4 +37,4 @@ def new(name: str, kind: KeyKind) -> None:
 def show(path: Path) -> None:
     """Show the secrets that this installation made for itself at its first start."""
     for id, made in made_keys.made(settings.load(path).data, make=False).items():
-        click.echo(f"{id:16} {made.secret.reveal()}")
+        say(f"{id:16} {made.secret.reveal()}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from relay.cli.context import reading
-from relay.cli.paging import paged, print_page
+from relay.cli.terminal import hand_over, paged, print_page
 from relay.core.ids import timestamp
 from relay.core.mime import as_bytes
 from relay.core.times import shown
@@ -24,7 +24,9 @@ def mailbox(context: click.Context, search: str, limit: int, below: str | None) 
     with reading(context.obj) as (_, store):
         page = store.read_now(listing.mailbox, below, limit, search)
     print_page(
-        page, lambda row: f"{row.id}  {shown(timestamp(row.id))}  {row.recipients}  {row.subject}"
+        page.rows,
+        page.below,
+        lambda row: f"{row.id}  {shown(timestamp(row.id))}  {row.recipients}  {row.subject}",
     )
 
 
@@ -37,4 +39,4 @@ def show(path: Path, id: str) -> None:
         document = store.read_now(listing.in_mailbox, id)
     if document is None:
         raise click.ClickException(f"the mailbox has no message {id}, or its contents were cleared")
-    click.echo(as_bytes(documents.load(id, document)))
+    hand_over(as_bytes(documents.load(id, document)))

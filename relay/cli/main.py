@@ -11,6 +11,7 @@ import click
 import structlog
 
 from relay import __version__
+from relay.cli.terminal import say, visible
 from relay.config.settings import shipped
 from relay.core.errors import RelayError
 
@@ -23,15 +24,15 @@ COMMANDS = {
     "init": "init.init",
     "keys": "keys.keys",
     "mailbox": "mailbox.mailbox",
-    "pause": "pause.pause",
-    "plugins": "plugins.plugins",
+    "pause": "daemon.pause",
+    "plugins": "check.plugins",
     "queue": "queue.queue",
-    "reload": "reload.reload",
+    "reload": "daemon.reload",
     "restore": "backup.restore",
-    "resume": "pause.resume",
+    "resume": "daemon.resume",
     "screened": "screened.screened",
     "serve": "serve.serve",
-    "status": "status.status",
+    "status": "daemon.status",
     "suppressions": "suppressions.suppressions",
     "templates": "templates.templates",
     "try": "try_form.try_form",
@@ -57,7 +58,7 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
         from relay.store.engine import migrate  # its library takes long to import
 
         schema, sqlite = migrate.newest_schema(), sqlite3.sqlite_version
-        click.echo(f"relay {__version__} (schema {schema}, SQLite {sqlite})")
+        say(f"relay {__version__} (schema {schema}, SQLite {sqlite})")
         context.exit()
 
 
@@ -99,10 +100,11 @@ def main() -> None:
     try:
         relay.main(standalone_mode=False)
     except click.ClickException as error:
+        error.message = visible(error.message)  # type: ignore[misc]
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
     except RelayError as error:
-        click.echo(f"relay: {error}", err=True)
+        say(f"relay: {error}", err=True)
         sys.exit(2)

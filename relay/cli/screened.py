@@ -9,9 +9,8 @@ from pathlib import Path
 import click
 
 from relay.cli.context import reading
-from relay.cli.control_client import tell
-from relay.cli.paging import paged, print_page
-from relay.cli.terminal import visible
+from relay.cli.control_client import running, tell
+from relay.cli.terminal import paged, print_page, say
 from relay.config import settings
 from relay.core.states import State
 from relay.core.times import shown
@@ -34,11 +33,15 @@ def screened(context: click.Context, limit: int, below: str | None) -> None:
     with reading(context.obj) as (_, store):
         page = store.read_now(listing.screened, below, limit)
         rates = store.read_now(stored.rates)
-    print_page(page, lambda row: f"{row.id}  {shown(row.created_at)}  {row.server:16}  {row.words}")
+    print_page(
+        page.rows,
+        page.below,
+        lambda row: f"{row.id}  {shown(row.created_at)}  {row.server:16}  {row.words}",
+    )
     for rate in rates:
         share = f"{rate.released / rate.screened:.0%}"
         words = f"{rate.released} of {rate.screened} screened were released ({share})"
-        click.echo(f"{rate.server}: {words}", err=True)
+        say(f"{rate.server}: {words}", err=True)
 
 
 @screened.command()
@@ -55,10 +58,10 @@ def show(path: Path, id: str) -> None:
     document = json.loads(found[1].document)
     # JSON leaves these as they are, and to a terminal they are commands.
     text = json.dumps(document["fields"], indent=2, ensure_ascii=False)
-    click.echo(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    say(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
     for field_name, name, _, content in document.get("files", ()):
         size = len(content) * 3 // 4
-        click.echo(f"file in {visible(field_name)}: {visible(name)}, {size} bytes", err=True)
+        say(f"file in {field_name}: {name}, {size} bytes", err=True)
 
 
 @screened.command()
@@ -83,10 +86,10 @@ def _order(path: Path, name: str, ids: Sequence[str]) -> None:
     refused = 0
     for verdict in _verdicts(data, name, list(dict.fromkeys(ids))):
         if verdict.done:
-            click.echo(f"{verdict.id}  {verdict.words}")
+            say(f"{verdict.id}  {verdict.words}")
         else:
             refused += 1
-            click.echo(f"{visible(verdict.id)}  left alone: {visible(verdict.words)}", err=True)
+            say(f"{verdict.id}  left alone: {verdict.words}", err=True)
     if refused:
         sys.exit(1)
 
@@ -95,11 +98,8 @@ def _verdicts(data: Path, name: str, ids: Sequence[str]) -> Iterator[Verdict]:
     for start in range(0, len(ids), BATCH):
         asked = {"ids": ids[start : start + BATCH]}
         answer = tell(data, f"/screened/{name}", asked, see="screened", seconds=SECONDS)
-        if answer is None:
-            raise click.ClickException("no daemon runs on these settings: its plugins are needed")
-        if answer["problem"]:
-            raise click.ClickException(answer["problem"])
-        yield from (Verdict(*verdict) for verdict in answer["verdicts"])
+        verdicts = running(answer, ": its plugins are needed")["verdicts"]
+        yield from (Verdict(*verdict) for verdict in verdicts)
 
 
 _CONTROLS = re.compile("[\x7f-\x9f]")

@@ -15,6 +15,7 @@ from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application
 
 from relay.cli.banner import banner
+from relay.cli.terminal import say
 from relay.config import settings
 from relay.core import logs
 from relay.core.errors import ConfigurationError
@@ -67,7 +68,7 @@ def _spare_the_collector() -> None:
 async def _serve(site: Site) -> bool:
     stop = _signals(site)
     servers = _listen(site)
-    click.echo(banner(site))
+    say(banner(site))
     log.info(
         "daemon.started", address="{}:{}".format(*site.listening), sqlite=sqlite3.sqlite_version
     )

@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
-from relay.cli.context import reading, server_of, writing
-from relay.cli.control_client import tell
-from relay.cli.terminal import counted, visible
+from relay.cli.context import Orders, reading, server_of
+from relay.cli.terminal import counted, print_page, say
 from relay.config import settings
 from relay.core import addresses
 from relay.core.times import shown
@@ -33,17 +32,14 @@ def suppressions(
     with reading(context.obj) as (read, store):
         group = None if server is None else server_of(read, server).group
         page = store.read_now(stored.page, group, time.time(), below, limit)
-    for row in page.rows:
-        click.echo(_line(row))
-    if page.after:
-        click.echo(f"more: --below {' '.join(page.after)}", err=True)
+    print_page(page.rows, page.after and " ".join(page.after), _line)
 
 
 def _line(row: Any) -> str:
     until = f"until {shown(row.until)}" if row.until is not None else ""
-    words = visible(" ".join(part for part in (until, row.words) if part))
+    words = " ".join(part for part in (until, row.words) if part)
     reason, since = f"{row.reason:12}", shown(row.since)
-    return f"{row.server:16}  {visible(row.address)}  {reason}  {since}  {words}".rstrip()
+    return f"{row.server:16}  {row.address}  {reason}  {since}  {words}".rstrip()
 
 
 @suppressions.command()
@@ -54,7 +50,7 @@ def _line(row: Any) -> str:
 def add(path: Path, server: str, address: str, words: str) -> None:
     """Send nothing to ADDRESS any more from SERVER's group."""
     group, email = _noted(path, server, address, "manual", words or "by the operator")
-    click.echo(f"{email}  suppressed for {group}")
+    say(f"{email}  suppressed for {group}")
 
 
 @suppressions.command()
@@ -64,11 +60,11 @@ def add(path: Path, server: str, address: str, words: str) -> None:
 def lift(path: Path, server: str, address: str) -> None:
     """Let SERVER's group send to ADDRESS again. Mail held for it waits for `queue replay`."""
     group, email = _noted(path, server, address, "lifted", "by the operator")
-    click.echo(f"{email}  lifted for {group}")
+    say(f"{email}  lifted for {group}")
     with reading(path) as (_, store):
         count = store.read_now(resend.count, email)
     if count:
-        click.echo(f"{counted(count, 'message')} held for it: `queue replay {email}`", err=True)
+        say(f"{counted(count, 'message')} held for it: `queue replay {email}`", err=True)
 
 
 def _noted(path: Path, server: str, address: str, reason: Reason, words: str) -> tuple[str, str]:
@@ -80,13 +76,9 @@ def _noted(path: Path, server: str, address: str, reason: Reason, words: str) ->
     if stands == (reason != "lifted"):
         raise click.ClickException(f"{email} is {'' if stands else 'not '}suppressed for {group}")
     asked = {"server": group, "address": email, "reason": reason, "words": words}
-    answer = tell(read.data, "/suppressions", asked, see="suppressions")
-    if answer is None:
-        with writing(read) as store:
-            word = Word(group, email, reason, time.time(), words=words)
-            store.write_now(stored.note, [word])
-    elif answer["problem"]:
-        raise click.ClickException(visible(answer["problem"]))
+    word = Word(group, email, reason, time.time(), words=words)
+    with Orders(read, see="suppressions") as orders:
+        orders.carry_out("/suppressions", asked, lambda store: store.write_now(stored.note, [word]))
     return group, email
 
 
@@ -95,4 +87,4 @@ def email_of(address: str) -> str:
     try:
         return addresses.parse(address).email.lower()
     except ValueError as error:
-        raise click.ClickException(f"{visible(address)}: {error}") from None
+        raise click.ClickException(f"{address}: {error}") from None

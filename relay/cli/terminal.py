@@ -1,19 +1,53 @@
-"""What commands share where a person looks on: safe text, questions, progress."""
+"""What commands share where a person looks on: safe text, pages, questions, progress."""
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import click
+
+Row = TypeVar("Row")
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def visible(text: str | None) -> str:
+def visible(text: str) -> str:
     """Show a text on a terminal: what would be a command to it is written out."""
-    lines = (text or "").replace("\r\n", "\n")
+    lines = text.replace("\r\n", "\n")
     return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", lines)
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print a text; all that commands print goes through here, and is made visible."""
+    click.echo(visible(text), err=err)
+
+
+def hand_over(content: bytes) -> None:
+    """Write a whole document to standard output: as it is, unless a person looks on."""
+    if sys.stdout.isatty():
+        say(content.decode(errors="replace"))
+    else:
+        click.echo(content)
+
+
+def paged(limit: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add to a command the options `--limit`, with this default, and `--below`."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        below = click.option("--below", help="Only what is older than this id: the next page.")
+        return click.option("--limit", default=limit, show_default=True)(below(command))
+
+    return decorate
+
+
+def print_page(rows: Iterable[Any], below: str | None, line: Callable[[Any], str]) -> None:
+    """Print a line for each row, and on stderr how to get the next page."""
+    for row in rows:
+        say(line(row))
+    if below:
+        say(f"more: --below {below}", err=True)
 
 
 def agree(question: str, *, agreed: bool, option: str) -> None:
@@ -23,7 +57,7 @@ def agree(question: str, *, agreed: bool, option: str) -> None:
     if not sys.stdin.isatty():
         words = f"nothing was changed: no terminal to ask on; give {option}"
         raise click.ClickException(f"{question} {words}")
-    click.confirm(question, abort=True, err=True)
+    click.confirm(visible(question), abort=True, err=True)
 
 
 def counted(count: int, noun: str) -> str:
@@ -40,5 +74,13 @@ def progress(words: str, length: int) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty() or not length:
         yield lambda step: None
         return
-    with click.progressbar(length=length, label=words, file=sys.stderr) as bar:
+    with click.progressbar(length=length, label=visible(words), file=sys.stderr) as bar:
         yield bar.update
+
+
+def counting(words: str, rows: Sequence[Row]) -> Iterator[Row]:
+    """Go through rows, and show how far."""
+    with progress(words, len(rows)) as went_on:
+        for row in rows:
+            yield row
+            went_on(1)

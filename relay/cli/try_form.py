@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from relay.cli.context import built
+from relay.cli.terminal import say
 from relay.core.errors import AuthenticationFailed, ConfigurationError, SubmissionError
 from relay.core.message import Message
 from relay.core.times import shown
@@ -35,7 +36,7 @@ def try_form(path: Path, server: str, file: Any, key: str, *, session: bool) -> 
     try:
         submission = submission_of(chain.server.name, file.read(), key=key, session=session)
         for line in _run(DryRun(chain, submission)):
-            click.echo(line)
+            say(line)
     except SubmissionError as error:
         raise click.ClickException(f"refused: {error}") from None
 

@@ -6,11 +6,10 @@ from typing import Any
 import click
 
 from relay.cli.context import reading
-from relay.cli.paging import paged, print_page
 from relay.cli.queue.actions import cancel, dismiss, found, release, retry
 from relay.cli.queue.replay import replay
 from relay.cli.queue.show import show
-from relay.cli.terminal import visible
+from relay.cli.terminal import paged, print_page, say
 from relay.core.times import age, shown
 from relay.store import installation
 from relay.store.outbox import unsent as stored
@@ -44,15 +43,15 @@ def queue(
         page = store.read_now(stored.page, selection, below, limit)
         pauses = store.read_now(installation.paused_servers)
     now = time.time()
-    print_page(page, lambda row: _line(row, now))
+    print_page(page.rows, page.below, lambda row: _line(row, now))
     for name, since in pauses.items():
-        click.echo(f"{name} is paused since {shown(since)}", err=True)
+        say(f"{name} is paused since {shown(since)}", err=True)
 
 
 def _line(row: Any, now: float) -> str:
     old, tries = age(now - row.created_at), f"{row.tries} tries"
     twice = "may be delivered twice; " if row.maybe_twice else ""
-    words = visible(f"{twice}{row.words or ''}")
+    words = f"{twice}{row.words or ''}"
     return f"{row.id}  {row.state:11}  {row.server:16}  {old:>4}  {tries:8}  {words}".rstrip()
 
 

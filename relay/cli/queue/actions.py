@@ -2,17 +2,17 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from relay.cli.context import reading, writing
-from relay.cli.control_client import tell
-from relay.cli.terminal import agree, counted, progress, visible
+from relay.cli.context import Orders, reading
+from relay.cli.terminal import agree, counted, progress, say
 from relay.config.settings import Settings
+from relay.store.engine.database import Store
 from relay.store.outbox import operator_actions
 from relay.store.outbox import unsent as stored
 from relay.store.outbox.operator_actions import APPLIES_TO, OPERATIONS, SENDING, Order, Verdict
@@ -24,8 +24,6 @@ BATCH = 200
 SECONDS = 120.0
 
 _TWICE = "The provider may have taken {}: sent again, it may arrive twice. Go on?"
-
-Carry = Callable[[Sequence[str]], Sequence[Verdict]]
 
 
 def _order(name: str, more: str = "") -> click.Command:
@@ -69,16 +67,14 @@ def _run(
             ids = store.read_now(_all_of, selection)
         twice = store.read_now(_doubtful, ids) if name in SENDING else 0
     if not ids:
-        click.echo("there are none")
+        say("there are none")
         return
     if selection is not None:
         question = f"{name.capitalize()} {counted(len(ids), 'message')}?"
         agree(question, agreed=yes, option="--yes")
     if twice:
         agree(_TWICE.format(counted(twice, "message")), agreed=yes, option="--yes")
-    with _carrying(read, name, twice=bool(twice)) as carry:
-        verdicts = _carry_all(carry, ids)
-    _print(verdicts, name, each=selection is None)
+    _print(_carry_out(read, name, ids, twice=bool(twice)), name, each=selection is None)
 
 
 def _all_of(connection: Any, selection: Selection) -> list[str]:
@@ -93,40 +89,23 @@ def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
 
 
-@contextmanager
-def _carrying(read: Settings, name: str, *, twice: bool) -> Iterator[Carry]:
-    """Return what carries an operation out: the daemon where one runs, else this process."""
-
-    def by_daemon(ids: Sequence[str]) -> Sequence[Verdict] | None:
-        asked = {"ids": ids, "twice": twice}
-        answer = tell(read.data, f"/messages/{name}", asked, see="queue", seconds=SECONDS)
-        if answer is None:
-            return None
-        if answer["problem"]:
-            raise click.ClickException(answer["problem"])
-        return [Verdict(*verdict) for verdict in answer["verdicts"]]
-
-    if by_daemon([]) is not None:
-
-        def carry(ids: Sequence[str]) -> Sequence[Verdict]:
-            verdicts = by_daemon(ids)
-            if verdicts is None:
-                raise click.ClickException("the daemon stopped: see `queue` for what it did")
-            return verdicts
-
-        yield carry
-        return
-    with writing(read) as store:
-        yield lambda ids: store.write_now(OPERATIONS[name], [Order(ids, time.time(), twice)])[0]
-
-
-def _carry_all(carry: Carry, ids: Sequence[str]) -> list[Verdict]:
+def _carry_out(read: Settings, name: str, ids: Sequence[str], *, twice: bool) -> list[Verdict]:
     verdicts: list[Verdict] = []
-    with progress("messages", len(ids)) as went_on:
+    with (
+        Orders(read, see="queue", seconds=SECONDS) as orders,
+        progress("messages", len(ids)) as went_on,
+    ):
         for batch in _batches(ids):
-            verdicts += carry(batch)
+            asked = {"ids": batch, "twice": twice}
+            answer = orders.carry_out(f"/messages/{name}", asked, partial(_alone, name, asked))
+            verdicts += (Verdict(*verdict) for verdict in answer["verdicts"])
             went_on(len(batch))
     return verdicts
+
+
+def _alone(name: str, asked: dict[str, Any], store: Store) -> dict[str, Any]:
+    [verdicts] = store.write_now(OPERATIONS[name], [Order(now=time.time(), **asked)])
+    return {"verdicts": verdicts}
 
 
 def _print(verdicts: Sequence[Verdict], name: str, *, each: bool) -> None:
@@ -135,15 +114,15 @@ def _print(verdicts: Sequence[Verdict], name: str, *, each: bool) -> None:
     if each:
         for verdict in done:
             words, _, note = verdict.words.partition("; ")
-            click.echo(f"{verdict.id}  {words if name == 'dismiss' else verdict.after}")
+            say(f"{verdict.id}  {words if name == 'dismiss' else verdict.after}")
             if note:
-                click.echo(f"{verdict.id}  {note}", err=True)
+                say(f"{verdict.id}  {note}", err=True)
     else:
         words = done[0].words.partition("; ")[0] if done else "changed"
-        click.echo(f"{counted(len(done), 'message')} {words}")
+        say(f"{counted(len(done), 'message')} {words}")
     refused = [verdict for verdict in verdicts if not verdict.done]
     for verdict in refused:
-        click.echo(f"{visible(verdict.id)}  left alone: {verdict.words}", err=True)
+        say(f"{verdict.id}  left alone: {verdict.words}", err=True)
     if refused:
         sys.exit(1)
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from relay.cli.context import reading
-from relay.cli.terminal import visible
+from relay.cli.terminal import say
 from relay.config.settings import Settings
 from relay.core.ids import as_reference
 from relay.core.states import WAITING, State
@@ -48,21 +48,21 @@ def show(path: Path, id: str) -> None:
     if found is None:
         raise click.ClickException(f"no message {id}")
     row = found.row
-    click.echo(f"{row.id}  {row.state}  server {row.server}  key {row.key or '-'}")
-    click.echo(f"to {visible(found.content.recipients) or '-'}")
+    say(f"{row.id}  {row.state}  server {row.server}  key {row.key or '-'}")
+    say(f"to {found.content.recipients or '-'}")
     for line in _recipients(found.content.recipients.split(), fates, row.state):
-        click.echo(f"  {visible(line)}")
+        say(f"  {line}")
     if reference is not None:
-        click.echo(f"reference {reference}")
+        say(f"reference {reference}")
     told = listing.history(found)
     if row.cleared_at is not None:
         told.append((row.cleared_at, "contents cleared"))
     for at, words in sorted(told, key=lambda one: one[0]):
-        click.echo(f"{shown(at)}  {visible(words)}")
+        say(f"{shown(at)}  {words}")
     for line in _next(row, read, pauses, time.time()):
-        click.echo(line)
+        say(line)
     if row.words and not any(row.words in words for _, words in told):
-        click.echo(f"now: {visible(row.words)}")
+        say(f"now: {row.words}")
 
 
 def _recipients(

@@ -5,10 +5,8 @@ from typing import Any
 import click
 
 from relay.cli.templates.checking import validate
-from relay.cli.templates.preview import preview
-from relay.cli.templates.stored import list_templates, restore, show
+from relay.cli.templates.stored import list_templates, preview, restore, show
 from relay.cli.templates.transfer import pull, push
-from relay.cli.terminal import visible
 from relay.core.errors import AccountError, TemplateError, Unavailable
 
 
@@ -19,7 +17,7 @@ class _Templates(click.Group):
         try:
             return super().invoke(ctx)
         except (TemplateError, AccountError) as error:
-            raise click.ClickException(visible(str(error))) from None
+            raise click.ClickException(str(error)) from None
         except Unavailable:
             words = "the database cannot be read; a daemon that starts brings an old one up to date"
             raise click.ClickException(words) from None

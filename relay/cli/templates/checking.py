@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from relay.cli.templates import common
-from relay.cli.templates.plans import label
-from relay.cli.terminal import visible
+from relay.cli.templates.places import label
+from relay.cli.terminal import say
 from relay.config import settings
 from relay.core.errors import StoredTemplateError, TemplateInvalid, TemplateSyntaxError
 from relay.templates import folder as folders
@@ -37,8 +37,8 @@ def validate(path: Path, what: str) -> None:
         count += 1
         wrong += bool(lines)
         for line in lines:
-            click.echo(visible(line))
-    click.echo(f"{count} template{'' if count == 1 else 's'}, {wrong} with errors", err=True)
+            say(line)
+    say(f"{count} template{'' if count == 1 else 's'}, {wrong} with errors", err=True)
     if wrong:
         sys.exit(1)
 

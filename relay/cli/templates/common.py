@@ -1,20 +1,14 @@
 """What the commands of templates share: the server that is meant, its library, its one door."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import click
-
-from relay.cli.context import reading, server_of, writing
-from relay.cli.control_client import tell
-from relay.cli.terminal import visible
+from relay.cli.context import Orders, reading, server_of
 from relay.config.settings import Settings
 from relay.store.templates import StoredTemplate
-from relay.templates.changes import Change
 from relay.templates.library import Library
 from relay.templates.rules import TemplateDraft
 
@@ -61,29 +55,11 @@ def whole(template: StoredTemplate) -> TemplateDraft:
     )
 
 
-def apply(read: Settings, server: str, drafts: Sequence[TemplateDraft]) -> Sequence[Change]:
-    """Store drafts, all of them or none; through the daemon where one runs."""
-    asked = {"server": server, "drafts": [asdict(draft) for draft in drafts]}
-    answer = _told(read, "/templates/apply", asked)
-    if answer is not None:
-        return [Change(**change) for change in answer["changes"]]
-    with writing(read) as store:
-        return asyncio.run(Library(store).apply(server, drafts, WHO))
-
-
-def restore(read: Settings, server: str, reference: int | str, version: int) -> int:
-    """Make a template what it was in a version; return the number of the new version."""
-    asked = {"server": server, "reference": reference, "version": version}
-    answer = _told(read, "/templates/restore", asked)
-    if answer is not None:
-        return int(answer["version"])
-    with writing(read) as store:
-        return asyncio.run(Library(store).restore(server, reference, version, WHO)).version
-
-
-def _told(read: Settings, path: str, asked: dict[str, Any]) -> dict[str, Any] | None:
-    """Have the daemon do something; None if none runs. End the command if it refuses."""
-    answer = tell(read.data, path, asked, see="templates list", seconds=SECONDS)
-    if answer is not None and answer["problem"]:
-        raise click.ClickException(visible(answer["problem"]))
-    return answer
+def carry_out(
+    read: Settings, order: str, asked: Mapping[str, Any], alone: Callable[[Library], Any]
+) -> Any:
+    """Have the daemon change templates where one runs, or else `alone`, given the library."""
+    with Orders(read, see="templates list", seconds=SECONDS) as orders:
+        return orders.carry_out(
+            f"/templates/{order}", asked, lambda store: asyncio.run(alone(Library(store)))
+        )

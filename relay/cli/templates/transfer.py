@@ -1,15 +1,20 @@
 """`templates pull` and `push`: between a folder, the relay's store and an account elsewhere."""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from relay.cli.templates.places import RemotePlace, StorePlace, TemplatePlace, account_of
-from relay.cli.templates.plans import Plan, label
-from relay.cli.terminal import visible
+from relay.cli.templates.places import (
+    Plan,
+    RemotePlace,
+    StorePlace,
+    TemplatePlace,
+    account_of,
+    label,
+)
+from relay.cli.terminal import agree, counted, say
 from relay.core.server import Account
 from relay.templates import folder as folders
 from relay.templates.rules import TemplateDraft
@@ -102,54 +107,46 @@ def _move(drafts: Sequence[TemplateDraft], destination: TemplatePlace, *, force:
     plan = destination.plan(drafts)
     _print(plan)
     if not plan.steps:
-        click.echo("nothing to do")
+        say("nothing to do")
         return
-    _confirm(f"Change {_templates(len(plan.steps))} in {destination.name}?", force=force)
+    agree(
+        f"Change {_templates(len(plan.steps))} in {destination.name}?",
+        agreed=force,
+        option="--force",
+    )
     changes = destination.apply(plan)
-    click.echo(f"{_templates(len(changes))} changed in {destination.name}")
+    say(f"{_templates(len(changes))} changed in {destination.name}")
     if isinstance(destination, StorePlace):
         numbers = {change.alias: change.id for change in changes}
         for draft in drafts:
             number = numbers.get(draft.alias or "", draft.id)
             if draft.id is not None and number != draft.id:
-                click.echo(f"note: {draft.alias} has the number {number}, not {draft.id}", err=True)
+                say(f"note: {draft.alias} has the number {number}, not {draft.id}", err=True)
 
 
 def _print(plan: Plan) -> None:
     for draft, change in plan.steps:
-        name = visible(f"{label(draft)}  {change.name}")
-        click.echo(f"{change.action:6}  {change.type:8}  {name}")
+        name = f"{label(draft)}  {change.name}"
+        say(f"{change.action:6}  {change.type:8}  {name}")
     for words, templates in (("unchanged", plan.unchanged), ("left alone", plan.others)):
         if templates:
-            click.echo(f"{words}: {visible(', '.join(templates))}")
+            say(f"{words}: {', '.join(templates)}")
 
 
 def _write(drafts: Sequence[TemplateDraft], folder: Path, *, force: bool) -> None:
     """Write the files that are missing or differ; ask before one is overwritten."""
     files = folders.differing(folder, drafts)
     if not files:
-        click.echo(f"nothing to do: {folder} holds {_templates(len(drafts))}")
+        say(f"nothing to do: {folder} holds {_templates(len(drafts))}")
         return
     there = [path for path in files if path.exists()]
     for path in there:
-        click.echo(f"differs: {path}")
+        say(f"differs: {path}")
     if there:
-        _confirm(f"Overwrite {_counted(len(there), 'file')}?", force=force)
+        agree(f"Overwrite {counted(len(there), 'file')}?", agreed=force, option="--force")
     folders.write(files)
-    click.echo(f"{_templates(len(drafts))} in {folder}, {_counted(len(files), 'file')} written")
-
-
-def _confirm(question: str, *, force: bool) -> None:
-    if force:
-        return
-    if not sys.stdin.isatty():
-        raise click.ClickException("nothing was changed: no terminal to ask on; give --force")
-    click.confirm(question, abort=True)
+    say(f"{_templates(len(drafts))} in {folder}, {counted(len(files), 'file')} written")
 
 
 def _templates(count: int) -> str:
-    return _counted(count, "template")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return counted(count, "template")

@@ -1,0 +1,69 @@
+"""`status`, `reload`, `pause` and `resume`: a look at the running daemon, and what it is told."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relay.cli.context import Orders, reading, server_of
+from relay.cli.control_client import ask, running
+from relay.cli.terminal import say
+from relay.config import settings
+from relay.config.settings import Settings
+from relay.core.errors import ConfigurationError
+from relay.core.text import nearest
+from relay.store import installation as stored
+from relay.store.engine.database import Store
+
+
+@click.command()
+@click.pass_obj
+def status(path: Path) -> None:
+    """Show the running daemon; exit code 1 if there is none."""
+    for name, value in running(ask(settings.load(path).data, "GET", "/status")).items():
+        say(f"{name:10} {', '.join(value) if isinstance(value, list) else value}")
+
+
+@click.command()
+@click.pass_obj
+def reload(path: Path) -> None:
+    """Have the running daemon read its settings again; say what is wrong with them."""
+    problem = running(ask(settings.load(path).data, "POST", "/reload"))["problem"]
+    if problem:
+        raise ConfigurationError(problem)
+    say("settings read")
+
+
+@click.command()
+@click.argument("server")
+@click.pass_obj
+def pause(path: Path, server: str) -> None:
+    """Attempt no mail of SERVER until it is resumed, also after a restart; store all of it.
+
+    Mail of the servers that deliver through it waits too.
+    """
+    read = settings.load(path)
+    name = server_of(read, server).name
+    _order(read, "/pause", name, lambda store: store.write_now(stored.pause, [(name, time.time())]))
+    say(f"{name}  paused")
+
+
+@click.command()
+@click.argument("server")
+@click.pass_obj
+def resume(path: Path, server: str) -> None:
+    """Let SERVER's mail be attempted again, at once."""
+    name = server.lower()
+    with reading(path) as (read, store):
+        pauses = store.read_now(stored.paused_servers)
+    if name not in pauses:
+        raise click.ClickException(f"{server} is not paused{nearest(name, pauses)}")
+    _order(read, "/resume", name, lambda store: store.write_now(stored.resume, [name]))
+    say(f"{name}  resumed")
+
+
+def _order(read: Settings, path: str, server: str, alone: Callable[[Store], Any]) -> None:
+    with Orders(read, see="status") as orders:
+        orders.carry_out(path, {"server": server}, alone)
