@@ -52,7 +52,7 @@ def parse(content_type: str, body: bytes) -> Body:
     if _charset(parameters) not in _CHARSETS:
         raise UnsupportedMedia("charset must be utf-8")
     if media == JSON:
-        return Body(_object_fields(_json(body)))
+        return Body(_object_fields(json_object(body)))
     if media == URLENCODED:
         return Body(_merged(_values(_urlencoded(body))), is_form=True)
     if media == MULTIPART:
@@ -119,7 +119,8 @@ def _utf8(value: bytes) -> str:
         raise MalformedBody("not UTF-8") from None
 
 
-def _json(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object; raise MalformedBody."""
     value = json_value(body)
     if not isinstance(value, dict):
         raise MalformedBody("the JSON must be an object")

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from tornado.httputil import HTTPServerRequest
@@ -24,7 +24,7 @@ def caller(request: HTTPServerRequest, trusted: Sequence[Network]) -> Caller:
     forwarded = [part for part in forwarded if part]
     if peer is None or peer.is_unspecified:  # a unix socket: Tornado says 0.0.0.0
         return Caller("", local=not forwarded)
-    if not _within(peer, trusted):
+    if not is_within(request.remote_ip or "", trusted):
         return Caller(str(peer), local=peer.is_loopback and not forwarded)
     if not forwarded:
         return Caller(str(peer), local=peer.is_loopback)
@@ -35,7 +35,7 @@ def caller(request: HTTPServerRequest, trusted: Sequence[Network]) -> Caller:
         if address is None:
             break
         client = address
-        if not _within(address, trusted):
+        if not is_within(part, trusted):
             break
     scheme = request.headers.get("X-Forwarded-Proto", request.protocol)
     return Caller(str(client), local=False, origin=f"{scheme}://{request.host}".lower())
@@ -53,7 +53,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return mapped or address
 
 
-def _within(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address, trusted: Sequence[Network]
-) -> bool:
-    return any(address.version == network.version and address in network for network in trusted)
+def is_within(text: str, networks: Iterable[Network]) -> bool:
+    """Whether an address is in one of the networks; what is no address is in none."""
+    address = _address(text)
+    return address is not None and any(address in network for network in networks)

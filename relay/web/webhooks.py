@@ -7,23 +7,23 @@ its own. What it says is stored before it is answered, so that a provider may fo
 import base64
 import binascii
 import hmac
+from collections.abc import Mapping
 from functools import cached_property
-from ipaddress import ip_address
 from typing import Any
 
 import structlog
 
-from relay.core.errors import MalformedBody, UnknownServer, WebhookRefused
+from relay.core.errors import UnknownServer, WebhookRefused
 from relay.core.immutable import freeze
 from relay.core.message import Callback, Reply
 from relay.core.secret import digest
 from relay.hooks.chain import Chain
 from relay.web import bodies, responses
 from relay.web.base import RelayHandler
+from relay.web.client_address import is_within
 
 # The header that may carry the secret where a provider can set one.
 SECRET_HEADER = "X-Relay-Webhook-Secret"  # noqa: S105 - a header's name
-
 
 log = structlog.get_logger()
 
@@ -60,28 +60,17 @@ class WebhookHandler(RelayHandler):
         """Raise WebhookRefused, or TooManyRequests after many refusals of an address."""
         server = self.chain.server
         try:
-            given = digest(secret_of(self.request.headers.get("Authorization", ""), self._header))
+            given = digest(secret_of(self.request.headers))
             known = [hmac.compare_digest(given, one) for one in server.webhook_digests]
             if not any(known):
                 raise WebhookRefused
-            if server.webhook_networks and not self._is_within():
+            networks = server.webhook_networks
+            if networks and not is_within(self.caller.address, networks):
                 raise WebhookRefused(reason="webhook_network")
         except WebhookRefused as error:
             self.site.sightings.refused(server.name, error)
             self.site.configuration.post_limiter.take(self.caller)
             raise
-
-    @property
-    def _header(self) -> str:
-        return self.request.headers.get(SECRET_HEADER, "")
-
-    def _is_within(self) -> bool:
-        """Return whether the caller's address is in one of the server's networks."""
-        try:
-            address = ip_address(self.caller.address)
-        except ValueError:
-            return False
-        return any(address in network for network in self.chain.server.webhook_networks)
 
     async def post(self, *args: str) -> None:
         body = await self.aside(read, self.raw_body())
@@ -110,25 +99,22 @@ class WebhookHandler(RelayHandler):
 
 def read(body: bytes) -> Any:
     """Read a call's JSON object, frozen; raise MalformedBody."""
-    value = bodies.json_value(body)
-    if not isinstance(value, dict):
-        raise MalformedBody("the JSON must be an object")
-    return freeze(value)
+    return freeze(bodies.json_object(body))
 
 
-def secret_of(authorization: str, header: str) -> bytes:
-    """Return the secret that a call brings: the password of HTTP Basic, else a header's value.
+def secret_of(headers: Mapping[str, str]) -> bytes:
+    """Return the secret that a call brings: the password of HTTP Basic, else of its own header.
 
     Headers arrive as Latin-1; encoding them so gives the bytes that were sent.
     """
-    scheme, _, credentials = authorization.strip().partition(" ")
+    scheme, _, credentials = headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() == "basic":
         try:
             decoded = base64.b64decode(credentials.strip().encode("latin-1"), validate=True)
         except (binascii.Error, UnicodeEncodeError):
             return b""
         return decoded.partition(b":")[2]
-    return header.strip().encode("latin-1", "replace")
+    return headers.get(SECRET_HEADER, "").strip().encode("latin-1", "replace")
 
 
 ROUTES = [(r"/rest/email/postmark/([^/]+)/([^/]+)/?", WebhookHandler)]
