@@ -318,6 +318,11 @@ class RelayHandler(BaseHandler):
     def body_seconds(self) -> float | None:
         return BODY_SECONDS
 
+    @property
+    def plain_path(self) -> str:
+        """The path without what makes no difference: its case, and a slash at its end."""
+        return self.request.path.lower().rstrip("/")
+
     async def aside(self, function: Callable[[bytes], T], body: bytes) -> T:
         """Call a function that reads a body: in a thread, if there is much to read."""
         if len(body) <= READ_ON_LOOP_BYTES:

@@ -116,9 +116,8 @@ class FormHandler(RelayHandler):
                 expected.append(message.id)
 
         submission = self.submission(self.server_name, body, session=self.session)
-        path = self.request.path.lower().rstrip("/")
         try:
-            return await self.site.acceptance.accept(submission, expect, path)
+            return await self.site.acceptance.accept(submission, expect, self.plain_path)
         except BaseException:
             for id in expected:
                 watches.close(id)

@@ -73,6 +73,18 @@ class PostmarkHandler(RelayHandler):
             raise
 
     def _authenticate(self) -> None:
+        self.key = self._find_key()
+        if self.account:
+            return
+        # A key for several servers names none of them.
+        [server] = self.key.servers if len(self.key.servers) == 1 else ("*",)
+        chain = self.site.chains.get(server)
+        if chain is None:
+            raise AuthenticationFailed(reason="wrong_server")
+        self.chain = chain
+        self.group_chain = self.site.chains[chain.server.group]
+
+    def _find_key(self) -> Key:
         token = self.request.headers.get(ACCOUNT_TOKEN if self.account else SERVER_TOKEN, "")
         if not token:
             raise AuthenticationFailed(reason="no_header")
@@ -81,15 +93,7 @@ class PostmarkHandler(RelayHandler):
             raise AuthenticationFailed(reason="unknown_key")
         if key.kind != ("account" if self.account else "secret"):
             raise AuthenticationFailed(reason="key_kind")
-        self.key = key
-        if not self.account:
-            # A key for several servers names none of them.
-            [server] = key.servers if len(key.servers) == 1 else ("*",)
-            chain = self.site.chains.get(server)
-            if chain is None:
-                raise AuthenticationFailed(reason="wrong_server")
-            self.chain = chain
-            self.group_chain = self.site.chains[chain.server.group]
+        return key
 
     async def json(self) -> Any:
         """Read the request's body as JSON; raise BodyTooLarge or MalformedBody."""

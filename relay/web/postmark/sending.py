@@ -60,7 +60,7 @@ class SendingHandler(PostmarkHandler):
         if self.testing or self.request.headers.get(HEADER) is None:
             await self._send(given, None)
             return
-        scope = ("api", self.key.id, self.chain.server.name, self._path)
+        scope = ("api", self.key.id, self.chain.server.name, self.plain_path)
         begun = await self.site.repeats.begin(
             self.request.headers[HEADER], scope, lambda: fingerprint, self.started_at
         )
@@ -71,10 +71,6 @@ class SendingHandler(PostmarkHandler):
                 await self._send(given, begun)
             finally:
                 self.site.repeats.end(begun)
-
-    @property
-    def _path(self) -> str:
-        return self.request.path.lower().rstrip("/")
 
     def _parsed(self, body: bytes) -> tuple[Sequence[Read], bytes]:
         """Read a body; return its fingerprint too, where the caller named the request."""
@@ -88,7 +84,7 @@ class SendingHandler(PostmarkHandler):
         raise NotImplementedError
 
     def write_responses(self, responses: Sequence[ItemResponse]) -> Any:
-        """Return what is answered for the messages of a call; may raise their refusal."""
+        """Return the whole response to a call for its messages; may raise their refusal."""
         raise NotImplementedError
 
     async def _send(self, given: Sequence[Read], request: Request | None) -> None:
