@@ -72,6 +72,8 @@ class BaseHandler(RequestHandler):
     site: Site
 
     def initialize(self) -> None:
+        # What the settings say when it comes; a reload meanwhile is for others.
+        self.configuration = self.site.configuration
         self._chunks: list[bytes] = []
         self._size = 0
         self._slow: asyncio.TimerHandle | None = None
@@ -124,7 +126,7 @@ class BaseHandler(RequestHandler):
     @property
     def max_bytes(self) -> int:
         """How large a body may be."""
-        return self.site.settings.limits.form_bytes
+        return self.configuration.settings.limits.form_bytes
 
     @property
     def body_seconds(self) -> float | None:
@@ -240,7 +242,7 @@ class BaseHandler(RequestHandler):
     @cached_property
     def caller(self) -> Caller:
         """The client, as the trusted proxies name it."""
-        return caller(self.request, self.site.settings.trusted_proxies)
+        return caller(self.request, self.configuration.settings.trusted_proxies)
 
 
 @stream_request_body
@@ -280,7 +282,7 @@ class RelayHandler(BaseHandler):
         return ()
 
     def _own_origins(self) -> set[str]:
-        seen = None if self.site.settings.public_url else self.caller.origin
+        seen = None if self.configuration.settings.public_url else self.caller.origin
         return self.site.own_origins | ({seen} if seen else set())
 
     def decorate(self) -> None:
@@ -310,7 +312,7 @@ class RelayHandler(BaseHandler):
 
     def check_outbox(self) -> None:
         """Raise Unavailable while as many messages wait as may."""
-        most = self.site.settings.limits.max_waiting
+        most = self.configuration.settings.limits.max_waiting
         if most and self.site.dispatcher.waiting >= most:
             raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
 

@@ -40,14 +40,14 @@ class CancelHandler(RelayHandler):
     @cached_property
     def chain(self) -> Chain:
         """The chain of the server that takes this post."""
-        return self.site.acceptance.chain(self.path_args[0])
+        return self.configuration.chain(self.path_args[0])
 
     def origins(self) -> Collection[str]:
         return self.chain.server.origins
 
     async def post(self, *args: str) -> None:
         body = self.body()
-        self.site.configuration.post_limiter.take(self.caller)
+        self.configuration.post_limiter.take(self.caller)
         key = self._key(self.submission(self.chain.server.name, body))
         id = body.fields.get("id")
         if not isinstance(id, str) or not id:

@@ -45,10 +45,10 @@ class StatusHandler(ControlHandler):
         self.write(
             {
                 "pid": os.getpid(),
-                "settings": str(self.site.settings.path),
+                "settings": str(self.configuration.settings.path),
                 "address": "{}:{}".format(*self.site.listening),
                 "pages": "{}:{}".format(*self.site.pages) if self.site.pages else "",
-                "servers": sorted(self.site.chains),
+                "servers": sorted(self.configuration.chains),
                 "paused": sorted(self.site.pauses.names()),
                 "failing": sorted(
                     f"{group} by {plugin}" for group, plugin in self.site.dispatcher.down()
@@ -179,7 +179,7 @@ class ReplayHandler(OperationHandler):
     """
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
-        servers = {name: chain.server for name, chain in self.site.chains.items()}
+        servers = {name: chain.server for name, chain in self.configuration.chains.items()}
         order = resend.order(
             asked["address"], asked["server"], servers, time.time(), asked["after"]
         )

@@ -44,7 +44,7 @@ class FormHandler(RelayHandler):
     @cached_property
     def server(self) -> Server:
         """The server that takes this post, whatever is read from the settings meanwhile."""
-        return self.site.acceptance.chain(self.server_name).server
+        return self.configuration.chain(self.server_name).server
 
     def origins(self) -> Collection[str]:
         return self.server.origins
@@ -74,7 +74,7 @@ class FormHandler(RelayHandler):
         # Only now, so that a visitor without JavaScript comes back to the page with it.
         self.check_room()
         self.check_outbox()
-        self.site.configuration.post_limiter.take(self.caller)
+        self.configuration.post_limiter.take(self.caller)
         accepted = await self._accept(body)
         try:
             await self._conclude(accepted)
@@ -135,7 +135,7 @@ class FormHandler(RelayHandler):
             return State.SCHEDULED
         if accepted.message is None:
             return State.SENT if dispatcher.healthy(name) else State.QUEUED
-        wait = self.site.settings.wait if dispatcher.delivers(name) else 0
+        wait = self.configuration.settings.wait if dispatcher.delivers(name) else 0
         outcome = await dispatcher.watches.wait(accepted.id, wait)
         if outcome.result == State.FAILED:
             if accepted.request is not None:
@@ -171,15 +171,15 @@ class LegacyFormHandler(FormHandler):
 
     @property
     def server_name(self) -> str:
-        name = self.site.settings.legacy_server
+        name = self.configuration.settings.legacy_server
         if not name:
             raise UnknownServer
         return name
 
     def decorate(self) -> None:
         super().decorate()
-        base = self.site.settings.public_url or ""
-        successor = f"{base}/rest/email/{self.site.settings.legacy_server}"
+        base = self.configuration.settings.public_url or ""
+        successor = f"{base}/rest/email/{self.configuration.settings.legacy_server}"
         self.set_header("Deprecation", DEPRECATED_SINCE)
         self.set_header("Link", f'<{successor}>; rel="successor-version"')
 

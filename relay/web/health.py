@@ -24,7 +24,7 @@ class HealthHandler(RelayHandler):
     async def get(self) -> None:
         if self.site.space.is_nearly_low:
             raise Unavailable(SPACE_RETRY_AFTER_SECONDS, reason="disk_full")
-        most = self.site.settings.limits.max_waiting
+        most = self.configuration.settings.limits.max_waiting
         if most and self.site.dispatcher.waiting >= most * RED:
             raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
         try:

@@ -12,21 +12,21 @@ class TokenHandler(RelayHandler):
     """What making and removing tokens share: who may, and how often."""
 
     def origins(self) -> Collection[str]:
-        return self.site.configuration.token_origins
+        return self.configuration.token_origins
 
     def limit(self) -> None:
         key = self._key()
-        if self.site.settings.token_key_required and key is None:
+        if self.configuration.settings.token_key_required and key is None:
             given = "Authorization" in self.request.headers
             error = AuthenticationFailed(reason="unknown_key" if given else "no_header")
             self.site.sightings.refused("", error)
             raise error
         if key is None or key.kind != "secret":
-            self.site.configuration.token_limiter.take(self.caller)
+            self.configuration.token_limiter.take(self.caller)
 
     def _key(self) -> Key | None:
         token = token_of(self.request.headers.get("Authorization", ""))
-        return find_key(self.site.configuration.keys, token) if token else None
+        return find_key(self.configuration.keys, token) if token else None
 
 
 class CreateTokenHandler(TokenHandler):
@@ -38,7 +38,9 @@ class CreateTokenHandler(TokenHandler):
 
     async def post(self) -> None:
         self.body()
-        token = await self.site.tokens.make(self.started_at, self.site.settings.token_seconds)
+        token = await self.site.tokens.make(
+            self.started_at, self.configuration.settings.token_seconds
+        )
         self.write({"token_session": token})
 
 

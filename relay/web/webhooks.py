@@ -37,12 +37,12 @@ class WebhookHandler(RelayHandler):
 
     @property
     def max_bytes(self) -> int:
-        return self.site.settings.limits.webhook_bytes
+        return self.configuration.settings.limits.webhook_bytes
 
     @cached_property
     def chain(self) -> Chain:
         """The chain of the server that is called; without webhook secrets it is not there."""
-        chain = self.site.chains.get(self.path_args[0].lower())
+        chain = self.configuration.chains.get(self.path_args[0].lower())
         if chain is None or not chain.server.webhook_digests:
             raise UnknownServer
         return chain
@@ -69,7 +69,7 @@ class WebhookHandler(RelayHandler):
                 raise WebhookRefused(reason="webhook_network")
         except WebhookRefused as error:
             self.site.sightings.refused(server.name, error)
-            self.site.configuration.post_limiter.take(self.caller)
+            self.configuration.post_limiter.take(self.caller)
             raise
 
     async def post(self, *args: str) -> None:
@@ -85,7 +85,7 @@ class WebhookHandler(RelayHandler):
         self.write(responses.success("noted"))
 
     async def _take(self, callback: Callback) -> None:
-        group = self.site.chains[self.chain.server.group]
+        group = self.configuration.chains[self.chain.server.group]
         event = self.chain.receive(callback)
         if event is None and group is not self.chain:
             event = group.receive(callback)
@@ -94,7 +94,9 @@ class WebhookHandler(RelayHandler):
         elif isinstance(event, Reply):
             await self.site.replies.take(event, self.chain.server, self.started_at)
         else:
-            await self.site.feedback.take(event, self.chain, self.site.chains, self.started_at)
+            await self.site.feedback.take(
+                event, self.chain, self.configuration.chains, self.started_at
+            )
 
 
 def read(body: bytes) -> Any:

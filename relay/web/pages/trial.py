@@ -73,14 +73,14 @@ class TrialHandler(PageHandler):
         fields["url"] = f"{self.request.protocol}://{self.request.host}/try"
         key = self.site.made_keys["page"].secret
         api = http_url(*self.site.listening)
-        return await post_form(api, SERVER, key, fields, self.site.settings.wait)
+        return await post_form(api, SERVER, key, fields, self.configuration.settings.wait)
 
     def _show(self, typed: Mapping[str, str], response: PostedForm | None = None) -> None:
         why = obstacle(self.site)
         if why is None:
             self.render("try.html", typed=typed, response=response)
             return
-        api = self.site.settings.public_url or http_url(*self.site.listening)
+        api = self.configuration.settings.public_url or http_url(*self.site.listening)
         servers = taking_forms(self.site)
         self.render("posting.html", why=why, api=api, servers=servers, recipient=recipient)
 

@@ -69,7 +69,7 @@ class PostmarkHandler(RelayHandler):
             self._authenticate()
         except AuthenticationFailed as error:
             self.site.sightings.refused("", error)
-            self.site.configuration.post_limiter.take(self.caller)
+            self.configuration.post_limiter.take(self.caller)
             raise
 
     def _authenticate(self) -> None:
@@ -78,17 +78,17 @@ class PostmarkHandler(RelayHandler):
             return
         # A key for several servers names none of them.
         [server] = self.key.servers if len(self.key.servers) == 1 else ("*",)
-        chain = self.site.chains.get(server)
+        chain = self.configuration.chains.get(server)
         if chain is None:
             raise AuthenticationFailed(reason="wrong_server")
         self.chain = chain
-        self.group_chain = self.site.chains[chain.server.group]
+        self.group_chain = self.configuration.chains[chain.server.group]
 
     def _find_key(self) -> Key:
         token = self.request.headers.get(ACCOUNT_TOKEN if self.account else SERVER_TOKEN, "")
         if not token:
             raise AuthenticationFailed(reason="no_header")
-        key = find_key(self.site.configuration.keys, token.strip().encode("latin-1", "replace"))
+        key = find_key(self.configuration.keys, token.strip().encode("latin-1", "replace"))
         if key is None:
             raise AuthenticationFailed(reason="unknown_key")
         if key.kind != ("account" if self.account else "secret"):

@@ -47,7 +47,7 @@ class SendingHandler(PostmarkHandler):
         token = self.request.headers.get(SERVER_TOKEN, "").strip()
         self.testing = token.upper() == TEST_TOKEN
         if self.testing:
-            self.site.configuration.post_limiter.take(self.caller)
+            self.configuration.post_limiter.take(self.caller)
         else:
             super()._authenticate()
 

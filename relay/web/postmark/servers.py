@@ -70,8 +70,8 @@ class ServerHandler(PostmarkHandler):
     async def get(self) -> None:
         server = self.chain.server
         sandbox = is_sandbox(self.group_chain)
-        numbers = await installation.numbered(self.site.store, self.site.chains)
-        link = self.site.settings.public_url or ""
+        numbers = await installation.numbered(self.site.store, self.configuration.chains)
+        link = self.configuration.settings.public_url or ""
         self.respond(shown_server(server, numbers[server.name], sandbox, link))
 
 
@@ -85,8 +85,8 @@ class AccountHandler(PostmarkHandler):
 
         A key that names no servers opens all of them, as one with `*` does.
         """
-        chains = self.site.chains
-        numbers = await installation.numbered(self.site.store, self.site.chains)
+        chains = self.configuration.chains
+        numbers = await installation.numbered(self.site.store, chains)
         opened = {
             numbers[name]: chain
             for name, chain in chains.items()
@@ -96,9 +96,10 @@ class AccountHandler(PostmarkHandler):
 
     def shown(self, number: int, chain: Chain) -> dict[str, Any]:
         """Return a server in Postmark's names."""
-        group = self.site.chains.get(chain.server.group, chain)  # the settings may be new by now
-        sandbox = is_sandbox(group)
-        return shown_server(chain.server, number, sandbox, self.site.settings.public_url or "")
+        sandbox = is_sandbox(self.configuration.chains[chain.server.group])
+        return shown_server(
+            chain.server, number, sandbox, self.configuration.settings.public_url or ""
+        )
 
 
 class ServersHandler(AccountHandler):
@@ -140,8 +141,8 @@ class StreamsHandler(PostmarkHandler):
         own = default_stream(self.group_chain.server)
         if own not in {id for id, _, _ in known}:
             known.append((own, own, "Transactional"))
-        numbers = await installation.numbered(self.site.store, self.site.chains)
-        since = await asyncio.to_thread(_written, self.site.settings.path)
+        numbers = await installation.numbered(self.site.store, self.configuration.chains)
+        since = await asyncio.to_thread(_written, self.configuration.settings.path)
         return [
             {
                 "ID": id,

@@ -84,7 +84,7 @@ class TemplateHandler(PostmarkHandler):
 
     async def get(self, given: str) -> None:
         template = await self.site.library.find(self.group, _reference(given))
-        numbers = await installation.numbered(self.site.store, self.site.chains)
+        numbers = await installation.numbered(self.site.store, self.configuration.chains)
         await self.respond_aside(
             lambda: _shown(template, WHOLE, AssociatedServerId=numbers[template.server])
         )
