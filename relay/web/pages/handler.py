@@ -64,7 +64,7 @@ class PageHandler(BaseHandler):
     def check_page(self) -> None:
         """Raise VisitRefused for anybody but a person at this machine."""
         reason = refusal(self.request, self.site.pages or ("", 0))
-        if reason is None and self.request.method == "POST" and cross_site(self.request):
+        if reason is None and self.request.method == "POST" and is_cross_site(self.request):
             reason = "cross_site"
         if reason is not None:
             raise VisitRefused(REFUSALS[reason], reason=reason)
@@ -115,8 +115,8 @@ def own_hosts(host: str, port: int) -> set[str]:
     return {f"{name}:{port}" for name in names} | bare
 
 
-def cross_site(request: HTTPServerRequest) -> bool:
-    """Return whether a request whose Host is ours comes from anywhere but one of these pages."""
+def is_cross_site(request: HTTPServerRequest) -> bool:
+    """Whether a request whose Host is ours comes from anywhere but one of these pages."""
     origin = request.headers.get("Origin", "").lower()
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     return origin != f"{request.protocol}://{request.host}".lower() or site != "same-origin"

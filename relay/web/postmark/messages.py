@@ -13,7 +13,7 @@ from relay.intake.outbox import MAX_METADATA
 from relay.web import bodies
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import MEGABYTE
-from relay.web.postmark.reading import Fields, is_line, units, wrong_type
+from relay.web.postmark.reading import Fields, is_line, refused, units, wrong_type
 from relay.web.postmark.recipients import SHOWN, read_recipients, read_reply_to, read_sender
 
 MAX_MESSAGE = 10 * MEGABYTE
@@ -89,7 +89,7 @@ def read(value: Any, *, templated: bool) -> Submitted:
 def check_size(value: Any) -> None:
     """Refuse one message of a batch that is larger than a single one may be."""
     if _size(value) > MAX_MESSAGE:
-        raise _refused(f"A message may have {MAX_MESSAGE // MEGABYTE} MB at most.")
+        raise refused(f"A message may have {MAX_MESSAGE // MEGABYTE} MB at most.")
 
 
 def _size(value: Any) -> int:
@@ -104,7 +104,7 @@ def _line(fields: Fields, name: str, longest: int) -> str:
     value = fields.text(name) or ""
     if not is_line(value) or units(value) > longest:
         words = f"is a single line of at most {longest} characters, without control characters."
-        raise _refused(f"'{name}' {words}")
+        raise refused(f"'{name}' {words}")
     return value
 
 
@@ -113,16 +113,16 @@ def _parts(fields: Fields) -> dict[str, Any]:
     subject = _line(fields, "Subject", MAX_SUBJECT)
     markup, plain = (_part(fields, name) for name in ("HtmlBody", "TextBody"))
     if not markup and not plain:
-        raise _refused("Provide either email TextBody or HtmlBody or both.")
+        raise refused("Provide either email TextBody or HtmlBody or both.")
     return {"subject": subject or None, "html": markup, "text": plain}
 
 
 def _part(fields: Fields, name: str) -> str | None:
     value = fields.text(name) or ""
     if len(value) > MAX_BODY // 2 and units(value) > MAX_BODY:
-        raise _refused(f"'{name}' may have {MAX_BODY // MEGABYTE} MB at most.")
+        raise refused(f"'{name}' may have {MAX_BODY // MEGABYTE} MB at most.")
     if not is_storable(value):
-        raise _refused(f"'{name}' has a control character or broken Unicode.")
+        raise refused(f"'{name}' has a control character or broken Unicode.")
     return value or None
 
 
@@ -142,7 +142,7 @@ def _template(fields: Fields) -> dict[str, Any]:
         words = "A 'TemplateModel' is required when using a template to send an email."
         raise PostmarkError(1120, words)
     if not bodies.is_storable(model):
-        raise _refused("'TemplateModel' has a control character or broken Unicode.")
+        raise refused("'TemplateModel' has a control character or broken Unicode.")
     inline = fields.flag("InlineCss")
     return {"template": number or alias, "model": freeze(model), "inline_css": inline is not False}
 
@@ -153,7 +153,7 @@ def _track_links(fields: Fields) -> str | None:
         return None
     if given.lower() not in TRACK_LINKS:
         words = ", ".join(TRACK_LINKS.values())
-        raise _refused(f"Invalid 'TrackLinks' value: it is one of {words}.")
+        raise refused(f"Invalid 'TrackLinks' value: it is one of {words}.")
     return TRACK_LINKS[given.lower()]
 
 
@@ -161,10 +161,10 @@ def _metadata(fields: Fields) -> dict[str, str]:
     """Read the labels: scalars become strings; names are unique without regard to case."""
     given = fields.object("Metadata") or {}
     if len(given) > MAX_METADATA:
-        raise _refused(f"Invalid metadata content. There may be {MAX_METADATA} fields at most.")
+        raise refused(f"Invalid metadata content. There may be {MAX_METADATA} fields at most.")
     labels = {name: _label(name, value) for name, value in given.items()}
     if len({name.lower() for name in labels}) != len(labels):
-        raise _refused("Invalid metadata content. Two field names differ only in case.")
+        raise refused("Invalid metadata content. Two field names differ only in case.")
     return labels
 
 
@@ -173,13 +173,13 @@ def _label(name: str, value: Any) -> str:
         raise wrong_type("Metadata")
     text = value if isinstance(value, str) else _written(value)
     if units(name) > MAX_METADATA_NAME or units(text) > MAX_METADATA_VALUE:
-        raise _refused(
+        raise refused(
             f"Invalid metadata content. Field names are limited to {MAX_METADATA_NAME} characters"
             f" and field values are limited to {MAX_METADATA_VALUE} characters in length."
             f" The '{name[:SHOWN]}' field in your metadata content exceeds these limits."
         )
     if not name.strip() or not is_line(name) or not is_line(text):
-        raise _refused("Invalid metadata content. Names and values are single lines.")
+        raise refused("Invalid metadata content. Names and values are single lines.")
     return text
 
 
@@ -197,7 +197,7 @@ def _headers(message: Fields) -> tuple[tuple[str, str], ...]:
     """
     given = message.items("Headers")
     if len(given) > MAX_HEADERS:
-        raise _refused(f"A message may have {MAX_HEADERS} headers at most.")
+        raise refused(f"A message may have {MAX_HEADERS} headers at most.")
     headers = [_header(value) for value in given]
     keeps = any(name.lower() == KEPT_ID and value.lower() == "true" for name, value in headers)
     return tuple(
@@ -211,14 +211,14 @@ def _header(value: Any) -> tuple[str, str]:
     fields = Fields(value, "Headers")
     name, content = fields.text("Name") or "", (fields.text("Value") or "").strip()
     if not _HEADER_NAME.fullmatch(name) or len(name) > MAX_HEADER_NAME:
-        raise _refused(
+        raise refused(
             f"A header's 'Name' has 1 to {MAX_HEADER_NAME} characters, no blanks or colons."
         )
     if _RESERVED.fullmatch(name):
-        raise _refused(f"The header '{name}' may not be set.")
+        raise refused(f"The header '{name}' may not be set.")
     if not is_line(content) or units(content) > MAX_HEADER_VALUE:
         words = f"is a single line of at most {MAX_HEADER_VALUE} characters"
-        raise _refused(f"The value of the header '{name}' {words}, without control characters.")
+        raise refused(f"The value of the header '{name}' {words}, without control characters.")
     return name, content
 
 
@@ -231,14 +231,14 @@ def _attachment(value: Any) -> Attachment:
     fields = Fields(value, "Attachments")
     name = fields.text("Name") or ""
     if not name.strip() or len(name) > MAX_FILE_NAME or not is_line(name):
-        raise _refused(
+        raise refused(
             f"An attachment's 'Name' is a single line of 1 to {MAX_FILE_NAME} characters."
         )
     if is_forbidden(name):
         raise PostmarkError(411, "Attachment file type not allowed.")
     media = (fields.text("ContentType") or "").strip() or UNKNOWN_MEDIA
     if not is_line(media) or not _MEDIA.fullmatch(media):
-        raise _refused("An attachment's 'ContentType' is not a media type.")
+        raise refused("An attachment's 'ContentType' is not a media type.")
     return Attachment(name, media, _base64(fields.text("Content")), _content_id(fields))
 
 
@@ -246,7 +246,7 @@ def _base64(text: str | None) -> str:
     """Take line breaks out of base64 that is complete; raise PostmarkError."""
     content = _BLANKS.sub("", text) if text is not None else "="
     if len(content) % 4 or not _BASE64.fullmatch(content):
-        raise _refused("An attachment's 'Content' is not base64.")
+        raise refused("An attachment's 'Content' is not base64.")
     return content
 
 
@@ -254,9 +254,5 @@ def _content_id(fields: Fields) -> str | None:
     """Return how the HTML part refers to an attachment; None for one that stands apart."""
     given = (fields.text("ContentID") or "").strip().removeprefix("cid:")
     if not is_line(given) or len(given) > MAX_FILE_NAME:
-        raise _refused(f"An attachment's 'ContentID' has more than {MAX_FILE_NAME} characters.")
+        raise refused(f"An attachment's 'ContentID' has more than {MAX_FILE_NAME} characters.")
     return f"cid:{given}" if given else None
-
-
-def _refused(words: str) -> PostmarkError:
-    return PostmarkError(300, words)

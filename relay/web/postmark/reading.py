@@ -88,13 +88,18 @@ def wrong_type(name: str) -> PostmarkError:
     return PostmarkError(403, f"Invalid request field(s): '{name}'.")
 
 
+def refused(words: str) -> PostmarkError:
+    """Make the refusal of a member that cannot be used."""
+    return PostmarkError(300, words)
+
+
 def is_digits(text: str) -> bool:
-    """Return whether a text is a number of at most 18 ASCII digits."""
+    """Whether a text is a number of at most 18 ASCII digits."""
     return text.isascii() and text.isdecimal() and len(text) <= 18
 
 
 def is_line(text: str) -> bool:
-    """Return whether a text is one line that every store and every header can carry."""
+    """Whether a text is one line that every store and every header can carry."""
     try:
         texts.line(text)
     except ValueError:

@@ -6,7 +6,7 @@ from relay.core import addresses
 from relay.core.addresses import Address
 from relay.core.policy import MAX_RECIPIENTS
 from relay.web.postmark.errors import PostmarkError
-from relay.web.postmark.reading import Fields, units, wrong_type
+from relay.web.postmark.reading import Fields, refused, units, wrong_type
 
 MAX_FROM = 255
 # A refusal repeats no more than this of what was wrong.
@@ -20,7 +20,7 @@ def read_sender(fields: Fields) -> Address:
     """Read From; raise PostmarkError."""
     given = (fields.text("From") or "").strip()
     if units(given) > MAX_FROM:
-        raise _refused(f"Invalid 'From' address: it has more than {MAX_FROM} characters.")
+        raise refused(f"Invalid 'From' address: it has more than {MAX_FROM} characters.")
     try:
         return addresses.parse(given)
     except ValueError:
@@ -32,9 +32,9 @@ def read_recipients(fields: Fields) -> dict[str, tuple[Address, ...]]:
     listed = {name: _split(fields.text(name), name) for name in ("To", "Cc", "Bcc")}
     count = sum(map(len, listed.values()))
     if not count:
-        raise _refused("Zero recipients specified")
+        raise refused("Zero recipients specified")
     if count > MAX_RECIPIENTS:
-        raise _refused(f"A message may have {MAX_RECIPIENTS} recipients at most, over To, Cc, Bcc.")
+        raise refused(f"A message may have {MAX_RECIPIENTS} recipients at most, over To, Cc, Bcc.")
     return {name: _parsed(given, name) for name, given in listed.items()}
 
 
@@ -61,11 +61,11 @@ def _unreadable(name: str, given: str) -> PostmarkError:
     shown = given[:SHOWN]
     if "@" not in given:
         words = f"Illegal email address '{shown}'. It must contain the '@' symbol."
-        return _refused(f"Error parsing '{name}': {words}")
+        return refused(f"Error parsing '{name}': {words}")
     domain = given.rstrip("> ").rpartition("@")[2]
     if domain.isascii() and not _DOMAIN.fullmatch(domain):
         words = f"Illegal email domain '{domain[:SHOWN]}' in address '{shown}'."
-        return _refused(f"Error parsing '{name}': {words}")
+        return refused(f"Error parsing '{name}': {words}")
     return invalid_address(name, given)
 
 
@@ -77,14 +77,10 @@ def read_reply_to(fields: Fields) -> tuple[Address, ...]:
         raise wrong_type("ReplyTo")
     listed = [one for value in values for one in _split(value, "Reply-To")]
     if len(listed) > MAX_RECIPIENTS:
-        raise _refused(f"A message may have {MAX_RECIPIENTS} 'Reply-To' addresses at most.")
+        raise refused(f"A message may have {MAX_RECIPIENTS} 'Reply-To' addresses at most.")
     return _parsed(listed, "Reply-To")
 
 
 def invalid_address(name: str, given: str) -> PostmarkError:
     """Make the refusal of an address in a field."""
-    return _refused(f"Invalid '{name}' address: '{given[:SHOWN]}'.")
-
-
-def _refused(words: str) -> PostmarkError:
-    return PostmarkError(300, words)
+    return refused(f"Invalid '{name}' address: '{given[:SHOWN]}'.")

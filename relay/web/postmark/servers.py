@@ -32,7 +32,7 @@ def default_stream(group: Server) -> str:
 
 
 def is_sandbox(group: Chain) -> bool:
-    """Return whether mail of this group never leaves: the embedded mailbox takes all of it."""
+    """Whether mail of this group never leaves: the embedded mailbox takes all of it."""
     return set(group.deliver_plugins) == {"mailbox"}
 
 
