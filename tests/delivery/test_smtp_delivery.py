@@ -194,7 +194,7 @@ async def test_an_answer_that_is_lost_for_the_rest_sends_nothing_to_the_others(
     await site.dispatcher.deliver_waiting(now + 13)
     assert outbox.states() == ["in_doubt"]
     doubts = InDoubtResolver(
-        site.store, site.chains, site.dispatcher.revived, site.dispatcher.settled
+        site.store, lambda: site.chains, site.dispatcher.revived, site.dispatcher.settled
     )
     for seconds in (140, 640):
         await doubts.look(now + seconds)
@@ -249,7 +249,7 @@ async def test_after_a_lost_answer_it_waits_ten_minutes_and_goes_again_as_the_sa
     assert (await send(post)).words == "Message queued"
     assert outbox.states() == ["in_doubt"]
     doubts = InDoubtResolver(
-        site.store, site.chains, site.dispatcher.revived, site.dispatcher.settled
+        site.store, lambda: site.chains, site.dispatcher.revived, site.dispatcher.settled
     )
     for seconds in (125, 300, 595):
         await doubts.look(now + seconds)

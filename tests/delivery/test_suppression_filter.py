@@ -309,8 +309,7 @@ async def test_a_daemon_that_starts_knows_what_the_store_has(
         Word("shop", "d@example.com", "lifted", now),
     ]
     await site.suppressions.note(words)
-    fresh = Suppressions(site.store)
-    fresh.open(now)
+    fresh = Suppressions(site.store, now)
     everybody = _addresses(*(word.address for word in words))
     assert fresh.among(everybody, "shop", now) == {"a@example.com", "b@example.com"}
     assert fresh.among(everybody, "shop", now + 61) == {"a@example.com"}
