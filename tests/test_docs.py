@@ -322,6 +322,14 @@ def test_the_order_of_the_packages_in_the_docs_is_the_one_that_is_held() -> None
     assert told[:-1] == [rank.split() for rank in ORDER.strip().splitlines()]
 
 
+def test_every_file_of_the_walks_is_there() -> None:
+    walks = page("contribute/architecture").split("## Three walks")[1].split("\n## ")[0]
+    files = re.findall(r"`([a-z_/]+\.py)`", walks)
+    assert [name for name in files if not (ROOT / "relay" / name).is_file()] == []
+    submission = walks.split("**An attempt")[0]
+    assert len(set(re.findall(r"^\d+\. `(\S+?)`", submission, re.MULTILINE))) <= 16
+
+
 def test_the_states_are_drawn_in_the_docs_as_in_the_code() -> None:
     text = page("contribute/architecture")
     drawn = (states.__doc__ or "").partition("\n\n")[2].partition("\n\n")[0]

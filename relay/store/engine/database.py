@@ -66,18 +66,17 @@ class Store:
             from relay.store.engine.migrate import migrate
 
             migrate(self._writing, self.path)
-        except DBAPIError as error:
+        except BaseException as error:
             self._give_up()
-            raise ConfigurationError(f"{self.path}: {error.orig}") from None
-        except ConfigurationError:
-            self._give_up()
+            if isinstance(error, DBAPIError):
+                raise ConfigurationError(f"{self.path}: {error.orig}") from None
             raise
         if sqlite3.sqlite_version_info < SAFE_SQLITE:
             log.info("sqlite.old", version=sqlite3.sqlite_version, safe="one writing connection")
         self._writer.start()
 
     def close(self) -> None:
-        """Write what waits, empty the log into the database, return the lock back."""
+        """Write what waits, empty the log into the database, release the lock."""
         self._writer.stop()
         self._readers.shutdown()
         self._reading.dispose()
