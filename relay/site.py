@@ -122,18 +122,18 @@ class Site:
         )
         self.replies = ReplyForwarding(store, self._chains, self.outbox, secret=self.secret)
         self.receipts = ReceiptSender(store, self._chains, self.outbox)
-        self.sightings = EventCounts()
+        self.event_counts = EventCounts()
         self.alerts = Monitor(
             store,
             self.dispatcher,
             self.space,
-            self.sightings,
+            self.event_counts,
             self.outbox,
             chains=self._chains,
             terms=self._alert_settings,
             paused=self.pauses.names,
         )
-        self._listeners += [self.sightings.saw, self.receipts.saw]
+        self._listeners += [self.event_counts.saw, self.receipts.saw]
 
     def reload(self, settings: Settings) -> None:
         """Use new settings from here on; raise ConfigurationError and keep the old ones."""

@@ -59,12 +59,17 @@ class Attempts:
     """
 
     def __init__(
-        self, store: Store, watches: Waiters, senders: int, heard: Heard, sieve: SuppressionFilter
+        self,
+        store: Store,
+        waiters: Waiters,
+        senders: int,
+        heard: Heard,
+        suppression_filter: SuppressionFilter,
     ) -> None:
         self._store = store
-        self._watches = watches
+        self._waiters = waiters
         self._heard = heard
-        self._sieve = sieve
+        self._suppression_filter = suppression_filter
         self._pool = ThreadPoolExecutor(senders, "sender")
         self.fresh = MessageCache(store)
         self._stopping = False
@@ -92,7 +97,7 @@ class Attempts:
                 started_at=started_at,
                 now=time.time() + ahead,
                 random=random.random(),  # noqa: S311 - spreads retries, guards nothing
-                watched=self._watches.settle(claimed.id),
+                watched=self._waiters.settle(claimed.id),
                 fates=outcomes.fates(one.message, one.result),
             )
             for claimed, one in zip(call.messages, attempted, strict=True)
@@ -115,7 +120,7 @@ class Attempts:
         own = [chains[one.server] for one in call.messages]
         group = chains[call.lane.group]
         stored = _for_plugin(await self.fresh.find(call.messages), group, call.lane.plugin)
-        sifted = self._sieve.sift(stored, own, time.time() + ahead)
+        sifted = self._suppression_filter.sift(stored, own, time.time() + ahead)
         messages = [message for message in sifted if isinstance(message, Message)]
         answers: Sequence[DeliverResult] = []
         if messages:
@@ -123,7 +128,9 @@ class Attempts:
             self._heard(call.lane, answers, time.time() + ahead)
         delivered = iter(answers)
         results = [next(delivered) if isinstance(one, Message) else one for one in sifted]
-        results = await self._sieve.hear(stored, sifted, results, own, time.time() + ahead)
+        results = await self._suppression_filter.hear(
+            stored, sifted, results, own, time.time() + ahead
+        )
         whole = map(outcomes.concluded, stored, results)
         return [Attempted(message, result) for message, result in zip(sifted, whole, strict=True)]
 
@@ -175,7 +182,7 @@ class Attempts:
             outcome = Outcome(State.SENT)
         elif state in (State.FAILED, State.SUPPRESSED):
             outcome = Outcome(State.FAILED, str(result))
-        self._watches.tell(id, outcome)
+        self._waiters.tell(id, outcome)
         write = log.info if state == State.SENT and not _dropped(result) else log.warning
         write(
             f"message.{'deferred' if state == State.QUEUED else state}",

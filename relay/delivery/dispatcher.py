@@ -49,15 +49,17 @@ class Dispatcher:
         suppressions: Suppressions,
         senders: int = 16,
     ) -> None:
-        self.watches = Waiters()
+        self.waiters = Waiters()
         unsent = store.read_now(listing.count_unsent)
         self._waiting = sum(unsent.get(state, 0) for state in WAITING)
         self._store = store
         self._senders = senders
         self._lanes = Lanes(chains, paused, senders)
-        self._turns = FairQueue(self._lanes)
-        sieve = SuppressionFilter(suppressions)
-        self._attempts = Attempts(store, self.watches, senders, self._lanes.heard, sieve)
+        self._fair_queue = FairQueue(self._lanes)
+        suppression_filter = SuppressionFilter(suppressions)
+        self._attempts = Attempts(
+            store, self.waiters, senders, self._lanes.heard, suppression_filter
+        )
         self._running: set[asyncio.Task[int]] = set()
         self._call_seconds = 0.0  # what a call takes, on average
         # Groups and plugins by which a message was deferred and none sent since.
@@ -123,10 +125,10 @@ class Dispatcher:
         """
         now = time.time() if now is None else now
         count = 0
-        self._turns.mark(self._lanes.servers)
+        self._fair_queue.mark(self._lanes.servers)
         while started := await self._claim(now):
             count += sum(await asyncio.gather(*started))
-            self._turns.mark(self._lanes.servers)
+            self._fair_queue.mark(self._lanes.servers)
         return count
 
     async def run(self) -> None:
@@ -152,7 +154,7 @@ class Dispatcher:
         await self._clock.mind(now, self._chains().values())
         servers, first_only = list(self._lanes.servers), self._lanes.first_only
         dues = await self._store.read(claims.next_due, servers, first_only)
-        self._turns.mark(server for server, due in dues.items() if due <= now)
+        self._fair_queue.mark(server for server, due in dues.items() if due <= now)
         self._claim_soon()
         times = [*dues.values(), *self._lanes.probes()]
         return min((moment for moment in times if moment > now), default=None)
@@ -170,7 +172,7 @@ class Dispatcher:
         return not pending
 
     def _deliver_soon(self, servers: Iterable[str]) -> None:
-        self._turns.mark(servers)
+        self._fair_queue.mark(servers)
         self._claim_soon()
 
     def _claim_soon(self) -> None:
@@ -184,7 +186,7 @@ class Dispatcher:
                 await self._pace()
                 self._again = False
                 if await self._claim(time.time()):
-                    self._again = bool(self._turns)
+                    self._again = bool(self._fair_queue)
         except Exception as error:  # noqa: BLE001 - run() looks again, soon
             log.error("outbox.unclaimable", **trace(error))
             self._alarm.set()
@@ -201,11 +203,13 @@ class Dispatcher:
 
     async def _claim(self, now: float) -> set[asyncio.Task[int]]:
         """Claim as much as there are free senders, and start the attempts."""
-        while not self._stopping and (order := self._turns.order(now, self._senders)) is not None:
-            marks = self._turns.marks(order)
+        while (
+            not self._stopping and (order := self._fair_queue.order(now, self._senders)) is not None
+        ):
+            marks = self._fair_queue.marks(order)
             chains = self._chains()  # the same for claim and attempt, whatever is read meanwhile
             claimed = await self._store.write(claims.claim, order)
-            done = self._turns.claimed(claimed, marks)
+            done = self._fair_queue.claimed(claimed, marks)
             if done or not claimed.calls:
                 self._alarm.set()  # something may be due later: nobody has looked past this
             if claimed.calls:
@@ -216,7 +220,7 @@ class Dispatcher:
         return set()
 
     def _start(self, call: Call, chains: Mapping[str, Chain], ahead: float) -> asyncio.Task[int]:
-        self._turns.started(call)
+        self._fair_queue.started(call)
         self._lanes.started(call.lane, time.time() + ahead)
         task = asyncio.create_task(self._attempt(call, chains, ahead))
         self._running.add(task)
@@ -229,7 +233,7 @@ class Dispatcher:
             settlements = await self._attempts.make(call, chains, ahead)
         except Exception:
             for one in call.messages:
-                self.watches.tell(one.id, Outcome(State.QUEUED))
+                self.waiters.tell(one.id, Outcome(State.QUEUED))
             raise
         self._call_seconds += (time.monotonic() - started - self._call_seconds) / 8
         for settlement in settlements:
@@ -245,9 +249,9 @@ class Dispatcher:
 
     def _ended(self, call: Call, task: asyncio.Task[int]) -> None:
         self._running.discard(task)
-        self._turns.ended(call)
+        self._fair_queue.ended(call)
         self._lanes.ended(call.lane)
         if not task.cancelled() and (error := task.exception()):
             log.error("attempt.broken", **trace(error))
-        if self._turns:
+        if self._fair_queue:
             self._claim_soon()

@@ -34,19 +34,19 @@ class Waiters:
     """Who waits for which message. A caller that gave up is told nothing and changes nothing."""
 
     def __init__(self) -> None:
-        self._watches: dict[str, _Waiter] = {}
+        self._waiters: dict[str, _Waiter] = {}
 
     def open(self, id: str) -> None:
         """Begin to watch a message, before it is stored: its outcome may come at once."""
-        self._watches[id] = _Waiter()
+        self._waiters[id] = _Waiter()
 
     def close(self, id: str) -> None:
         """Stop watching a message."""
-        self._watches.pop(id, None)
+        self._waiters.pop(id, None)
 
     async def wait(self, id: str, seconds: float) -> Outcome:
         """Return the outcome of the first attempt, or `queued` when it takes longer than this."""
-        watch = self._watches[id]
+        watch = self._waiters[id]
         timer = asyncio.get_running_loop().call_later(seconds, watch.give_up)
         try:
             return await watch.future
@@ -56,7 +56,7 @@ class Waiters:
 
     def settle(self, id: str) -> bool:
         """Return whether somebody waits; from here on they wait until `tell`."""
-        watch = self._watches.get(id)
+        watch = self._waiters.get(id)
         if watch is None:
             return False
         watch.settling = True
@@ -64,6 +64,6 @@ class Waiters:
 
     def tell(self, id: str, outcome: Outcome) -> None:
         """Return the outcome to whoever waits for it."""
-        watch = self._watches.get(id)
+        watch = self._waiters.get(id)
         if watch is not None and not watch.future.done():
             watch.future.set_result(outcome)

@@ -62,7 +62,7 @@ class CancelHandler(RelayHandler):
             if identity.kind != "secret":
                 raise AuthenticationFailed(reason="key_kind")
         except AuthenticationFailed as error:
-            self.site.sightings.refused(self.chain.server.name, error)
+            self.site.event_counts.refused(self.chain.server.name, error)
             raise
         return identity.key
 

@@ -107,12 +107,12 @@ class FormHandler(RelayHandler):
         return body
 
     async def _accept(self, body: Body) -> Accepted:
-        watches = self.site.dispatcher.watches
+        waiters = self.site.dispatcher.waiters
         expected: list[str] = []
 
         def expect(message: Message) -> None:
             if message.send_at is None:  # nobody waits for what is sent later
-                watches.open(message.id)
+                waiters.open(message.id)
                 expected.append(message.id)
 
         submission = self.submission(self.server_name, body, session=self.session)
@@ -120,7 +120,7 @@ class FormHandler(RelayHandler):
             return await self.site.acceptance.accept(submission, expect, self.plain_path)
         except BaseException:
             for id in expected:
-                watches.close(id)
+                waiters.close(id)
             raise
 
     async def _result(self, accepted: Accepted) -> str:
@@ -136,7 +136,7 @@ class FormHandler(RelayHandler):
         if accepted.message is None:
             return State.SENT if dispatcher.healthy(name) else State.QUEUED
         wait = self.configuration.settings.wait if dispatcher.delivers(name) else 0
-        outcome = await dispatcher.watches.wait(accepted.id, wait)
+        outcome = await dispatcher.waiters.wait(accepted.id, wait)
         if outcome.result == State.FAILED:
             if accepted.request is not None:
                 await self.site.repeats.drop(accepted.request)

@@ -19,7 +19,7 @@ class TokenHandler(RelayHandler):
         if self.configuration.settings.token_key_required and key is None:
             given = "Authorization" in self.request.headers
             error = AuthenticationFailed(reason="unknown_key" if given else "no_header")
-            self.site.sightings.refused("", error)
+            self.site.event_counts.refused("", error)
             raise error
         if key is None or key.kind != "secret":
             self.configuration.token_limiter.take(self.caller)

@@ -68,7 +68,7 @@ class WebhookHandler(RelayHandler):
             if networks and not is_within(self.caller.address, networks):
                 raise WebhookRefused(reason="webhook_network")
         except WebhookRefused as error:
-            self.site.sightings.refused(server.name, error)
+            self.site.event_counts.refused(server.name, error)
             self.configuration.post_limiter.take(self.caller)
             raise
 

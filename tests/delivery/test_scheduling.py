@@ -244,7 +244,7 @@ async def test_whoever_is_let_in_without_a_secret_key_may_not_cancel(
 async def test_a_wrong_key_at_this_door_is_seen_as_at_any_other(post: Post, site: Site) -> None:
     for key in ("wrong-key-wrong-key-wrong-key-wrong-", None):
         assert (await post(CANCEL, {"id": "any"}, key=key)).status == 401
-    [(key, seen)] = site.sightings.take().items()
+    [(key, seen)] = site.event_counts.take().items()
     assert (key.kind, key.server, seen.count) == ("keys", "contactform", 2)
     assert set(seen.reasons) == {"unknown_key", "no_header"}
 

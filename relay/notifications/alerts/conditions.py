@@ -25,13 +25,13 @@ class Conditions:
         store: Store,
         dispatcher: Dispatcher,
         space: Space,
-        sightings: EventCounts,
+        event_counts: EventCounts,
         paused: Callable[[], Collection[str]],
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._space = space
-        self._sightings = sightings
+        self._event_counts = event_counts
         self._paused = paused
         self._down: dict[tuple[str, str], float] = {}
         self._seen_down: set[tuple[str, str]] = set()
@@ -79,7 +79,7 @@ class Conditions:
         After a restart all breakers begin closed; one without mail that may be sent is not tried.
         That a provider works is known when it failed since and does not now, or when it sent mail.
         """
-        works = {chains[one].server.group for one in self._sightings.senders if one in chains}
+        works = {chains[one].server.group for one in self._event_counts.senders if one in chains}
         servers = [chain.server for chain in chains.values()]
         resting = {one.name for one in servers if not one.enabled} | set(self._paused())
         tried = {one.group for one in servers if not {one.name, one.group} & resting}
@@ -118,7 +118,7 @@ class Conditions:
         return "it is tried again and again"
 
     def _said(self, servers: Iterable[str]) -> str:
-        refusals = self._sightings.refusals
+        refusals = self._event_counts.refusals
         words = next((told(refusals[name]) for name in servers if name in refusals), "")
         return f"; the provider's last words: {words}" if words else ""
 

@@ -84,15 +84,15 @@ class AlertMailer:
         if not self.is_wanted:
             raise ConfigurationError("the settings have no [alerts]: nobody is told by mail")
         written = email("test", {}, self._terms, time.time())
-        id, watches = message_id(), self._dispatcher.watches
+        id, waiters = message_id(), self._dispatcher.waiters
         mail = replace(self._mail(written, self._terms.urgent_to), id=id)
-        watches.open(id)
+        waiters.open(id)
         try:
             await self.send([mail], Change())
             seconds = TEST_SECONDS if self.is_open else 0.0
-            return id, (await watches.wait(id, seconds)).result
+            return id, (await waiters.wait(id, seconds)).result
         finally:
-            watches.close(id)
+            waiters.close(id)
 
     def _mail(self, written: AlertEmail, to: Sequence[Address]) -> Outgoing:
         """Make a mail, like any message of the alerts' server."""

@@ -41,7 +41,7 @@ log = structlog.get_logger()
 class Monitor:
     """Mails the operator what goes wrong, once and then less and less often.
 
-    `look` is one look, at any time; `run` the endless loop around it. `sightings` is where the
+    `look` is one look, at any time; `run` the endless loop around it. `event_counts` is where the
     chains' observers report. chains, terms, paused: give what holds now; paused names the servers
     that an operator paused.
     """
@@ -51,7 +51,7 @@ class Monitor:
         store: Store,
         dispatcher: Dispatcher,
         space: Space,
-        sightings: EventCounts,
+        event_counts: EventCounts,
         outbox: Outbox,
         *,
         chains: Callable[[], Mapping[str, Chain]],
@@ -59,9 +59,9 @@ class Monitor:
         paused: Callable[[], Collection[str]],
     ) -> None:
         self._store = store
-        self._sightings = sightings
+        self._event_counts = event_counts
         self._mailing = AlertMailer(dispatcher, outbox, chains, terms)
-        self._conditions = Conditions(store, dispatcher, space, sightings, paused)
+        self._conditions = Conditions(store, dispatcher, space, event_counts, paused)
         self._began_at = time.time()
         self._caught_up = False
         self._unsent: set[tuple[AlertKey, bool]] = set()  # those of which it was logged
@@ -91,11 +91,11 @@ class Monitor:
         async with self._looking:
             known = await self._store.read(stored.remembered)
             await self._catch_up(known)
-            taken_at, seen = time.time(), self._sightings.take()
+            taken_at, seen = time.time(), self._event_counts.take()
             try:
                 return await self._look(seen, known, taken_at, now)
             except Exception:
-                self._sightings.give_back(seen)
+                self._event_counts.give_back(seen)
                 raise
 
     async def test(self) -> tuple[str, str]:
@@ -111,7 +111,7 @@ class Monitor:
             missed = await self._store.read(statistics.ended, TROUBLES, since, until)
             for one in missed:
                 about = {"id": one.id, "words": one.words}
-                self._sightings.saw(one.server, one.state, about)
+                self._event_counts.saw(one.server, one.state, about)
         self._caught_up = True
 
     async def _look(

@@ -68,7 +68,7 @@ class PostmarkHandler(RelayHandler):
         try:
             self._authenticate()
         except AuthenticationFailed as error:
-            self.site.sightings.refused("", error)
+            self.site.event_counts.refused("", error)
             self.configuration.post_limiter.take(self.caller)
             raise
 

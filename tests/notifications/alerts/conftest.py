@@ -101,8 +101,8 @@ def script(name: str) -> Any:
 async def attempted(site: Site, outbox: Outbox) -> str:
     """What came of the first attempt on the alert that was just stored."""
     id = [row["id"] for row in outbox.rows() if row["server"] == "alerts"][-1]
-    site.dispatcher.watches.open(id)
-    return (await site.dispatcher.watches.wait(id, 30)).result
+    site.dispatcher.waiters.open(id)
+    return (await site.dispatcher.waiters.wait(id, 30)).result
 
 
 @pytest.fixture
