@@ -599,6 +599,7 @@ def test_the_provider_of_the_docs_takes_70_lines() -> None:
     assert len([line for line in lines if line.strip()]) <= 70
 
 
+@pytest.mark.slow
 def test_the_provider_of_the_docs_delivers(pigeon: tuple[Daemon, type[Pigeon]]) -> None:
     daemon, far = pigeon
     form = {"to": "desk@example.gov", "from_address": "a@example.com", "subject": "Fair"}

@@ -10,6 +10,8 @@ import pytest
 
 from tests.clients.conftest import ACCOUNT_TOKEN, DESK_TOKEN, SHOP_TOKEN, Relay, shown
 
+pytestmark = pytest.mark.slow  # it installs from the npm registry
+
 LINE = 'new postmark.ServerClient(token, {requestHost: "127.0.0.1:8025", useHttps: false})'
 VERSION = "postmark@5.1.0"
 
@@ -43,7 +45,6 @@ def done(running: Relay, modules: Path) -> dict[str, Any]:
     return json.loads(ended.stdout)
 
 
-@pytest.mark.slow
 def test_the_node_client_does_all_that_an_application_does(
     running: Relay, done: dict[str, Any]
 ) -> None:
