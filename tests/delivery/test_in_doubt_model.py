@@ -372,6 +372,7 @@ def world(site: Site, io_loop: IOLoop) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_whatever_happens_a_message_is_neither_lost_nor_sent_twice_without_a_word(
     world: World,
 ) -> None:
