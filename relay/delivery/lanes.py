@@ -36,6 +36,7 @@ class _Table(NamedTuple):
     paused: Collection[str]
     ways: Mapping[str, Sequence[_Way]]
     first_only: Collection[str]
+    outlets: Collection[Hashable]
 
 
 class Lanes:
@@ -54,7 +55,7 @@ class Lanes:
         self._chains = chains
         self._paused = paused
         self._senders = senders
-        self._table = _Table({}, frozenset(), {}, frozenset())
+        self._table = _Table({}, frozenset(), {}, frozenset(), frozenset())
         self._breakers: dict[Hashable, Breaker] = {}
         self._running: Counter[Hashable] = Counter()
 
@@ -80,12 +81,9 @@ class Lanes:
         if chains is self._table.chains and paused is self._table.paused:
             return
         self._table = _table(chains, paused)
-        groups = {chain.server.group: chains[chain.server.group] for chain in chains.values()}
-        outlets = {
-            _outlet(group, plugin) for group in groups.values() for plugin in group.deliver_plugins
-        }
         self._breakers = {
-            outlet: self._breakers.get(outlet) or Breaker(self._senders) for outlet in outlets
+            outlet: self._breakers.get(outlet) or Breaker(self._senders)
+            for outlet in self._table.outlets
         }
 
     def at(self, server: str, now: float) -> list[Lane]:
@@ -167,9 +165,9 @@ def _table(chains: Mapping[str, Chain], paused: Collection[str]) -> _Table:
         for name, chain in chains.items()
         if {name, chain.server.group} <= enabled
     }
-    return _Table(
-        chains, paused, open_ways, {name for name in open_ways if not _retries(name, chains)}
-    )
+    first_only = {name for name in open_ways if not _retries(name, chains)}
+    outlets = {way.outlet for group in ways.values() for way in group}
+    return _Table(chains, paused, open_ways, first_only, outlets)
 
 
 def _ways(group: Chain, groups: Mapping[str, Chain]) -> Iterator[_Way]:

@@ -88,10 +88,10 @@ def tell(connection: Connection, one: Telling) -> Told:
     objection = _objection(connection, row.mailbox, one) if letter else ""
     if objection:
         letter, words = None, f"the writer is not told: {objection}"
-    befell = [(one.message, words)]
+    happenings = [(one.message, words)]
     if letter is not None:
         enqueue.add_together(connection, [[letter]])
-        befell = [
+        happenings = [
             (one.message, f"{words}, by {letter.id}"),
             (letter.id, f"tells the writer of {one.message}"),
         ]
@@ -99,7 +99,10 @@ def tell(connection: Connection, one: Telling) -> Told:
     connection.execute(done.values(done_at=one.at, receipt=letter.id if letter else None))
     connection.execute(
         insert(events),
-        [{"message": id, "at": one.at, "kind": "receipt", "words": words} for id, words in befell],
+        [
+            {"message": id, "at": one.at, "kind": "receipt", "words": words}
+            for id, words in happenings
+        ],
     )
     return "told" if letter else "silent"
 

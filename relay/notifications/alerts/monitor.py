@@ -148,7 +148,7 @@ class Monitor:
         return {key: alert for key, alert in alerts.items() if key not in moot}, moot
 
     def _others(self, seen: Mapping[AlertKey, EventCount]) -> dict[AlertKey, EventCount]:
-        """Leave out what befell the alerts themselves: that is logged, and makes no alert."""
+        """Leave out what happened to the alerts themselves: that is logged, and makes no alert."""
         own = [key for key in seen if key.server == self._terms().server and key.kind in DELIVERIES]
         for key in own:
             one = seen[key]

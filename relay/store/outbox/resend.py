@@ -29,7 +29,7 @@ from relay.store.suppressions import Word
 
 # How many messages one order takes: others' mail waits behind it.
 CHUNK = 200
-# What befell a message that was sent again.
+# What happened to a message that was sent again.
 KIND = "returned"
 
 
@@ -80,9 +80,9 @@ def replay(connection: Connection, order: Replay) -> Replayed:
     queued = change(connection, ids, queueing)
     if queued:
         words = "by the operator; it was held for an address that takes mail again"
-        befell = {"at": order.now, "kind": "released", "words": words}
+        happenings = {"at": order.now, "kind": "released", "words": words}
         connection.execute(
-            insert(events), [{"message": id, **befell} for id in ids if id in queued]
+            insert(events), [{"message": id, **happenings} for id in ids if id in queued]
         )
     after = ids[-1] if len(ids) == CHUNK else None
     return Replayed(len(queued), lifted, after)
@@ -221,11 +221,11 @@ def send_again(connection: Connection, id: str, second: SecondSending, returned:
         return False
     enqueue.add(connection, [second.message])
     again = second.message.id
-    befell = [
+    happenings = [
         {"message": id, "kind": KIND, "words": f"sent again as {again}"},
         {"message": again, "kind": "second", "words": f"sends {id} again, which came back"},
     ]
-    connection.execute(insert(events), [{**one, "at": returned.now} for one in befell])
+    connection.execute(insert(events), [{**one, "at": returned.now} for one in happenings])
     return True
 
 

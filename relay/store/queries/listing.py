@@ -80,7 +80,7 @@ class Attempt(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What befell a message besides its attempts, such as a warning when it was rendered."""
+    """What happened to a message besides its attempts, such as a warning when it was rendered."""
 
     at: float
     kind: str
@@ -210,13 +210,13 @@ def find(
     if row is None or content is None:
         return None
     tried = rows_of(attempts, Attempt).where(attempts.c.message == id).order_by(attempts.c.number)
-    befell = rows_of(events, Event).where(events.c.message == id)
-    befell = befell.order_by(events.c.at, events.c.id)
+    happenings = rows_of(events, Event).where(events.c.message == id)
+    happenings = happenings.order_by(events.c.at, events.c.id)
     return StoredMessage(
         MessageRow(*row),
         Contents(*content),
         [Attempt(*one) for one in connection.execute(tried)],
-        [Event(*one) for one in connection.execute(befell)],
+        [Event(*one) for one in connection.execute(happenings)],
     )
 
 
