@@ -21,32 +21,16 @@ from relay.config.settings import Settings
 from relay.site import Site, open_site
 from relay.store.engine.database import Store
 from relay.web.application import make_app
+from tests.support.daemon import SHIPPED, Daemon
 from tests.support.fake_postmark import FakePostmark
+from tests.support.keys import APPLICATION_KEY, ENVIRONMENT, key
 
-APPLICATION_KEY = "application-key-application-key-0"
-PAGE_KEY = "page-key-page-key-page-key-page-key"
-OTHER_KEY = "other-key-other-key-other-key-other"
-ACCOUNT_KEY = "account-key-account-key-account-ke"
-
-SETTINGS = """
-[keys.application]
-secret = { env = "APPLICATION_KEY" }
-servers = ["contactform", "default"]
-
-[keys.page]
-secret = { env = "PAGE_KEY" }
-kind = "publishable"
-servers = ["contactform"]
-
-[keys.other]
-secret = { env = "OTHER_KEY" }
-servers = ["default"]
-
-[keys.account]
-secret = { env = "ACCOUNT_KEY" }
-kind = "account"
-servers = ["contactform"]
-
+SETTINGS = (
+    key("application", "contactform", "default")
+    + key("page", "contactform", kind="publishable")
+    + key("other", "default")
+    + key("account", "contactform", kind="account")
+    + """
 [servers.contactform]
 plugins = ["bearer_token", "session_token", "honeypot", "contactform", "mailbox"]
 sender = "Contact form <contactform@example.gov>"
@@ -61,6 +45,7 @@ sender = "Relay <relay@example.gov>"
 senders = ["@example.gov"]
 recipients = ["*"]
 """
+)
 
 POSTMARK_SETTINGS = """
 [servers.registry]
@@ -109,13 +94,7 @@ def settings_toml() -> str:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    return {
-        "APPLICATION_KEY": APPLICATION_KEY,
-        "PAGE_KEY": PAGE_KEY,
-        "OTHER_KEY": OTHER_KEY,
-        "ACCOUNT_KEY": ACCOUNT_KEY,
-        "POSTMARK_TOKEN": "postmark-server-token",
-    }
+    return dict(ENVIRONMENT)
 
 
 @pytest.fixture
@@ -138,6 +117,24 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.open()
     store.close()
     return data / "relay.db"
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_database: Path) -> Iterator[Store]:
+    """An open store, without a site."""
+    data = tmp_path / "var"
+    data.mkdir(mode=0o700)
+    shutil.copy(empty_database, data)
+    store = Store(f"sqlite:///{data / 'relay.db'}", data)
+    store.open()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def offline(tmp_path: Path) -> Daemon:
+    """The shipped settings in a folder of their own, for commands without a daemon."""
+    return Daemon(tmp_path, SHIPPED)
 
 
 @pytest.fixture

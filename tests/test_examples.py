@@ -16,8 +16,6 @@ import pytest
 import requests
 
 from tests.support.contact_page import (
-    APPLICATION_KEY,
-    ENVIRONMENT,
     EXAMPLES,
     PHP,
     SETTINGS,
@@ -28,6 +26,7 @@ from tests.support.contact_page import (
     states,
 )
 from tests.support.daemon import ROOT, Daemon
+from tests.support.keys import APPLICATION_KEY, ENVIRONMENT
 
 PYTHON_CALLER = (
     *(sys.executable, str(EXAMPLES / "send.py"), "--name", "A Resident"),

@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.contact_page import (
-    ENVIRONMENT,
     SETTINGS,
     copy_page,
     needs_php,
@@ -19,6 +18,7 @@ from tests.support.contact_page import (
     static_server,
 )
 from tests.support.daemon import Daemon
+from tests.support.keys import ENVIRONMENT
 
 SUBJECT = "I have a great idea"
 

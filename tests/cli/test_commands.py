@@ -19,11 +19,6 @@ PAYLOAD = (
 )
 
 
-@pytest.fixture
-def offline(tmp_path: Path) -> Daemon:
-    return Daemon(tmp_path, SHIPPED)
-
-
 @pytest.mark.slow
 def test_check_says_what_stands_between_the_settings_and_production(offline: Daemon) -> None:
     ran = offline.command("check")

@@ -8,6 +8,7 @@ import requests
 
 from tests.support.daemon import Daemon
 from tests.support.docs import page
+from tests.support.keys import key
 
 SHOWN = page("api/postmark")
 
@@ -15,20 +16,9 @@ SHOP_TOKEN = "shop-token-shop-token-shop-token-00"
 DESK_TOKEN = "desk-token-desk-token-desk-token-00"
 ACCOUNT_TOKEN = "account-token-account-token-account"
 
-SETTINGS = """
-[keys.shop]
-secret = { env = "SHOP_TOKEN" }
-servers = ["shop"]
-
-[keys.desk]
-secret = { env = "DESK_TOKEN" }
-servers = ["desk"]
-
-[keys.account]
-secret = { env = "ACCOUNT_TOKEN" }
-kind = "account"
-servers = ["*"]
-
+SETTINGS = (
+    (key("shop", "shop") + key("desk", "desk") + key("account", "*", kind="account"))
+    + """
 [relay]
 legacy_server = ""
 
@@ -42,6 +32,7 @@ plugins = ["mailbox"]
 sender = "Desk <desk@example.gov>"
 recipients = ["@example.com"]
 """
+)
 
 TEMPLATE = {
     "Name": "Welcome",
@@ -86,9 +77,9 @@ class Relay(NamedTuple):
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     environment = {
-        "SHOP_TOKEN": SHOP_TOKEN,
-        "DESK_TOKEN": DESK_TOKEN,
-        "ACCOUNT_TOKEN": ACCOUNT_TOKEN,
+        "SHOP_KEY": SHOP_TOKEN,
+        "DESK_KEY": DESK_TOKEN,
+        "ACCOUNT_KEY": ACCOUNT_TOKEN,
     }
     daemon = Daemon(tmp_path_factory.mktemp("relay"), SETTINGS, environment)
     with daemon:

@@ -17,8 +17,9 @@ from relay.site import Site, open_site
 from relay.store.outbox import batching, unsent
 from relay.store.queries import listing
 from relay.web.application import make_app
-from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
+from tests.conftest import FORM, Outbox, Post
 from tests.support.fake_postmark import FakePostmark, error
+from tests.support.keys import APPLICATION_KEY
 
 SETTINGS = """
 [relay]

@@ -20,8 +20,9 @@ from relay.store.outbox import claims, outcomes, recovery
 from relay.store.outbox import in_doubt as doubts
 from relay.store.outbox.batching import ClaimOrder, Lane
 from relay.store.outbox.in_doubt import Decision
-from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
+from tests.conftest import FORM, Outbox, Post
 from tests.support.fake_postmark import FakePostmark, Taken, error
+from tests.support.keys import APPLICATION_KEY
 
 SERVERS = ("registry", "member", "notices", "eager", "scripted", "blind")
 

@@ -198,15 +198,6 @@ async def idle(site: Site) -> None:
 # The store: which messages a claim takes.
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    (tmp_path / "claims").mkdir()
-    store = Store(f"sqlite:///{tmp_path}/claims/relay.db", tmp_path / "claims")
-    store.open()
-    yield store
-    store.close()
-
-
 def lane(group: str = "x", *, batch: int = 10, calls: int = 16) -> Lane:
     return Lane(group, "mailbox", group, batch, calls, 145.0)
 

@@ -13,8 +13,9 @@ from marshmallow import ValidationError
 from relay.config.settings import Settings
 from relay.forms.fields import SendTime
 from relay.site import Site
-from tests.conftest import FORM, OTHER_KEY, PAGE_KEY, SETTINGS, Outbox, Post, Reply
+from tests.conftest import FORM, SETTINGS, Outbox, Post, Reply
 from tests.support.daemon import Daemon
+from tests.support.keys import OTHER_KEY, PAGE_KEY
 
 NewToken = Callable[[], Awaitable[int]]
 

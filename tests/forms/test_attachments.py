@@ -18,7 +18,8 @@ from relay.core.server import AttachmentRules
 from relay.core.submission import File, Submission
 from relay.forms.attachments import read
 from relay.site import Site
-from tests.conftest import APPLICATION_KEY, FORM, SETTINGS, Outbox, Post
+from tests.conftest import FORM, SETTINGS, Outbox, Post
+from tests.support.keys import APPLICATION_KEY
 
 TAKING = SETTINGS.replace("[servers.default]\n", "[servers.default]\nattachments = true\n")
 LIMITED = SETTINGS.replace(

@@ -16,7 +16,8 @@ from relay.delivery import worker_threads
 from relay.hooks import loader
 from relay.site import Site
 from relay.store.maintenance import audit as audits
-from tests.conftest import FORM, PAGE_KEY, Outbox, Post
+from tests.conftest import FORM, Outbox, Post
+from tests.support.keys import PAGE_KEY
 
 SETTINGS = """
 [keys.application]

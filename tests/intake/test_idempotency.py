@@ -18,19 +18,10 @@ from relay.intake.idempotency import fingerprint_of, parse
 from relay.site import Site
 from relay.store import idempotency
 from relay.store.outbox.enqueue import NewMessage
-from tests.conftest import (
-    APPLICATION_KEY,
-    FORM,
-    OTHER_KEY,
-    PAGE_KEY,
-    POSTMARK_SETTINGS,
-    SETTINGS,
-    Outbox,
-    Post,
-    Reply,
-)
+from tests.conftest import FORM, POSTMARK_SETTINGS, SETTINGS, Outbox, Post, Reply
 from tests.support.daemon import REGISTRY, Daemon
 from tests.support.fake_postmark import FakePostmark
+from tests.support.keys import APPLICATION_KEY, OTHER_KEY, PAGE_KEY
 
 NewToken = Callable[[], Awaitable[int]]
 

@@ -20,9 +20,10 @@ from relay.store.outbox import retention, screened
 from relay.store.outbox.operator_actions import Order
 from relay.store.queries import listing
 from relay.web.control import make_control
-from tests.conftest import FORM, PAGE_KEY, SETTINGS, Outbox, Post
+from tests.conftest import FORM, SETTINGS, Outbox, Post
 from tests.forms.test_attachments import CONTENTS, multipart
 from tests.support.daemon import SHIPPED, Daemon
+from tests.support.keys import PAGE_KEY
 
 NewToken = Callable[[], Awaitable[int]]
 Tell = Callable[..., Awaitable[list[list[str]]]]

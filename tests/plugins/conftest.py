@@ -18,35 +18,24 @@ from relay.hooks.chain import Chain
 from relay.intake import message_builder
 from relay.testing import form_server  # noqa: F401 - a fixture
 from relay.web import bodies
+from tests.support.keys import key
 
 EXAMPLES = (Path(__file__).parents[2] / "examples" / "settings.toml").read_text(encoding="utf-8")
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
-KEYS = """
-[keys.application]
-secret = { env = "APPLICATION_KEY" }
-servers = ["*"]
-
-[keys.page]
-secret = { env = "PAGE_KEY" }
-kind = "publishable"
-servers = ["contactform"]
-
-[keys.other]
-secret = { env = "OTHER_KEY" }
-servers = ["default"]
-
-[keys.account]
-secret = { env = "ACCOUNT_KEY" }
-kind = "account"
-servers = ["contactform"]
-
+KEYS = (
+    key("application", "*")
+    + key("page", "contactform", kind="publishable")
+    + key("other", "default")
+    + key("account", "contactform", kind="account")
+    + """
 [servers.default]
 plugins = ["default", "mailbox"]
 sender = "Relay <relay@example.gov>"
 senders = ["@example.gov"]
 recipients = ["*"]
 """
+)
 
 CONTACTFORM: Mapping[str, Any] = {
     "plugins": ["bearer_token", "session_token", "honeypot", "contactform", "mailbox"],

@@ -9,7 +9,7 @@ from tornado.httputil import HTTPHeaders
 from relay.core.errors import AuthenticationFailed
 from relay.core.submission import Identity, Submission
 from relay.hooks.chain import Chain
-from tests.conftest import ACCOUNT_KEY, APPLICATION_KEY, OTHER_KEY, PAGE_KEY
+from tests.support.keys import ACCOUNT_KEY, APPLICATION_KEY, OTHER_KEY, PAGE_KEY
 
 BuildChain = Callable[..., Chain]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import ROOT, Daemon
+from tests.support.keys import PAGE_KEY, key
 
 EXAMPLES = ROOT / "examples"
 PHP = shutil.which("php")
@@ -22,23 +23,13 @@ needs_php = pytest.mark.skipif(
     PHP is None, reason="NOT RUN: there is no php here (apt install php-cli)"
 )
 
-APPLICATION_KEY = "application-key-application-key-0"
-PAGE_KEY = "page-key-page-key-page-key-page-key"
-ENVIRONMENT = {"APPLICATION_KEY": APPLICATION_KEY, "PAGE_KEY": PAGE_KEY}
-
 # What a page at `origin` needs; the rest of the relay's settings as they come.
-SETTINGS = """
+SETTINGS = (
+    key("application", "contactform")
+    + key("page", "contactform", kind="publishable")
+    + """
 [tokens]
 key = "required"
-
-[keys.application]
-secret = {{ env = "APPLICATION_KEY" }}
-servers = ["contactform"]
-
-[keys.page]
-secret = {{ env = "PAGE_KEY" }}
-kind = "publishable"
-servers = ["contactform"]
 
 [servers.contactform]
 plugins = ["bearer_token", "session_token", "honeypot", "contactform", "mailbox"]
@@ -47,6 +38,7 @@ recipients = ["@example.gov"]
 origins = ["{origin}"]
 return_to = {{ contact = "{origin}/contact-form.php" }}
 """
+)
 
 
 def copy_page(folder: Path, url: str, key: str = PAGE_KEY) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +14,6 @@ from relay.templates.library import Library
 from relay.templates.rules import TemplateDraft
 
 Run = Callable[[Any], Any]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path}/relay.db", tmp_path)
-    store.open()
-    yield store
-    store.close()
 
 
 @pytest.fixture

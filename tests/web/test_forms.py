@@ -9,16 +9,8 @@ import pytest
 from sqlalchemy import Connection, text
 
 from relay.site import Site
-from tests.conftest import (
-    ACCOUNT_KEY,
-    APPLICATION_KEY,
-    FORM,
-    OTHER_KEY,
-    PAGE_KEY,
-    SETTINGS,
-    Outbox,
-    Post,
-)
+from tests.conftest import FORM, SETTINGS, Outbox, Post
+from tests.support.keys import ACCOUNT_KEY, APPLICATION_KEY, OTHER_KEY, PAGE_KEY
 
 SENT = {"status": "success", "response": "Message sent"}
 

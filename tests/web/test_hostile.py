@@ -12,7 +12,8 @@ from tornado.tcpclient import TCPClient
 
 from relay.site import Site
 from relay.web import base
-from tests.conftest import APPLICATION_KEY, FORM, PAGE_KEY, Outbox, Post
+from tests.conftest import FORM, Outbox, Post
+from tests.support.keys import APPLICATION_KEY, PAGE_KEY
 
 JSON = "application/json"
 FORM_MEDIA = "application/x-www-form-urlencoded"

@@ -12,9 +12,10 @@ import structlog
 
 from relay.core import logs
 from relay.site import Site
-from tests.conftest import APPLICATION_KEY, PAGE_KEY, Outbox, Post
+from tests.conftest import Outbox, Post
 from tests.forms.test_attachments import multipart
 from tests.support.fake_postmark import FakePostmark, Taken, error
+from tests.support.keys import APPLICATION_KEY, PAGE_KEY
 
 NewToken = Callable[[], Awaitable[int]]
 

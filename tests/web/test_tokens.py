@@ -10,7 +10,8 @@ from relay.config.settings import Settings
 from relay.site import Site
 from relay.store import tokens
 from relay.store.maintenance import housekeeping
-from tests.conftest import APPLICATION_KEY, FORM, PAGE_KEY, SETTINGS, Outbox, Post
+from tests.conftest import FORM, SETTINGS, Outbox, Post
+from tests.support.keys import APPLICATION_KEY, PAGE_KEY
 
 NewToken = Callable[[], Awaitable[int]]
 

@@ -10,6 +10,7 @@ import pytest
 
 from relay.site import Site
 from tests.conftest import Outbox
+from tests.support.keys import key
 
 # A delivery whose next calls get `answers`; everything else is taken.
 DELIVERY = """
@@ -39,7 +40,9 @@ def bounced(event, server):
     seen.append((event.kind, event.message, server.name))
 """
 
-SETTINGS = """
+SETTINGS = (
+    key("application", "registry", "quiet")
+    + """
 [relay]
 wait = 30
 
@@ -48,10 +51,6 @@ to = ["Operations <ops@example.gov>"]
 urgent_to = ["pager@example.gov"]
 at_least = { keys = 2, tokens = 1, screened = 1 }
 digest = ""
-
-[keys.application]
-secret = { env = "APPLICATION_KEY" }
-servers = ["registry", "quiet"]
 
 [servers.alerts]
 plugins = ["courier"]
@@ -69,6 +68,7 @@ plugins = ["bearer_token", "default", "provider"]
 sender = "quiet@example.gov"
 recipients = ["@example.gov"]
 """
+)
 
 PATH = "/rest/email/registry"
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0

@@ -142,7 +142,9 @@ class TestAlways:
 
     @pytest.fixture
     def settings_toml(self, settings_toml: str) -> str:
-        return settings_toml.replace("[keys.app", "digest_always = true\n[keys.app", 1)
+        return settings_toml.replace(
+            "\n[servers.alerts]", "digest_always = true\n[servers.alerts]", 1
+        )
 
     @pytest.mark.gen_test
     async def test_a_day_without_problems_has_a_digest_too(

@@ -17,7 +17,7 @@ from relay.config.settings import Settings
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt, MessageBroken
 from relay.core.message import Confirmation, ProviderEvent
 from relay.site import Site, open_site
-from tests.conftest import APPLICATION_KEY, FORM, Outbox, Post
+from tests.conftest import FORM, Outbox, Post
 from tests.notifications.alerts.conftest import (
     DAY,
     HOUR,
@@ -28,6 +28,7 @@ from tests.notifications.alerts.conftest import (
     attempted,
     script,
 )
+from tests.support.keys import APPLICATION_KEY
 from tests.support.stored import put
 
 Mails = Callable[[], list[Mail]]
@@ -551,7 +552,7 @@ class TestWithoutAlerts:
 
     @pytest.fixture
     def settings_toml(self, settings_toml: str) -> str:
-        start, end = SETTINGS.index("[alerts]"), SETTINGS.index("[keys.application]")
+        start, end = SETTINGS.index("[alerts]"), SETTINGS.index("[servers.alerts]")
         return SETTINGS[:start] + SETTINGS[end:]
 
     @pytest.mark.gen_test

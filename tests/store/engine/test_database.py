@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,6 @@ from relay.store.queries import listing
 from relay.store.schema import metadata
 
 LANE = Lane("a", "mailbox", "a", 1, 1, 60.0)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path}/relay.db", tmp_path)
-    store.open()
-    yield store
-    store.close()
 
 
 def new(id: str | None = None, **changes: Any) -> NewMessage:
@@ -145,7 +137,7 @@ def test_commits_are_synchronous_and_the_log_is_write_ahead(store: Store) -> Non
 
 
 def test_a_second_daemon_on_the_same_folder_is_refused(store: Store, tmp_path: Path) -> None:
-    second = Store(f"sqlite:///{tmp_path}/relay.db", tmp_path)
+    second = Store(f"sqlite:///{tmp_path}/var/relay.db", tmp_path / "var")
     with pytest.raises(ConfigurationError, match="another daemon uses this folder"):
         second.open()
 

@@ -23,8 +23,9 @@ from relay.config.settings import Settings
 from relay.core.rate_limit import RateLimiter
 from relay.site import Site
 from relay.store.engine.disk_space import Space, floor
-from tests.conftest import APPLICATION_KEY, FORM, SETTINGS, Outbox, Post
+from tests.conftest import FORM, SETTINGS, Outbox, Post
 from tests.support.daemon import ROOT, Daemon
+from tests.support.keys import APPLICATION_KEY
 
 MB, GB = 2**20, 2**30
 LATER = {**FORM, "senddatetime": "+5 minutes"}

@@ -2,9 +2,6 @@
 
 # ruff: noqa: S608 - the statements are of these tests own
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import text
 
@@ -17,20 +14,6 @@ from tests.support.stored import CREATED, new_id, put
 
 SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 DAY = 86_400.0
-
-
-@pytest.fixture
-def offline(tmp_path: Path) -> Daemon:
-    return Daemon(tmp_path, SHIPPED)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    (tmp_path / "var").mkdir()
-    store = Store(f"sqlite:///{tmp_path}/var/relay.db", tmp_path / "var")
-    store.open()
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -27,19 +27,8 @@ FORM = {"to_address": "desk@example.gov", "from_address": "a@example.com", "mess
 FAR = 4e9
 
 
-@pytest.fixture
-def offline(tmp_path: Path) -> Daemon:
-    (tmp_path / "var").mkdir()
-    return Daemon(tmp_path, SHIPPED)
-
-
-@pytest.fixture
-def store(offline: Daemon) -> Iterator[Store]:
-    yield (store := _opened(offline.folder))
-    store.close()
-
-
 def _opened(folder: Path) -> Store:
+    (folder / "var").mkdir(exist_ok=True)
     store = Store(f"sqlite:///{folder}/var/relay.db", folder / "var")
     store.open()
     return store

@@ -1,8 +1,5 @@
 """What an operator orders about messages: where it applies, where not, what it leaves behind."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from relay.store.engine.database import Store
@@ -34,14 +31,6 @@ DONE = {
     "dismiss": "dismissed",
 }
 NOW = CREATED + 3600
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path}/relay.db", tmp_path)
-    store.open()
-    yield store
-    store.close()
 
 
 def order(

@@ -1,9 +1,7 @@
 """What messages said is cleared in time, and nothing that somebody may still need."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,20 +26,6 @@ FINAL = ("sent", "failed", "expired", "cancelled", "suppressed", "quarantined", 
 OPEN = ("queued", "scheduled", "held", "sending", "in_doubt")
 ORDINARY = {"sent": 30 * DAY, "screened": 30 * DAY, "cancelled": 30 * DAY, "suppressed": 30 * DAY}
 MONTH_LATER = CREATED + 31 * DAY
-
-
-@pytest.fixture
-def offline(tmp_path: Path) -> Daemon:
-    return Daemon(tmp_path, SHIPPED)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    (tmp_path / "var").mkdir()
-    store = Store(f"sqlite:///{tmp_path}/var/relay.db", tmp_path / "var")
-    store.open()
-    yield store
-    store.close()
 
 
 def server(keep: dict[str, float] | None = None, name: str = "contactform") -> Server:

@@ -1,8 +1,7 @@
 """A message's state changes only as the table says, and only for whoever has seen it as it is."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,14 +33,6 @@ NUMBERS = itertools.count()
 ENDINGS = sorted(TRANSITIONS[State.SENDING])
 DECISIONS = sorted(TRANSITIONS[State.IN_DOUBT])
 ORDER_NAMES = sorted(OPERATIONS)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path}/relay.db", tmp_path)
-    store.open()
-    yield store
-    store.close()
 
 
 def test_a_forbidden_transition_is_refused_and_leaves_the_row_as_it_was(store: Store) -> None:

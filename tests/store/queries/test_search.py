@@ -1,9 +1,7 @@
 """Searching a server's messages: what is found, how far is looked, by which index."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,14 +28,6 @@ MESSAGE = Message(
     html="<p>Html</p>",
     attachments=(Attachment("plan.pdf", "application/pdf", "x" * 100),),
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path}/relay.db", tmp_path)
-    store.open()
-    yield store
-    store.close()
 
 
 def id_at(seconds: float, number: int = 0) -> str:

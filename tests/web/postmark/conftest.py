@@ -12,54 +12,31 @@ from tornado.httpserver import HTTPServer
 from relay.site import Site
 from tests.conftest import Reply
 from tests.support.fake_postmark import FakePostmark
+from tests.support.keys import key
 
-# Keys good for one server each, for two, for a page, for the account.
+# Keys good for one server each, and for two.
 NOTICES_KEY = "notices-key-notices-key-notices-key"
 BULLETIN_KEY = "bulletin-key-bulletin-key-bulletin-"
 PASSING_KEY = "passing-key-passing-key-passing-key"
 BOTH_KEY = "both-key-both-key-both-key-both-key-"
-PAGE_KEY = "page-key-page-key-page-key-page-key"
-ACCOUNT_KEY = "account-key-account-key-account-ke"
 
 SECRETS = {
     "NOTICES_KEY": NOTICES_KEY,
     "BULLETIN_KEY": BULLETIN_KEY,
     "PASSING_KEY": PASSING_KEY,
     "BOTH_KEY": BOTH_KEY,
-    "PAGE_KEY": PAGE_KEY,
-    "ACCOUNT_KEY": ACCOUNT_KEY,
-    "POSTMARK_TOKEN": "postmark-server-token",
 }
 
 # notices and bulletin keep their mail in the mailbox; passing sends through a provider that has
 # templates of its own.
-SETTINGS = """
-[keys.notices]
-secret = { env = "NOTICES_KEY" }
-servers = ["notices"]
-
-[keys.bulletin]
-secret = { env = "BULLETIN_KEY" }
-servers = ["bulletin"]
-
-[keys.passing]
-secret = { env = "PASSING_KEY" }
-servers = ["passing"]
-
-[keys.both]
-secret = { env = "BOTH_KEY" }
-servers = ["notices", "bulletin"]
-
-[keys.page]
-secret = { env = "PAGE_KEY" }
-kind = "publishable"
-servers = ["notices"]
-
-[keys.account]
-secret = { env = "ACCOUNT_KEY" }
-kind = "account"
-servers = ["*"]
-
+SETTINGS = (
+    key("notices", "notices")
+    + key("bulletin", "bulletin")
+    + key("passing", "passing")
+    + key("both", "notices", "bulletin")
+    + key("page", "notices", kind="publishable")
+    + key("account", "*", kind="account")
+    + """
 [servers.notices]
 plugins = ["mailbox"]
 sender = "Notices <notices@example.gov>"
@@ -77,6 +54,7 @@ postmark_token = { env = "POSTMARK_TOKEN" }
 postmark_url = "POSTMARK_URL"
 deadline = 2
 """
+)
 
 Call = Callable[..., Awaitable[Reply]]
 
@@ -89,8 +67,8 @@ async def settled(site: Site) -> None:
 
 
 @pytest.fixture
-def environment() -> dict[str, str]:
-    return dict(SECRETS)
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return environment | SECRETS
 
 
 @pytest.fixture

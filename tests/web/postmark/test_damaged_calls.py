@@ -11,7 +11,8 @@ from tornado.httpserver import HTTPServer
 
 from relay.site import Site
 from tests.conftest import Outbox
-from tests.web.postmark.conftest import ACCOUNT_KEY, NOTICES_KEY
+from tests.support.keys import ACCOUNT_KEY
+from tests.web.postmark.conftest import NOTICES_KEY
 
 CALLS = 1500
 

@@ -18,15 +18,8 @@ from relay.site import Site
 from relay.templates.rules import TemplateDraft
 from tests.conftest import Outbox
 from tests.support.fake_postmark import FakePostmark
-from tests.web.postmark.conftest import (
-    ACCOUNT_KEY,
-    BOTH_KEY,
-    BULLETIN_KEY,
-    PAGE_KEY,
-    PASSING_KEY,
-    Call,
-    settled,
-)
+from tests.support.keys import ACCOUNT_KEY, PAGE_KEY
+from tests.web.postmark.conftest import BOTH_KEY, BULLETIN_KEY, PASSING_KEY, Call, settled
 
 MESSAGE = {
     "From": "Notices <notices@example.gov>",

@@ -9,14 +9,8 @@ from relay.config.settings import Settings
 from relay.site import Site
 from relay.store import installation
 from tests.support.fake_postmark import FakePostmark
-from tests.web.postmark.conftest import (
-    ACCOUNT_KEY,
-    BULLETIN_KEY,
-    NOTICES_KEY,
-    PASSING_KEY,
-    SETTINGS,
-    Call,
-)
+from tests.support.keys import ACCOUNT_KEY, key
+from tests.web.postmark.conftest import BULLETIN_KEY, NOTICES_KEY, PASSING_KEY, SETTINGS, Call
 
 KEYS = [
     *("ID", "Name", "ApiTokens", "Color", "SmtpApiActivated", "RawEmailEnabled", "DeliveryType"),
@@ -136,8 +130,8 @@ async def test_one_server_is_found_by_its_number_and_only_an_opened_one(
     numbers = await installation.numbered(site.store, site.chains)
     path = f"/servers/{numbers['notices']}"
     own = await call("GET", "/server")
-    for key in (ACCOUNT_KEY, ANY_KEY, ONE_KEY):
-        reply = await call("GET", path, token=None, account=key)
+    for account in (ACCOUNT_KEY, ANY_KEY, ONE_KEY):
+        reply = await call("GET", path, token=None, account=account)
         assert (reply.status, reply.json) == (200, own.json)
     for unknown in (str(numbers["bulletin"]), "0", "1", "99", "notices", "9" * 40, f"0{path[-1]}"):
         reply = await call("GET", f"/servers/{unknown}", token=None, account=ONE_KEY)
@@ -152,9 +146,7 @@ async def test_a_server_that_left_the_settings_is_not_shown_and_keeps_its_number
     before = await installation.numbered(site.store, site.chains)
     head, _, tail = settings_toml.partition("[servers.bulletin]")
     _, _, tail = tail.partition("[servers.passing]")
-    left = head.replace(', "bulletin"', "").replace(
-        '[keys.bulletin]\nsecret = { env = "BULLETIN_KEY" }\nservers = ["bulletin"]', ""
-    )
+    left = head.replace(', "bulletin"', "").replace(key("bulletin", "bulletin"), "")
     site.reload(load(f"{left}[servers.passing]{tail}"))
     assert "bulletin" not in await names(call, "count=10&offset=0")
     gone = f"/servers/{before['bulletin']}"

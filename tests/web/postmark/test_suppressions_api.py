@@ -7,8 +7,9 @@ import pytest
 
 from relay.site import Site
 from relay.store.suppressions import Word
+from tests.support.keys import PAGE_KEY
 from tests.support.stored import rows
-from tests.web.postmark.conftest import BULLETIN_KEY, PAGE_KEY, Call
+from tests.web.postmark.conftest import BULLETIN_KEY, Call
 
 PLACE = "/message-streams/outbound/suppressions"
 DAY = 86400.0

@@ -7,14 +7,8 @@ from sqlalchemy import text
 
 from relay.site import Site
 from tests.conftest import Reply
-from tests.web.postmark.conftest import (
-    ACCOUNT_KEY,
-    BOTH_KEY,
-    BULLETIN_KEY,
-    NOTICES_KEY,
-    PAGE_KEY,
-    Call,
-)
+from tests.support.keys import ACCOUNT_KEY, PAGE_KEY
+from tests.web.postmark.conftest import BOTH_KEY, BULLETIN_KEY, NOTICES_KEY, Call
 
 LAYOUT = {
     "Name": "Default Layout",
