@@ -3,10 +3,13 @@
 Run it as `python -m docs.generate`; a test tells when a page is not what it makes.
 """
 
+import ast
 import inspect
 import json
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +79,20 @@ def settings_page() -> str:
 
 def _table(name: str, table: type[Schema]) -> str:
     heading, _, about = inspect.cleandoc(table.__doc__ or "").partition("\n\n")
-    rows = [_cells(name, key, field) for key, field in table().fields.items()]
+    said = meanings(table)
+    rows = [_cells(name, key, field, said[key]) for key, field in table().fields.items()]
     return "\n\n".join(filter(None, [f"## {heading}", "\n".join(_rows(HEAD, rows)), about]))
+
+
+def meanings(table: type[Schema]) -> dict[str, str]:
+    """Read what each setting of a table means: the string that stands below it."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(table))).body[0].body
+    found = {}
+    for above, below in pairwise(body):
+        match above, below:
+            case (ast.Assign(targets=[ast.Name(name)]), ast.Expr(ast.Constant(str(words)))):
+                found[name] = " ".join(words.split())
+    return found
 
 
 def _plugin_settings() -> Iterator[list[str]]:
@@ -85,11 +100,13 @@ def _plugin_settings() -> Iterator[list[str]]:
         module = loader.import_file(path.stem, path)
         if hasattr(module, "settings"):
             for key, field in module.settings().items():
-                yield [f"`{path.stem}`", *_cells(path.stem, key, field)]
+                yield [
+                    f"`{path.stem}`",
+                    *_cells(path.stem, key, field, field.metadata["description"]),
+                ]
 
 
-def _cells(table: str, key: str, field: fields.Field) -> list[str]:
-    meaning = field.metadata["description"]
+def _cells(table: str, key: str, field: fields.Field, meaning: str) -> list[str]:
     if (table, key) in MORE:
         meaning += f" ([more]({MORE[table, key]}))"
     return [f"`{key}`", _type(field), _default(field), meaning]

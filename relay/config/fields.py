@@ -39,15 +39,16 @@ AnyField = TypeVar("AnyField", bound=fields.Field[Any])
 def setting(
     kind: AnyField,
     default: Any,
-    meaning: str,
+    meaning: str = "",
     *,
     shown: str | None = None,
     attribute: str | None = None,
 ) -> AnyField:
     """Declare a setting: its type, its default as it would stand in the file, what it means.
 
-    default: `...` where it must be set. shown: what the reference says instead of the default.
-    attribute: the name of the frozen value's field, where it is another.
+    default: `...` where it must be set. meaning: none in a table of `relay/config/schema.py`, where
+    it stands below the setting. shown: what the reference says instead of the default. attribute:
+    the name of the frozen value's field, where it is another.
     """
     kind.required = default is ...
     if not kind.required:

@@ -9,6 +9,8 @@ A secret never stands in the file. It is `{ env = "NAME" }` or `{ file = "path" 
 others may write is refused.
 """
 
+# What a setting means stands below it, for the page of settings.
+
 import ipaddress
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -63,137 +65,93 @@ class LimitsTable(Schema):
     are not behind a proxy are exempt.
     """
 
-    form_bytes = setting(
-        whole(1024, 16 * 2**20), 262_144, "bytes of a body without its files; at most 16 MiB"
-    )
-    webhook_bytes = setting(
-        whole(1024, 60 * 2**20),
-        50 * 2**20,
-        "bytes of what a provider tells: inbound mail comes with its attachments; at most 60 MiB",
-    )
-    posts_per_minute = setting(
-        whole(),
-        60,
-        "posts per address; an application that sends more needs a higher one; 0 is no limit",
-    )
-    tokens_per_minute = setting(
-        whole(), 60, "tokens per address; no limit with a secret key, or if it is 0"
-    )
-    max_waiting = setting(
-        whole(), 2_000_000, "messages that wait; above it posts are answered 503; 0 is no limit"
-    )
+    form_bytes = setting(whole(1024, 16 * 2**20), 262_144)
+    """bytes of a body without its files; at most 16 MiB"""
+    webhook_bytes = setting(whole(1024, 60 * 2**20), 50 * 2**20)
+    """bytes of what a provider tells: inbound mail comes with its attachments; at most 60 MiB"""
+    posts_per_minute = setting(whole(), 60)
+    """posts per address; an application that sends more needs a higher one; 0 is no limit"""
+    tokens_per_minute = setting(whole(), 60)
+    """tokens per address; no limit with a secret key, or if it is 0"""
+    max_waiting = setting(whole(), 2_000_000)
+    """messages that wait; above it posts are answered 503; 0 is no limit"""
 
 
 class RelayTable(Schema):
     """`[relay]`"""
 
-    host = setting(fields.String(), "127.0.0.1", "the address at which the API listens")
-    port = setting(whole(0, 65535), 8025, "the port where it listens")
-    pages = setting(
-        Parsed(optional(listen_address)),
-        "127.0.0.1:8026",
-        'where the mailbox pages listen; `""` is off',
-    )
-    data = setting(
-        fields.String(validate=Length(min=1)),
-        "var",
-        "the only folder written to: database, socket, made secrets",
-    )
-    database = setting(
-        fields.String(), "", '`"sqlite:///path"`; without it `relay.db` in `data`', shown="made"
-    )
-    legacy_server = setting(
-        fields.String(), "contactform", 'the server that `/emails` posts to; `""` is none'
-    )
-    unknown_server = setting(
-        fields.String(), "", 'a server that takes posts to names without one; `""`: they are 404'
-    )
-    wait = setting(number(0, 60), 3, "seconds that a form's caller waits for the first attempt")
-    public_url = setting(
-        Parsed(optional(base_url)), "", "how callers reach this relay, base path included"
-    )
-    trusted_proxies = setting(
-        Names(Parsed(ipaddress.ip_network)),
-        [],
-        "networks whose `X-Forwarded-For` and `-Proto` are believed",
-    )
-    enabled = setting(fields.Boolean(), True, "as for a server, for all of them")
-    queue_enabled = setting(fields.Boolean(), True, "as for a server, for all of them")
-    secret = setting(
-        SecretReference(), None, "what tokens and addresses are hashed with", shown="made"
-    )
-    log = setting(
-        choice("auto", "json", "console"),
-        "auto",
-        "`json`, `console`, or by whether stderr is a terminal",
-    )
-    limits = setting(fields.Dict(), {}, "the table `[relay.limits]`", shown="")
+    host = setting(fields.String(), "127.0.0.1")
+    """the address at which the API listens"""
+    port = setting(whole(0, 65535), 8025)
+    """the port where it listens"""
+    pages = setting(Parsed(optional(listen_address)), "127.0.0.1:8026")
+    """where the mailbox pages listen; `""` is off"""
+    data = setting(fields.String(validate=Length(min=1)), "var")
+    """the only folder written to: database, socket, made secrets"""
+    database = setting(fields.String(), "", shown="made")
+    """`"sqlite:///path"`; without it `relay.db` in `data`"""
+    legacy_server = setting(fields.String(), "contactform")
+    """the server that `/emails` posts to; `""` is none"""
+    unknown_server = setting(fields.String(), "")
+    """a server that takes posts to names without one; `""`: they are 404"""
+    wait = setting(number(0, 60), 3)
+    """seconds that a form's caller waits for the first attempt"""
+    public_url = setting(Parsed(optional(base_url)), "")
+    """how callers reach this relay, base path included"""
+    trusted_proxies = setting(Names(Parsed(ipaddress.ip_network)), [])
+    """networks whose `X-Forwarded-For` and `-Proto` are believed"""
+    enabled = setting(fields.Boolean(), True)
+    """as for a server, for all of them"""
+    queue_enabled = setting(fields.Boolean(), True)
+    """as for a server, for all of them"""
+    secret = setting(SecretReference(), None, shown="made")
+    """what tokens and addresses are hashed with"""
+    log = setting(choice("auto", "json", "console"), "auto")
+    """`json`, `console`, or by whether stderr is a terminal"""
+    limits = setting(fields.Dict(), {}, shown="")
+    """the table `[relay.limits]`"""
 
 
 class AlertsTable(Schema):
     """`[alerts]`: who is told what goes wrong"""
 
-    to = setting(several(Parsed(addresses.parse), most=20), [], "who is told", shown="required")
-    urgent_to = setting(
-        several(Parsed(addresses.parse), most=20),
-        [],
-        "who is told, besides, what cannot wait: a pager",
-    )
-    server = setting(
-        fields.String(post_load=str.lower),
-        "alerts",
-        "the server whose plugins carry the alerts; it needs a `sender` and takes no forms",
-    )
+    to = setting(several(Parsed(addresses.parse), most=20), [], shown="required")
+    """who is told"""
+    urgent_to = setting(several(Parsed(addresses.parse), most=20), [])
+    """who is told, besides, what cannot wait: a pager"""
+    server = setting(fields.String(post_load=str.lower), "alerts")
+    """the server whose plugins carry the alerts; it needs a `sender` and takes no forms"""
     repeat_minutes = setting(
         several(Seconds(60, validate=Range(1, 7 * 1440)), least=1),
         [15, 60, 240, 1440],
-        "from one mail to the next on the same kind and server, the last one for ever",
         attribute="repeat",
     )
-    at_least = setting(
-        Counts(),
-        AT_LEAST,
-        "how many of these there must be before you are told",
-    )
-    breaker_minutes = setting(
-        Seconds(60, validate=_COUNT),
-        2,
-        "for how long a provider must have failed",
-        attribute="breaker",
-    )
-    waiting_hours = setting(
-        Seconds(3600, validate=_POSITIVE),
-        1,
-        "how long the oldest message waits until you are told",
-        attribute="waiting",
-    )
-    waiting_long_hours = setting(
-        Seconds(3600, validate=_POSITIVE),
-        4,
-        "how long the oldest message waits until the pager is told",
-        attribute="waiting_long",
-    )
-    digest = setting(
-        Parsed(clock), "07:00", 'when the day\'s problems are told together, UTC; `""` is never'
-    )
-    digest_always = setting(fields.Boolean(), False, "`true`: also on a day without problems")
+    """from one mail to the next on the same kind and server, the last one for ever"""
+    at_least = setting(Counts(), AT_LEAST)
+    """how many of these there must be before you are told"""
+    breaker_minutes = setting(Seconds(60, validate=_COUNT), 2, attribute="breaker")
+    """for how long a provider must have failed"""
+    waiting_hours = setting(Seconds(3600, validate=_POSITIVE), 1, attribute="waiting")
+    """how long the oldest message waits until you are told"""
+    waiting_long_hours = setting(Seconds(3600, validate=_POSITIVE), 4, attribute="waiting_long")
+    """how long the oldest message waits until the pager is told"""
+    digest = setting(Parsed(clock), "07:00")
+    """when the day's problems are told together, UTC; `""` is never"""
+    digest_always = setting(fields.Boolean(), False)
+    """`true`: also on a day without problems"""
 
 
 class TokensTable(Schema):
     """`[tokens]`"""
 
-    minutes = setting(
-        Seconds(60, validate=Range(1, 7 * 24 * 60)),
-        60,
-        "how long a session token lives",
-        attribute="token_seconds",
-    )
+    minutes = setting(Seconds(60, validate=Range(1, 7 * 24 * 60)), 60, attribute="token_seconds")
+    """how long a session token lives"""
     key = setting(
         choice("none", "required", into=lambda word: word == "required"),
         "none",
-        '`"required"`: making and removing tokens needs a key',
         attribute="token_key_required",
     )
+    """`"required"`: making and removing tokens needs a key"""
 
 
 class KeyTable(Schema):
@@ -203,34 +161,26 @@ class KeyTable(Schema):
     `var/keys.json`.
     """
 
-    secret = setting(SecretReference(), None, "the key, of 32 characters and more", shown="")
-    secrets = setting(
-        several(SecretReference(), most=2),
-        [],
-        "or two of them: the old and the new one live together",
-        shown="",
-    )
-    kind = setting(
-        choice("secret", "publishable", "account"),
-        "secret",
-        '`"publishable"`: session posts only, may stand in a web page; `"account"`: Postmark\'s'
-        " account token",
-    )
-    servers = setting(
-        several(fields.String(), into=_lowered), [], 'the servers it is good for; `["*"]` is all'
-    )
+    secret = setting(SecretReference(), None, shown="")
+    """the key, of 32 characters and more"""
+    secrets = setting(several(SecretReference(), most=2), [], shown="")
+    """or two of them: the old and the new one live together"""
+    kind = setting(choice("secret", "publishable", "account"), "secret")
+    """`"publishable"`: session posts only, may stand in a web page; `"account"`: Postmark's account
+    token"""
+    servers = setting(several(fields.String(), into=_lowered), [])
+    """the servers it is good for; `["*"]` is all"""
 
 
 class FilesTable(Schema):
     """`[servers.NAME.attachments]`"""
 
-    max_files = setting(whole(1, 10), 5, "how many files a form may bring, 10 at most")
-    max_file_bytes = setting(whole(1, 20_000_000), 5_000_000, "how large each may be")
-    max_bytes = setting(
-        whole(1, 20_000_000),
-        7_000_000,
-        "how large all may be together; as base64 that is what Postmark takes",
-    )
+    max_files = setting(whole(1, 10), 5)
+    """how many files a form may bring, 10 at most"""
+    max_file_bytes = setting(whole(1, 20_000_000), 5_000_000)
+    """how large each may be"""
+    max_bytes = setting(whole(1, 20_000_000), 7_000_000)
+    """how large all may be together; as base64 that is what Postmark takes"""
     types = setting(
         several(
             fields.String(validate=OneOf(FILE_TYPES, error=f"one of {', '.join(FILE_TYPES)}")),
@@ -238,37 +188,32 @@ class FilesTable(Schema):
             into=frozenset,
         ),
         list(FILE_TYPES),
-        'the kinds that are taken, by extension: `["pdf", "jpg"]`',
         shown="all",
     )
+    """the kinds that are taken, by extension: `["pdf", "jpg"]`"""
 
 
 class ReceiptTable(Schema):
     """`[servers.NAME.receipt]`"""
 
-    template = setting(
-        fields.String(validate=_FILE),
-        "receipt",
-        "the template files of the receipt, without their ending",
-    )
-    subject = setting(
-        TemplateLine(),
-        "We received your message ({{reference}})",
-        "its subject; the same words may stand in it",
-    )
-    failure_template = setting(
-        fields.String(validate=_FILE),
-        "not-delivered",
-        "the files of the mail that says that a message was not delivered",
-    )
-    failure_subject = setting(
-        TemplateLine(), "Your message was not delivered ({{reference}})", "its subject"
-    )
-    office = setting(fields.String(), "", "what `office` says", shown="the sender's name")
-    form_name = setting(fields.String(), "", "what `form_name` says", shown="the contact form's")
-    time_zone = setting(TimeZone(), "UTC", 'of the time in `received`: `"America/New_York"`')
-    per_address_per_hour = setting(whole(1, 1000), 10, "how many an address gets in an hour")
-    per_address_per_day = setting(whole(1, 1000), 20, "how many an address gets in a day")
+    template = setting(fields.String(validate=_FILE), "receipt")
+    """the template files of the receipt, without their ending"""
+    subject = setting(TemplateLine(), "We received your message ({{reference}})")
+    """its subject; the same words may stand in it"""
+    failure_template = setting(fields.String(validate=_FILE), "not-delivered")
+    """the files of the mail that says that a message was not delivered"""
+    failure_subject = setting(TemplateLine(), "Your message was not delivered ({{reference}})")
+    """its subject"""
+    office = setting(fields.String(), "", shown="the sender's name")
+    """what `office` says"""
+    form_name = setting(fields.String(), "", shown="the contact form's")
+    """what `form_name` says"""
+    time_zone = setting(TimeZone(), "UTC")
+    """of the time in `received`: `"America/New_York"`"""
+    per_address_per_hour = setting(whole(1, 1000), 10)
+    """how many an address gets in an hour"""
+    per_address_per_day = setting(whole(1, 1000), 20)
+    """how many an address gets in a day"""
 
 
 class ServerTable(Schema):
@@ -277,122 +222,72 @@ class ServerTable(Schema):
     class Meta:
         unknown = EXCLUDE  # other keys are its plugins' business
 
-    plugins = setting(several(fields.String(), least=1), ..., "the chain, in call order")
-    group = setting(
-        fields.String(post_load=str.lower),
-        "",
-        "the server whose provider account, delivery and switches are used",
-        shown="itself",
-    )
-    sender = setting(Parsed(addresses.parse), None, "From", shown="required with forms")
-    senders = setting(
-        several(Parsed(addresses.pattern), into=frozenset),
-        [],
-        'addresses that callers may put into From: `"a@b.gov"`, `"@b.gov"`',
-    )
-    reply_to = setting(
-        Parsed(addresses.parse_list), "", "Reply-To where the form gives none", shown="the writer"
-    )
-    replies = setting(
-        Parsed(optional(reply_addresses.inbox)),
-        None,
-        "the address that reply addresses are made of; `recipients` and `webhook_secrets` must be"
-        " set, `reply_to` must not",
-        shown="none",
-    )
-    reply_days = setting(
-        Seconds(86400, validate=Range(1, 3650)),
-        90,
-        "days for which a reply address is good",
-        attribute="reply_seconds",
-    )
-    recipients = setting(
-        several(Parsed(addresses.pattern), into=frozenset),
-        None,
-        "addresses that may be written to, cc and bcc included; required with publishable keys."
-        ' `"*"` only with the mailbox alone',
-        shown="any",
-    )
-    origins = setting(
-        several(Parsed(origin), into=frozenset), [], "web origins whose pages may post"
-    )
-    session_key = setting(
-        choice("required", "optional"), "required", '`"optional"`: session posts need no key'
-    )
-    return_to = setting(
-        fields.Dict(fields.String(), Parsed(url), post_load=MappingProxyType),
-        {},
-        "names of pages for forms without JavaScript, and their URLs",
-    )
+    plugins = setting(several(fields.String(), least=1), ...)
+    """the chain, in call order"""
+    group = setting(fields.String(post_load=str.lower), "", shown="itself")
+    """the server whose provider account, delivery and switches are used"""
+    sender = setting(Parsed(addresses.parse), None, shown="required with forms")
+    """From"""
+    senders = setting(several(Parsed(addresses.pattern), into=frozenset), [])
+    """addresses that callers may put into From: `"a@b.gov"`, `"@b.gov"`"""
+    reply_to = setting(Parsed(addresses.parse_list), "", shown="the writer")
+    """Reply-To where the form gives none"""
+    replies = setting(Parsed(optional(reply_addresses.inbox)), None, shown="none")
+    """the address that reply addresses are made of; `recipients` and `webhook_secrets` must be set,
+    `reply_to` must not"""
+    reply_days = setting(Seconds(86400, validate=Range(1, 3650)), 90, attribute="reply_seconds")
+    """days for which a reply address is good"""
+    recipients = setting(several(Parsed(addresses.pattern), into=frozenset), None, shown="any")
+    """addresses that may be written to, cc and bcc included; required with publishable keys. `"*"`
+    only with the mailbox alone"""
+    origins = setting(several(Parsed(origin), into=frozenset), [])
+    """web origins whose pages may post"""
+    session_key = setting(choice("required", "optional"), "required")
+    """`"optional"`: session posts need no key"""
+    return_to = setting(fields.Dict(fields.String(), Parsed(url), post_load=MappingProxyType), {})
+    """names of pages for forms without JavaScript, and their URLs"""
     headers = setting(
-        several(fields.String(validate=Regexp(r"[A-Za-z0-9-]+\Z")), into=_lowered),
-        [],
-        "names of mail headers that forms may set",
+        several(fields.String(validate=Regexp(r"[A-Za-z0-9-]+\Z")), into=_lowered), []
     )
-    receipt = setting(
-        TrueOrTable(ReceiptTable, ReceiptTerms, "true, false, or a table"),
-        False,
-        "`true`, or the table below: the writer gets a receipt",
-    )
-    backup = setting(
-        Parsed(optional(addresses.parse)),
-        None,
-        "who gets an office's mail while its own address takes none",
-        shown="none",
-    )
+    """names of mail headers that forms may set"""
+    receipt = setting(TrueOrTable(ReceiptTable, ReceiptTerms, "true, false, or a table"), False)
+    """`true`, or the table below: the writer gets a receipt"""
+    backup = setting(Parsed(optional(addresses.parse)), None, shown="none")
+    """who gets an office's mail while its own address takes none"""
     webhook_secrets = setting(
-        several(SecretReference(), most=2, into=digests),
-        [],
-        "one or two secrets with which the provider calls; none: it cannot",
-        attribute="webhook_digests",
+        several(SecretReference(), most=2, into=digests), [], attribute="webhook_digests"
     )
-    webhook_networks = setting(
-        Names(Parsed(ipaddress.ip_network)), [], "networks from which it may call", shown="any"
-    )
+    """one or two secrets with which the provider calls; none: it cannot"""
+    webhook_networks = setting(Names(Parsed(ipaddress.ip_network)), [], shown="any")
+    """networks from which it may call"""
     attachments = setting(
-        TrueOrTable(FilesTable, AttachmentRules, "true, false, or a table of limits"),
-        False,
-        "`true`, or the table below: forms may bring files",
+        TrueOrTable(FilesTable, AttachmentRules, "true, false, or a table of limits"), False
     )
-    enabled = setting(fields.Boolean(), True, "`false`: store, attempt nothing")
-    queue_enabled = setting(fields.Boolean(), True, "`false`: first attempts only, retries wait")
+    """`true`, or the table below: forms may bring files"""
+    enabled = setting(fields.Boolean(), True)
+    """`false`: store, attempt nothing"""
+    queue_enabled = setting(fields.Boolean(), True)
+    """`false`: first attempts only, retries wait"""
     retry = setting(
-        several(number(1, 7 * 86400), least=1),
-        [15, 60, 300, 900, 1800, 3600, 7200, 14400],
-        "seconds between attempts, the last one for ever; each varies by a fifth",
+        several(number(1, 7 * 86400), least=1), [15, 60, 300, 900, 1800, 3600, 7200, 14400]
     )
-    settle = setting(
-        several(number(0.1, 86400), least=1),
-        [120, 600, 1800],
-        "seconds after a lost answer at which the message is looked up at the provider, the last"
-        " one for ever",
-    )
-    in_doubt = setting(
-        choice("look_up", "hold", "resend"),
-        "look_up",
-        '`"hold"`: a person decides; `"resend"`: send again at once, it may arrive twice',
-    )
-    scheduling = setting(fields.Boolean(), True, "`false`: `senddatetime` is refused")
-    keep_days = setting(
-        Days(),
-        KEEP_DAYS,
-        "days after which the contents of a message in a final state are cleared; `0` is for ever;"
-        " what failed stays unless it is named",
-        attribute="keep",
-    )
-    deadline = setting(number(1, 300), 25, "seconds that an attempt may take, all together")
-    max_age_hours = setting(
-        Seconds(3600, validate=Range(0.01, 720)),
-        72,
-        "what is older and was not sent expires, after five attempts at least",
-        attribute="max_age",
-    )
-    expect_mail_hours = setting(
-        Seconds(3600, validate=_COUNT),
-        0,
-        "you are told when the server had no mail for so long; `0` is never",
-        attribute="expect_mail",
-    )
+    """seconds between attempts, the last one for ever; each varies by a fifth"""
+    settle = setting(several(number(0.1, 86400), least=1), [120, 600, 1800])
+    """seconds after a lost answer at which the message is looked up at the provider, the last one
+    for ever"""
+    in_doubt = setting(choice("look_up", "hold", "resend"), "look_up")
+    """`"hold"`: a person decides; `"resend"`: send again at once, it may arrive twice"""
+    scheduling = setting(fields.Boolean(), True)
+    """`false`: `senddatetime` is refused"""
+    keep_days = setting(Days(), KEEP_DAYS, attribute="keep")
+    """days after which the contents of a message in a final state are cleared; `0` is for ever;
+    what failed stays unless it is named"""
+    deadline = setting(number(1, 300), 25)
+    """seconds that an attempt may take, all together"""
+    max_age_hours = setting(Seconds(3600, validate=Range(0.01, 720)), 72, attribute="max_age")
+    """what is older and was not sent expires, after five attempts at least"""
+    expect_mail_hours = setting(Seconds(3600, validate=_COUNT), 0, attribute="expect_mail")
+    """you are told when the server had no mail for so long; `0` is never"""
 
     @validates_schema(pass_original=True)
     def _replies_come_back(

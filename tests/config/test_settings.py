@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from marshmallow import Schema
 
+from docs.generate import meanings
 from relay.config import schema as tables
 from relay.config import settings
 from relay.config.alerts import AlertSettings
@@ -295,5 +296,6 @@ def test_the_settings_are_what_the_tables_of_relay_and_tokens_hold() -> None:
 def test_every_setting_says_what_it_means() -> None:
     found = [one for one in vars(tables).values() if isinstance(one, type)]
     for table in (one for one in found if issubclass(one, Schema) and one is not Schema):
-        for name, field in table().fields.items():
-            assert field.metadata["description"], name
+        said = meanings(table)
+        for name in table().fields:
+            assert said[name], name
