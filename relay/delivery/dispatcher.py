@@ -9,8 +9,8 @@ import structlog
 from relay.core.logs import trace
 from relay.core.message import Message
 from relay.core.states import WAITING, State
+from relay.delivery import retry
 from relay.delivery.attempts import Attempts
-from relay.delivery.clock_changes import ClockChanges
 from relay.delivery.fair_queue import FairQueue
 from relay.delivery.lanes import Lanes
 from relay.delivery.suppression_filter import SuppressionFilter
@@ -19,6 +19,7 @@ from relay.hooks.chain import Chain
 from relay.store.engine.database import Store
 from relay.store.outbox import claims
 from relay.store.outbox.batching import Call
+from relay.store.outbox.claims import PullBack
 from relay.store.queries import listing
 from relay.store.suppressions import Suppressions
 
@@ -27,6 +28,10 @@ LOOK_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
 # A claim is put off by this at most.
 LONGEST_PACE = 0.02
+# A clock that moved by more than this against the monotonic one was set.
+CLOCK_SET_SECONDS = 60.0
+# A retry is never further ahead than this, or the ladder's longest step.
+LONGEST_WAIT = 4 * 3600.0
 
 log = structlog.get_logger()
 
@@ -64,7 +69,7 @@ class Dispatcher:
         self._call_seconds = 0.0  # what a call takes, on average
         # Groups and plugins by which a message was deferred and none sent since.
         self._failing: set[tuple[str, str]] = set()
-        self._clock = ClockChanges(store)
+        self._clock_ahead: float | None = None  # of the monotonic one, when last looked at
         self._pump: asyncio.Task[None] | None = None
         self._again = False
         self._stopping = False
@@ -151,7 +156,7 @@ class Dispatcher:
     async def look(self, now: float | None = None) -> float | None:
         """Find out what is due and begin to deliver it; return the time of the next thing to do."""
         now = time.time() if now is None else now
-        await self._clock.mind(now, self._chains().values())
+        await self._follow_clock(now)
         servers, first_only = list(self._lanes.servers), self._lanes.first_only
         dues = await self._store.read(claims.next_due, servers, first_only)
         self._fair_queue.mark(server for server, due in dues.items() if due <= now)
@@ -170,6 +175,20 @@ class Dispatcher:
             _, pending = await asyncio.wait(pending, timeout=seconds)
         self._attempts.stop()
         return not pending
+
+    async def _follow_clock(self, now: float) -> None:
+        """Where the machine's clock was set, and at first, bring back what waits for too long."""
+        ahead = now - time.monotonic()
+        if self._clock_ahead is not None and abs(ahead - self._clock_ahead) < CLOCK_SET_SECONDS:
+            return
+        orders = [
+            PullBack(name, now, max(LONGEST_WAIT, *chain.server.retry) * retry.JITTER[1])
+            for name, chain in self._chains().items()
+        ]
+        counts = await asyncio.gather(*(self._store.write(claims.pull_back, one) for one in orders))
+        self._clock_ahead = ahead
+        if sum(counts):
+            log.warning("messages.brought_back", count=sum(counts))
 
     def _deliver_soon(self, servers: Iterable[str]) -> None:
         self._fair_queue.mark(servers)

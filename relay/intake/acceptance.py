@@ -11,21 +11,28 @@ from dataclasses import dataclass, replace
 import structlog
 
 from relay.core.errors import SubmissionError, UnknownServer
+from relay.core.ids import message_id, timestamp
+from relay.core.immutable import freeze
 from relay.core.message import Message
 from relay.core.secret import Secret
+from relay.core.server import Server
+from relay.core.states import State
 from relay.core.submission import Identity, Submission
+from relay.forms.send_time import ScheduleError, scheduled_time
 from relay.hooks.chain import Chain
-from relay.intake import screening
-from relay.intake.authentication import Authentication, identify
+from relay.intake.authentication import begin_request, claimed, identify
 from relay.intake.idempotency import IdempotentRequests, Repeat, Request
 from relay.intake.message_builder import MessageBuilder
 from relay.intake.outbox import Guard, Outbox
 from relay.intake.session_tokens import SessionTokens
+from relay.store import documents
 from relay.store.engine.database import Store
 from relay.store.outbox import screened
 from relay.store.outbox.enqueue import NewMessage
-from relay.store.outbox.screened import Release
+from relay.store.outbox.screened import Kept, Release
 from relay.templates.library import Library
+
+SEND_TIME = "senddatetime"
 
 log = structlog.get_logger()
 
@@ -67,7 +74,8 @@ class Acceptance:
         self._store = store
         self.chain = chain
         self._outbox = outbox
-        self._authentication = Authentication(tokens, repeats)
+        self._tokens = tokens
+        self._repeats = repeats
         self._builder = MessageBuilder(store, library, secret)
 
     async def accept(
@@ -85,14 +93,14 @@ class Acceptance:
         chain = self.chain(submission.server)
         try:
             identity = identify(chain, submission)
-            begun = await self._authentication.begin(chain, submission, identity, path)
+            begun = await begin_request(self._repeats, chain, submission, identity, path)
             if isinstance(begun, Repeat):
                 return Accepted(begun.message, None, repeat=begun)
             try:
                 return await self._accept(chain, submission, identity, begun, before_commit)
             except BaseException:
                 if begun is not None:
-                    self._authentication.end(begun)
+                    self._repeats.end(begun)
                 raise
         except SubmissionError as error:
             chain.observe("refused", submission=submission, error=error)
@@ -106,13 +114,13 @@ class Acceptance:
         request: Request | None,
         before_commit: Callable[[Message], None],
     ) -> Accepted:
-        token = await self._authentication.token(chain, submission, identity)
-        digest = None
-        if token is not None:
+        digest, claim = None, claimed(chain, submission, identity)
+        if claim is not None:
+            token = await self._tokens.check(claim.token, submission.received_at)
             digest, submission = token.digest, replace(submission, token_age=token.age)
         decoy = chain.screen(submission)
         if decoy is not None:
-            row = screening.kept_back(submission, chain.server, identity, digest, decoy.reason)
+            row = _kept_back(submission, chain.server, identity, digest, decoy.reason)
             await self._outbox.put_screened(row, request)
             log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
@@ -133,7 +141,7 @@ class Acceptance:
         chain = self.chain(kept.server)
         if chain.server.name != kept.server:
             raise UnknownServer
-        submission = screening.kept_submission(kept, now)
+        submission = _kept_submission(kept, now)
         outgoing = await self._builder.make(chain, submission, kept.key, id=id)
 
         def release(rows: Sequence[NewMessage]) -> Release:
@@ -147,3 +155,49 @@ class Acceptance:
 
         guard = Guard(screened.release, release, lambda found, row: found, released)
         return bool(await self._outbox.put([outgoing], guard=guard))
+
+
+def _kept_back(
+    submission: Submission,
+    server: Server,
+    identity: Identity,
+    token: bytes | None,
+    reason: str,
+) -> NewMessage:
+    """Make the row of a robot's submission, which is kept for review."""
+    id = message_id()
+    return NewMessage(
+        id=id,
+        server=server.name,
+        state=State.SCREENED,
+        created_at=timestamp(id),
+        due_at=_would_be_due(submission, server),
+        key=identity.key,
+        document=documents.dump_submission(submission),
+        token=token,
+        words=reason,
+    )
+
+
+def _kept_submission(kept: Kept, now: float) -> Submission:
+    """Read a screened submission again, to be accepted after all.
+
+    What it wanted sent later is, while that time lies ahead; after that it is sent at once.
+    """
+    submission = documents.load_submission(kept.server, kept.document)
+    fields = {name: submission.fields[name] for name in submission.fields if name != SEND_TIME}
+    if kept.due_at > max(now, kept.created_at):
+        fields[SEND_TIME] = kept.due_at
+    elif kept.due_at <= kept.created_at and SEND_TIME in submission.fields:
+        fields[SEND_TIME] = submission.fields[SEND_TIME]
+    return replace(submission, fields=freeze(fields), received_at=now)
+
+
+def _would_be_due(submission: Submission, server: Server) -> float | None:
+    """Return for when a robot's submission would be scheduled; None for at once."""
+    now = submission.received_at
+    try:
+        at = scheduled_time(submission.fields.get(SEND_TIME, ""), now)
+    except ScheduleError:
+        return None
+    return at if at > now and server.scheduling else None

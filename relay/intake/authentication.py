@@ -6,49 +6,27 @@ from relay.core.errors import AuthenticationFailed, TokenRefused
 from relay.core.submission import Claim, Identity, Submission
 from relay.hooks.chain import Chain
 from relay.intake.idempotency import HEADER, IdempotentRequests, Repeat, Request, fingerprint_of
-from relay.intake.session_tokens import SessionToken, SessionTokens
 
 # What a post brings to be let in with: no part of what it asks for.
 CREDENTIALS = frozenset({"token_session", "key"})
 
 
-class Authentication:
-    """Looks up what a post brings to be let in with.
+async def begin_request(
+    repeats: IdempotentRequests,
+    chain: Chain,
+    submission: Submission,
+    identity: Identity,
+    path: str,
+) -> Request | Repeat | None:
+    """Begin a request that is named by a key, or find the one that it repeats.
 
-    repeats: the requests that were named by a key.
+    None for one without a key; it raises what IdempotentRequests.begin does.
     """
-
-    def __init__(self, tokens: SessionTokens, repeats: IdempotentRequests) -> None:
-        self._tokens = tokens
-        self._repeats = repeats
-
-    async def begin(
-        self, chain: Chain, submission: Submission, identity: Identity, path: str
-    ) -> Request | Repeat | None:
-        """Begin a request that is named by a key, or find the one that it repeats.
-
-        None for one without a key; what it raises is said at Repeats.begin.
-        """
-
-        def fingerprint() -> bytes:
-            return fingerprint_of(_asked(submission))
-
-        scope = (identity.kind, identity.key, chain.server.name, path)
-        key = submission.headers.get(HEADER)
-        return await self._repeats.begin(key, scope, fingerprint, submission.received_at)
-
-    def end(self, request: Request) -> None:
-        """Take note that a request no longer runs."""
-        self._repeats.end(request)
-
-    async def token(
-        self, chain: Chain, submission: Submission, identity: Identity
-    ) -> SessionToken | None:
-        """Look up the claimed session token, to be spent by the commit; raise TokenRefused."""
-        claim = claimed(chain, submission, identity)
-        if claim is None:
-            return None
-        return await self._tokens.check(claim.token, submission.received_at)
+    scope = (identity.kind, identity.key, chain.server.name, path)
+    key = submission.headers.get(HEADER)
+    return await repeats.begin(
+        key, scope, lambda: fingerprint_of(_asked(submission)), submission.received_at
+    )
 
 
 def _asked(submission: Submission) -> object:
