@@ -1,6 +1,7 @@
 """One installation: complete in one step or not there at all, and changed by one assignment."""
 
 import json
+import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from tornado.ioloop import IOLoop
 from relay.config.settings import Settings
 from relay.core.errors import ConfigurationError
 from relay.site import Site, open_site
+from relay.store.engine.database import StoreUnreadable
 from relay.web.application import make_app
 from tests.conftest import FORM, SETTINGS, Outbox, Post
 
@@ -86,6 +88,18 @@ def test_a_site_that_cannot_be_opened_leaves_nothing_open(
     for path in (tmp_path / "var" / "relay.db", tmp_path / "templates" / "receipt.txt"):
         path.unlink(missing_ok=True)
     assert opens(load(RECEIPT))
+
+
+def test_a_part_that_cannot_be_made_closes_the_store_again(settings: Settings) -> None:
+    with sqlite3.connect(settings.data / "relay.db") as connection:
+        connection.execute("ALTER TABLE suppressions RENAME TO hidden")
+    before = set(threading.enumerate())
+    with pytest.raises(StoreUnreadable, match="no such table: suppressions"):
+        opens(settings)
+    assert new_threads(before) == []
+    connection.execute("ALTER TABLE hidden RENAME TO suppressions")
+    connection.close()
+    assert opens(settings)
 
 
 def test_of_two_sites_on_one_store_the_second_is_refused(site: Site, settings: Settings) -> None:

@@ -65,6 +65,20 @@ def test_each_change_says_whether_it_was_made_also_beside_one_that_comes_too_lat
     ) == [set(ids)]
 
 
+@pytest.mark.parametrize("seen_as", [{"fence": 6}, {"maybe_twice": False}, {}])
+def test_word_that_a_message_is_sent_counts_for_the_message_as_it_was_seen(
+    store: Store, seen_as: dict[str, Any]
+) -> None:
+    id = put(store, 1, "in_doubt", fence=7, maybe_twice=True)
+    view = Seen(id, "contactform", "", State.IN_DOUBT, 7, True)._replace(**seen_as)
+    [made] = store.write_now(
+        lambda connection, _: [in_doubt.settle(connection, view, "its id", "told", CREATED)], [None]
+    )
+    assert made is (seen_as == {})
+    assert row(store, id)["state"] == ("sent" if made else "in_doubt")
+    assert happened(store, id) == ([("found", "told")] if made else [])
+
+
 class Writers(RuleBasedStateMachine):
     """Whoever changes messages: each read them at one time, and acts later upon what it read."""
 
