@@ -242,7 +242,102 @@ def test_what_a_server_says_no_to_for_now_is_tried_again_and_counted(
     assert rig.connections == 1
 
 
-@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "END"])
+# Refusals that the operator mends, whoever's mail server it is: the step, and the answer.
+OPERATORS_FAULTS = [
+    ("EHLO", "550 5.7.1 Access denied, banned"),
+    ("MAIL", "503 5.5.1 AUTH first"),
+    ("MAIL", "503 5.5.4 Bad sequence of commands. Send STARTTLS first"),
+    ("MAIL", "550-5.1.1 no <ann@example.com>\r\n550 5.1.1 here"),
+    ("MAIL", "501 5.1.7 Bad sender address syntax"),
+    ("MAIL", "550 5.7.1 Client does not have permissions to send as this sender"),
+    ("MAIL", "553 5.7.1 <desk@example.gov>: Sender address rejected: not owned by user relay"),
+    ("MAIL", "554 5.7.1 Message rejected: Email address is not verified"),
+    ("MAIL", "555 5.5.4 Unsupported option"),
+    ("RCPT", "503 This mail server requires authentication before sending mail to others"),
+    ("RCPT", "504 5.5.2 <[127.0.0.1]>: Helo command rejected: need fully-qualified hostname"),
+    ("RCPT", "530 5.7.1 Authentication required"),
+    ("RCPT", "530 SMTP authentication is required."),
+    ("RCPT", "550 5.7.0 Mail relay denied [192.0.2.7]"),
+    ("RCPT", "550 5.7.1 <ann@example.com>... Relaying denied. IP name lookup failed"),
+    ("RCPT", "550 5.7.1 Unable to relay"),
+    ("RCPT", "550 5.7.64 TenantAttribution; Relay Access Denied"),
+    ("RCPT", "550 relay not permitted"),
+    ("RCPT", "550 authentication required"),
+    ("RCPT", "550 Sender verify failed"),
+    ("RCPT", "550 5.7.25 Client host rejected: cannot find your hostname, [192.0.2.1]"),
+    ("RCPT", "550 5.7.606 Access denied, banned sending IP [192.0.2.1]"),
+    ("RCPT", "553 5.7.1 <desk@example.gov>: Sender address rejected: not logged in"),
+    ("RCPT", "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"),
+    ("RCPT", "554 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied"),
+    ("DATA", "503 5.5.1 Authenticate first"),
+    ("END", "535 5.7.139 Authentication unsuccessful, basic authentication is disabled"),
+    ("END", "550 5.1.90 Your message can't be sent: you've reached your daily limit"),
+    ("END", "550 5.1.8 Access denied, bad outbound sender"),
+    ("END", "550 5.4.5 Daily SMTP relay limit exceeded for user"),
+    ("END", "550 5.7.1 Daily SMTP relay limit exceeded for customer"),
+    ("END", "550 5.7.1 an unusual rate of unsolicited mail originating from your IP address"),
+    ("END", "550 5.7.26 Unauthenticated email is not accepted due to the domain's DMARC policy"),
+    ("END", "550 5.7.57 SMTP; Client was not authenticated to send anonymous mail"),
+    ("END", "550 5.7.708 Service unavailable. Access denied, traffic not accepted from this IP"),
+    ("END", "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException"),
+    ("END", "554 5.7.0 The limit on the number of allowed outgoing messages was exceeded"),
+]
+
+
+@pytest.mark.parametrize(("step", "answer"), OPERATORS_FAULTS)
+def test_what_the_operator_mends_is_no_messages_fault(
+    deliver: Deliver, rig: MailServerRig, step: str, answer: str
+) -> None:
+    rig.answers[step] = [answer]
+    rig.answers["HELO"] = [answer]
+    outcome = deliver()
+    assert isinstance(outcome, DeliveryDeferred)
+    assert (outcome.counted, outcome.opens_breaker) == (False, True)
+    assert outcome.code.startswith(answer[:3])
+    assert rig.taken == []
+    rig.answers.clear()
+    assert isinstance(deliver(), Confirmation)
+    # What it was told on the old connection it may forget on a new one.
+    assert rig.connections == 2
+
+
+# What only looks like it: the message's own fault, or its recipient's.
+OTHERS_FAULTS = [
+    ("MAIL", "552 5.3.4 Message size exceeds fixed limit"),
+    ("MAIL", "552 message too big"),
+    ("MAIL", "554 5.3.4 Message too big for system"),
+    ("RCPT", "550 5.1.1 <ann@example.com>: Recipient address rejected: User unknown"),
+    ("RCPT", "550 5.1.1 No such user"),
+    ("RCPT", "550 5.1.1 <relay-denied@example.com>: no such mailbox"),
+    ("RCPT", "550 5.1.10 Recipient not found"),
+    ("RCPT", "550 5.2.1 The email account that you tried to reach is disabled"),
+    (
+        "RCPT",
+        "550 5.7.1 <ann@example.com>: Recipient address rejected: undeliverable address: host"
+        + " mail.example.com said: 550 Sender address rejected",
+    ),
+    ("RCPT", "552 5.2.2 The email account that you tried to reach is over quota"),
+    ("RCPT", "552 5.2.2 User's mailbox exceeds its daily quota"),
+    ("RCPT", "554 5.7.1 <ann@example.com>: Recipient address rejected: Access denied"),
+    ("END", "550 5.2.121 Recipient's per hour message receive limit exceeded"),
+    ("END", "550 5.7.1 This message is likely unsolicited mail"),
+    ("END", "552 5.2.3 Your message exceeded Google's message size limits"),
+    ("END", "554 5.7.0 Reject, BANNED: application/x-msdownload"),
+    ("END", "554 5.7.1 Spam message rejected: 'relay access denied, sender rejected' in it"),
+]
+
+
+@pytest.mark.parametrize(("step", "answer"), OTHERS_FAULTS)
+def test_what_judges_a_message_or_a_recipient_opens_no_breaker(
+    deliver: Deliver, rig: MailServerRig, step: str, answer: str
+) -> None:
+    rig.answers[step] = [answer]
+    assert type(deliver()) is DeliveryFailed
+    assert isinstance(deliver(), Confirmation)
+    assert rig.connections == 1
+
+
+@pytest.mark.parametrize("step", ["RCPT", "DATA", "END"])
 def test_what_a_server_says_no_to_for_good_has_failed(
     deliver: Deliver, rig: MailServerRig, step: str
 ) -> None:

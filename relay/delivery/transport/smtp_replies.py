@@ -6,18 +6,18 @@ from typing import BinaryIO, NamedTuple
 
 from relay.core.errors import DeliveryDeferred, DeliveryError, DeliveryFailed
 from relay.core.text import without_addresses
+from relay.delivery.transport.smtp_operator_faults import (
+    BEFORE_MESSAGE,
+    enhanced_code,
+    is_operators,
+)
 
 # Limits of an answer: a server that talks for ever must not fill the memory.
 MAX_LINES, MAX_LINE_BYTES = 200, 2_000
 
-# What a server says to a client that it does not know: for the operator to mend.
-OPERATOR_CODES = {530, 534, 535, 538}
 CLOSING = 421
-# Answers that are about no message, even where one was asked about.
-NOBODYS_CODES = {CLOSING, *OPERATOR_CODES}
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\r\n]*))?\r?\n")
-_ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
 
 
 class SMTPReply(NamedTuple):
@@ -63,13 +63,22 @@ def answer_of(code: int, said: bytes) -> SMTPReply:
     return SMTPReply(code, without_addresses(seen)[:300])
 
 
+def is_about_nobody(step: str, answer: SMTPReply) -> bool:
+    """Return whether an answer is about no message and no recipient, even where one was asked of.
+
+    After such an answer the connection is of no more use.
+    """
+    return answer.code == CLOSING or is_operators(step, *answer)
+
+
 def judged(step: str, answer: SMTPReply) -> DeliveryError:
-    """Return what an answer that is no yes means for the message that the step was about."""
-    words, found = f"{step}: {answer}", _ENHANCED.match(answer.words)
-    code = f"{answer.code}/{found[0]}" if found else str(answer.code)
-    if answer.code in OPERATOR_CODES:
+    """Return what an answer that is not the one hoped for means for the message of the step."""
+    words = f"{step}: {answer}"
+    enhanced = "" if step in BEFORE_MESSAGE else enhanced_code(answer.words)
+    code = f"{answer.code}/{enhanced}" if enhanced else str(answer.code)
+    if is_operators(step, *answer):
         return unready(words, code)
-    if answer.code == CLOSING or answer.kind not in (4, 5):
+    if step in BEFORE_MESSAGE or answer.code == CLOSING or answer.kind not in (4, 5):
         return unready(words, f"{step}/{answer.code}")
     if answer.kind == 4:
         return DeliveryDeferred(words, code=code)

@@ -4,14 +4,15 @@ import base64
 import contextlib
 import re
 import smtplib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from relay.core.errors import DeliveryInDoubt
 from relay.delivery.transport.smtp_replies import (
-    NOBODYS_CODES,
+    CLOSING,
     SMTPReply,
     answer_of,
+    is_about_nobody,
     judged,
     lines_of,
     unready,
@@ -86,8 +87,7 @@ class Session(smtplib.SMTP):
         self._accept(self._ask("MAIL", f"FROM:<{sender}>{size}"))
         refused, later = self._name(recipients)
         if len(refused) + len(later) == len(recipients):
-            self.goes_on = True
-            raise judged(self.step, next(iter((later or refused).values())))
+            self._accept(_worst(refused, later))
         self._accept(self._ask("DATA"), 3)
         self.step = "message"
         self.send(re.sub(rb"(?m)^\.", b"..", lines))
@@ -125,27 +125,33 @@ class Session(smtplib.SMTP):
     def _expect(self, answer: SMTPReply, code: int) -> None:
         """Go on only with this code, on the way to a connection that can be used."""
         if answer.code != code:
-            number = f"{answer.code}" if answer.kind == 5 else f"{self.step}/{answer.code}"
-            raise unready(f"{self.step}: {answer}", number)
+            raise judged(self.step, answer)
 
     def _accept(self, answer: SMTPReply, kind: int = 2) -> None:
         """Go on only with this kind of answer to something about the message."""
         if answer.kind != kind:
-            self.goes_on = answer.kind in (4, 5) and answer.code not in NOBODYS_CODES
+            self.goes_on = answer.kind in (4, 5) and not is_about_nobody(self.step, answer)
             raise judged(self.step, answer)
 
     def _name(self, recipients: Sequence[str]) -> tuple[dict[str, SMTPReply], dict[str, SMTPReply]]:
-        """Name the recipients; return those that are refused for good, and those for now."""
+        """Name the recipients; return those that are refused for good, and those for now.
+
+        Those that the operator's mending lets in are refused for now: the others need not wait.
+        """
         refused: dict[str, SMTPReply] = {}
         later: dict[str, SMTPReply] = {}
         taken = False
         for recipient in recipients:
             answer = self._ask("RCPT", f"TO:<{recipient}>")
-            if answer.code in NOBODYS_CODES or answer.kind == 3:
+            if answer.code == CLOSING or answer.kind == 3:
                 raise judged(self.step, answer)
             if answer.kind == 2:
                 taken = True
-            elif answer.kind == 4 or (answer.code == TOO_MANY and taken):
+            elif (
+                answer.kind == 4
+                or (answer.code == TOO_MANY and taken)
+                or is_about_nobody(self.step, answer)
+            ):
                 later[recipient] = answer
             else:
                 refused[recipient] = answer
@@ -164,11 +170,10 @@ class Session(smtplib.SMTP):
         self.step = "EHLO"
         own = self.sock.getsockname()[0]
         self.local_hostname = f"[IPv6:{own}]" if ":" in own else f"[{own}]"
-        code, _ = self.ehlo()
-        if code // 100 == 5:
-            self._expect(self._ask("HELO", self.local_hostname), 250)
-        elif code != 250:
-            raise unready(f"EHLO: {code}", f"EHLO/{code}")
+        answer = answer_of(*self.ehlo())
+        if answer.kind == 5:
+            answer = self._ask("HELO", self.local_hostname)
+        self._expect(answer, 250)
 
     def _authenticate(self, user: str, password: str) -> None:
         offered = self.esmtp_features.get("auth", "").upper().split()
@@ -187,6 +192,12 @@ class Session(smtplib.SMTP):
     def _say(self, line: str) -> SMTPReply:
         self.putcmd(line)
         return self._hear()
+
+
+def _worst(refused: Mapping[str, SMTPReply], later: Mapping[str, SMTPReply]) -> SMTPReply:
+    """Return the answer that says what becomes of a message that is taken for nobody."""
+    answers = [*later.values(), *refused.values()]
+    return next((one for one in answers if is_about_nobody("RCPT", one)), answers[0])
 
 
 def _lines(content: bytes) -> bytes:
