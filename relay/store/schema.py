@@ -21,6 +21,7 @@ from sqlalchemy import (
     TextClause,
     text,
 )
+from sqlalchemy.schema import SchemaItem
 
 from relay.core.states import FINAL, UNDECIDED, WAITING, State, in_sql
 
@@ -50,9 +51,12 @@ def _bare(condition: TextClause) -> TextClause:
     return text(condition.text.replace("messages.", ""))
 
 
-messages = Table(
+def _table(name: str, *parts: SchemaItem) -> Table:
+    return Table(name, metadata, *parts)
+
+
+messages = _table(
     "messages",
-    metadata,
     Column("id", String(36), primary_key=True),
     Column("server", String(100), nullable=False),
     Column("state", String(12), nullable=False),
@@ -96,9 +100,8 @@ messages = Table(
     Index("messages_taken", "provider_id", sqlite_where=_bare(IS_TAKEN)),
 )
 
-contents = Table(
+contents = _table(
     "contents",
-    metadata,
     Column("id", String(36), primary_key=True),
     # All recipients' addresses in lower case, separated by spaces; and the subject: for searches.
     Column("recipients", Text, nullable=False),
@@ -111,9 +114,8 @@ contents = Table(
 )
 
 # What a caller labelled its message with, to look it up by; `name` in lower case.
-message_metadata = Table(
+message_metadata = _table(
     "message_metadata",
-    metadata,
     Column("message", String(36), primary_key=True),
     Column("name", String(100), primary_key=True),
     Column("value", String(200), nullable=False),
@@ -121,9 +123,8 @@ message_metadata = Table(
 )
 
 # What happened to a message besides its attempts.
-events = Table(
+events = _table(
     "events",
-    metadata,
     Column("id", Integer, primary_key=True),
     Column("message", String(36), nullable=False),
     Column("at", Float, nullable=False),
@@ -132,9 +133,8 @@ events = Table(
     Index("events_message", "message"),
 )
 
-attempts = Table(
+attempts = _table(
     "attempts",
-    metadata,
     Column("message", String(36), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("started_at", Float, nullable=False),
@@ -146,9 +146,8 @@ attempts = Table(
 
 # How many messages every server accepted, by day (UTC): counted apart from their rows, so that the
 # two can be compared.
-ledger = Table(
+ledger = _table(
     "ledger",
-    metadata,
     Column("server", String(100), primary_key=True),
     Column("day", String(10), primary_key=True),
     Column("accepted", Integer, nullable=False),
@@ -158,9 +157,8 @@ ledger = Table(
 )
 
 # Answers to callers that named a key for their request: a repeated one gets the same answer.
-idempotency = Table(
+idempotency = _table(
     "idempotency",
-    metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     Column("fingerprint", LargeBinary(32), nullable=False),
     Column("expires_at", Float, nullable=False),
@@ -173,9 +171,8 @@ idempotency = Table(
 
 # Addresses that a provider reported as dead or unwilling: nothing is sent to them. `server` is the
 # group whose provider said so, `address` in lower case.
-suppressions = Table(
+suppressions = _table(
     "suppressions",
-    metadata,
     Column("server", String(100), primary_key=True),
     Column("address", String(320), primary_key=True),
     # bounced, complained, unsubscribed, refused, manual; or lifted: it may be written to again.
@@ -190,18 +187,16 @@ suppressions = Table(
 )
 
 # Callbacks of providers that were taken: one that comes again changes nothing.
-callbacks = Table(
+callbacks = _table(
     "callbacks",
-    metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     Column("at", Float, nullable=False),
     Index("callbacks_at", "at"),
 )
 
 # Recipients of a message whose fate differs from their message's: taken, or refused for good.
-recipients = Table(
+recipients = _table(
     "recipients",
-    metadata,
     Column("message", String(36), primary_key=True),
     Column("address", String(320), primary_key=True),
     Column("state", String(12), nullable=False),
@@ -210,9 +205,8 @@ recipients = Table(
 )
 
 # Addresses that an office answers to, and the writer whom each stands for.
-reply_addresses = Table(
+reply_addresses = _table(
     "reply_addresses",
-    metadata,
     Column("id", String(16), primary_key=True),
     Column("message", String(36), nullable=False),
     Column("server", String(100), nullable=False),
@@ -227,9 +221,8 @@ reply_addresses = Table(
 )
 
 # What a writer is told about a message: stored with it, sent when its fate is known.
-receipts = Table(
+receipts = _table(
     "receipts",
-    metadata,
     Column("message", String(36), primary_key=True),
     Column("reference", String(20), nullable=False, unique=True),
     # The writer's address, and whose mailbox it is: what the limits count by. Both are empty where
@@ -244,9 +237,8 @@ receipts = Table(
 )
 
 # What an operator is told of, by its kind and what it is about: once at first, then together.
-alerts = Table(
+alerts = _table(
     "alerts",
-    metadata,
     Column("kind", String(20), primary_key=True),
     # "" for what is about the whole installation; `plugin` where it is about a delivery.
     Column("server", String(100), primary_key=True),
@@ -267,17 +259,15 @@ alerts = Table(
 )
 
 # Servers that an operator paused.
-paused = Table(
+paused = _table(
     "paused",
-    metadata,
     Column("server", String(100), primary_key=True),
     Column("since", Float, nullable=False),
 )
 
 # Every server that the settings ever named: its number is never another's.
-servers = Table(
+servers = _table(
     "servers",
-    metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("name", String(100), nullable=False, unique=True),
 )
@@ -303,24 +293,21 @@ def _template_columns() -> list[Column[Any]]:
 
 
 # The templates of each server as they are, deleted ones too; and as they were before.
-templates = Table(
+templates = _table(
     "templates",
-    metadata,
     *_template_columns(),
     PrimaryKeyConstraint("server", "id"),
     Index("templates_alias", "server", "alias", unique=True, sqlite_where=text("active")),
 )
 
-template_versions = Table(
+template_versions = _table(
     "template_versions",
-    metadata,
     *_template_columns(),
     PrimaryKeyConstraint("server", "id", "version"),
 )
 
-tokens = Table(
+tokens = _table(
     "tokens",
-    metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     Column("expires_at", Float, nullable=False),
     # The message (or screened submission) it was spent on; NULL while it may still be used.
@@ -331,9 +318,8 @@ tokens = Table(
     Index("tokens_message", "message"),
 )
 
-installation = Table(
+installation = _table(
     "installation",
-    metadata,
     Column("name", String(50), primary_key=True),
     Column("value", Text, nullable=False),
 )
