@@ -1,7 +1,7 @@
 """What a provider tells of messages after it took them: written down, and acted upon, once."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import structlog
@@ -34,6 +34,7 @@ class _Second(NamedTuple):
     offices: Collection[str]
 
 
+@dataclass(eq=False, repr=False)
 class ProviderEvents:
     """Takes providers' events: settles doubts, suppresses addresses, keeps the history.
 
@@ -41,20 +42,11 @@ class ProviderEvents:
     log lines are hashed with.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        suppressions: Suppressions,
-        outbox: Outbox,
-        settled: Callable[[int], None],
-        *,
-        secret: Secret,
-    ) -> None:
-        self._store = store
-        self._suppressions = suppressions
-        self._outbox = outbox
-        self._settled = settled
-        self._secret = secret
+    store: Store
+    suppressions: Suppressions
+    outbox: Outbox
+    settled: Callable[[int], None]
+    secret: Secret
 
     async def take(
         self,
@@ -89,7 +81,7 @@ class ProviderEvents:
 
         async def committed(result: list[Taken]) -> None:
             taken.extend(result)
-            self._suppressions.learn(one.word for one in taken if one.word is not None)
+            self.suppressions.learn(one.word for one in taken if one.word is not None)
             for one in taken:
                 await self._act_upon(one, chain, chains)
 
@@ -97,7 +89,7 @@ class ProviderEvents:
             return any(one.again == row.id for one in result)
 
         guard = Guard(callbacks.take, told, is_sent_again, committed)
-        await self._outbox.put([one.outgoing for one in seconds.values()], guard=guard)
+        await self.outbox.put([one.outgoing for one in seconds.values()], guard=guard)
         return taken
 
     async def _seconds(
@@ -107,7 +99,7 @@ class ProviderEvents:
         made = {}
         for event in events:
             if event.kind == "bounced" and event.permanent and event.recipient:
-                back = await self._store.read(resend.find_returned, event, servers)
+                back = await self.store.read(resend.find_returned, event, servers)
                 second = None if back is None else self._second(back, event, chains[back.server])
                 if second is not None:
                     made[event.identity] = second
@@ -121,7 +113,7 @@ class ProviderEvents:
         backup = set() if server.backup is None else {server.backup.email.lower()}
         if not known or event.recipient.strip().lower() not in inboxes | backup:
             return None
-        labels = self._outbox.submitted_metadata(first)
+        labels = self.outbox.submitted_metadata(first)
         again = replace(first, to=known, cc=(), bcc=(), metadata=labels, send_at=None)
         return _Second(Outgoing(again, chain, back.key, labels=tuple(labels)), inboxes)
 
@@ -139,8 +131,8 @@ class ProviderEvents:
     async def _found(self, taken: Taken, chains: Mapping[str, Chain]) -> None:
         """Let everybody know that a message in doubt is sent after all."""
         if taken.before in WAITING:
-            self._settled(1)
-        message = (await self._store.read(listing.loaded, [taken.id]))[taken.id]
+            self.settled(1)
+        message = (await self.store.read(listing.loaded, [taken.id]))[taken.id]
         if not isinstance(message, Message):
             log.error("message.unreadable", id=taken.id, **trace(message))
             return
@@ -155,7 +147,7 @@ class ProviderEvents:
             return
         if event.recipient:
             address = Address(event.recipient)
-            known["to"] = f"{fingerprint(self._secret, address)}@{address.domain}"
+            known["to"] = f"{fingerprint(self.secret, address)}@{address.domain}"
         if not taken.id:
             log.info("event.unmatched", **known)
             return

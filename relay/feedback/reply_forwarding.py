@@ -8,6 +8,7 @@ one writer whom its address stands for, and nowhere else.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -35,6 +36,7 @@ class _Dropped(Exception):
         self.reason = reason
 
 
+@dataclass(eq=False, repr=False)
 class ReplyForwarding:
     """Takes what came to reply addresses.
 
@@ -42,19 +44,11 @@ class ReplyForwarding:
     by reason.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        chains: Callable[[], Mapping[str, Chain]],
-        outbox: Outbox,
-        *,
-        secret: Secret,
-    ) -> None:
-        self._store = store
-        self._chains = chains
-        self._secret = secret
-        self._outbox = outbox
-        self.counts: Counter[str] = Counter()
+    store: Store
+    chains: Callable[[], Mapping[str, Chain]]
+    outbox: Outbox
+    secret: Secret
+    counts: Counter[str] = field(default_factory=Counter, init=False)
 
     def told(self) -> list[str]:
         """Return what became of all answers since the start: `2 forged`, `7 passed_on`."""
@@ -73,7 +67,7 @@ class ReplyForwarding:
             office = _office(reply, chain.server)
             # Its HTML may be long, and its files longer.
             outgoing = await asyncio.to_thread(_outgoing, reply, row, office, chain)
-            [message] = await self._outbox.put([outgoing], guard=_guard(reply, row, chain, now))
+            [message] = await self.outbox.put([outgoing], guard=_guard(reply, row, chain, now))
         except _Dropped as dropped:
             self.counts[dropped.reason] += 1
             log.info("reply.dropped", server=server.name, reason=dropped.reason)
@@ -83,13 +77,13 @@ class ReplyForwarding:
 
     async def _route(self, reply: Reply, server: Server, now: float) -> tuple[Chain, ReplyAddress]:
         """Find whom an address stands for, and the chain of its server; the tag is judged first."""
-        read = reply_addresses.read(reply.address, self._secret)
+        read = reply_addresses.read(reply.address, self.secret)
         if read is None:
             raise _Dropped("forged")
-        row = await self._store.read(replies.find, read.id, now)
+        row = await self.store.read(replies.find, read.id, now)
         if row is None:
             raise _Dropped("expired")
-        chain = self._chains().get(row.server)
+        chain = self.chains().get(row.server)
         if chain is None or chain.server.group != server.group:
             raise _Dropped("server")
         inbox = chain.server.replies

@@ -89,6 +89,7 @@ class Delivery(Protocol):
         """Take note that so many messages of a server wait, and deliver them."""
 
 
+@dataclass(eq=False, repr=False)
 class Outbox:
     """Stores messages for delivery; nobody else does.
 
@@ -96,13 +97,10 @@ class Outbox:
     message carries its own id to the provider.
     """
 
-    def __init__(
-        self, store: Store, delivery: Delivery, *, secret: Secret, metadata_key: str
-    ) -> None:
-        self._store = store
-        self._delivery = delivery
-        self._secret = secret
-        self.metadata_key = metadata_key
+    store: Store
+    delivery: Delivery
+    secret: Secret
+    metadata_key: str
 
     async def put(
         self,
@@ -135,13 +133,13 @@ class Outbox:
                 await self._write(rows, request, answer(messages))
                 ids = {row.id for row in rows}
             else:
-                result = await self._store.write(guard.operation, guard.argument(rows))
+                result = await self.store.write(guard.operation, guard.argument(rows))
                 ids = {row.id for row in rows if guard.is_stored(result, row)}
                 await guard.committed(result)
         finally:
             for message in kept:
                 if message.id not in ids:
-                    self._delivery.drop(message)
+                    self.delivery.drop(message)
         stored = []
         for message, row, one in zip(messages, rows, outgoing, strict=True):
             if row.id in ids:
@@ -149,7 +147,7 @@ class Outbox:
                 stored.append(message)
         servers = Counter(row.server for row in rows if row.id in ids)
         for server, count in servers.items():
-            self._delivery.stored(count, server)
+            self.delivery.stored(count, server)
         return stored
 
     async def put_screened(self, row: NewMessage, request: Request | None) -> None:
@@ -166,7 +164,7 @@ class Outbox:
         kept = []
         for message, row in zip(messages, rows, strict=True):
             if message.send_at is None and len(row.document) <= KEPT_CHARACTERS:
-                self._delivery.keep(message, row.server)
+                self.delivery.keep(message, row.server)
                 kept.append(message)
         return kept
 
@@ -174,15 +172,15 @@ class Outbox:
         self, rows: Sequence[NewMessage], request: Request | None, answer: str | None
     ) -> None:
         if request is not None:
-            await self._store.write(idempotency.add, request.entry(rows, answer))
+            await self.store.write(idempotency.add, request.entry(rows, answer))
         elif len(rows) == 1:
-            await self._store.write(enqueue.add, rows[0])
+            await self.store.write(enqueue.add, rows[0])
         else:
-            await self._store.write(enqueue.add_together, rows)
+            await self.store.write(enqueue.add_together, rows)
 
     def _accepted(self, message: Message, row: NewMessage, chain: Chain, *, is_own: bool) -> None:
         if not is_own:
-            to = [f"{fingerprint(self._secret, one)}@{one.domain}" for one in message.recipients]
+            to = [f"{fingerprint(self.secret, one)}@{one.domain}" for one in message.recipients]
             log.info("message.accepted", id=row.id, server=row.server, key=row.key, to=to)
         chain.observe("accepted", message=message)
 

@@ -282,17 +282,12 @@ def test_no_text_in_any_line_makes_a_header(
 def chain_of_form(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """The contact form's chain: one for all examples."""
     from relay.config import settings
-    from tests.conftest import ACCOUNT_KEY, APPLICATION_KEY, OTHER_KEY, PAGE_KEY, SETTINGS
+    from tests.conftest import SETTINGS
+    from tests.support.keys import ENVIRONMENT
 
     path = tmp_path_factory.mktemp("abuse") / "settings.toml"
     path.write_text(SETTINGS)
-    keys = {
-        "APPLICATION_KEY": APPLICATION_KEY,
-        "PAGE_KEY": PAGE_KEY,
-        "OTHER_KEY": OTHER_KEY,
-        "ACCOUNT_KEY": ACCOUNT_KEY,
-    }
-    read = settings.load(path, keys)
+    read = settings.load(path, ENVIRONMENT)
     return loader.build(read, read.keys)["contactform"]
 
 

@@ -1,6 +1,7 @@
 """What lasts: providers that fail, mail that waits, a full disk, forms that nobody posts to."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from relay.config.alerts import KINDS, AlertSettings
 from relay.core.times import shown
@@ -17,24 +18,17 @@ from relay.store.queries import statistics
 EXPECTED = "expected: {}"
 
 
+@dataclass(eq=False, repr=False)
 class Conditions:
     """Looks at what is so now. paused: names the servers that an operator paused."""
 
-    def __init__(
-        self,
-        store: Store,
-        dispatcher: Dispatcher,
-        space: Space,
-        event_counts: EventCounts,
-        paused: Callable[[], Collection[str]],
-    ) -> None:
-        self._store = store
-        self._dispatcher = dispatcher
-        self._space = space
-        self._event_counts = event_counts
-        self._paused = paused
-        self._down: dict[tuple[str, str], float] = {}
-        self._seen_down: set[tuple[str, str]] = set()
+    store: Store
+    dispatcher: Dispatcher
+    space: Space
+    event_counts: EventCounts
+    paused: Callable[[], Collection[str]]
+    _down: dict[tuple[str, str], float] = field(default_factory=dict, init=False)
+    _seen_down: set[tuple[str, str]] = field(default_factory=set, init=False)
 
     async def look(
         self,
@@ -62,7 +56,7 @@ class Conditions:
     ) -> Iterator[Condition]:
         """Return providers that fail for long enough, or again before the last time was over."""
         known = {alert.key for alert in standing}
-        down = self._dispatcher.down()
+        down = self.dispatcher.down()
         self._seen_down |= down.keys()
         self._down = {way: self._down.get(way, now) for way in down}
         for way, since in self._down.items():
@@ -79,9 +73,9 @@ class Conditions:
         After a restart all breakers begin closed; one without mail that may be sent is not tried.
         That a provider works is known when it failed since and does not now, or when it sent mail.
         """
-        works = {chains[one].server.group for one in self._event_counts.senders if one in chains}
+        works = {chains[one].server.group for one in self.event_counts.senders if one in chains}
         servers = [chain.server for chain in chains.values()]
-        resting = {one.name for one in servers if not one.enabled} | set(self._paused())
+        resting = {one.name for one in servers if not one.enabled} | set(self.paused())
         tried = {one.group for one in servers if not {one.name, one.group} & resting}
         for alert in standing:
             kind, group, plugin = alert.key
@@ -94,7 +88,7 @@ class Conditions:
     async def _waiting(
         self, chains: Mapping[str, Chain], terms: AlertSettings, now: float
     ) -> list[Condition]:
-        oldest = await self._store.read(statistics.oldest_waiting, list(chains), now)
+        oldest = await self.store.read(statistics.oldest_waiting, list(chains), now)
         limits = {"waiting": terms.waiting, "waiting_long": terms.waiting_long}
         return [
             Condition(AlertKey(kind, name), since, self._why(chains, name) + self._said([name]))
@@ -106,34 +100,34 @@ class Conditions:
     def _why(self, chains: Mapping[str, Chain], name: str) -> str:
         """Say why a server's mail waits, as far as it is known."""
         group = chains[name].server.group
-        pauses = sorted({name, group} & set(self._paused()))
+        pauses = sorted({name, group} & set(self.paused()))
         if pauses:
             return f"{pauses[0]} is paused: `run.py resume {pauses[0]}`"
         if not chains[name].server.enabled or (
             group in chains and not chains[group].server.enabled
         ):
             return "the settings say enabled = false"
-        if not self._dispatcher.delivers(name):
+        if not self.dispatcher.delivers(name):
             return "its provider fails"
         return "it is tried again and again"
 
     def _said(self, servers: Iterable[str]) -> str:
-        refusals = self._event_counts.refusals
+        refusals = self.event_counts.refusals
         words = next((told(refusals[name]) for name in servers if name in refusals), "")
         return f"; the provider's last words: {words}" if words else ""
 
     def _disk(self, now: float) -> Iterator[Condition]:
-        if self._space.is_nearly_low:
+        if self.space.is_nearly_low:
             refused = "mail is refused (503) until there is room"
             soon = "mail is still taken, but not for long"
-            yield Condition(AlertKey("disk", ""), now, refused if self._space.is_low else soon)
+            yield Condition(AlertKey("disk", ""), now, refused if self.space.is_low else soon)
 
     async def _silence(
         self, chains: Mapping[str, Chain], expected: Mapping[str, float], now: float
     ) -> list[Condition]:
         limits = {name: one.server.expect_mail for name, one in chains.items()}
         names = [name for name, limit in limits.items() if limit]
-        last = await self._store.read(statistics.last_accepted, names) if names else {}
+        last = await self.store.read(statistics.last_accepted, names) if names else {}
         found = []
         for name in names:
             since = last.get(name, expected.get(EXPECTED.format(name), now))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from relay.config.alerts import KINDS, AlertSettings
@@ -25,28 +25,22 @@ HEADERS = (("Auto-Submitted", "auto-generated"),)
 TAG = "alert"
 
 
+@dataclass(eq=False, repr=False)
 class AlertMailer:
     """Writes the mails to operators."""
 
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        outbox: Outbox,
-        chains: Callable[[], Mapping[str, Chain]],
-        terms: Callable[[], AlertSettings],
-    ) -> None:
-        self._dispatcher = dispatcher
-        self._outbox = outbox
-        self._chains = chains
-        self._alert_settings = terms
+    dispatcher: Dispatcher
+    outbox: Outbox
+    chains: Callable[[], Mapping[str, Chain]]
+    alert_settings: Callable[[], AlertSettings]
 
     @property
     def _terms(self) -> AlertSettings:
-        return self._alert_settings()
+        return self.alert_settings()
 
     @property
     def _chain(self) -> Chain | None:
-        return self._chains().get(self._terms.server)
+        return self.chains().get(self._terms.server)
 
     @property
     def is_wanted(self) -> bool:
@@ -56,7 +50,7 @@ class AlertMailer:
     @property
     def is_open(self) -> bool:
         """Whether a mail would be sent now: its server may, and its provider works."""
-        return self._dispatcher.delivers(self._terms.server)
+        return self.dispatcher.delivers(self._terms.server)
 
     def alerts(self, told: Sequence[AlertDue], now: float) -> list[Outgoing]:
         """Write one mail on all that can wait, and one on all that cannot."""
@@ -74,7 +68,7 @@ class AlertMailer:
     async def send(self, mails: Sequence[Outgoing], change: Change) -> list[Message]:
         """Store mails, if there are any, in one commit with a change of the alerts."""
         guard = Guard(alerts.change, lambda rows: replace(change, mails=rows))
-        return await self._outbox.put(mails, guard=guard, is_own=True)
+        return await self.outbox.put(mails, guard=guard, is_own=True)
 
     async def test(self) -> tuple[str, str]:
         """Send a test alert to everybody who is told; return its id, and sent, queued or failed.
@@ -84,7 +78,7 @@ class AlertMailer:
         if not self.is_wanted:
             raise ConfigurationError("the settings have no [alerts]: nobody is told by mail")
         written = email("test", {}, self._terms, time.time())
-        id, waiters = message_id(), self._dispatcher.waiters
+        id, waiters = message_id(), self.dispatcher.waiters
         mail = replace(self._mail(written, self._terms.urgent_to), id=id)
         waiters.open(id)
         try:
