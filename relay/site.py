@@ -94,14 +94,14 @@ class Site:
         self.space = Space(store.path.parent)
         self.library = Library(store)
         self.tokens = SessionTokens(store, self.secret)
-        self.repeats = IdempotentRequests(store)
+        self.idempotency = IdempotentRequests(store)
         self.suppressions = Suppressions(store, time.time())
         self.pauses = Pauses(store, self._chains, self._changed)
         self.dispatcher = Dispatcher(store, self._chains, self.pauses.names, self.suppressions)
-        self.doubts = InDoubtResolver(
+        self.in_doubt = InDoubtResolver(
             store, self._chains, self.dispatcher.revived, self.dispatcher.settled
         )
-        interrupted = self.doubts.interrupted()  # what an earlier daemon was sending
+        interrupted = self.in_doubt.interrupted()  # what an earlier daemon was sending
         if interrupted:
             log.warning("messages.in_doubt", count=interrupted)
         self.outbox = Outbox(
@@ -114,10 +114,10 @@ class Site:
             self.outbox,
             self.tokens,
             secret=self.secret,
-            repeats=self.repeats,
+            idempotency=self.idempotency,
         )
-        self.sending = ApiMessages(self.library, self.suppressions, self.outbox)
-        self.feedback = ProviderEvents(
+        self.api_messages = ApiMessages(self.library, self.suppressions, self.outbox)
+        self.provider_events = ProviderEvents(
             store, self.suppressions, self.outbox, self.dispatcher.settled, secret=self.secret
         )
         self.replies = ReplyForwarding(store, self._chains, self.outbox, secret=self.secret)

@@ -74,7 +74,7 @@ async def _serve(site: Site) -> bool:
     )
     tasks = {
         asyncio.create_task(site.dispatcher.run()),
-        asyncio.create_task(site.doubts.run()),
+        asyncio.create_task(site.in_doubt.run()),
         asyncio.create_task(site.receipts.run()),
         asyncio.create_task(site.alerts.run()),
         asyncio.create_task(
@@ -94,7 +94,7 @@ async def _serve(site: Site) -> bool:
             await site.requests.none_running()
     if site.store.is_broken:
         return False
-    site.doubts.stop()
+    site.in_doubt.stop()
     whole = await site.dispatcher.stop(ATTEMPT_SECONDS)
     for task in tasks:
         task.cancel()

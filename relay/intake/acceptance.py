@@ -56,7 +56,7 @@ class Acceptance:
     """Judges submissions and stores what they make.
 
     chain: finds the chain that takes posts to a name, or raises UnknownServer. library: the stored
-    templates. secret: what reply addresses are signed with. repeats: the requests that were named
+    templates. secret: what reply addresses are signed with. idempotency: the requests that were named
     by a key.
     """
 
@@ -69,13 +69,13 @@ class Acceptance:
         tokens: SessionTokens,
         *,
         secret: Secret,
-        repeats: IdempotentRequests,
+        idempotency: IdempotentRequests,
     ) -> None:
         self._store = store
         self.chain = chain
         self._outbox = outbox
         self._tokens = tokens
-        self._repeats = repeats
+        self._idempotency = idempotency
         self._builder = MessageBuilder(store, library, secret)
 
     async def accept(
@@ -93,14 +93,14 @@ class Acceptance:
         chain = self.chain(submission.server)
         try:
             identity = identify(chain, submission)
-            begun = await begin_request(self._repeats, chain, submission, identity, path)
+            begun = await begin_request(self._idempotency, chain, submission, identity, path)
             if isinstance(begun, Repeat):
                 return Accepted(begun.message, None, repeat=begun)
             try:
                 return await self._accept(chain, submission, identity, begun, before_commit)
             except BaseException:
                 if begun is not None:
-                    self._repeats.end(begun)
+                    self._idempotency.end(begun)
                 raise
         except SubmissionError as error:
             chain.observe("refused", submission=submission, error=error)

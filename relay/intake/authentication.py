@@ -12,7 +12,7 @@ CREDENTIALS = frozenset({"token_session", "key"})
 
 
 async def begin_request(
-    repeats: IdempotentRequests,
+    idempotency: IdempotentRequests,
     chain: Chain,
     submission: Submission,
     identity: Identity,
@@ -24,7 +24,7 @@ async def begin_request(
     """
     scope = (identity.kind, identity.key, chain.server.name, path)
     key = submission.headers.get(HEADER)
-    return await repeats.begin(
+    return await idempotency.begin(
         key, scope, lambda: fingerprint_of(_asked(submission)), submission.received_at
     )
 

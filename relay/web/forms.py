@@ -80,7 +80,7 @@ class FormHandler(RelayHandler):
             await self._conclude(accepted)
         finally:
             if accepted.request is not None:
-                self.site.repeats.end(accepted.request)
+                self.site.idempotency.end(accepted.request)
 
     async def _conclude(self, accepted: Accepted) -> None:
         """Respond with what became of a submission, and keep that for a repeated request."""
@@ -92,7 +92,7 @@ class FormHandler(RelayHandler):
             self.finish(responses.success(result, accepted.id))
         if accepted.request is not None:
             # After the response, which does not wait for it.
-            await self.site.repeats.answered(accepted.request, result, accepted.id)
+            await self.site.idempotency.answered(accepted.request, result, accepted.id)
 
     async def _read(self) -> Body:
         """Parse the body, in a thread where it is a large one: its texts must be small ones."""
@@ -139,7 +139,7 @@ class FormHandler(RelayHandler):
         outcome = await dispatcher.waiters.wait(accepted.id, wait)
         if outcome.result == State.FAILED:
             if accepted.request is not None:
-                await self.site.repeats.drop(accepted.request)
+                await self.site.idempotency.drop(accepted.request)
             raise MessageRefused(without_addresses(outcome.words))
         return outcome.result
 

@@ -94,7 +94,7 @@ class WebhookHandler(RelayHandler):
         elif isinstance(event, Reply):
             await self.site.replies.take(event, self.chain.server, self.started_at)
         else:
-            await self.site.feedback.take(
+            await self.site.provider_events.take(
                 event, self.chain, self.configuration.chains, self.started_at
             )
 

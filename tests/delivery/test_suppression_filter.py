@@ -426,7 +426,7 @@ async def test_what_the_provider_takes_without_the_office_is_held_for_the_office
     await site.dispatcher.deliver_waiting(time.time() + 600)
     assert outbox.states() == ["held"]
     event = ProviderEvent("delivered", "told", message=outbox.last()["id"], recipient=WRITER)
-    await site.feedback.take([event], site.chains["office"], site.chains, time.time())
+    await site.provider_events.take([event], site.chains["office"], site.chains, time.time())
     assert outbox.states() == ["held"]
     order = resend.order(DESK, "", {n: c.server for n, c in site.chains.items()}, time.time())
     replayed = await site.store.write(resend.replay, order)

@@ -428,7 +428,7 @@ async def test_an_event_settles_a_message_in_doubt_at_once(
     assert (settled["state"], settled["provider_id"]) == ("sent", record["MessageID"])
     kinds = [kind for kind, _ in happened(site.store, row["id"])]
     assert kinds.count("found") == 1
-    assert await site.doubts.look(now=time.time() + 3600) == 0
+    assert await site.in_doubt.look(now=time.time() + 3600) == 0
     assert len(postmark.accepted) == 1
 
 

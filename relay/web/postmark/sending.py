@@ -61,7 +61,7 @@ class SendingHandler(PostmarkHandler):
             await self._send(given, None)
             return
         scope = ("api", self.key.id, self.chain.server.name, self.plain_path)
-        begun = await self.site.repeats.begin(
+        begun = await self.site.idempotency.begin(
             self.request.headers[HEADER], scope, lambda: fingerprint, self.started_at
         )
         if isinstance(begun, Repeat):
@@ -70,7 +70,7 @@ class SendingHandler(PostmarkHandler):
             try:
                 await self._send(given, begun)
             finally:
-                self.site.repeats.end(begun)
+                self.site.idempotency.end(begun)
 
     def _parsed(self, body: bytes) -> tuple[Sequence[Read], bytes]:
         """Read a body; return its fingerprint too, where the caller named the request."""
@@ -116,7 +116,7 @@ class SendingHandler(PostmarkHandler):
         self, messages: Sequence[Message], once: Once | None
     ) -> Sequence[MessageOrError]:
         """Store messages and have them delivered; raise Unavailable."""
-        return await self.site.sending.send(
+        return await self.site.api_messages.send(
             messages, self.chain, self.group_chain, self.key.id, once
         )
 

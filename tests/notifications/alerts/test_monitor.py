@@ -104,7 +104,7 @@ async def test_every_way_in_which_a_message_ends_unsent_is_told(
     # The third is looked up by a plugin that cannot, and sent again; the answer is lost again.
     script("provider").answers[:] = [DeliveryInDoubt("lost")] * 9
     for hours in range(1, 12):
-        await site.doubts.look(now + hours * HOUR)
+        await site.in_doubt.look(now + hours * HOUR)
         await site.dispatcher.deliver_waiting(now + hours * HOUR)
     assert await site.alerts.look(now) == 1
     [mail] = mails()
@@ -146,7 +146,7 @@ async def test_a_plugin_observes_what_was_quarantined_because_it_broke_us(
     script("journal").seen.clear()
     put(site.store, 1, "in_doubt", server="registry", crashes=4, due_at=0.0, delivery="provider")
     for hours in (1, 2):
-        await site.doubts.look(now + hours * HOUR)
+        await site.in_doubt.look(now + hours * HOUR)
     assert outbox.states() == ["quarantined"]
     [(_, kind, words, server)] = script("journal").seen
     assert (kind, words, server) == ("MessageBroken", "sending it failed badly 4 times", "registry")
