@@ -83,7 +83,7 @@ class Dispatcher:
 
     def keep(self, message: Message, server: str) -> None:
         """Keep a message that is about to be stored, so that its attempt need not read it."""
-        if self.delivers(server):
+        if self.can_deliver(server):
             self._attempts.fresh.keep(message)
 
     def drop(self, message: Message) -> None:
@@ -108,15 +108,15 @@ class Dispatcher:
         """Look for mail of every server, soon; several calls before that are one."""
         self._deliver_soon(self._lanes.servers)
 
-    def healthy(self, server: str) -> bool:
-        """Return whether a message of this server stored now would most likely be sent at once."""
+    def is_healthy(self, server: str) -> bool:
+        """Whether a message of this server stored now would most likely be sent at once."""
         plugin = self._lanes.open(server)
         if plugin is None:
             return False
         return (self._chains()[server].server.group, plugin) not in self._failing
 
-    def delivers(self, server: str) -> bool:
-        """Return whether mail of this server is attempted at once: it may be, and a way is open."""
+    def can_deliver(self, server: str) -> bool:
+        """Whether mail of this server is attempted at once: it may be, and a way is open."""
         return self._lanes.open(server) is not None
 
     def down(self) -> dict[tuple[str, str], list[str]]:

@@ -134,8 +134,8 @@ class FormHandler(RelayHandler):
         if accepted.scheduled:
             return State.SCHEDULED
         if accepted.message is None:
-            return State.SENT if dispatcher.healthy(name) else State.QUEUED
-        wait = self.configuration.settings.wait if dispatcher.delivers(name) else 0
+            return State.SENT if dispatcher.is_healthy(name) else State.QUEUED
+        wait = self.configuration.settings.wait if dispatcher.can_deliver(name) else 0
         outcome = await dispatcher.waiters.wait(accepted.id, wait)
         if outcome.result == State.FAILED:
             if accepted.request is not None:

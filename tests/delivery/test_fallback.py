@@ -83,7 +83,7 @@ async def test_the_second_takes_over_while_the_firsts_breaker_is_open_and_gives_
     assert await words(post) == "Message queued"
     assert (len(first.calls), second.calls) == (1, [])
     # The caller does not notice, and neither does a robot.
-    assert site.dispatcher.delivers("registry")
+    assert site.dispatcher.can_deliver("registry")
     assert await words(post, contact="robot") == "Message sent"
     assert await words(post) == "Message sent"
     assert await words(post, "/rest/email/member") == "Message sent"
@@ -149,8 +149,8 @@ async def test_with_both_breakers_open_mail_waits_and_nobody_waits_for_it(
     second.answers[:] = [REFUSED]
     assert await words(post) == "Message queued"
     assert await words(post) == "Message queued"
-    assert not site.dispatcher.delivers("registry")
-    assert not site.dispatcher.delivers("member")
+    assert not site.dispatcher.can_deliver("registry")
+    assert not site.dispatcher.can_deliver("member")
     assert await words(post) == "Message queued"
     assert (len(first.calls), len(second.calls)) == (1, 1)
     await site.dispatcher.deliver_waiting(time.time() + 13)

@@ -535,12 +535,12 @@ async def test_the_breaker_opens_after_five_failures_and_a_probe_closes_it(
     module, dispatcher = delivery("slow"), site.dispatcher
     module.answers[:] = [BUSY] * 6
     for number in range(5):
-        assert dispatcher.delivers("a")
+        assert dispatcher.can_deliver("a")
         assert (await post("/rest/email/a", {**FORM, "subject": str(number)})).json == QUEUED
     assert len(module.calls) == 5
-    assert not dispatcher.delivers("a")
-    assert not dispatcher.healthy("a")
-    assert dispatcher.delivers("b")  # without an account a breaker is one group's
+    assert not dispatcher.can_deliver("a")
+    assert not dispatcher.is_healthy("a")
+    assert dispatcher.can_deliver("b")  # without an account a breaker is one group's
     # Stored, and nobody asked.
     assert (await post("/rest/email/a", {**FORM, "subject": "5"})).json == QUEUED
     assert len(module.calls) == 5
@@ -554,7 +554,7 @@ async def test_the_breaker_opens_after_five_failures_and_a_probe_closes_it(
     await idle(site)
     assert len(module.calls) == 12
     assert outbox.states() == ["sent"] * 6
-    assert dispatcher.delivers("a")
+    assert dispatcher.can_deliver("a")
     named = [event["event"] for event in events if event["event"].startswith("breaker")]
     assert named == ["breaker.opened", "breaker.closed"]
 
@@ -578,11 +578,11 @@ async def test_what_opens_the_breaker(
     module = delivery("slow")
     module.answers[:] = [answer] * 8
     made = 0
-    while site.dispatcher.delivers("a") and made < 8:
+    while site.dispatcher.can_deliver("a") and made < 8:
         await post("/rest/email/a", FORM)
         made += 1
     assert made == (calls or 8)
-    assert site.dispatcher.delivers("a") == (calls is None)
+    assert site.dispatcher.can_deliver("a") == (calls is None)
 
 
 @pytest.mark.gen_test
@@ -595,7 +595,7 @@ async def test_a_provider_that_took_some_of_a_call_is_not_at_fault(site: Site, p
         module.answers[:] = [[Confirmation("1"), BUSY]]
         await site.pauses.resume("many")
         await site.dispatcher.deliver_waiting()
-    assert site.dispatcher.delivers("many")
+    assert site.dispatcher.can_deliver("many")
 
 
 @pytest.mark.gen_test
@@ -622,9 +622,9 @@ async def test_two_groups_of_one_account_share_its_breaker(
 ) -> None:
     postmark.answers = [(401, error(10, "Request does not contain a valid Server token."))]
     assert (await post("/rest/email/registry", FORM)).json == QUEUED
-    assert not site.dispatcher.delivers("twin")
-    assert not site.dispatcher.delivers("broadcasts")
-    assert site.dispatcher.delivers("a")
+    assert not site.dispatcher.can_deliver("twin")
+    assert not site.dispatcher.can_deliver("broadcasts")
+    assert site.dispatcher.can_deliver("a")
 
 
 @pytest.mark.gen_test
@@ -634,7 +634,7 @@ async def test_reading_the_settings_again_keeps_an_open_breaker(
     postmark.answers = [(401, error(10, "Request does not contain a valid Server token."))]
     await post("/rest/email/registry", FORM)
     site.reload(load(toml(True)))
-    assert not site.dispatcher.delivers("registry")
+    assert not site.dispatcher.can_deliver("registry")
 
 
 # Pausing, and the clock.

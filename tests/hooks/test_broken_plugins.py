@@ -222,7 +222,7 @@ async def test_a_delivery_that_breaks_costs_its_own_message(
         assert first.words == "Message queued"
     for path in ("/rest/email/well", "/rest/email/broken"):
         assert (await post(path, FORM)).status == 200
-    assert site.dispatcher.healthy("well")
+    assert site.dispatcher.is_healthy("well")
     broken, *others = outbox.rows()
     assert broken["state"] == CERTAIN.get(name, broken["state"])
     assert broken["state"] in ("in_doubt", "queued", "failed", "quarantined")

@@ -107,7 +107,7 @@ class Conditions:
             group in chains and not chains[group].server.enabled
         ):
             return "the settings say enabled = false"
-        if not self.dispatcher.delivers(name):
+        if not self.dispatcher.can_deliver(name):
             return "its provider fails"
         return "it is tried again and again"
 

@@ -50,7 +50,7 @@ class AlertMailer:
     @property
     def is_open(self) -> bool:
         """Whether a mail would be sent now: its server may, and its provider works."""
-        return self.dispatcher.delivers(self._terms.server)
+        return self.dispatcher.can_deliver(self._terms.server)
 
     def alerts(self, told: Sequence[AlertDue], now: float) -> list[Outgoing]:
         """Write one mail on all that can wait, and one on all that cannot."""

@@ -369,7 +369,7 @@ async def test_while_the_alerts_own_way_is_down_it_is_logged_once_and_told_after
     await post(PATH, FORM)
     await site.alerts.look(now)
     await attempted(site, outbox)
-    assert not site.dispatcher.delivers("alerts")
+    assert not site.dispatcher.can_deliver("alerts")
     await post(PATH, FORM)
     for seconds in (HOUR, HOUR + 15, HOUR + 200):
         assert await site.alerts.look(now + seconds) == 0
