@@ -55,7 +55,7 @@ log = structlog.get_logger()
 class Attempts:
     """Makes attempts with a pool of `senders` threads, and tells who waits for them.
 
-    `fresh` keeps messages between acceptance and their first attempt.
+    `message_cache` keeps messages between acceptance and their first attempt.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Attempts:
         self._heard = heard
         self._suppression_filter = suppression_filter
         self._pool = ThreadPoolExecutor(senders, "sender")
-        self.fresh = MessageCache(store)
+        self.message_cache = MessageCache(store)
         self._stopping = False
 
     def stop(self) -> None:
@@ -119,7 +119,7 @@ class Attempts:
         """Hand the messages that may be sent to the plugin; return what came of each."""
         own = [chains[one.server] for one in call.messages]
         group = chains[call.lane.group]
-        stored = _for_plugin(await self.fresh.find(call.messages), group, call.lane.plugin)
+        stored = _for_plugin(await self.message_cache.find(call.messages), group, call.lane.plugin)
         sifted = self._suppression_filter.sift(stored, own, time.time() + ahead)
         messages = [message for message in sifted if isinstance(message, Message)]
         answers: Sequence[DeliverResult] = []

@@ -84,11 +84,11 @@ class Dispatcher:
     def keep(self, message: Message, server: str) -> None:
         """Keep a message that is about to be stored, so that its attempt need not read it."""
         if self.can_deliver(server):
-            self._attempts.fresh.keep(message)
+            self._attempts.message_cache.keep(message)
 
     def drop(self, message: Message) -> None:
         """Drop a message that was kept and is not stored."""
-        self._attempts.fresh.drop(message)
+        self._attempts.message_cache.drop(message)
 
     def stored(self, count: int, server: str) -> None:
         """Take note that so many messages of a server wait, and deliver them."""

@@ -253,7 +253,7 @@ async def test_a_store_that_refuses_is_answered_with_503_for_the_whole_call(
     assert reply.headers["X-PM-ApiErrorCode"] == "100"
     assert outbox.rows() == []
     assert site.dispatcher.waiting == 0
-    assert not site.dispatcher._attempts.fresh._messages
+    assert not site.dispatcher._attempts.message_cache._messages
     assert (await call("POST", "/email/batch", [MESSAGE])).json[0]["ErrorCode"] == 0
 
 
@@ -425,11 +425,11 @@ async def test_a_large_message_is_not_kept_in_memory_until_it_is_sent(
     one = {"Name": "a.pdf", "ContentType": "application/pdf", "Content": content}
     await call("POST", "/email/batch", [{**MESSAGE, "Attachments": [one]}, MESSAGE])
     rows = outbox.rows()
-    assert set(site.dispatcher._attempts.fresh._messages) == {rows[1]["id"]}
+    assert set(site.dispatcher._attempts.message_cache._messages) == {rows[1]["id"]}
     site.dispatcher._stopping = False
     await site.dispatcher.deliver_waiting()
     assert outbox.states() == ["sent", "sent"]
-    assert not site.dispatcher._attempts.fresh._messages
+    assert not site.dispatcher._attempts.message_cache._messages
 
 
 @pytest.mark.gen_test
@@ -659,7 +659,7 @@ async def test_a_server_that_is_switched_off_stores_and_attempts_nothing(
     assert (await call("POST", "/email", MESSAGE)).json["ErrorCode"] == 0
     assert await site.dispatcher.deliver_waiting() == 0
     assert outbox.states() == ["queued"]
-    assert not site.dispatcher._attempts.fresh._messages
+    assert not site.dispatcher._attempts.message_cache._messages
 
 
 @pytest.mark.gen_test
