@@ -56,8 +56,8 @@ class Acceptance:
     """Judges submissions and stores what they make.
 
     chain: finds the chain that takes posts to a name, or raises UnknownServer. library: the stored
-    templates. secret: what reply addresses are signed with. idempotency: the requests that were named
-    by a key.
+    templates. secret: what reply addresses are signed with. idempotency: the requests that were
+    named by a key.
     """
 
     def __init__(

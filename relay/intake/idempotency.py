@@ -24,7 +24,7 @@ from relay.core.immutable import thaw
 from relay.core.states import State
 from relay.store import idempotency
 from relay.store.engine.database import Store
-from relay.store.idempotency import RETRY_AFTER_SECONDS, Answered, Entry, Known
+from relay.store.idempotency import RETRY_AFTER_SECONDS, Answered, IdempotencyEntry, Known
 from relay.store.outbox.enqueue import NewMessage
 
 HEADER = "Idempotency-Key"
@@ -49,11 +49,13 @@ class Request:
     status: int = 200
     message: str = ""
 
-    def entry(self, messages: Sequence[NewMessage], answer: str | None = None) -> Entry:
+    def entry(self, messages: Sequence[NewMessage], answer: str | None = None) -> IdempotencyEntry:
         """Make the row that is stored with the messages."""
         status = None if answer is None else self.status
         expires_at = self.now + KEPT_SECONDS
-        return Entry(self.digest, self.fingerprint, expires_at, self.now, messages, status, answer)
+        return IdempotencyEntry(
+            self.digest, self.fingerprint, expires_at, self.now, messages, status, answer
+        )
 
 
 @dataclass(frozen=True, slots=True)

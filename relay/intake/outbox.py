@@ -31,7 +31,7 @@ KEPT_CHARACTERS = 16 * 1024
 WRITTEN_ON_LOOP = 16 * 1024
 
 Argument = TypeVar("Argument")
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ async def _nothing(result: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Guard(Generic[Argument, Result]):
+class Guard(Generic[Argument, T]):
     """A condition on which messages are stored, and what else is written in the same commit.
 
     operation: the store's, which stores the rows that it finds in its argument, or leaves them.
@@ -70,10 +70,10 @@ class Guard(Generic[Argument, Result]):
     committed: awaited with the result before anything is logged or delivered; may raise.
     """
 
-    operation: Callable[[Any, Sequence[Argument]], Sequence[Result | Exception]]
+    operation: Callable[[Any, Sequence[Argument]], Sequence[T | Exception]]
     argument: Callable[[Sequence[NewMessage]], Argument]
-    is_stored: Callable[[Result, NewMessage], bool] = lambda result, row: True
-    committed: Callable[[Result], Awaitable[None]] = _nothing
+    is_stored: Callable[[T, NewMessage], bool] = lambda result, row: True
+    committed: Callable[[T], Awaitable[None]] = _nothing
 
 
 class Delivery(Protocol):
@@ -108,7 +108,7 @@ class Outbox:
         *,
         request: Request | None = None,
         answer: Callable[[Sequence[Message]], str | None] = lambda messages: None,
-        guard: Guard[Argument, Result] | None = None,
+        guard: Guard[Argument, T] | None = None,
         before_commit: Callable[[Message], None] = lambda message: None,
         is_own: bool = False,
     ) -> list[Message]:

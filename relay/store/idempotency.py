@@ -14,7 +14,7 @@ from relay.store.schema import idempotency, messages
 RETRY_AFTER_SECONDS = 1
 
 
-class Entry(NamedTuple):
+class IdempotencyEntry(NamedTuple):
     """A request, by its digest, with what it stores; `answer` where it is known beforehand."""
 
     digest: bytes
@@ -68,7 +68,7 @@ def find(connection: Connection, digest: bytes, now: float) -> Known | None:
 
 
 def add(
-    connection: Connection, batch: Sequence[Entry]
+    connection: Connection, batch: Sequence[IdempotencyEntry]
 ) -> list[TokenRefused | Unavailable | IdempotencyRunning | None]:
     """Store requests, each in one commit with its messages and the token that these spend.
 
@@ -93,7 +93,7 @@ def add(
     return results
 
 
-def _taken(connection: Connection, batch: Sequence[Entry]) -> set[bytes]:
+def _taken(connection: Connection, batch: Sequence[IdempotencyEntry]) -> set[bytes]:
     """Return which digests are in use; those that were to be forgotten are, now."""
     digests = [entry.digest for entry in batch]
     mine = idempotency.c.digest.in_(digests)
@@ -102,7 +102,7 @@ def _taken(connection: Connection, batch: Sequence[Entry]) -> set[bytes]:
     return set(connection.execute(select(idempotency.c.digest).where(mine)).scalars())
 
 
-def _row(entry: Entry) -> dict[str, object]:
+def _row(entry: IdempotencyEntry) -> dict[str, object]:
     return {
         "digest": entry.digest,
         "fingerprint": entry.fingerprint,

@@ -1,4 +1,4 @@
-"""Receipts: what writers are to be told, found when their messages' fate is known, and told once.
+"""Receipts: which are to be written, now that their messages' fate is known; each is written once.
 
 The commit that stores the mail to a writer also notes that it was done, so that no crash makes two
 of it, or none.
@@ -18,28 +18,28 @@ from relay.store.schema import events, messages, receipts
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
 
-# What came of an order: told, not told, or left open because the message's fate changed again.
-Told = Literal["told", "silent", "open"]
+# What came of an order: a receipt, none, or left open because the message's fate changed again.
+ReceiptOutcome = Literal["queued", "omitted", "open"]
 
 
-class Telling(NamedTuple):
-    """An order to tell a writer, at a time, what the state of his message means.
+class ReceiptOrder(NamedTuple):
+    """An order to write the receipt, or the failure notice, for a state of a message, at a time.
 
-    letter: the mail to him; None where he is told nothing, and `words` say why. per_hour, per_day:
-    how many letters one mailbox may get.
+    receipt: the mail to him; None for none, and `words` say why. per_hour, per_day:
+    how many receipts one mailbox may get.
     """
 
     message: str
     state: str
     at: float
-    letter: NewMessage | None
+    receipt: NewMessage | None
     words: str
     per_hour: int = 0
     per_day: int = 0
 
 
 class OpenReceipt(NamedTuple):
-    """What a writer is still to be told, and where his message stands."""
+    """A receipt that is still to be written, and where its message stands."""
 
     message: str
     reference: str
@@ -78,37 +78,34 @@ def _open() -> Select[Any]:
 
 
 @one_by_one
-def tell(connection: Connection, one: Telling) -> Told:
+def write(connection: Connection, one: ReceiptOrder) -> ReceiptOutcome:
     """Store the mail to writers, each with the note that it was done, unless a limit forbids it."""
     query = _open().add_columns(receipts.c.mailbox).where(receipts.c.message == one.message)
     row = connection.execute(query.where(messages.c.state == one.state)).first()
     if row is None:
         return "open"
-    letter, words = one.letter, one.words
-    objection = _objection(connection, row.mailbox, one) if letter else ""
+    receipt, words = one.receipt, one.words
+    objection = _objection(connection, row.mailbox, one) if receipt else ""
     if objection:
-        letter, words = None, f"the writer is not told: {objection}"
-    happenings = [(one.message, words)]
-    if letter is not None:
-        enqueue.add_together(connection, [[letter]])
-        happenings = [
-            (one.message, f"{words}, by {letter.id}"),
-            (letter.id, f"tells the writer of {one.message}"),
+        receipt, words = None, f"the writer is not told: {objection}"
+    noted = [(one.message, words)]
+    if receipt is not None:
+        enqueue.add_together(connection, [[receipt]])
+        noted = [
+            (one.message, f"{words}, by {receipt.id}"),
+            (receipt.id, f"tells the writer of {one.message}"),
         ]
     done = update(receipts).where(receipts.c.message == one.message)
-    connection.execute(done.values(done_at=one.at, receipt=letter.id if letter else None))
+    connection.execute(done.values(done_at=one.at, receipt=receipt.id if receipt else None))
     connection.execute(
         insert(events),
-        [
-            {"message": id, "at": one.at, "kind": "receipt", "words": words}
-            for id, words in happenings
-        ],
+        [{"message": id, "at": one.at, "kind": "receipt", "words": words} for id, words in noted],
     )
-    return "told" if letter else "silent"
+    return "queued" if receipt else "omitted"
 
 
-def _objection(connection: Connection, mailbox: str, one: Telling) -> str:
-    """Say why a mailbox gets no letter; "" where it does."""
+def _objection(connection: Connection, mailbox: str, one: ReceiptOrder) -> str:
+    """Say why a mailbox gets no receipt; "" where it does."""
     if not mailbox:
         return "the address was cleared"
     for limit, seconds, unit in (

@@ -70,7 +70,7 @@ def check_parts(content: Content, layout: Content | None, is_layout: bool) -> No
 
 # A version of a template, and of the layout it stands in. A version never changes, so what was
 # read of it stays true for ever, and what is no longer used is pushed out by what is.
-Key = tuple[str, int, int, int | None, int | None]
+VersionKey = tuple[str, int, int, int | None, int | None]
 
 MAX_ENTRIES = 1_000
 MAX_CHARACTERS = 8_000_000
@@ -82,11 +82,11 @@ class Cache:
     def __init__(self, entries: int = MAX_ENTRIES, characters: int = MAX_CHARACTERS) -> None:
         self._entries = entries
         self._characters = characters
-        self._kept: OrderedDict[Key, tuple[Compiled, int]] = OrderedDict()
+        self._kept: OrderedDict[VersionKey, tuple[Compiled, int]] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def find(self, key: Key, read: Callable[[], tuple[Compiled, int]]) -> Compiled:
+    def find(self, key: VersionKey, read: Callable[[], tuple[Compiled, int]]) -> Compiled:
         """Return what is kept under a key, or read it: with how many characters it had."""
         with self._lock:
             kept = self._kept.get(key)

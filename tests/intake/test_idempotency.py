@@ -244,7 +244,7 @@ async def test_of_many_at_once_one_is_sent(post: Post, outbox: Outbox, site: Sit
 
 @pytest.mark.gen_test
 async def test_the_store_itself_takes_a_digest_once(site: Site) -> None:
-    entry = idempotency.Entry(b"d" * 32, b"f" * 32, 200.0, 100.0, ())
+    entry = idempotency.IdempotencyEntry(b"d" * 32, b"f" * 32, 200.0, 100.0, ())
     results = await asyncio.gather(
         *(site.store.write(idempotency.add, entry) for _ in range(3)), return_exceptions=True
     )
@@ -261,8 +261,10 @@ async def test_a_token_that_is_gone_at_the_commit_takes_the_request_with_it(
 ) -> None:
     message = NewMessage("id", "default", "queued", 100.0, "key", "{}", token=b"unknown")
     entries = [
-        idempotency.Entry(b"d" * 32, b"f" * 32, 200.0, 100.0, [message]),
-        idempotency.Entry(b"e" * 32, b"f" * 32, 200.0, 100.0, [replace(message, token=None)]),
+        idempotency.IdempotencyEntry(b"d" * 32, b"f" * 32, 200.0, 100.0, [message]),
+        idempotency.IdempotencyEntry(
+            b"e" * 32, b"f" * 32, 200.0, 100.0, [replace(message, token=None)]
+        ),
     ]
     results = await asyncio.gather(
         *(site.store.write(idempotency.add, entry) for entry in entries), return_exceptions=True

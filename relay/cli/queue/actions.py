@@ -127,8 +127,8 @@ def _print(verdicts: Sequence[Verdict], name: str, *, each: bool) -> None:
         sys.exit(1)
 
 
-retry = _order("retry", "Their age counts anew.")
-release = _order("release", "Their age counts anew.")
+retry = _order("retry", "Their age is counted from now.")
+release = _order("release", "Their age is counted from now.")
 cancel = _order("cancel")
 found = _order("found")
 dismiss = _order("dismiss", "`queue` lists it no longer.")

@@ -7,7 +7,7 @@ from relay.config.alerts import KINDS, AlertSettings
 from relay.core.times import shown
 from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain
-from relay.notifications.alerts.event_counts import EventCounts, told
+from relay.notifications.alerts.event_counts import EventCounts, publishable
 from relay.notifications.alerts.rules import Condition
 from relay.store.alerts import Alert, AlertKey
 from relay.store.engine.database import Store
@@ -113,7 +113,7 @@ class Conditions:
 
     def _said(self, servers: Iterable[str]) -> str:
         refusals = self.event_counts.refusals
-        words = next((told(refusals[name]) for name in servers if name in refusals), "")
+        words = next((publishable(refusals[name]) for name in servers if name in refusals), "")
         return f"; the provider's last words: {words}" if words else ""
 
     def _disk(self, now: float) -> Iterator[Condition]:

@@ -26,13 +26,11 @@ class AlertEmail:
     text: str
 
 
-def alert_email(tellings: Sequence[AlertDue], terms: AlertSettings, now: float) -> AlertEmail:
+def alert_email(dues: Sequence[AlertDue], terms: AlertSettings, now: float) -> AlertEmail:
     """Write one mail on everything that is to be told now; its subject is the worst of it."""
-    alike = [list(some) for _, some in groupby(sorted(tellings, key=_weight), key=_likeness)]
+    alike = [list(some) for _, some in groupby(sorted(dues, key=_weight), key=_likeness)]
     sections = [_section(some, terms, now) for some in alike]
-    pauses = [
-        terms.pause(one.alert.key.kind, one.told.tellings) for one in tellings if not one.over
-    ]
+    pauses = [terms.pause(one.alert.key.kind, one.told.tellings) for one in dues if not one.over]
     again = _long(min(pauses)) if pauses else ""
     if len(sections) == 1:
         return _mail(sections[0], terms, now, again)
@@ -47,25 +45,25 @@ def email(name: str, model: Mapping[str, Any], terms: AlertSettings, now: float)
     return _mail(_written(name, model, terms), terms, now)
 
 
-def _likeness(telling: AlertDue) -> tuple[bool, int, str]:
-    """Return what tellings of one section share: they ask the same of whoever reads them."""
-    key = telling.alert.key
-    return telling.over, _ORDER.index(key.kind), key.plugin
+def _likeness(due: AlertDue) -> tuple[bool, int, str]:
+    """Return what alerts of one section share: they ask the same of whoever reads them."""
+    key = due.alert.key
+    return due.over, _ORDER.index(key.kind), key.plugin
 
 
-def _weight(telling: AlertDue) -> tuple[tuple[bool, int, str], bool, str]:
-    """Return the place of a telling in a mail: the worst first, what is over last."""
-    server = telling.alert.key.server
-    return _likeness(telling), not server, server
+def _weight(due: AlertDue) -> tuple[tuple[bool, int, str], bool, str]:
+    """Return the place of an alert in a mail: the worst first, what is over last."""
+    server = due.alert.key.server
+    return _likeness(due), not server, server
 
 
-def _section(tellings: Sequence[AlertDue], terms: AlertSettings, now: float) -> AlertEmail:
-    kind, over = tellings[0].alert.key.kind, tellings[0].over
-    return _written(f"{kind}_over" if over else kind, _model(tellings, terms, now), terms)
+def _section(dues: Sequence[AlertDue], terms: AlertSettings, now: float) -> AlertEmail:
+    kind, over = dues[0].alert.key.kind, dues[0].over
+    return _written(f"{kind}_over" if over else kind, _model(dues, terms, now), terms)
 
 
-def _model(tellings: Sequence[AlertDue], terms: AlertSettings, now: float) -> dict[str, Any]:
-    alerts = [one.alert for one in tellings]
+def _model(dues: Sequence[AlertDue], terms: AlertSettings, now: float) -> dict[str, Any]:
+    alerts = [one.alert for one in dues]
     key, number = alerts[0].key, sum(alert.untold for alert in alerts)
     lasted = [(alert.over_at or now) - alert.since for alert in alerts]
     limit = terms.waiting_long if key.kind == "waiting_long" else terms.waiting
@@ -78,7 +76,7 @@ def _model(tellings: Sequence[AlertDue], terms: AlertSettings, now: float) -> di
         "longest": _long(max(lasted)),
         "shortest": _long(min(lasted)),
         "limit": _long(limit),
-        "cases": [_case(one, is_alone=len(alerts) == 1) for one in tellings],
+        "cases": [_case(one, is_alone=len(alerts) == 1) for one in dues],
     }
 
 
@@ -88,15 +86,15 @@ def _places(names: Sequence[str]) -> str:
     return f"{named} and {more} more" if more > 0 else named
 
 
-def _case(telling: AlertDue, *, is_alone: bool) -> dict[str, str]:
+def _case(due: AlertDue, *, is_alone: bool) -> dict[str, str]:
     """Return what a section says of one server; what was so is not said of what is over."""
-    alert, over = telling.alert, telling.over
+    alert, over = due.alert, due.over
     name = alert.key.server or EVERYWHERE
     named = name if KINDS[alert.key.kind].lasts else f"{name}: {alert.untold}"
     reasons = sorted(alert.reasons.items(), key=lambda one: -one[1])
     return {
         "name": "" if is_alone else named,
-        "before": _before(telling),
+        "before": _before(due),
         "since": shown(alert.since),
         "last": shown(alert.last_at) if alert.last_at > alert.since and not over else "",
         "until": shown(alert.over_at) if over and alert.over_at is not None else "",
@@ -106,10 +104,10 @@ def _case(telling: AlertDue, *, is_alone: bool) -> dict[str, str]:
     }
 
 
-def _before(telling: AlertDue) -> str:
+def _before(due: AlertDue) -> str:
     """Say what the operator was told before."""
-    alert = telling.alert
-    if telling.over or alert.told_at is None:
+    alert = due.alert
+    if due.over or alert.told_at is None:
         return ""
     when = shown(alert.told_at)
     if not KINDS[alert.key.kind].lasts:
@@ -117,9 +115,9 @@ def _before(telling: AlertDue) -> str:
     return f"told before, {when}: it {'came back' if alert.untold else 'goes on'}"
 
 
-def _mail(letter: AlertEmail, terms: AlertSettings, now: float, again: str = "") -> AlertEmail:
-    model = {"text": letter.text, "host": platform.node(), "now": shown(now), "again": again}
-    return AlertEmail(f"[Relay] {letter.subject}", terms.texts.render("mail", model))
+def _mail(section: AlertEmail, terms: AlertSettings, now: float, again: str = "") -> AlertEmail:
+    model = {"text": section.text, "host": platform.node(), "now": shown(now), "again": again}
+    return AlertEmail(f"[Relay] {section.subject}", terms.texts.render("mail", model))
 
 
 def _written(name: str, model: Mapping[str, Any], terms: AlertSettings) -> AlertEmail:

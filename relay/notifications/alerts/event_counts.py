@@ -40,7 +40,7 @@ class EventCount:
             self.reasons[reason] += count
         if id and len(self.ids) < NAMED:
             self.ids.append(id)
-        self.words = told(words) or self.words
+        self.words = publishable(words) or self.words
 
 
 class EventCounts:
@@ -104,7 +104,7 @@ class EventCounts:
         return self._seen.setdefault(AlertKey(kind, server), EventCount())
 
 
-def told(words: str) -> str:
+def publishable(words: str) -> str:
     """Return what may be told of a provider's words: one line, no addresses, nothing like a key."""
     line = " ".join(without_addresses(words).split())
     return _OPAQUE.sub("(...)", line)[:WORDS]

@@ -1,4 +1,4 @@
-"""The watch: looks at what observers saw and at what lasts, and tells the operator by mail.
+"""The monitor: looks at what observers saw and at what lasts, and tells the operator by mail.
 
 An alert is an ordinary message of a server of its own: durable, retried, and never of the delivery
 that is down. That an alert cannot be sent is logged, and makes no alert.
@@ -99,7 +99,7 @@ class Monitor:
                 raise
 
     async def test(self) -> tuple[str, str]:
-        """Send a test alert; what it gives and raises is said at Mailing.test."""
+        """Send a test alert; what it returns and raises is said at AlertMailer.test."""
         return await self._mailing.test()
 
     async def _catch_up(self, known: Mapping[str, float]) -> None:
@@ -157,14 +157,14 @@ class Monitor:
 
     def _told(self, judged: Decisions) -> Sequence[AlertDue]:
         """Return what can be told now; log the rest, once."""
-        waiting = {(one.alert.key, one.over) for one in judged.tellings}
+        waiting = {(one.alert.key, one.over) for one in judged.due}
         if self._mailing.is_wanted and not self._mailing.is_open:
             for key, over in sorted(waiting - self._unsent):
                 log.error("alert.undelivered", **_named(key), over=over)
             self._unsent = waiting
             return []
         self._unsent = set()
-        return judged.tellings
+        return judged.due
 
     async def _digest(
         self, known: Mapping[str, float], remembered: dict[str, float], now: float

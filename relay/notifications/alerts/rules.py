@@ -40,7 +40,7 @@ class Decisions:
 
     alerts: Mapping[AlertKey, Alert]
     dropped: Sequence[AlertKey]
-    tellings: Sequence[AlertDue]
+    due: Sequence[AlertDue]
 
 
 def decide(
@@ -62,17 +62,17 @@ def decide(
             alerts[key] = replace(alert, over_at=now)
     dropped = [key for key, alert in alerts.items() if _is_done(alert, alerts, terms, now)]
     kept = {key: alert for key, alert in alerts.items() if key not in dropped}
-    return Decisions(kept, dropped, _tellings(kept, terms, now))
+    return Decisions(kept, dropped, _all_due(kept, terms, now))
 
 
-def _tellings(alerts: Mapping[AlertKey, Alert], terms: AlertSettings, now: float) -> list[AlertDue]:
+def _all_due(alerts: Mapping[AlertKey, Alert], terms: AlertSettings, now: float) -> list[AlertDue]:
     """Return what is due; where anything is, also what would soon make a mail of its own."""
     for share in (1.0, EARLY):
-        every = (_telling(alert, alerts, terms, now, share) for alert in alerts.values())
-        tellings = [one for one in every if one is not None]
-        if not tellings:
+        every = (_alert_due(alert, alerts, terms, now, share) for alert in alerts.values())
+        due = [one for one in every if one is not None]
+        if not due:
             break
-    return tellings
+    return due
 
 
 def _counted(alert: Alert | None, key: AlertKey, sighting: EventCount, now: float) -> Alert:
@@ -119,7 +119,7 @@ def _is_done(
     return now - quiet_since >= pause
 
 
-def _telling(
+def _alert_due(
     alert: Alert, others: Mapping[AlertKey, Alert], terms: AlertSettings, now: float, share: float
 ) -> AlertDue | None:
     """Return what is to be told of an alert after a share of its pause; None for nothing."""

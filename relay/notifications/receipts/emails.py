@@ -56,7 +56,7 @@ def receipt_email(
 
 
 def check(servers: Iterable[Server]) -> None:
-    """Write the servers' letters for a trial; raise ConfigurationError for what is wrong."""
+    """Write the servers' receipts for a trial; raise ConfigurationError for what is wrong."""
     for server in servers:
         if server.receipt is not None:
             for delivered in (True, False):
@@ -71,7 +71,7 @@ def _try(server: Server, terms: ReceiptTerms, *, delivered: bool) -> None:
 
 
 def _wording(server: Server, name: str) -> TemplateFiles:
-    """Find a letter's template files: the HTML file only beside the text file.
+    """Find a receipt's template files: the HTML file only beside the text file.
 
     An installation that has a text of its own must not send another one beside it.
     """

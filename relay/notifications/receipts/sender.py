@@ -21,7 +21,7 @@ from relay.notifications.receipts import emails
 from relay.store import receipts
 from relay.store.engine.database import Store
 from relay.store.outbox.enqueue import NewMessage
-from relay.store.receipts import OpenReceipt, Telling, Told
+from relay.store.receipts import OpenReceipt, ReceiptOrder, ReceiptOutcome
 
 # How often all open receipts are looked at, and how often at most those of what was settled.
 LOOK_SECONDS = 30.0
@@ -61,10 +61,10 @@ class ReceiptSender:
         self._alarm.set()
 
     async def look(self, now: float | None = None) -> int:
-        """Write to all whose message's fate is known at `now`; return how many were told."""
+        """Write to all whose message's fate is known at `now`; return how many were written."""
         count, after = 0, ""
         while page := await self._store.read(receipts.waiting, after, PAGE):
-            count += await self._tell(page, now)
+            count += await self._write(page, now)
             after = page[-1].message
         return count
 
@@ -97,16 +97,16 @@ class ReceiptSender:
     async def _look_at(self, settled: Sequence[str]) -> None:
         for start in range(0, len(settled), PAGE):
             ids = settled[start : start + PAGE]
-            await self._tell(await self._store.read(receipts.waiting_of, ids), None)
+            await self._write(await self._store.read(receipts.waiting_of, ids), None)
 
-    async def _tell(self, rows: Sequence[OpenReceipt], now: float | None) -> int:
-        """Store what writers are told, of those messages whose fate is known; count them."""
+    async def _write(self, rows: Sequence[OpenReceipt], now: float | None) -> int:
+        """Store the receipts of those messages whose fate is known; count them."""
         now = time.time() if now is None else now
         results = await asyncio.gather(*(self._decide(row, now) for row in rows))
         return sum(results)
 
     async def _decide(self, row: OpenReceipt, now: float) -> bool:
-        """Store what a writer is told, where that is known now; return whether he gets a mail."""
+        """Store a receipt if its message's fate is known now; return whether there is a mail."""
         chain = self._chains().get(row.server)
         if chain is None or row.state not in (State.CANCELLED, *TOLD):
             return False
@@ -136,27 +136,29 @@ def _outgoing(row: OpenReceipt, chain: Chain) -> Outgoing:
     return Outgoing(message, chain)
 
 
-def _guard(row: OpenReceipt, server: Server, words: str, now: float) -> Guard[Telling, Told]:
-    """Write down, with the mail if there is one, that the writer was told."""
+def _guard(
+    row: OpenReceipt, server: Server, words: str, now: float
+) -> Guard[ReceiptOrder, ReceiptOutcome]:
+    """Note, in one commit with the mail if there is one, that the receipt is done."""
     terms, ids = server.receipt, list[str]()
 
-    def telling(rows: Sequence[NewMessage]) -> Telling:
+    def order(rows: Sequence[NewMessage]) -> ReceiptOrder:
         ids.extend(one.id for one in rows)
         limits = (terms.per_address_per_hour, terms.per_address_per_day) if terms else ()
-        return Telling(row.message, row.state, now, rows[0] if rows else None, words, *limits)
+        return ReceiptOrder(row.message, row.state, now, rows[0] if rows else None, words, *limits)
 
-    async def committed(told: Told) -> None:
+    async def committed(outcome: ReceiptOutcome) -> None:
         known = {"message": row.message, "server": row.server, "state": row.state}
-        if told == "told":
+        if outcome == "queued":
             log.info("receipt.queued", id=ids[0], **known)
-        elif told == "silent":
+        elif outcome == "omitted":
             log.info("receipt.omitted", **known)
 
-    return Guard(receipts.tell, telling, lambda told, row: told == "told", committed)
+    return Guard(receipts.write, order, lambda outcome, row: outcome == "queued", committed)
 
 
 def _objection(row: OpenReceipt, server: Server) -> str:
-    """Say why a writer is told nothing about a message that is done with; "" where he is told."""
+    """Say why there is no receipt for a message that is done with; "" where there is one."""
     if row.state == State.CANCELLED:
         return "it was cancelled"
     if server.receipt is None:

@@ -228,7 +228,7 @@ def _note(
 ) -> None:
     if not done:
         return
-    happenings = [
+    noted = [
         {
             "message": verdict.id,
             "at": order.now,
@@ -238,7 +238,7 @@ def _note(
         }
         for verdict in done
     ]
-    connection.execute(insert(events), happenings)
+    connection.execute(insert(events), noted)
 
 
 class Cancelling(NamedTuple):

@@ -70,9 +70,9 @@ def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) ->
     current = [one for one, counts in zip(flat, counted, strict=True) if counts]
     if current:
         connection.execute(insert(attempts), [_attempt(settlement) for settlement in current])
-        happenings = [_event(settlement) for settlement in current if _is_remarkable(settlement)]
-        if happenings:
-            connection.execute(insert(events), happenings)
+        remarkable = [_event(settlement) for settlement in current if _is_remarkable(settlement)]
+        if remarkable:
+            connection.execute(insert(events), remarkable)
         for one in current:
             if one.fates:
                 _record_fates(connection, one.claimed.id, one.ended_at, one.fates)

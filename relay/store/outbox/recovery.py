@@ -78,8 +78,11 @@ def put_in_doubt(
         expected = {"fence": row.fence}
         changes.append((row.id, Change((row.state,), State.IN_DOUBT, values, expected)))
     changed = zip(changes, change_each(connection, changes), strict=True)
-    happenings = {"at": now, "kind": kind, "words": words}
-    lost = [{"message": id, **happenings} for (id, _), done in changed if done]
+    lost = [
+        {"message": id, "at": now, "kind": kind, "words": words}
+        for (id, _), done in changed
+        if done
+    ]
     if lost:
         connection.execute(insert(events), lost)
     return len(lost)

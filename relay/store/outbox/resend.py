@@ -80,10 +80,8 @@ def replay(connection: Connection, order: Replay) -> Replayed:
     queued = change(connection, ids, queueing)
     if queued:
         words = "by the operator; it was held for an address that takes mail again"
-        happenings = {"at": order.now, "kind": "released", "words": words}
-        connection.execute(
-            insert(events), [{"message": id, **happenings} for id in ids if id in queued]
-        )
+        event = {"at": order.now, "kind": "released", "words": words}
+        connection.execute(insert(events), [{"message": id, **event} for id in ids if id in queued])
     after = ids[-1] if len(ids) == CHUNK else None
     return Replayed(len(queued), lifted, after)
 
@@ -221,11 +219,11 @@ def send_again(connection: Connection, id: str, second: SecondSending, returned:
         return False
     enqueue.add(connection, [second.message])
     again = second.message.id
-    happenings = [
+    noted = [
         {"message": id, "kind": KIND, "words": f"sent again as {again}"},
         {"message": again, "kind": "second", "words": f"sends {id} again, which came back"},
     ]
-    connection.execute(insert(events), [{**one, "at": returned.now} for one in happenings])
+    connection.execute(insert(events), [{**one, "at": returned.now} for one in noted])
     return True
 
 

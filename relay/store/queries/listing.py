@@ -210,13 +210,13 @@ def find(
     if row is None or content is None:
         return None
     tried = rows_of(attempts, Attempt).where(attempts.c.message == id).order_by(attempts.c.number)
-    happenings = rows_of(events, Event).where(events.c.message == id)
-    happenings = happenings.order_by(events.c.at, events.c.id)
+    noted = rows_of(events, Event).where(events.c.message == id)
+    noted = noted.order_by(events.c.at, events.c.id)
     return StoredMessage(
         MessageRow(*row),
         Contents(*content),
         [Attempt(*one) for one in connection.execute(tried)],
-        [Event(*one) for one in connection.execute(happenings)],
+        [Event(*one) for one in connection.execute(noted)],
     )
 
 

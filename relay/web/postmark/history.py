@@ -29,7 +29,7 @@ STATUSES: Mapping[str, str] = {
 }
 
 # Clients know six types of events and break on any other. What the provider took is no event:
-# "Delivered" would be a promise about the recipient's server, which only the mailbox can make.
+# "Delivered" is a promise about the recipient's server: the mailbox's, or the provider's webhook's.
 TRANSIENT, BOUNCED, DELIVERED = "Transient", "Bounced", "Delivered"
 EVENT_TYPES: Mapping[str, str] = {
     "deferred": TRANSIENT,

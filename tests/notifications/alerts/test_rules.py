@@ -35,8 +35,8 @@ class Story:
         judged = decide(self.alerts.values(), seen, conditions, TERMS, now)
         self.alerts = dict(judged.alerts)
         if able:
-            self.alerts |= {one.told.key: one.told for one in judged.tellings}
-        return list(judged.tellings)
+            self.alerts |= {one.told.key: one.told for one in judged.due}
+        return list(judged.due)
 
 
 def counts(told: Sequence[AlertDue]) -> list[tuple[str, int, bool]]:

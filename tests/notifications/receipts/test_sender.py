@@ -429,7 +429,7 @@ async def test_what_an_operator_revives_meanwhile_is_not_told_of(
     settle(site, "failed")
     page = await site.store.read(receipts_waiting)
     settle(site, "queued")
-    assert await site.receipts._tell(page, time.time()) == 0
+    assert await site.receipts._write(page, time.time()) == 0
     assert told(site)[0]["done_at"] is None
 
 
