@@ -22,7 +22,6 @@ from relay.core.errors import ConfigurationError
 from relay.site import Site, open_site
 from relay.store.maintenance import housekeeping
 from relay.web.application import make_app
-from relay.web.base import DRAIN_BYTES
 from relay.web.control import make_control
 from relay.web.pages import make_pages
 
@@ -126,8 +125,6 @@ def _listen(site: Site) -> list[HTTPServer]:
 def _server(app: Application, host: str, port: int) -> tuple[HTTPServer, tuple[str, int]]:
     server = HTTPServer(
         app,
-        # Above every limit of a handler's own, so that the handler answers, with a body.
-        max_body_size=4 * DRAIN_BYTES,
         max_header_size=16 * 1024,
         idle_connection_timeout=10,
     )

@@ -5,6 +5,7 @@ from tornado.web import Application
 from relay.site import Site
 from relay.web import cancel, forms, health, postmark, tokens, webhooks
 from relay.web.base import UnknownPathHandler
+from relay.web.connections import PatientApplication
 
 ROUTES = [
     *forms.ROUTES,
@@ -18,7 +19,7 @@ ROUTES = [
 
 def make_app(site: Site) -> Application:
     """Build the API's web application for an open site."""
-    return Application(
+    return PatientApplication(
         ROUTES,
         site=site,
         default_handler_class=UnknownPathHandler,

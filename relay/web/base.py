@@ -8,7 +8,6 @@ from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, TypeVar
 
 import structlog
-from tornado.http1connection import HTTP1Connection
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from relay.core.errors import (
@@ -26,11 +25,8 @@ from relay.core.submission import Submission
 from relay.site import Site
 from relay.web import bodies, cors, responses
 from relay.web.client_address import caller
+from relay.web.connections import PatientConnection, declared_size
 from relay.web.responses import UnknownPath, WrongMethod
-
-# A body over the limit is read to its end up to this size, so that its sender can read the 413;
-# beyond it the connection is closed.
-DRAIN_BYTES = 16 * 2**20
 
 # How long a body may take to arrive. The server's own body_timeout costs a tenth of a request.
 BODY_SECONDS = 30
@@ -130,20 +126,19 @@ class BaseHandler(RequestHandler):
 
     @property
     def body_seconds(self) -> float | None:
-        """How long a body may take to arrive; None: as long as it likes."""
-        return None
+        """How long a body may take to arrive; None: as long as it likes, and as large."""
+        return BODY_SECONDS
 
     @property
     def declared_size(self) -> int:
         """How large the body is to be, where the request says so; else 0."""
-        length = self.request.headers.get("Content-Length", "0")
-        return int(length) if length.isascii() and length.isdecimal() else 0
+        return declared_size(self.request.headers)
 
     def expect_body(self) -> None:
         """Allow the body its time to arrive; raise BodyTooLarge if it need not come at all."""
         if self.body_seconds is None:
             return
-        if self.declared_size > self._drain_bytes:
+        if self.declared_size > self.max_bytes:
             raise BodyTooLarge
         self._slow = asyncio.get_running_loop().call_later(self.body_seconds, self._give_up)
 
@@ -151,31 +146,31 @@ class BaseHandler(RequestHandler):
         self._size += len(chunk)
         if self._size <= self.max_bytes:
             self._chunks.append(chunk)
-        elif self._size > self._drain_bytes and not self._finished:
-            self.send_error(413, exc_info=(BodyTooLarge, BodyTooLarge(), None))
+        else:
+            self.refuse_now(BodyTooLarge())
+
+    def refuse_now(self, error: Exception) -> None:
+        """Refuse a request while its body comes."""
+        self._chunks.clear()
+        self.log_exception(type(error), error, None)
+        self.send_error(exc_info=(type(error), error, None))
 
     def raw_body(self) -> bytes:
-        """Return the whole body, once: it is not kept; raise BodyTooLarge."""
+        """Return the whole body, once: it is not kept."""
         self._end_body()
-        if self._size > self.max_bytes:
-            raise BodyTooLarge
         body = b"".join(self._chunks)
         self._chunks.clear()
         return body
 
     def body(self) -> bodies.Body:
-        """Parse the request's body; raise BodyTooLarge or what bodies.parse raises."""
+        """Parse the request's body; raise what bodies.parse raises."""
         content_type = self.request.headers.get("Content-Type", "")
         return bodies.parse(content_type, self.raw_body())
 
-    @property
-    def _drain_bytes(self) -> int:
-        return max(DRAIN_BYTES, self.max_bytes)
-
     def _give_up(self) -> None:
         """Close a connection whose body does not come to its end."""
-        if isinstance(self.request.connection, HTTP1Connection):
-            self.request.connection.stream.close()
+        if isinstance(self.request.connection, PatientConnection):
+            self.request.connection.close()
 
     def _end_body(self) -> None:
         """Wait for no more of the body."""
@@ -188,6 +183,7 @@ class BaseHandler(RequestHandler):
 
     def on_connection_close(self) -> None:
         """Let a request end whose client left before its body had come: nothing runs."""
+        super().on_connection_close()
         if self._slow is not None:
             self.leave()
 
@@ -315,10 +311,6 @@ class RelayHandler(BaseHandler):
         most = self.configuration.settings.limits.max_waiting
         if most and self.site.dispatcher.waiting >= most:
             raise Unavailable(FULL_RETRY_AFTER_SECONDS, reason="outbox_full")
-
-    @property
-    def body_seconds(self) -> float | None:
-        return BODY_SECONDS
 
     @property
     def plain_path(self) -> str:

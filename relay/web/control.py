@@ -32,6 +32,7 @@ class ControlHandler(BaseHandler):
     """Answers commands: what fails is text, which none of them takes for what it asked for."""
 
     security_headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    body_seconds = None
 
     def refuse(self, error: BaseException) -> None:
         self.set_header("Content-Type", "text/plain; charset=UTF-8")

@@ -1,7 +1,6 @@
 """The official Node client against the running relay."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import ACCOUNT_TOKEN, DESK_TOKEN, SHOP_TOKEN, Relay, shown
+from tests.support.node import installed
 
 pytestmark = pytest.mark.slow  # it installs from the npm registry
 
@@ -18,17 +18,8 @@ VERSION = "postmark@5.1.0"
 
 @pytest.fixture(scope="session")
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The client, installed from the registry: nothing of it is kept with the project."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("node and npm are not here: the Node client was not tested")
-    folder = tmp_path_factory.mktemp("node")
-    options = ["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
-    command = [npm, "install", *options, "--prefix", str(folder), VERSION]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
-    if done.returncode:
-        pytest.skip("npm cannot install the Node client here: it was not tested")
-    return folder / "node_modules"
+    """The client, installed."""
+    return installed(tmp_path_factory.mktemp("node"), VERSION)
 
 
 @pytest.fixture(scope="module")

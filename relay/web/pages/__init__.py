@@ -5,6 +5,7 @@ from pathlib import Path
 from tornado.web import Application
 
 from relay.site import Site
+from relay.web.connections import PatientApplication
 from relay.web.pages import library, mailbox, message, trial
 from relay.web.pages.handler import PageHandler, UnknownPageHandler
 
@@ -34,7 +35,7 @@ ROUTES = [
 
 def make_pages(site: Site) -> Application:
     """Build the pages' web application."""
-    return Application(
+    return PatientApplication(
         ROUTES,
         site=site,
         template_path=str(FOLDER / "templates"),

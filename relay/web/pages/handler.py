@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import structlog
 from tornado.httputil import HTTPServerRequest
+from tornado.web import stream_request_body
 
 from relay.core.times import shown
 from relay.web.base import SECURITY_HEADERS, BaseHandler
@@ -53,6 +54,7 @@ REFUSALS = {
 log = structlog.get_logger()
 
 
+@stream_request_body
 class PageHandler(BaseHandler):
     """Answers HTML, to its own people only; `methods` are those that the page takes."""
 

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 from tornado.escape import json_decode
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPResponse
-from tornado.web import stream_request_body
 
 from relay.core.secret import Secret
 from relay.core.server import Server
@@ -41,7 +40,6 @@ class PostedForm(NamedTuple):
     id: str | None = None
 
 
-@stream_request_body
 class TrialHandler(PageHandler):
     """GET /try: the form, or how to post without it; POST /try: post it."""
 

@@ -1,0 +1,188 @@
+"""Responses that come before the body has: their sender can read them, and call again.
+
+Tornado closes a connection whose response is there before the body. A client that still writes it
+never sees that response, or sends its next call into the closing connection and loses it.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import cast
+
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
+from tornado.web import Application
+
+# So much of a body a response waits for, and so long; then the connection can be used again.
+AWAITED_BYTES = 2**20
+AWAITED_SECONDS = 10
+
+# Else it says `Connection: close`, and what still comes is thrown away: so much, for so long. To
+# close at once would reset the connection, and with it a response that was not read yet.
+DISCARDED_BYTES = 64 * 2**20
+DISCARDED_SECONDS = 30
+
+
+class PatientApplication(Application):
+    """A web application whose handlers may respond before the body has come.
+
+    Each of them is a `stream_request_body` and bounds what it keeps of a body.
+    """
+
+    def start_request(
+        self, server_conn: object, request_conn: HTTPConnection
+    ) -> HTTPMessageDelegate:
+        tornado = cast(HTTP1Connection, request_conn)
+        # Tornado would answer a larger one itself, without a word and in the middle of ours.
+        tornado.set_max_body_size(sys.maxsize)
+        connection = PatientConnection(tornado)
+        return _Request(super().start_request(server_conn, connection), connection)
+
+
+class PatientConnection(HTTPConnection):
+    """Where a handler writes its response: passed on when the body has come to its end.
+
+    The response to a body that is larger, or slower, than is waited for is passed on before that,
+    as the last one of its connection.
+    """
+
+    def __init__(self, connection: HTTP1Connection) -> None:
+        self.context = connection.context
+        self.is_finished = False
+        self._connection = connection
+        self._request_headers = self._response_headers = HTTPHeaders()
+        self._declared = self._received = 0
+        self._has_ended = self._is_last = False
+        self._held: list[Callable[[], object]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What a handler calls.
+
+    def write_headers(
+        self,
+        start_line: RequestStartLine | ResponseStartLine,
+        headers: HTTPHeaders,
+        chunk: bytes | None = None,
+    ) -> "asyncio.Future[None]":
+        self._response_headers = headers
+        future = self._pass(partial(self._connection.write_headers, start_line, headers, chunk))
+        if not self._has_ended:
+            self._allow(AWAITED_SECONDS, self._respond_now)
+            self._look(self._declared)
+        return future
+
+    def write(self, chunk: bytes) -> "asyncio.Future[None]":
+        return self._pass(partial(self._connection.write, chunk))
+
+    def finish(self) -> None:
+        self.is_finished = True
+        if self._has_ended:
+            self._connection.finish()
+
+    def set_close_callback(self, callback: Callable[[], None] | None) -> None:
+        self._connection.set_close_callback(callback)
+
+    def close(self) -> None:
+        """Close the connection, whatever is under way."""
+        self._connection.close()
+
+    # What comes of the request.
+
+    def begin(self, headers: HTTPHeaders) -> None:
+        """Take note of the headers."""
+        self._request_headers = headers
+        self._declared = declared_size(headers)
+
+    def receive(self, size: int) -> None:
+        """Take note of a piece of the body."""
+        self._received += size
+        if self._is_last and self._received > DISCARDED_BYTES:
+            self.close()
+        self._look(self._received)
+
+    def end(self) -> None:
+        """Take note of the body's end."""
+        self._has_ended = True
+        self.forget()
+        self._release()
+        if self.is_finished:
+            self._connection.finish()
+        if self._is_last:
+            self.close()
+
+    def forget(self) -> None:
+        """Wait for nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _pass(self, write: Callable[[], "asyncio.Future[None]"]) -> "asyncio.Future[None]":
+        if self._has_ended or self._is_last:
+            return write()
+        self._held.append(write)
+        return asyncio.get_running_loop().create_future()
+
+    def _look(self, size: int) -> None:
+        """Wait no longer with a response if a body is too large for that."""
+        if self._held and size > AWAITED_BYTES:
+            self._respond_now()
+
+    def _respond_now(self) -> None:
+        self._is_last = True
+        self._response_headers["Connection"] = "close"
+        # Tornado looks at these yet: HTTP/1.0 gets no Keep-Alive, and nobody is asked to go on.
+        self._request_headers["Connection"] = "close"
+        self._request_headers.pop("Expect", None)
+        self._release()
+        self._allow(DISCARDED_SECONDS, self.close)
+
+    def _release(self) -> None:
+        for write in self._held:
+            write()
+        self._held.clear()
+
+    def _allow(self, seconds: float, then: Callable[[], None]) -> None:
+        self.forget()
+        self._timer = asyncio.get_running_loop().call_later(seconds, then)
+
+
+class _Request(HTTPMessageDelegate):
+    """What comes of a request, for the connection and for the handler until it has responded."""
+
+    def __init__(self, handler: HTTPMessageDelegate, connection: PatientConnection) -> None:
+        self._handler = handler
+        self._connection = connection
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        self._connection.begin(headers)
+        return self._handler.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        self._connection.receive(len(chunk))
+        return None if self._connection.is_finished else self._handler.data_received(chunk)
+
+    def finish(self) -> None:
+        self._connection.end()
+        if self._connection.is_finished:
+            self._handler.on_connection_close()  # it waits for no body any more
+        else:
+            self._handler.finish()
+
+    def on_connection_close(self) -> None:
+        self._connection.forget()
+        self._handler.on_connection_close()
+
+
+def declared_size(headers: Mapping[str, str]) -> int:
+    """Return how large the body is to be, where the request says so; else 0."""
+    length = headers.get("Content-Length", "0")
+    return int(length) if length.isascii() and length.isdecimal() else 0
