@@ -5,6 +5,7 @@ calls its type is not believed.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
@@ -115,7 +116,8 @@ _PARAMETER = re.compile(
     rf";[ \t]*(charset|format|delsp|method)=(?:\"({_TOKEN})\"|({_TOKEN}))[ \t]*(?=;|\Z)",
     re.IGNORECASE,
 )
-_PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+# What no file name in quotes may have: a reader might take `;` for the end of it.
+_NOT_QUOTED = re.compile(r"[^A-Za-z0-9 !#$%&'()+,.=@\[\]^_`{}~-]")
 # Control and direction characters, line ends, lone surrogates, and what parts a path.
 _NOT_IN_A_FILE_NAME = re.compile(
     '[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff/\\\\:*?"<>|]'
@@ -154,6 +156,23 @@ def file_name(given: str) -> str:
 def disposition(kind: str, name: str) -> str:
     """Write a Content-Disposition: `attachment` or `inline`, with a file's name (RFC 6266)."""
     name = file_name(name)
-    if _PLAIN_FILE_NAME.fullmatch(name):
+    if name == _ascii_name(name):
         return f'{kind}; filename="{name}"'
     return f"{kind}; filename*=utf-8''{quote(name, safe='')}"
+
+
+def named_media_type(given: str, name: str) -> str:
+    """Return an attachment's content type, with an ASCII name where its own one is none.
+
+    It is for readers who do not know the `filename*` of a disposition (RFC 2231). It does not stand
+    there beside that, because some readers would take it for the name.
+    """
+    name = file_name(name)
+    fallback = _ascii_name(name)
+    return media_type(given) + ("" if name == fallback else f'; name="{fallback}"')
+
+
+def _ascii_name(name: str) -> str:
+    """Return what a file name has in ASCII: letters lose their accents, others are `_`."""
+    letters = (one for one in unicodedata.normalize("NFD", name) if not unicodedata.combining(one))
+    return _NOT_QUOTED.sub("_", "".join(letters))

@@ -16,11 +16,12 @@ from email.header import Header
 from email.message import Message as Part
 from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
+from email.policy import compat32
 from email.utils import format_datetime
 from typing import Any
 
 from relay.core.addresses import Address
-from relay.core.file_types import disposition, media_type
+from relay.core.file_types import disposition, named_media_type
 from relay.core.ids import timestamp
 from relay.core.message import Attachment, Message
 from relay.core.times import utc
@@ -30,6 +31,9 @@ _UTF8.body_encoding = QP
 
 # A line has 998 characters at most, and plain text is folded only where it has blanks.
 _UNFOLDABLE = re.compile(r"[^ ]{900}")
+
+# Headers are folded where they are made: a reader may not unfold what is folded in quotes.
+_WRITTEN = compat32.clone(max_line_length=998)
 
 # What a Content-ID or a Message-ID has between its angle brackets.
 _ID = re.compile(r"[!-;=?-~]{1,500}")
@@ -54,7 +58,7 @@ def as_bytes(
         given += [(name, _encoded(value)) for name, value in labels]
         for name, value in given:
             root[name] = value
-        content = root.as_bytes()
+        content = root.as_bytes(policy=_WRITTEN)
     except MessageError:
         raise ValueError("a header would break into several") from None
     expected = [part.keys() for part in root.walk()]
@@ -135,7 +139,7 @@ def _text(kind: str, content: str) -> Part:
 
 def _file(attachment: Attachment, content_id: str | None = None) -> Part:
     part = Part()
-    part["Content-Type"] = media_type(attachment.content_type)
+    part["Content-Type"] = named_media_type(attachment.content_type, attachment.name)
     part["Content-Transfer-Encoding"] = "base64"
     kind = "attachment" if content_id is None else "inline"
     part["Content-Disposition"] = disposition(kind, attachment.name)

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.core.addresses import Address
-from relay.core.file_types import disposition, file_name, media_type
+from relay.core.file_types import file_name, media_type
 from relay.core.ids import message_id, timestamp
 from relay.core.message import Attachment, Message
 from relay.core.mime import as_bytes
@@ -425,9 +425,61 @@ def test_a_file_has_a_name_without_a_path_and_without_tricks(given: str, written
     assert name == written
 
 
-def test_a_name_that_is_not_plain_is_written_as_rfc_2231_says() -> None:
-    assert disposition("attachment", "a.pdf") == 'attachment; filename="a.pdf"'
-    assert disposition("inline", "é b.pdf") == "inline; filename*=utf-8''%C3%A9%20b.pdf"
+@pytest.mark.parametrize(
+    "name",
+    [
+        "my plan.pdf",
+        "plan (1).pdf",
+        "Smith & Sons.pdf",
+        "site [final].pdf",
+        "a, b + c = d.pdf",
+        "it's 100% #1 ~ {new}.pdf",
+        "a  b.pdf",
+        "=_utf-8_q_x_=.pdf",
+        "plan of the second floor " * 7 + "of it.pdf",
+        "x" * 196 + ".pdf",
+    ],
+)
+def test_an_ascii_name_is_written_so_that_every_reader_knows_it(name: str) -> None:
+    raw = as_bytes(mail(attachments=(Attachment(name, "application/pdf", PDF.content),)))
+    assert f'attachment; filename="{name}"\n'.encode() in raw
+    [part] = attached(message_from_bytes(raw))
+    assert part.get_filename() == name
+    assert part["Content-Type"] == "application/pdf"
+
+
+@pytest.mark.parametrize(
+    ("name", "encoded", "fallback"),
+    [
+        (
+            "Lageplan für Ämter.pdf",
+            "Lageplan%20f%C3%BCr%20%C3%84mter.pdf",
+            "Lageplan fur Amter.pdf",
+        ),
+        ("Größe.pdf", "Gr%C3%B6%C3%9Fe.pdf", "Gro_e.pdf"),
+        ("市役所.pdf", "%E5%B8%82%E5%BD%B9%E6%89%80.pdf", "___.pdf"),
+        ("e\u0301 😀.pdf", "e%CC%81%20%F0%9F%98%80.pdf", "e _.pdf"),
+        ("план 1.docx", "%D0%BF%D0%BB%D0%B0%D0%BD%201.docx", "____ 1.docx"),
+        ("a; filename=evil.exe", "a%3B%20filename%3Devil.exe", "a_ filename=evil.exe"),
+        ("a\uff02\uff1b.pdf", "a%EF%BC%82%EF%BC%9B.pdf", "a__.pdf"),
+        ("\u037e.pdf", "%CD%BE.pdf", "_.pdf"),
+    ],
+)
+def test_any_other_name_is_written_as_rfc_2231_says_with_an_ascii_name_beside_it(
+    name: str, encoded: str, fallback: str
+) -> None:
+    raw = as_bytes(mail(attachments=(Attachment(name, "application/pdf", PDF.content),)))
+    assert f"attachment; filename*=utf-8''{encoded}\n".encode() in raw
+    assert f'application/pdf; name="{fallback}"\n'.encode() in raw
+    [part] = attached(message_from_bytes(raw))
+    assert part.get_filename() == name
+
+
+@pytest.mark.parametrize("name", ["é b.pdf", "a b.pdf"])
+def test_the_name_beside_a_type_does_not_change_how_the_content_is_read(name: str) -> None:
+    [part] = attached(sent(attachments=(Attachment(name, 'text/csv; charset="x"', PDF.content),)))
+    assert part.get_content_type() == "text/csv"
+    assert part.get_content_charset() == "x"
 
 
 @examples(300)

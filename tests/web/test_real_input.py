@@ -17,7 +17,8 @@ import pytest
 
 from relay.core.times import utc
 from relay.site import Site
-from tests.conftest import ACCOUNT_KEY, APPLICATION_KEY, PAGE_KEY, Outbox, Post, Reply
+from tests.conftest import Outbox, Post, Reply
+from tests.support.keys import ACCOUNT_KEY, APPLICATION_KEY, PAGE_KEY
 from tests.support.mail_server import MailServerRig, mail_server_rig
 from tests.web.postmark.conftest import settled
 
