@@ -1,6 +1,5 @@
 """Pickups of large items: confirmations and reminders that an application sends as JSON."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,20 +16,18 @@ from relay import (
     as_html,
     as_text,
     hookimpl,
+    is_html,
     plain_message,
     setting,
     templated,
 )
 
-# A tag from end to end: "x < y" and "x<y" are text.
-_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
-
 
 class Markup(Html):
-    """HTML, or text: what has no tag in it is text, and stays so."""
+    """HTML, or text: what has no element in it is text, and stays so."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        if isinstance(value, str) and not _TAG.search(value):
+        if isinstance(value, str) and not is_html(value):
             value = as_html(value).replace("<br>\n", "<br>")
         return super()._deserialize(value, attr, data, **kwargs)
 

@@ -17,10 +17,13 @@ from relay.core.errors import (
     InvalidSubmission,
     TokenRefused,
 )
+from relay.core.html_cleaning import clean_html
+from relay.core.html_elements import is_html
+from relay.core.html_text import as_text
 from relay.core.message import Attachment, Message
 from relay.core.server import Server
 from relay.core.submission import Claim, Decoy, File, Identity, Submission
-from relay.core.text import as_html, as_text, clean_html, one_line, web_link
+from relay.core.text import as_html, one_line, web_link
 from relay.forms.declared import Declaration, DeclaredFields
 from relay.forms.email_form import EmailForm, base_message, plain_message, reference_of, templated
 from relay.forms.fields import (
@@ -75,6 +78,7 @@ __all__ = [
     "base_message",
     "clean_html",
     "hookimpl",
+    "is_html",
     "listed",
     "one_line",
     "plain_message",

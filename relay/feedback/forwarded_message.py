@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from relay.core.addresses import Address
 from relay.core.file_types import file_name, is_forbidden, media_type
+from relay.core.html_cleaning import clean_html
+from relay.core.html_text import as_text
 from relay.core.message import Attachment, Message, Reply
 from relay.core.reply_address import without
 from relay.core.server import Server
-from relay.core.text import as_text, clean_html, line
+from relay.core.text import line
 
 # What Relay passed on carries this: a second time it would go round in circles.
 HOP = "X-Relay-Hop"

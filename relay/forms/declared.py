@@ -15,7 +15,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, missing, validate
 
 from relay.core.addresses import Address
-from relay.core.text import as_html, as_text, nearest
+from relay.core.html_text import as_text
+from relay.core.text import as_html, nearest
 from relay.forms.email_form import ALIASES, CONTROL_FIELDS, EmailForm, reference_of
 from relay.forms.fields import Html, Line, Link, MailAddress, MailAddresses, Text, WholeNumber
 

@@ -9,6 +9,7 @@ from marshmallow import fields as marshmallow_fields
 
 from relay.core import text
 from relay.core.addresses import Address, listed
+from relay.core.html_text import as_text
 from relay.core.message import Message
 from relay.core.server import Server
 from relay.forms.fields import (
@@ -258,7 +259,7 @@ def _parts(form: Mapping[str, Any]) -> tuple[str | None, str | None]:
     if form["useHtml"] and not markup and plain:
         markup = text.as_html(form["message"] or plain)
     if markup and not plain:
-        plain = text.as_text(markup)
+        plain = as_text(markup)
     if form["useHtml"] is False and plain:
         markup = None
     return plain, markup

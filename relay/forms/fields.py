@@ -13,6 +13,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from relay.core import addresses, text
 from relay.core.addresses import Address
+from relay.core.html_cleaning import clean_html
+from relay.core.html_text import as_text
 from relay.core.message import Attachment
 from relay.forms.send_time import ScheduleError, scheduled_time
 
@@ -46,10 +48,10 @@ class Html(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         try:
-            markup = text.clean_html(super()._deserialize(value, attr, data, **kwargs))
+            markup = clean_html(super()._deserialize(value, attr, data, **kwargs))
         except ValueError as error:
             raise ValidationError(str(error)) from None
-        if self.required and text.is_blank(text.as_text(markup)):
+        if self.required and text.is_blank(as_text(markup)):
             raise self.make_error("required")
         return markup
 

@@ -8,10 +8,10 @@ import pytest
 from marshmallow import Schema, ValidationError, fields
 
 from relay.core.addresses import Address
+from relay.core.html_cleaning import MAX_HTML, MAX_TAGS
 from relay.core.immutable import freeze
 from relay.core.message import Message
 from relay.core.server import Server
-from relay.core.text import MAX_HTML, MAX_TAGS
 from relay.forms.email_form import EmailForm, Form, base_message
 from relay.forms.fields import Html, Line, Text
 
@@ -265,7 +265,7 @@ def test_a_message_is_text_alone_unless_html_is_asked_for(value: Any) -> None:
         ({"HtmlBody": "<p>H</p>"}, "M", "<p>H</p>"),
         ({"HtmlBody": "<p>H</p>", "useHtml": 1}, "M", "<p>H</p>"),
         ({"HtmlBody": "<p>H</p>", "useHtml": 0}, "M", None),
-        ({"HtmlBody": "<p>H</p><p>I</p>", "message": ...}, "H\nI", "<p>H</p><p>I</p>"),
+        ({"HtmlBody": "<p>H</p><p>I</p>", "message": ...}, "H\n\nI", "<p>H</p><p>I</p>"),
         ({"HtmlBody": "<p>H</p>", "message": ..., "useHtml": 0}, "H", None),
         ({"HtmlBody": "<p>H</p>", "TextBody": "T"}, "T", "<p>H</p>"),
         ({"HtmlBody": "<p>H</p>", "TextBody": "T", "message": ...}, "T", "<p>H</p>"),

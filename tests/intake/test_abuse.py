@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 
 from relay.core import policy
 from relay.core.errors import InvalidSubmission, MalformedBody
+from relay.core.html_cleaning import clean_html
 from relay.core.immutable import freeze
 from relay.core.mime import as_bytes
 from relay.core.submission import Submission
-from relay.core.text import clean_html
 from relay.hooks import loader
 from relay.hooks.chain import Chain
 from relay.intake.message_builder import compose
 from relay.intake.outbox import identified
 from relay.web import bodies
 from tests.conftest import FORM, Outbox, Post
+from tests.core.test_html_cleaning import MARKUP, Reader, assert_harmless
 from tests.core.test_mime import shown
-from tests.core.test_text import MARKUP, Reader, assert_harmless
 from tests.support.generated import examples
 
 # Each would reach somebody who is not listed, if it were read carelessly.
@@ -354,7 +354,8 @@ def test_no_nesting_leaves_anything_but_harmless_html(markup: str) -> None:
 @examples(100)
 @given(st.lists(st.text("abc xyz<&>é", min_size=1, max_size=8).map(str.strip), min_size=1))
 def test_the_words_of_html_stand_in_the_text_part_too(words: list[str]) -> None:
-    from relay.core.text import as_html, as_text
+    from relay.core.html_text import as_text
+    from relay.core.text import as_html
 
     markup = "".join(f"<p>{as_html(word)}</p>" for word in words)
     cleaned = clean_html(markup)
