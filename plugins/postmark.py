@@ -7,12 +7,13 @@ looked up there by its own id, which every message carries in its Metadata.
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeGuard
 from urllib.parse import urlencode
 
 from marshmallow import fields, validate
 
-from relay import Attachment, Message, Server, hookimpl, setting
+from relay import Address, Attachment, Message, Server, hookimpl, setting
 from relay.provider import (
     ABSENT,
     Absent,
@@ -195,8 +196,8 @@ def payload(message: Message, server: Server) -> dict[str, Any]:
         "ReplyTo": message.reply_to,
     }
     values: dict[str, Any] = {
-        "From": str(message.sender),
-        **{name: ", ".join(map(str, addresses)) for name, addresses in lists.items()},
+        "From": _address(message.sender),
+        **{name: ", ".join(map(_address, addresses)) for name, addresses in lists.items()},
         "Tag": message.tag,
         "Headers": [{"Name": name, "Value": value} for name, value in message.headers],
         "Metadata": dict(message.metadata),
@@ -214,6 +215,12 @@ def payload(message: Message, server: Server) -> dict[str, Any]:
     if message.track_opens is not None:
         values["TrackOpens"] = message.track_opens
     return values | _template(message)
+
+
+def _address(address: Address) -> str:
+    """Write an address as Postmark reads it: a backslash hides the quote that follows, always."""
+    open_ended = address.name.endswith("\\")
+    return str(replace(address, name=f"{address.name} ") if open_ended else address)
 
 
 def _template(message: Message) -> dict[str, Any]:

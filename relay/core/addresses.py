@@ -8,6 +8,8 @@ Postmark takes; the display name beside it is a value of its own.
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from email.errors import MessageError
+from email.header import decode_header
 from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
@@ -23,7 +25,12 @@ MAX_ADDRESSES = 50
 _LOCAL = re.compile(r"[a-z0-9.!#$%&'`*+\-/=^_{}|~]+", re.IGNORECASE | re.ASCII)
 _ROUTE = re.compile("[%!]")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~ \u00a0-\U0010ffff]+")
-_QUOTED_NAME = re.compile(r'"((?:[^"\\]|\\.)*)"')
+# RFC 5322's phrase: words, and words in quotes among them. What stands in brackets is a word, too.
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"')
+_PHRASE = re.compile(rf'(?:{_QUOTED.pattern}|[^"<>@,;:\\\[\]]++)*+')
+_ENCODED = r"=\?[^? ]+\?[bqBQ]\?[^?]*\?="
+# What stands for something else: a quoted pair, or encoded words in a row (RFC 2047).
+_CODED = re.compile(rf"\\(.)|{_ENCODED}(?: +{_ENCODED})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +49,18 @@ class Address:
         """`name <email>` as RFC 5322 writes it; the name is quoted wherever it must be."""
         if not self.name:
             return self.email
-        # An encoded word is not decoded inside quotes, so `=?...?=` stays the text it is.
         if _PLAIN_NAME.fullmatch(self.name) and "=?" not in self.name:
             return f"{self.name} <{self.email}>"
-        quoted = self.name.replace("\\", "\\\\").replace('"', '\\"')
+        # A name that reads `=?...?=` is no encoded word, so that it stays the text it is.
+        quoted = re.sub(r'\\|"|=(?=\?)', r"\\\g<0>", self.name)
         return f'"{quoted}" <{self.email}>'
 
 
 def parse(text: str) -> Address:
-    """Read one `a@b.c`, `Name <a@b.c>` or `"Name, with comma" <a@b.c>`; raise ValueError."""
+    """Read one `a@b.c`, `Name <a@b.c>` or `"Name, with comma" <a@b.c>`; raise ValueError.
+
+    The name is a phrase of RFC 5322, such as `Jane "JD" Doe`, and may have encoded words.
+    """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"an address and its name have {MAX_LENGTH} characters at most")
     text = text.strip()
@@ -94,12 +104,25 @@ def _split(text: str) -> Iterable[str]:
 
 
 def _name(text: str) -> str:
-    quoted = _QUOTED_NAME.fullmatch(text)
-    if quoted:
-        return line(re.sub(r"\\(.)", r"\1", quoted[1]))
-    if any(character in text for character in '"<>@,;:\\[]'):
+    """Read a display name; encoded words in it are decoded, once, wherever they stand."""
+    if not _PHRASE.fullmatch(text):
         raise ValueError("a display name with special characters stands in quotes")
-    return line(text)
+    unquoted = _QUOTED.split(text)
+    return line("".join(_CODED.sub(_decoded, part) for part in unquoted))
+
+
+def _decoded(found: re.Match[str]) -> str:
+    """Return what is meant by a quoted pair or by encoded words; these stay if nothing is."""
+    if found[1]:
+        return found[1]
+    try:
+        words = [
+            content.decode(str(charset).partition("*")[0])  # behind it stands a language (RFC 2231)
+            for content, charset in decode_header(found[0])
+        ]
+    except (MessageError, LookupError, UnicodeError):
+        return found[0]
+    return "".join(words).encode("utf-8", "replace").decode()
 
 
 # Validating costs more than a whole field load; forms write to the same few addresses.

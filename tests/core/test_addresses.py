@@ -42,11 +42,105 @@ ALLOWED = frozenset({"@example.gov", "desk@example.org", "@xn--exmple-cua.gov"})
         ("!#$%&'`*+-/=^_{}|~@example.gov", "!#$%&'`*+-/=^_{}|~@example.gov", ""),
         ("a" * 64 + "@example.gov", "a" * 64 + "@example.gov", ""),
         ("Ja\u200bne\u202e <a@example.gov>", "a@example.gov", "Jane"),
-        ("=?utf-8?q?Jane?= <a@example.gov>", "a@example.gov", "=?utf-8?q?Jane?="),
     ],
 )
 def test_an_address_is_read_with_its_name(text: str, email: str, name: str) -> None:
     assert parse(text) == Address(email, name)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "name"),
+    [
+        ('Jane "JD" Doe', "Jane JD Doe"),
+        ('"Jane" Doe', "Jane Doe"),
+        ('Doe "Jane"', "Doe Jane"),
+        ('"Doe, Jane" (Parks)', "Doe, Jane (Parks)"),
+        ('"Jane" "Doe"', "Jane Doe"),
+        ('J."D".Doe', "J.D.Doe"),
+        ('Jane "the \\"Boss\\"" Doe', 'Jane the "Boss" Doe'),
+        ('Jane "a@evil.com" Doe', "Jane a@evil.com Doe"),
+        ('"<b@evil.com>," Jane', "<b@evil.com>, Jane"),
+        ('"Jane\\\\"', "Jane\\"),
+        ('Jane "\\\\"', "Jane \\"),
+        ('"//UwU\\\\\\\\"', "//UwU\\\\"),
+        ('"" Jane ""', "Jane"),
+        ('Zoë "市, 役所"', "Zoë 市, 役所"),
+    ],
+)
+def test_a_name_may_mix_words_and_words_in_quotes(phrase: str, name: str) -> None:
+    address = parse(f"{phrase} <a@example.gov>")
+    assert address == Address("a@example.gov", name)
+    assert parse(str(address)) == address
+    assert parse_list(f"b@example.gov, {phrase} <a@example.gov>, {address}")[1:] == (address,) * 2
+
+
+@pytest.mark.parametrize(
+    ("phrase", "name"),
+    [
+        ("=?utf-8?q?Jane?=", "Jane"),
+        ("=?UTF-8?B?SsO8cmdlbg==?=", "Jürgen"),
+        ('"=?utf-8?b?SsO8cmdlbg==?="', "Jürgen"),
+        ("=?iso-8859-1?Q?J=FCrgen_M=FCller?=", "Jürgen Müller"),
+        ("=?windows-1252?Q?Sinead_O=92Hara?=", "Sinead O’Hara"),
+        ("=?gb2312?B?ytDV/g==?=", "市政"),
+        ("=?iso-2022-jp?B?GyRCO1RMcj1qGyhC?=", "市役所"),
+        ("=?utf-8?q?J=C3?= =?utf-8?q?=BCrgen?=", "Jürgen"),
+        ("=?utf-8?q?a?=  =?iso-8859-1?q?=FC?=", "aü"),
+        ("Dr. =?utf-8?q?J=C3=BCrgen?= Doe", "Dr. Jürgen Doe"),
+        ('=?utf-8?q?J=C3=BCrgen?= "JD" Doe', "Jürgen JD Doe"),
+        ("=?utf-8*de?q?J=C3=BCrgen?=", "Jürgen"),
+        ("=?utf-8?q?Doe=2C_Jane_=3Cb=40evil.com=3E?=", "Doe, Jane <b@evil.com>"),
+        ("=?utf-8?q?=22Jane=5C?=", '"Jane\\'),
+        ("=?utf-8?q?Ja=E2=80=AEne=E2=80=8B?=", "Jane"),
+        ("=?utf-8?q?=3D=3Futf-8=3Fq=3FJane=3F=3D?=", "=?utf-8?q?Jane?="),
+        ("=?utf-7?q?Ja+2AA-ne?=", "Ja?ne"),
+        ('"\\=?utf-8?q?Jane?="', "=?utf-8?q?Jane?="),
+        ("=?utf-8?q?=FF?=", "=?utf-8?q?=FF?="),
+        ("=?utf-8?b?x?=", "=?utf-8?b?x?="),
+        ("=?klingon?q?Jane?=", "=?klingon?q?Jane?="),
+        ("=?zlib?b?eJw=?=", "=?zlib?b?eJw=?="),
+        ("=?utf-8?x?Jane?=", "=?utf-8?x?Jane?="),
+        ("=?utf-8?q?Jane", "=?utf-8?q?Jane"),
+    ],
+)
+def test_an_encoded_name_is_decoded_once(phrase: str, name: str) -> None:
+    address = parse(f"{phrase} <a@example.gov>")
+    assert address == Address("a@example.gov", name)
+    assert parse(str(address)) == address
+    assert parse_list(f"{phrase} <a@example.gov>, {address}") == (address, address)
+
+
+@pytest.mark.parametrize(
+    "coded",
+    [
+        "=?utf-8?q?a=0D=0ABcc:_b=40evil.com?=",
+        "=?utf-8?q?a=0ABcc=3A_b=40evil.com?=",
+        "=?utf-8?b?YQpCY2M6IGJAZXZpbC5jb20=?=",
+        '"=?utf-8?q?a=0Db?="',
+        "=?utf-8?q?a=0A?= =?utf-8?q?b?=",
+        "=?unicode_escape?q?a=5Cnb?=",
+        "=?utf-7?q?a+AAo-b?=",
+    ],
+)
+def test_what_an_encoded_name_says_is_one_line(coded: str) -> None:
+    with pytest.raises(ValueError):
+        parse(f"{coded} <a@example.gov>")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=?utf-8?q?b=40evil.com?=",
+        "=?utf-8?q?Jane_=3Cb=40evil.com=3E?=",
+        "<=?utf-8?q?b=40evil.com?=>",
+        "Jane <=?utf-8?q?b=40evil.com?=>",
+        "=?utf-8?q?b?=@evil.com",
+        "=?utf-8?q?Jane?= b@evil.com",
+    ],
+)
+def test_an_address_is_never_encoded(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse(text)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +190,13 @@ def test_an_address_is_read_with_its_name(text: str, email: str, name: str) -> N
         "Doe, Jane <a@example.gov>",
         "Group: a@example.gov;",
         "Jane: <a@example.gov>",
-        'Jane "Janey" Doe <a@example.gov>',
+        'Jane "Janey Doe <a@example.gov>',
+        'Jane "Janey"" Doe <a@example.gov>',
+        'Jane "Janey", Doe <a@example.gov>',
+        'Jane "Janey" <b@evil.com> Doe <a@example.gov>',
+        'a@evil.com "Jane" <a@example.gov>',
+        'Jane\\ "Doe" <a@example.gov>',
         '"Jane <a@example.gov>',
-        '"Jane" Doe <a@example.gov>',
         '"Jane\\" <a@example.gov>',
         "@route,@b:a@example.gov",
         "é@example.gov",
@@ -268,7 +366,7 @@ def test_an_entry_of_a_list_is_normalised_or_refused(text: str, normal: str | No
         ("J. Doe", '"J. Doe" <a@example.gov>'),
         ('a "b" \\ c', r'"a \"b\" \\ c" <a@example.gov>'),
         ("<b@evil.com>", '"<b@evil.com>" <a@example.gov>'),
-        ("=?utf-8?q?x?=", '"=?utf-8?q?x?=" <a@example.gov>'),
+        ("=?utf-8?q?x?=", '"\\=?utf-8?q?x?=" <a@example.gov>'),
         ("a;b:c(d)[e]@", '"a;b:c(d)[e]@" <a@example.gov>'),
     ],
 )

@@ -97,8 +97,12 @@ def changed(**values: Any) -> Message:
             PLAIN_PAYLOAD | {"Metadata": {"relay-01234567": ID}},
         ),
         (
+            {"to": (Address("a@example.gov", "Ann\\"), Address("b@example.gov", 'a\\"b'))},
+            PLAIN_PAYLOAD | {"To": r""""Ann\\ " <a@example.gov>, "a\\\"b" <b@example.gov>"""},
+        ),
+        (
             {"sender": Address("a@example.gov", "=?utf-8?q?x?=")},
-            PLAIN_PAYLOAD | {"From": '"=?utf-8?q?x?=" <a@example.gov>'},
+            PLAIN_PAYLOAD | {"From": '"\\=?utf-8?q?x?=" <a@example.gov>'},
         ),
         (
             {
