@@ -14,8 +14,9 @@ from relay.core.errors import (
 from relay.core.immutable import thaw
 from relay.mustachio import Template
 from relay.store.templates import StoredTemplate
+from relay.templates.inlining import inlined
 from relay.templates.parts import layout_readers, readers
-from relay.templates.rendering import inlined, render_html, render_subject, render_text
+from relay.templates.rendering import render_html, render_subject, render_text
 from relay.templates.rules import (
     PARTS,
     TemplateDraft,

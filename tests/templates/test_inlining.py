@@ -9,7 +9,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from relay.templates.rendering import MAX_ELEMENTS, MAX_STYLED_LENGTH, inlined
+from relay.templates.inlining import MAX_ELEMENTS, MAX_STYLED_LENGTH, inlined
 from tests.support.generated import examples
 
 STYLE = "<style>p{color:red}</style>"
@@ -35,6 +35,45 @@ PARAGRAPHS = "<p>x</p>" * 500
 )
 def test_rules_become_the_elements_own_styles(html: str, styled: str) -> None:
     assert inlined(html) == (styled, True)
+
+
+XHTML = (
+    '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"'
+    ' "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">'
+)
+OTHERS = [
+    '<!DOCTYPE html SYSTEM "about:legacy-compat">',
+    '<!doctype HTML PUBLIC "-//W3C//DTD HTML 4.01//EN"\n"http://www.w3.org/TR/html4/strict.dtd">',
+    "<!DOCTYPE html>",
+    f'<?xml version="1.0" encoding="UTF-8"?>{XHTML}',
+    f"<!-- a comment -->{XHTML}",
+    "<!--[if mso]><!DOCTYPE x><![endif]--><!DOCTYPE html>",
+]
+
+
+@pytest.mark.parametrize("doctype", [XHTML, *OTHERS])
+def test_a_documents_type_stays_as_it_is(doctype: str) -> None:
+    begin = f'{doctype}<html xmlns="http://www.w3.org/1999/xhtml"><head>{STYLE}</head><body>'
+    assert inlined(f"{begin}<p>x</p></body></html>") == (f"{begin}{RED}</body></html>", True)
+
+
+CONDITIONAL = [
+    "<![if !mso]>{}<![endif]>",
+    "<![if (gte mso 9)|(IE)]>{}<![endif]><![if !vml]><b>y</b><![endif]>",
+    "<!--[if !mso]><!-->{}<!--<![endif]-->",
+    "<!--[if mso]><table><tr><td><![endif]-->{}<!--[if mso]></td></tr></table><![endif]-->",
+    "<!--[if !mso]> --><![if !mso]>{}<![endif]><!-- <![endif]-->",
+    "<?mso-application progid='Word.Document'?>{}",
+    "<table><tbody><tr><td><![if !mso]>{}<![endif]></td></tr></tbody></table>",
+    '<![if !mso]>{}<![endif]><a title="<![if x]>">y</a>',
+]
+
+
+@pytest.mark.parametrize("around", CONDITIONAL)
+def test_conditional_comments_and_declarations_stay_as_they_are(around: str) -> None:
+    for begin, end in ((STYLE, ""), (f"<html><head>{STYLE}</head><body>", "</body></html>")):
+        html, styled = around.replace("{}", "<p>x</p>"), around.replace("{}", RED)
+        assert inlined(f"{begin}{html}{end}") == (f"{begin}{styled}{end}", True)
 
 
 @pytest.mark.parametrize("html", ["", "<p>x", "<td>cell</td>&nbsp;<styled>", "a < b", "{{x}}"])
@@ -102,6 +141,7 @@ PIECES = st.sampled_from(
     [
         *("<style>", "</style>", "<p>", "</p>", "<div>", "<table>", "<td>", "<svg>", "<b a=1>"),
         *("p{color:red}", "p{", "}", "@media x{", "a:b;", "/*", "*/", "'", '"', "<!--", "-->"),
+        *("<![if x]>", "<![endif]>", "<?xml ?>", "<!", "<?"),
         *(
             "<html>",
             "<body>",
