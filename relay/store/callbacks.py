@@ -12,9 +12,10 @@ from relay.core.states import TAKEN
 from relay.store import suppressions
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import in_doubt, resend
+from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.in_doubt import Seen
 from relay.store.outbox.resend import Return, SecondSending
-from relay.store.schema import callbacks, events
+from relay.store.schema import callbacks
 from relay.store.suppressions import Word
 
 # Providers repeat a call for hours; nobody repeats one after so long.
@@ -96,9 +97,7 @@ def _take(connection: Connection, told: ToldEvents, event: ProviderEvent) -> Tak
         and in_doubt.settle(connection, row, event.provider_id, words, told.now)
     )
     words = ": ".join(part for part in (event.recipient, event.words) if part)
-    connection.execute(
-        insert(events).values(message=row.id, at=at, kind=event.kind, words=words[:500])
-    )
+    note(connection, [NewEvent(row.id, at, event.kind, words)])
     again = _sent_again(connection, told, event, row)
     return Taken(event, True, row.id, row.server, row.state, settled, word, again)
 

@@ -7,13 +7,14 @@ of it, or none.
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, func, select, update
 
 from relay.core.states import State
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
-from relay.store.schema import events, messages, receipts
+from relay.store.outbox.history import NewEvent, note
+from relay.store.schema import messages, receipts
 
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
@@ -88,19 +89,14 @@ def write(connection: Connection, one: ReceiptOrder) -> ReceiptOutcome:
     objection = _objection(connection, row.mailbox, one) if receipt else ""
     if objection:
         receipt, words = None, f"the writer is not told: {objection}"
-    noted = [(one.message, words)]
+    noted = {one.message: words}
     if receipt is not None:
         enqueue.add_together(connection, [[receipt]])
-        noted = [
-            (one.message, f"{words}, by {receipt.id}"),
-            (receipt.id, f"tells the writer of {one.message}"),
-        ]
+        noted[one.message] = f"{words}, by {receipt.id}"
+        noted[receipt.id] = f"tells the writer of {one.message}"
     done = update(receipts).where(receipts.c.message == one.message)
     connection.execute(done.values(done_at=one.at, receipt=receipt.id if receipt else None))
-    connection.execute(
-        insert(events),
-        [{"message": id, "at": one.at, "kind": "receipt", "words": words} for id, words in noted],
-    )
+    note(connection, (NewEvent(id, one.at, "receipt", words) for id, words in noted.items()))
     return "queued" if receipt else "omitted"
 
 

@@ -1,14 +1,15 @@
 """Answers to reply addresses: whose each address is, and passing an answer on once."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from relay.store import callbacks
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
-from relay.store.schema import events, reply_addresses
+from relay.store.outbox.history import NewEvent, note
+from relay.store.schema import reply_addresses
 
 # How many answers a reply address takes in an hour.
 MAX_PER_HOUR = 20
@@ -71,26 +72,11 @@ def pass_on(connection: Connection, passing: Passing) -> PassingResult:
     hour_at = row.hour_at if running else passing.now
     connection.execute(statement.values(hour_at=hour_at, replies=count + 1))
     enqueue.add(connection, [passing.message])
-    connection.execute(insert(events), _events(passing, row.message))
+    id, answered, now = passing.message.id, row.message, passing.now
+    passed_on = NewEvent(answered, now, "answered", f"an answer was passed on as {id}")
+    passes_on = NewEvent(id, now, "answer", f"passes on an answer to {answered}")
+    note(connection, [passed_on, passes_on])
     return "passed_on"
-
-
-def _events(passing: Passing, answered: str) -> list[dict[str, Any]]:
-    id = passing.message.id
-    return [
-        {
-            "message": answered,
-            "at": passing.now,
-            "kind": "answered",
-            "words": f"an answer was passed on as {id}",
-        },
-        {
-            "message": id,
-            "at": passing.now,
-            "kind": "answer",
-            "words": f"passes on an answer to {answered}",
-        },
-    ]
 
 
 @one_by_one

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Connection,
     Select,
     func,
-    insert,
     literal,
     or_,
     select,
@@ -23,6 +22,7 @@ from sqlalchemy.engine import Row
 
 from relay.core.states import DOUBTFUL, WAITING, State
 from relay.store.engine.writer import one_by_one
+from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change, change_each
 from relay.store.schema import IS_UNDECIDED, events, messages
 
@@ -177,8 +177,10 @@ def decide(connection: Connection, batch: Sequence[Decision]) -> list[bool]:
     """Record what becomes of messages in doubt; tell for which of them it still counted."""
     counts = change_each(connection, [_change(one) for one in batch])
     decided = [one for one, counted in zip(batch, counts, strict=True) if counted]
-    if decided:
-        connection.execute(insert(events), [event for one in decided for event in _events(one)])
+    note(
+        connection,
+        (NewEvent(one.doubt.id, one.at, *event) for one in decided for event in one.events),
+    )
     return counts
 
 
@@ -188,13 +190,6 @@ def _change(decision: Decision) -> tuple[str, Change]:
     # Of two decisions on the same look the first counts.
     expected = {"fence": doubt.fence, "looks": doubt.looks}
     return doubt.id, Change((State.IN_DOUBT,), decision.state, values, expected)
-
-
-def _events(decision: Decision) -> list[dict[str, Any]]:
-    return [
-        {"message": decision.doubt.id, "at": decision.at, "kind": kind, "words": words[:500]}
-        for kind, words in decision.events
-    ]
 
 
 def seen(*conditions: ColumnElement[bool]) -> Select[Any]:
@@ -210,7 +205,7 @@ def settle(connection: Connection, one: Seen, provider_id: str, words: str, now:
     expected = {"fence": one.fence, "maybe_twice": one.maybe_twice}
     if not change(connection, [one.id], Change((one.state,), State.SENT, values, expected)):
         return False
-    connection.execute(insert(events).values(message=one.id, at=now, kind="found", words=words))
+    note(connection, [NewEvent(one.id, now, "found", words)])
     return True
 
 
@@ -226,6 +221,5 @@ def answered_late(connection: Connection, answer: LateAnswer) -> str:
     words = f"{answer.delivery} took it after its claim had ended"
     if one and one.is_open and settle(connection, one, answer.provider_id, words, answer.at):
         return one.state
-    values = {"message": answer.id, "at": answer.at, "kind": "late", "words": words}
-    connection.execute(insert(events).values(values))
+    note(connection, [NewEvent(answer.id, answer.at, "late", words)])
     return ""

@@ -8,13 +8,14 @@ A scheduled message may be cancelled by whoever scheduled it, until its time has
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select
+from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.engine import Row
 
 from relay.core.states import DOUBTFUL, UNSEEN, WAITING, State
 from relay.core.times import shown
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import references
+from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change
 from relay.store.schema import attempts, events, messages
 
@@ -226,19 +227,12 @@ def _note(
     action: _Action,
     unsure: set[str],
 ) -> None:
-    if not done:
-        return
-    noted = [
-        {
-            "message": verdict.id,
-            "at": order.now,
-            "kind": action.done,
-            "words": f"by the operator; it was {verdict.before}"
-            + ("; it may be delivered twice" if verdict.id in unsure else ""),
-        }
-        for verdict in done
-    ]
-    connection.execute(insert(events), noted)
+    noted = []
+    for verdict in done:
+        twice = "; it may be delivered twice" if verdict.id in unsure else ""
+        words = f"by the operator; it was {verdict.before}{twice}"
+        noted.append(NewEvent(verdict.id, order.now, action.done, words))
+    note(connection, noted)
 
 
 class Cancelling(NamedTuple):
@@ -261,8 +255,7 @@ def cancel_scheduled(connection: Connection, one: Cancelling) -> str | None:
     cancelling = Change((State.SCHEDULED,), State.CANCELLED, {}, {"server": one.server})
     if change(connection, [one.id], cancelling):
         words = f"with key {one.key}"
-        event = {"message": one.id, "at": one.now, "kind": State.CANCELLED, "words": words}
-        connection.execute(insert(events), [event])
+        note(connection, [NewEvent(one.id, one.now, State.CANCELLED, words)])
         return None
     # The age of what was scheduled counts from its time, not from when it came in.
     query = select(messages.c.state).where(*mine, messages.c.since > messages.c.created_at)

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, delete, insert, select
 from relay.core.states import State
 from relay.store import tokens
 from relay.store.outbox import references
+from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change_each
-from relay.store.schema import attempts, events, recipients
+from relay.store.schema import attempts, recipients
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,7 @@ def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) ->
     current = [one for one, counts in zip(flat, counted, strict=True) if counts]
     if current:
         connection.execute(insert(attempts), [_attempt(settlement) for settlement in current])
-        remarkable = [_event(settlement) for settlement in current if _is_remarkable(settlement)]
-        if remarkable:
-            connection.execute(insert(events), remarkable)
+        note(connection, (_event(one) for one in current if _is_remarkable(one)))
         for one in current:
             if one.fates:
                 _record_fates(connection, one.claimed.id, one.ended_at, one.fates)
@@ -124,15 +123,9 @@ def _is_remarkable(settlement: AttemptOutcome) -> bool:
     return bool(settlement.maybe_twice) or settlement.state in (State.HELD, State.QUARANTINED)
 
 
-def _event(settlement: AttemptOutcome) -> dict[str, Any]:
+def _event(settlement: AttemptOutcome) -> NewEvent:
     kind = "resent" if settlement.maybe_twice else settlement.state
-    words = settlement.words[:500]
-    return {
-        "message": settlement.claimed.id,
-        "at": settlement.ended_at,
-        "kind": kind,
-        "words": words,
-    }
+    return NewEvent(settlement.claimed.id, settlement.ended_at, kind, settlement.words)
 
 
 def _record_fates(connection: Connection, message: str, at: float, fates: Sequence[Fate]) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, select
 
 from relay.core.states import State
 from relay.store.engine.writer import one_by_one
+from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change_each
-from relay.store.schema import IS_UNDECIDED, events, messages
+from relay.store.schema import IS_UNDECIDED, messages
 
 
 class Interruption(NamedTuple):
@@ -78,11 +79,6 @@ def put_in_doubt(
         expected = {"fence": row.fence}
         changes.append((row.id, Change((row.state,), State.IN_DOUBT, values, expected)))
     changed = zip(changes, change_each(connection, changes), strict=True)
-    lost = [
-        {"message": id, "at": now, "kind": kind, "words": words}
-        for (id, _), done in changed
-        if done
-    ]
-    if lost:
-        connection.execute(insert(events), lost)
+    lost = [NewEvent(id, now, kind, words) for (id, _), done in changed if done]
+    note(connection, lost)
     return len(lost)

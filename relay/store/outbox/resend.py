@@ -8,7 +8,7 @@ other.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select
 from sqlalchemy.engine import Row
 
 from relay.core.addresses import Address, listed
@@ -21,6 +21,7 @@ from relay.store.documents import CLEARED
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
+from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.in_doubt import Seen, seen
 from relay.store.outbox.transitions import Change, change
 from relay.store.queries import listing
@@ -78,10 +79,8 @@ def replay(connection: Connection, order: Replay) -> Replayed:
     queueing = Change((State.HELD,), State.QUEUED, values, ordered=True)
     ids = [row.id for row in found]
     queued = change(connection, ids, queueing)
-    if queued:
-        words = "by the operator; it was held for an address that takes mail again"
-        event = {"at": order.now, "kind": "released", "words": words}
-        connection.execute(insert(events), [{"message": id, **event} for id in ids if id in queued])
+    words = "by the operator; it was held for an address that takes mail again"
+    note(connection, (NewEvent(id, order.now, "released", words) for id in ids if id in queued))
     after = ids[-1] if len(ids) == CHUNK else None
     return Replayed(len(queued), lifted, after)
 
@@ -218,12 +217,9 @@ def send_again(connection: Connection, id: str, second: SecondSending, returned:
     if others - dead or _is_sent_again(connection, id):
         return False
     enqueue.add(connection, [second.message])
-    again = second.message.id
-    noted = [
-        {"message": id, "kind": KIND, "words": f"sent again as {again}"},
-        {"message": again, "kind": "second", "words": f"sends {id} again, which came back"},
-    ]
-    connection.execute(insert(events), [{**one, "at": returned.now} for one in noted])
+    again, now = second.message.id, returned.now
+    sent = NewEvent(id, now, KIND, f"sent again as {again}")
+    note(connection, [sent, NewEvent(again, now, "second", f"sends {id} again, which came back")])
     return True
 
 

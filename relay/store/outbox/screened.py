@@ -2,16 +2,17 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from relay.core import states
 from relay.core.states import State
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue, ledger, retention
 from relay.store.outbox.enqueue import NewMessage
+from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.operator_actions import Order, Verdict
 from relay.store.outbox.retention import Clearing
-from relay.store.schema import IS_SCREENED, contents, events, messages
+from relay.store.schema import IS_SCREENED, contents, messages
 from relay.store.schema import ledger as ledger_table
 
 
@@ -72,9 +73,8 @@ def release(connection: Connection, one: Release) -> bool:
     if refusal is not None:
         raise refusal  # and with it goes all that was done here
     ledger.release(connection, kept.server, kept.created_at)
-    _happened(
-        connection, id, one.now, "released", f"by the operator; it was screened: {kept.reason}"
-    )
+    words = f"by the operator; it was screened: {kept.reason}"
+    note(connection, [NewEvent(id, one.now, "released", words)])
     return True
 
 
@@ -88,16 +88,11 @@ def _drop(connection: Connection, id: str, now: float) -> Verdict:
     if find(connection, id) is None:
         return Verdict(id, "", "", ABSENT)
     retention.clear(connection, [Clearing([id], now)])
-    _happened(connection, id, now, "dropped", "by the operator")
+    note(connection, [NewEvent(id, now, "dropped", "by the operator")])
     return Verdict(id, State.SCREENED, "dropped", "dropped")
 
 
 ABSENT = "there is no such screened submission"
-
-
-def _happened(connection: Connection, id: str, now: float, kind: str, words: str) -> None:
-    row = {"message": id, "at": now, "kind": kind, "words": words}
-    connection.execute(insert(events), [row])
 
 
 def rates(connection: Connection) -> list[Rate]:
