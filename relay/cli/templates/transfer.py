@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -15,85 +14,64 @@ from relay.cli.templates.places import (
     label,
 )
 from relay.cli.terminal import agree, counted, say
-from relay.core.server import Account
 from relay.templates import folder as folders
 from relay.templates.rules import TemplateDraft
 
 
-def _moving(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command its SERVER, its FOLDER, and the options that name an account."""
-    for decorate in (
-        click.argument("folder", type=click.Path(path_type=Path), required=False),
-        click.argument("server"),
-        click.option("--force", is_flag=True, help="Do not ask."),
-        click.option("--token-env", metavar="NAME", help="With --url: the variable of its token."),
-        click.option("--url", help="Another account, or another relay."),
-        click.option("--provider", is_flag=True, help="The account that SERVER delivers through."),
-        click.pass_obj,
-    ):
-        command = decorate(command)
+def _command(move: Callable[..., None]) -> click.Command:
+    """Make the command of a move, with the options that name the other place."""
+
+    @click.command(move.__name__, help=move.__doc__)
+    @click.option("--provider", is_flag=True, help="The account that SERVER delivers through.")
+    @click.option("--url", help="Another account, or another relay.")
+    @click.option("--token-env", metavar="NAME", help="With --url: the variable of its token.")
+    @click.option("--force", is_flag=True, help="Do not ask.")
+    @click.argument("server")
+    @click.argument("folder", type=click.Path(path_type=Path), required=False)
+    @click.pass_obj
+    def command(
+        path: Path,
+        server: str,
+        folder: Path | None,
+        url: str | None,
+        token_env: str | None,
+        *,
+        provider: bool,
+        force: bool,
+    ) -> None:
+        account = account_of(path, server, provider=provider, url=url, token_env=token_env)
+        store = StorePlace(path, server)
+        if account is None and folder is None:
+            raise click.UsageError("name a FOLDER, or an account: --provider, or --url")
+        move(folder, store, RemotePlace(account) if account else store, force=force)
+
     return command
 
 
-@click.command()
-@_moving
-def pull(
-    path: Path,
-    server: str,
-    folder: Path | None,
-    url: str | None,
-    token_env: str | None,
-    *,
-    provider: bool,
-    force: bool,
-) -> None:
+@_command
+def pull(folder: Path | None, store: StorePlace, other: TemplatePlace, *, force: bool) -> None:
     """Copy templates to FOLDER; without one, from an account into the relay's store.
 
     They come from the relay's store, or with --provider or --url from that account.
     """
-    account = account_of(path, server, provider=provider, url=url, token_env=token_env)
-    store = StorePlace(path, server)
-    source = _other(account, store, folder)
-    drafts = _some(source.fetch(), source.name)
+    drafts = _some(other.fetch(), other.name)
     if folder is None:
         _move(drafts, store, force=force)
     else:
         _write(drafts, folder, force=force)
 
 
-def _other(account: Account | None, store: StorePlace, folder: Path | None) -> TemplatePlace:
-    """Return the place that is not the folder; without a folder there must be an account."""
-    if account is not None:
-        return RemotePlace(account)
-    if folder is None:
-        raise click.UsageError("name a FOLDER, or an account: --provider, or --url")
-    return store
-
-
-@click.command()
-@_moving
-def push(
-    path: Path,
-    server: str,
-    folder: Path | None,
-    url: str | None,
-    token_env: str | None,
-    *,
-    provider: bool,
-    force: bool,
-) -> None:
+@_command
+def push(folder: Path | None, store: StorePlace, other: TemplatePlace, *, force: bool) -> None:
     """Copy the templates of FOLDER into the relay's store; without one, those of the store.
 
     With --provider or --url they are copied to that account instead.
     """
-    account = account_of(path, server, provider=provider, url=url, token_env=token_env)
-    store = StorePlace(path, server)
-    destination = _other(account, store, folder)
     if folder is None:
         drafts = _some(store.fetch(), store.name)
     else:
         drafts = _some([template.draft for template in folders.read_all(folder)], str(folder))
-    _move(drafts, destination, force=force)
+    _move(drafts, other, force=force)
 
 
 def _some(drafts: Sequence[TemplateDraft], place: str) -> Sequence[TemplateDraft]:
