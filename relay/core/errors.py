@@ -1,50 +1,12 @@
 """Every error of Relay. Nothing here knows HTTP: web.responses maps errors to statuses.
 
     RelayError
-    ├── ConfigurationError          startup only: one line, exit code 2
-    │   ├── PluginNotFound
-    │   └── PluginConflict
-    ├── SubmissionError             the client's fault, or ours at the door; answered over HTTP
-    │   ├── AuthenticationFailed    no key, an unknown key, a key for something else
-    │   ├── WebhookRefused          a provider's call without its secret, or from somewhere else
-    │   ├── TokenRefused            session token missing, unknown, expired or already used
-    │   ├── OriginRefused           a browser page of an origin that is not listed
-    │   ├── UnknownServer           no server of that name takes forms
-    │   ├── InvalidSubmission       what is wrong, by field
-    │   ├── MalformedBody           it does not parse: there are no fields to name
-    │   ├── MessageRefused          the provider refused this message for good
-    │   ├── BodyTooLarge
-    │   ├── UnsupportedMedia
-    │   ├── TooManyRequests         .retry_after, in seconds
-    │   ├── Unavailable             cannot be stored now; .retry_after, in seconds
-    │   ├── IdempotencyKeyInvalid   a key for the request that cannot be one
-    │   ├── IdempotencyConflict     the key was used for something else
-    │   ├── IdempotencyRunning      the request of that key still runs; .retry_after, in seconds
-    │   ├── UnknownMessage          no scheduled message of that id on this server
-    │   └── NotCancellable          the message's time has come, or somebody cancelled it before
-    ├── TemplateError               a template's author's, or its model's
-    │   ├── TemplateSyntaxError     .errors: what is wrong, with line and character
-    │   ├── TemplateRenderError     .path: what the model has in its place does not fit
-    │   └── StoredTemplateError     what is asked of the stored templates cannot be done
-    │       ├── TemplateNotFound    no template, alias or layout of that name
-    │       ├── TemplateEmpty       nothing of a template was given
-    │       ├── TemplateIncomplete  a part that it must have was not given
-    │       ├── TemplateTooLong     a part is over its limit
-    │       ├── TemplateInvalid     a type, an alias or a body that cannot be used
-    │       ├── TemplateConflict    parts that exclude each other
-    │       ├── TooManyTemplates    the server has as many as it may have
-    │       ├── LayoutInUse         other templates stand in it
-    │       ├── LayoutPlaceholder   the place for the content is missing, or there are two
-    │       ├── NothingToPush       no template with an alias, or too many
-    │       └── TypesDiffer         the same alias is a layout on one side only
-    ├── AccountError                a provider's account elsewhere: unreachable, or it refuses
-    └── DeliveryError               a provider's answer: for the outbox, never HTTP by itself
-        ├── DeliveryDeferred        certainly not sent: try again
-        ├── DeliveryFailed          refused for good
-        │   └── RecipientsInactive  .recipients: addresses that the provider sends nothing to
-        ├── RecipientsSuppressed    not tried: nobody is left whom it may be sent to; .held
-        ├── DeliveryInDoubt         the answer was lost: sent or not, nobody knows
-        └── MessageBroken           no provider's fault: no mail can be made of what is stored
+    ├── ConfigurationError      startup only: one line, exit code 2
+    ├── SubmissionError         the client's fault, or ours at the door; answered over HTTP
+    ├── TemplateError           a template's author's, or its model's
+    │   └── StoredTemplateError what is asked of the stored templates cannot be done
+    ├── AccountError            a provider's account elsewhere: unreachable, or it refuses
+    └── DeliveryError           a provider's answer: for the outbox, never HTTP by itself
 
 `reason` is the word that a refusal's log line carries; docs/reference/errors.md says what to do
 about each.

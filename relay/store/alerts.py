@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import alerts, installation
@@ -77,18 +78,17 @@ def remembered(connection: Connection) -> dict[str, float]:
     return {row.name.removeprefix(_PREFIX): float(row.value) for row in connection.execute(query)}
 
 
-def change(connection: Connection, batch: Sequence[Change]) -> Sequence[None]:
+@one_by_one
+def change(connection: Connection, one: Change) -> None:
     """Make changes, each whole or not at all."""
-    for one in batch:
-        for key in [*one.dropped, *(alert.key for alert in one.put)]:
-            connection.execute(delete(alerts).where(*_is(key)))
-        if one.put:
-            connection.execute(insert(alerts), [_row(alert) for alert in one.put])
-        for name, value in one.remembered.items():
-            _remember(connection, _PREFIX + name, repr(value))
-        if one.mails:
-            enqueue.add_together(connection, [one.mails])
-    return [None] * len(batch)
+    for key in [*one.dropped, *(alert.key for alert in one.put)]:
+        connection.execute(delete(alerts).where(*_is(key)))
+    if one.put:
+        connection.execute(insert(alerts), [_row(alert) for alert in one.put])
+    for name, value in one.remembered.items():
+        _remember(connection, _PREFIX + name, repr(value))
+    if one.mails:
+        enqueue.add_together(connection, [one.mails])
 
 
 _PREFIX = "alerts: "

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from relay.core.errors import IdempotencyRunning, TokenRefused, Unavailable
 from relay.core.states import State
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import idempotency, messages
@@ -133,9 +134,8 @@ def drop(connection: Connection, batch: Sequence[bytes]) -> Sequence[None]:
     return [None] * len(batch)
 
 
-def forget(connection: Connection, batch: Sequence[float]) -> list[int]:
+@one_by_one
+def forget(connection: Connection, now: float) -> int:
     """Forget the requests that expired before each of these times; count them."""
-    return [
-        connection.execute(delete(idempotency).where(idempotency.c.expires_at <= now)).rowcount
-        for now in batch
-    ]
+    expired = idempotency.c.expires_at <= now
+    return connection.execute(delete(idempotency).where(expired)).rowcount

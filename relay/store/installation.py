@@ -9,25 +9,24 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection, delete, func, insert, select
 
 from relay.store.engine.database import Store
+from relay.store.engine.writer import one_by_one
 from relay.store.schema import installation, paused, servers
 
 # Clients of Postmark's API take 0 and 1 for servers that do not exist.
 FIRST = 2
 
 
-def number(connection: Connection, batch: Sequence[Sequence[str]]) -> list[dict[str, int]]:
+@one_by_one
+def number(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     """Number servers, where they have none yet; return those of all."""
-    results = []
-    for names in batch:
-        known = numbers(connection)
-        new = [name for name in names if name not in known]
-        if new:
-            highest = connection.execute(select(func.max(servers.c.id))).scalar()
-            first = FIRST if highest is None else highest + 1
-            rows = [{"id": first + index, "name": name} for index, name in enumerate(new)]
-            connection.execute(insert(servers), rows)
-        results.append(numbers(connection))
-    return results
+    known = numbers(connection)
+    new = [name for name in names if name not in known]
+    if new:
+        highest = connection.execute(select(func.max(servers.c.id))).scalar()
+        first = FIRST if highest is None else highest + 1
+        rows = [{"id": first + index, "name": name} for index, name in enumerate(new)]
+        connection.execute(insert(servers), rows)
+    return numbers(connection)
 
 
 def numbers(connection: Connection) -> dict[str, int]:
@@ -43,24 +42,20 @@ async def numbered(store: Store, names: Collection[str]) -> dict[str, int]:
     return await store.write(number, sorted(names))
 
 
-def pause(connection: Connection, batch: Sequence[tuple[str, float]]) -> list[bool]:
+@one_by_one
+def pause(connection: Connection, order: tuple[str, float]) -> bool:
     """Pause servers, each from a time on; return which were not paused before."""
-    return [_pause(connection, server, since) for server, since in batch]
-
-
-def _pause(connection: Connection, server: str, since: float) -> bool:
+    server, since = order
     if server in paused_servers(connection):
         return False
     connection.execute(insert(paused).values(server=server, since=since))
     return True
 
 
-def resume(connection: Connection, batch: Sequence[str]) -> list[bool]:
+@one_by_one
+def resume(connection: Connection, server: str) -> bool:
     """Let servers go on; return which were paused."""
-    return [
-        connection.execute(delete(paused).where(paused.c.server == server)).rowcount == 1
-        for server in batch
-    ]
+    return connection.execute(delete(paused).where(paused.c.server == server)).rowcount == 1
 
 
 def paused_servers(connection: Connection) -> dict[str, float]:
@@ -69,14 +64,12 @@ def paused_servers(connection: Connection) -> dict[str, float]:
     return {row.server: row.since for row in connection.execute(query)}
 
 
-def remember(connection: Connection, batch: Sequence[tuple[str, str]]) -> list[str]:
+@one_by_one
+def remember(connection: Connection, proposal: tuple[str, str]) -> str:
     """Return the remembered value of each name, or remember the one proposed."""
-    values = []
-    for name, proposed in batch:
-        query = select(installation.c.value).where(installation.c.name == name)
-        value = connection.execute(query).scalar()
-        if value is None:
-            connection.execute(insert(installation).values(name=name, value=proposed))
-            value = proposed
-        values.append(value)
-    return values
+    name, proposed = proposal
+    query = select(installation.c.value).where(installation.c.name == name)
+    known: str | None = connection.execute(query).scalar()
+    if known is None:
+        connection.execute(insert(installation).values(name=name, value=proposed))
+    return proposed if known is None else known

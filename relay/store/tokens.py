@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from relay.core.errors import TokenRefused
+from relay.store.engine.writer import one_by_one
 from relay.store.schema import tokens
 
 # How long a spent or expired token is remembered, so that a refusal can say which it was.
@@ -77,25 +78,18 @@ def give_back(connection: Connection, messages: Sequence[str]) -> None:
         connection.execute(statement.values(message=None))
 
 
-def remove(
-    connection: Connection, batch: Sequence[tuple[bytes, float]]
-) -> list[Literal["removed", "not found"]]:
+@one_by_one
+def remove(connection: Connection, token: tuple[bytes, float]) -> Literal["removed", "not found"]:
     """Make unspent tokens unusable; a spent, expired or unknown one is "not found"."""
-    results: list[Literal["removed", "not found"]] = []
-    for digest, now in batch:
-        statement = delete(tokens).where(
-            tokens.c.digest == digest, tokens.c.message.is_(None), tokens.c.expires_at > now
-        )
-        removed = connection.execute(statement).rowcount
-        results.append("removed" if removed else "not found")
-    return results
+    digest, now = token
+    statement = delete(tokens).where(
+        tokens.c.digest == digest, tokens.c.message.is_(None), tokens.c.expires_at > now
+    )
+    return "removed" if connection.execute(statement).rowcount else "not found"
 
 
-def forget(connection: Connection, batch: Sequence[float]) -> list[int]:
+@one_by_one
+def forget(connection: Connection, now: float) -> int:
     """Drop the tokens that expired long before each of these times; count them."""
-    return [
-        connection.execute(
-            delete(tokens).where(tokens.c.expires_at < now - REMEMBERED_SECONDS)
-        ).rowcount
-        for now in batch
-    ]
+    expired = tokens.c.expires_at < now - REMEMBERED_SECONDS
+    return connection.execute(delete(tokens).where(expired)).rowcount

@@ -127,7 +127,7 @@ def due(
         select(messages, _failing_since())
         .where(IS_UNDECIDED, messages.c.state == State.IN_DOUBT)
         .where(or_(messages.c.due_at <= now, messages.c.due_at > now + longest))
-        .where(_key() > tuple_(*map(literal, after)))
+        .where(tuple_(messages.c.due_at, messages.c.id) > tuple_(*map(literal, after)))
         .where(_asked().in_(asked))
         .order_by(messages.c.due_at, messages.c.id)
         .limit(BATCH)
@@ -159,10 +159,6 @@ def _failing_since() -> Any:
         events.c.id > func.coalesce(last.correlate(messages).scalar_subquery(), 0),
     )
     return first.correlate(messages).scalar_subquery().label("failing_since")
-
-
-def _key() -> Any:
-    return tuple_(messages.c.due_at, messages.c.id)
 
 
 def _asked() -> Any:

@@ -10,10 +10,11 @@ from relay.core.immutable import freeze
 from relay.core.message import Attachment, Message
 from relay.core.text import is_storable
 from relay.intake.outbox import MAX_METADATA
+from relay.templates.rules import length
 from relay.web import bodies
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import MEGABYTE
-from relay.web.postmark.reading import Fields, is_line, refused, units, wrong_type
+from relay.web.postmark.reading import Fields, is_line, refused, wrong_type
 from relay.web.postmark.recipients import SHOWN, read_recipients, read_reply_to, read_sender
 
 MAX_MESSAGE = 10 * MEGABYTE
@@ -78,7 +79,7 @@ def read(value: Any, *, templated: bool) -> Submitted:
         track_opens=fields.flag("TrackOpens"),
         track_links=_track_links(fields),
         metadata=_metadata(fields),
-        attachments=_attachments(fields),
+        attachments=tuple(map(_attachment, fields.items("Attachments"))),
         stream=_line(fields, "MessageStream", MAX_STREAM) or None,
         **(_template(fields) if templated else _parts(fields)),
     )
@@ -102,7 +103,7 @@ def _size(value: Any) -> int:
 
 def _line(fields: Fields, name: str, longest: int) -> str:
     value = fields.text(name) or ""
-    if not is_line(value) or units(value) > longest:
+    if not is_line(value) or length(value) > longest:
         words = f"is a single line of at most {longest} characters, without control characters."
         raise refused(f"'{name}' {words}")
     return value
@@ -119,7 +120,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
 
 def _part(fields: Fields, name: str) -> str | None:
     value = fields.text(name) or ""
-    if len(value) > MAX_BODY // 2 and units(value) > MAX_BODY:
+    if len(value) > MAX_BODY // 2 and length(value) > MAX_BODY:
         raise refused(f"'{name}' may have {MAX_BODY // MEGABYTE} MB at most.")
     if not is_storable(value):
         raise refused(f"'{name}' has a control character or broken Unicode.")
@@ -172,7 +173,7 @@ def _label(name: str, value: Any) -> str:
     if isinstance(value, Mapping | list):
         raise wrong_type("Metadata")
     text = value if isinstance(value, str) else _written(value)
-    if units(name) > MAX_METADATA_NAME or units(text) > MAX_METADATA_VALUE:
+    if length(name) > MAX_METADATA_NAME or length(text) > MAX_METADATA_VALUE:
         raise refused(
             f"Invalid metadata content. Field names are limited to {MAX_METADATA_NAME} characters"
             f" and field values are limited to {MAX_METADATA_VALUE} characters in length."
@@ -216,15 +217,10 @@ def _header(value: Any) -> tuple[str, str]:
         )
     if _RESERVED.fullmatch(name):
         raise refused(f"The header '{name}' may not be set.")
-    if not is_line(content) or units(content) > MAX_HEADER_VALUE:
+    if not is_line(content) or length(content) > MAX_HEADER_VALUE:
         words = f"is a single line of at most {MAX_HEADER_VALUE} characters"
         raise refused(f"The value of the header '{name}' {words}, without control characters.")
     return name, content
-
-
-def _attachments(message: Fields) -> tuple[Attachment, ...]:
-    """Read a message's `Attachments`; raise PostmarkError."""
-    return tuple(_attachment(value) for value in message.items("Attachments"))
 
 
 def _attachment(value: Any) -> Attachment:

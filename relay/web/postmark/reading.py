@@ -105,8 +105,3 @@ def is_line(text: str) -> bool:
     except ValueError:
         return False
     return texts.is_storable(text)
-
-
-def units(text: str) -> int:
-    """Count a text's UTF-16 units, as Postmark counts its limits."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2

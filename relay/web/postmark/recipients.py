@@ -5,8 +5,9 @@ import re
 from relay.core import addresses
 from relay.core.addresses import Address
 from relay.core.policy import MAX_RECIPIENTS
+from relay.templates.rules import length
 from relay.web.postmark.errors import PostmarkError
-from relay.web.postmark.reading import Fields, refused, units, wrong_type
+from relay.web.postmark.reading import Fields, refused, wrong_type
 
 MAX_FROM = 255
 # A refusal repeats no more than this of what was wrong.
@@ -19,7 +20,7 @@ _DOMAIN = re.compile(r"(\.?[a-zA-Z0-9\-])+")
 def read_sender(fields: Fields) -> Address:
     """Read From; raise PostmarkError."""
     given = (fields.text("From") or "").strip()
-    if units(given) > MAX_FROM:
+    if length(given) > MAX_FROM:
         raise refused(f"Invalid 'From' address: it has more than {MAX_FROM} characters.")
     try:
         return addresses.parse(given)

@@ -95,7 +95,7 @@ class SendingHandler(PostmarkHandler):
 
         messages = [one.message for one in given if isinstance(one, Submitted)]
         once = None if request is None else Once(request, response)
-        results = _tested(messages) if self.testing else await self._stored(messages, once)
+        results = [*map(_tested, messages)] if self.testing else await self._stored(messages, once)
         responses = self._responses(given, results)
         self.respond(self.write_responses(responses))
         refused = [one for one in responses if isinstance(one, RelayError)]
@@ -200,12 +200,8 @@ class BulkHandler(PostmarkHandler):
     post = get
 
 
-def _tested(messages: Sequence[Message]) -> list[MessageOrError]:
-    """Judge messages that no server is to send; return them an id."""
-    return [_judged(message) for message in messages]
-
-
-def _judged(message: Message) -> MessageOrError:
+def _tested(message: Message) -> MessageOrError:
+    """Judge a message that no server is to send; return it with an id."""
     try:
         check_stream(message.stream, None)
     except RelayError as error:
