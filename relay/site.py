@@ -27,6 +27,7 @@ from relay.hooks.chain import Chain, Listener
 from relay.intake.acceptance import Acceptance
 from relay.intake.api_messages import ApiMessages
 from relay.intake.idempotency import IdempotentRequests
+from relay.intake.message_builder import MessageBuilder
 from relay.intake.outbox import Outbox
 from relay.intake.session_tokens import SessionTokens
 from relay.notifications.alerts.event_counts import EventCounts
@@ -110,11 +111,10 @@ class Site:
         self.acceptance = Acceptance(
             store,
             lambda name: self.configuration.chain(name),
-            self.library,
+            MessageBuilder(store, self.library, self.secret),
             self.outbox,
             self.tokens,
-            secret=self.secret,
-            idempotency=self.idempotency,
+            self.idempotency,
         )
         self.api_messages = ApiMessages(self.library, self.suppressions, self.outbox)
         self.provider_events = ProviderEvents(

@@ -14,7 +14,6 @@ from relay.core.errors import SubmissionError, UnknownServer
 from relay.core.ids import message_id, timestamp
 from relay.core.immutable import freeze
 from relay.core.message import Message
-from relay.core.secret import Secret
 from relay.core.server import Server
 from relay.core.states import State
 from relay.core.submission import Identity, Submission
@@ -30,7 +29,6 @@ from relay.store.engine.database import Store
 from relay.store.outbox import screened
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.screened import Kept, Release
-from relay.templates.library import Library
 
 SEND_TIME = "senddatetime"
 
@@ -52,31 +50,20 @@ class Accepted:
     repeat: Repeat | None = None
 
 
+@dataclass(eq=False, repr=False)
 class Acceptance:
     """Judges submissions and stores what they make.
 
-    chain: finds the chain that takes posts to a name, or raises UnknownServer. library: the stored
-    templates. secret: what reply addresses are signed with. idempotency: the requests that were
-    named by a key.
+    chain: finds the chain that takes posts to a name, or raises UnknownServer.
+    idempotency: the requests that were named by a key.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        chain: Callable[[str], Chain],
-        library: Library,
-        outbox: Outbox,
-        tokens: SessionTokens,
-        *,
-        secret: Secret,
-        idempotency: IdempotentRequests,
-    ) -> None:
-        self._store = store
-        self.chain = chain
-        self._outbox = outbox
-        self._tokens = tokens
-        self._idempotency = idempotency
-        self._builder = MessageBuilder(store, library, secret)
+    store: Store
+    chain: Callable[[str], Chain]
+    builder: MessageBuilder
+    outbox: Outbox
+    tokens: SessionTokens
+    idempotency: IdempotentRequests
 
     async def accept(
         self,
@@ -93,14 +80,14 @@ class Acceptance:
         chain = self.chain(submission.server)
         try:
             identity = identify(chain, submission)
-            begun = await begin_request(self._idempotency, chain, submission, identity, path)
+            begun = await begin_request(self.idempotency, chain, submission, identity, path)
             if isinstance(begun, Repeat):
                 return Accepted(begun.message, None, repeat=begun)
             try:
                 return await self._accept(chain, submission, identity, begun, before_commit)
             except BaseException:
                 if begun is not None:
-                    self._idempotency.end(begun)
+                    self.idempotency.end(begun)
                 raise
         except SubmissionError as error:
             chain.observe("refused", submission=submission, error=error)
@@ -116,17 +103,17 @@ class Acceptance:
     ) -> Accepted:
         digest, claim = None, claimed(chain, submission, identity)
         if claim is not None:
-            token = await self._tokens.check(claim.token, submission.received_at)
+            token = await self.tokens.check(claim.token, submission.received_at)
             digest, submission = token.digest, replace(submission, token_age=token.age)
         decoy = chain.screen(submission)
         if decoy is not None:
             row = _kept_back(submission, chain.server, identity, digest, decoy.reason)
-            await self._outbox.put_screened(row, request)
+            await self.outbox.put_screened(row, request)
             log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
             return Accepted(row.id, None, row.due_at is not None, request)
-        outgoing = await self._builder.make(chain, submission, identity.key, token=digest)
-        [message] = await self._outbox.put([outgoing], request=request, before_commit=before_commit)
+        outgoing = await self.builder.make(chain, submission, identity.key, token=digest)
+        [message] = await self.outbox.put([outgoing], request=request, before_commit=before_commit)
         return Accepted(message.id, message, message.send_at is not None, request)
 
     async def release(self, id: str, now: float) -> bool:
@@ -135,14 +122,14 @@ class Acceptance:
         It runs from the schema onwards. False where it is not there, or was released before. Raise
         SubmissionError where it could not be accepted either.
         """
-        kept = await self._store.read(screened.find, id)
+        kept = await self.store.read(screened.find, id)
         if kept is None:
             return False
         chain = self.chain(kept.server)
         if chain.server.name != kept.server:
             raise UnknownServer
         submission = _kept_submission(kept, now)
-        outgoing = await self._builder.make(chain, submission, kept.key, id=id)
+        outgoing = await self.builder.make(chain, submission, kept.key, id=id)
 
         def release(rows: Sequence[NewMessage]) -> Release:
             [row] = rows
@@ -154,7 +141,7 @@ class Acceptance:
                 log.info("submission.released", id=id, server=chain.server.name, reason=kept.reason)
 
         guard = Guard(screened.release, release, lambda found, row: found, released)
-        return bool(await self._outbox.put([outgoing], guard=guard))
+        return bool(await self.outbox.put([outgoing], guard=guard))
 
 
 def _kept_back(

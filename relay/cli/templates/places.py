@@ -100,9 +100,6 @@ class TemplatePlace(Protocol):
     def fetch(self) -> Sequence[TemplateDraft]:
         """Return all templates, as whole drafts."""
 
-    def plan(self, drafts: Sequence[TemplateDraft]) -> Plan:
-        """Say what `apply` would do; change nothing."""
-
     def apply(self, plan: Plan) -> Sequence[Change]:
         """Make and edit what differs."""
 
@@ -120,9 +117,6 @@ class StorePlace:
         with reading(self._path) as (_, store):
             templates = asyncio.run(common.all_of(Library(store), self._group))
         return [common.whole(template) for template in templates]
-
-    def plan(self, drafts: Sequence[TemplateDraft]) -> Plan:
-        return planned(drafts, self.fetch(), self.name)
 
     def apply(self, plan: Plan) -> Sequence[Change]:
         drafts = [step.draft for step in plan.steps]
@@ -146,9 +140,6 @@ class RemotePlace:
     def fetch(self) -> Sequence[TemplateDraft]:
         rows = counting(f"fetching from {self.name}", self._remote.listed())
         return [self._remote.fetch(row.id) for row in rows]
-
-    def plan(self, drafts: Sequence[TemplateDraft]) -> Plan:
-        return planned(drafts, self.fetch(), self.name)
 
     def apply(self, plan: Plan) -> Sequence[Change]:
         """Make and edit one after the other; what was pushed before one is refused stays so."""

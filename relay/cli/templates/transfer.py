@@ -12,6 +12,7 @@ from relay.cli.templates.places import (
     TemplatePlace,
     account_of,
     label,
+    planned,
 )
 from relay.cli.terminal import agree, counted, say
 from relay.templates import folder as folders
@@ -82,7 +83,7 @@ def _some(drafts: Sequence[TemplateDraft], place: str) -> Sequence[TemplateDraft
 
 def _move(drafts: Sequence[TemplateDraft], destination: TemplatePlace, *, force: bool) -> None:
     """Show what would change, ask, do it, and say where numbers differ."""
-    plan = destination.plan(drafts)
+    plan = planned(drafts, destination.fetch(), destination.name)
     _print(plan)
     if not plan.steps:
         say("nothing to do")

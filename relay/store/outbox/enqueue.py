@@ -14,10 +14,10 @@ from relay.core.server import Server
 from relay.core.states import State
 from relay.store import documents, tokens
 from relay.store.outbox import ledger, references
+from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.references import NewReceipt
 from relay.store.schema import (
     contents,
-    events,
     message_metadata,
     messages,
     receipts,
@@ -133,13 +133,20 @@ def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
         messages: [_row(message) for message in new],
         contents: [_content(message) for message in new],
         message_metadata: [label for message in new for label in _labels(message)],
-        events: [warning for message in new for warning in _warnings(message)],
-        reply_addresses: [route for message in new for route in _routes(message)],
+        reply_addresses: [
+            {**one.reply_route._asdict(), "message": one.id, "server": one.server}
+            for one in new
+            if one.reply_route
+        ],
         receipts: [references.row(one.id, one.receipt) for one in new if one.receipt],
     }
     for table, values in rows.items():
         if values:
             connection.execute(insert(table), values)
+    note(
+        connection,
+        (NewEvent(one.id, one.created_at, "warning", said) for one in new for said in one.warnings),
+    )
     ledger.record(
         connection,
         [
@@ -161,30 +168,8 @@ def _labels(message: NewMessage) -> list[dict[str, Any]]:
     ]
 
 
-def _warnings(message: NewMessage) -> list[dict[str, Any]]:
-    return [
-        {"message": message.id, "at": message.created_at, "kind": "warning", "words": words[:500]}
-        for words in message.warnings
-    ]
-
-
-def _routes(message: NewMessage) -> list[dict[str, Any]]:
-    route = message.reply_route
-    if route is None:
-        return []
-    return [{**route._asdict(), "message": message.id, "server": message.server}]
-
-
 def _row(message: NewMessage) -> dict[str, Any]:
-    return {
-        "id": message.id,
-        "server": message.server,
-        "state": message.state,
-        "created_at": message.created_at,
-        "due_at": message.created_at if message.due_at is None else message.due_at,
-        "since": message.created_at if message.due_at is None else message.due_at,
-        "kind": message.kind,
-        "size": len(message.document),
-        "key": message.key,
-        "words": message.words,
-    }
+    names = ("id", "server", "state", "created_at", "kind", "key", "words")
+    due_at = message.created_at if message.due_at is None else message.due_at
+    values = {name: getattr(message, name) for name in names}
+    return {**values, "due_at": due_at, "since": due_at, "size": len(message.document)}

@@ -100,23 +100,17 @@ def dismiss(connection: Connection, order: Order) -> list[Verdict]:
     return _carry_out(connection, order, _DISMISS)
 
 
-OPERATIONS = {
-    "retry": retry,
-    "release": release,
-    "cancel": cancel,
-    "found": found,
-    "dismiss": dismiss,
-}
 _ACTIONS = {
-    "retry": _RETRY,
-    "release": _RELEASE,
-    "cancel": _CANCEL,
-    "found": _FOUND,
-    "dismiss": _DISMISS,
+    retry: _RETRY,
+    release: _RELEASE,
+    cancel: _CANCEL,
+    found: _FOUND,
+    dismiss: _DISMISS,
 }
+OPERATIONS = {operation.__name__: operation for operation in _ACTIONS}
 # The states to which each operation applies, and those operations after which mail is sent.
-APPLIES_TO = {name: action.states for name, action in _ACTIONS.items()}
-SENDING = tuple(name for name, action in _ACTIONS.items() if action.sends)
+APPLIES_TO = {operation.__name__: action.states for operation, action in _ACTIONS.items()}
+SENDING = tuple(operation.__name__ for operation, action in _ACTIONS.items() if action.sends)
 
 
 def doubtful(connection: Connection, ids: Sequence[str]) -> set[str]:
