@@ -2,7 +2,6 @@
 
 import sys
 from collections import Counter
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
@@ -10,9 +9,8 @@ import click
 from relay.cli.context import reading
 from relay.cli.terminal import counted, progress, say
 from relay.core.states import ENDS, State
-from relay.store.engine.database import Store
 from relay.store.maintenance import audit as stored
-from relay.store.maintenance.audit import Audit, Balance, Progress
+from relay.store.maintenance.audit import Audit, Balance
 
 _COLUMNS = ("accepted", *ENDS, "waiting", State.SCREENED)
 
@@ -26,7 +24,10 @@ def audit(path: Path, server: str | None, since: str) -> None:
 
     Exit code 1 if anything does not balance. Everything is checked, whatever is printed.
     """
-    with reading(path) as (_, store), _bar(store) as went_on:
+    with (
+        reading(path) as (_, store),
+        progress("messages", store.read_now(stored.size)) as went_on,
+    ):
         found = store.read_now(stored.audit, went_on)
     for line in _table(found, server and server.lower(), since):
         say(line)
@@ -36,10 +37,6 @@ def audit(path: Path, server: str | None, since: str) -> None:
         sys.exit(1)
     accepted = sum(balance.accepted for balance in found.balances.values())
     say(f"in balance: {counted(accepted, 'message')} accepted, every one in its place")
-
-
-def _bar(store: Store) -> AbstractContextManager[Progress]:
-    return progress("messages", store.read_now(stored.size))
 
 
 def _table(found: Audit, server: str | None, since: str) -> list[str]:

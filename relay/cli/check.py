@@ -3,7 +3,6 @@
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ from relay.config.settings import Settings
 from relay.core.server import Server
 from relay.core.states import State
 from relay.core.times import shown
-from relay.delivery.transport.smtp_server import MailServer
+from relay.delivery.transport.smtp_server import MailServer, is_loopback
 from relay.hooks.chain import Chain
 from relay.store import installation
 from relay.store.engine.database import SAFE_SQLITE, Store
@@ -66,11 +65,11 @@ def _installation(read: Settings) -> Iterator[str]:
         yield "[relay] public_url is empty: say how callers reach this relay, with https"
     elif read.public_url.startswith("http:"):
         yield "[relay] public_url is plain http: put TLS in front"
-    if not _loopback(read.host) and not read.trusted_proxies:
+    if not is_loopback(read.host) and not read.trusted_proxies:
         yield f"[relay] host {read.host} takes plain http: put a proxy with TLS in front"
-    if read.pages and not _loopback(read.pages[0]):
+    if read.pages and not is_loopback(read.pages[0]):
         yield f"[relay] pages {read.pages[0]} shows mail to whoever reaches it: use loopback"
-    if _loopback(read.host) and read.public_url and not read.trusted_proxies:
+    if is_loopback(read.host) and read.public_url and not read.trusted_proxies:
         yield "[relay] trusted_proxies is empty: all callers look like the proxy, without limits"
     if not read.token_key_required:
         yield '[tokens] key is "none": anybody may make session tokens, up to the limit'
@@ -165,10 +164,3 @@ def _machine() -> Iterator[str]:
             f"SQLite {sqlite3.sqlite_version} is older than {safe}: "
             "let no other program write to the database while the daemon runs"
         )
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -80,7 +80,8 @@ def load(
     path = path.resolve()
     content = resolved(_toml(path, text), environment, path)
     no_others(path.name, content, ("relay", "tokens", "keys", "servers", "alerts"))
-    relay = {**table_of(content, "relay", path.name), **_overrides(environment)}
+    overrides = {name: environment[key] for key, name in OVERRIDES.items() if key in environment}
+    relay = {**table_of(content, "relay", path.name), **overrides}
     values = check(RelayTable(), relay, f"{path.name} [relay]")
     limits = check(LimitsTable(), values["limits"], f"{path.name} [relay.limits]")
     values |= check(TokensTable(), content.get("tokens", {}), f"{path.name} [tokens]")
@@ -109,11 +110,6 @@ def _toml(path: Path, text: str | None) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path.name}: {error}") from None
-
-
-def _overrides(environment: Mapping[str, str]) -> dict[str, str]:
-    """RELAY_PORT overrides `port` of [relay], and so on."""
-    return {name: environment[key] for key, name in OVERRIDES.items() if key in environment}
 
 
 def _servers(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -42,6 +43,7 @@ OBSERVED: Mapping[str, type[DeliveryError]] = {
 log = structlog.get_logger()
 
 
+@dataclass(eq=False, repr=False)
 class InDoubtResolver:
     """Looks messages in doubt up, and sends again what is shown to be absent.
 
@@ -49,25 +51,20 @@ class InDoubtResolver:
     called. revived, settled: called with how many messages wait for an attempt again, or no more.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        chains: Callable[[], Mapping[str, Chain]],
-        revived: Callable[[int], None],
-        settled: Callable[[int], None],
-    ) -> None:
-        self._store = store
-        self._revived = revived
-        self._settled = settled
+    store: Store
+    chains: Callable[[], Mapping[str, Chain]]
+    revived: Callable[[int], None]
+    settled: Callable[[int], None]
+
+    def __post_init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, "look-up")
         self._free = asyncio.Semaphore(THREADS)
         self._stopped = asyncio.Event()
-        self._chains = chains
         self._told_of: Mapping[str, Chain] | None = None  # by which it was logged who is gone
 
     def interrupted(self, now: float | None = None) -> int:
         """Put in doubt what an earlier daemon was sending: at start, before anything is claimed."""
-        [count] = self._store.write_now(recovery.interrupted, [self._interruption(now)])
+        [count] = self.store.write_now(recovery.interrupted, [self._interruption(now)])
         return count
 
     async def look(self, now: float | None = None) -> int:
@@ -78,18 +75,18 @@ class InDoubtResolver:
         ahead = 0.0 if now is None else now - time.time()
         now = time.time() + ahead
         await self._doubt_lapsed(now)
-        chains, count = self._chains(), 0
+        chains, count = self.chains(), 0
         asked, longest = _asked(chains), _longest_wait(chains)
         if chains is not self._told_of:
             await self._log_unasked(asked)
             self._told_of = chains
         failures: dict[tuple[str, str], int] = {}
-        batch = await self._store.read(in_doubt.due, now, longest, asked)
+        batch = await self.store.read(in_doubt.due, now, longest, asked)
         while batch and not self._stopped.is_set():
             looks = (self._decided(one, chains, failures, ahead) for one in batch)
             count += sum(await asyncio.gather(*looks))
             after = (batch[-1].due_at, batch[-1].id)
-            batch = await self._store.read(in_doubt.due, now, longest, asked, after)
+            batch = await self.store.read(in_doubt.due, now, longest, asked, after)
         return count
 
     async def run(self) -> None:
@@ -110,19 +107,19 @@ class InDoubtResolver:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _interruption(self, now: float | None) -> Interruption:
-        first = {name: _first_look(chain.server) for name, chain in self._chains().items()}
+        first = {name: _first_look(chain.server) for name, chain in self.chains().items()}
         return Interruption(time.time() if now is None else now, first)
 
     async def _doubt_lapsed(self, now: float) -> None:
         """Put in doubt what this daemon claimed and never settled."""
-        if await self._store.read(recovery.any_lapsed, now):
-            count = await self._store.write(recovery.lapsed, self._interruption(now))
+        if await self.store.read(recovery.any_lapsed, now):
+            count = await self.store.write(recovery.lapsed, self._interruption(now))
             log.warning("messages.lapsed", count=count)
-            self._settled(count)
+            self.settled(count)
 
     async def _log_unasked(self, asked: Sequence[tuple[str, str]]) -> None:
         """Log whose messages stay in doubt because their server or plugin is gone."""
-        for server, plugin, count in await self._store.read(in_doubt.unasked, asked):
+        for server, plugin, count in await self.store.read(in_doubt.unasked, asked):
             log.warning("messages.unasked", server=server, plugin=plugin, count=count)
 
     async def _decided(
@@ -148,11 +145,11 @@ class InDoubtResolver:
                 failures[lane] = failures.get(lane, 0) + 1
                 log.warning("look_up.failed", id=doubt.id, plugin=plugin, code=answer.code)
             decision = verdict(doubt, answer, chain.server, plugin, time.time() + ahead)
-        if not await self._store.write(in_doubt.decide, decision):
+        if not await self.store.write(in_doubt.decide, decision):
             return False
         self._tell(decision)
         if message is None and decision.state in OBSERVED:
-            found = (await self._store.read(listing.loaded, [doubt.id]))[doubt.id]
+            found = (await self.store.read(listing.loaded, [doubt.id]))[doubt.id]
             message = found if isinstance(found, Message) else None
         _observe(chain, decision, message)
         return True
@@ -161,7 +158,7 @@ class InDoubtResolver:
         self, doubt: Doubt, group: Chain, plugin: str
     ) -> tuple[Message | None, LookUpResult]:
         """Ask the plugin in a thread; whatever goes wrong is an outage of the search."""
-        found = await self._store.read(listing.documents, [doubt.id])
+        found = await self.store.read(listing.documents, [doubt.id])
         document, deadline = found.get(doubt.id, ""), group.server.deadline
         try:
             return await in_thread(self._pool, deadline, _ask, group, plugin, doubt.id, document)
@@ -178,7 +175,7 @@ class InDoubtResolver:
         known = {"id": doubt.id, "server": doubt.server, "looks": doubt.looks + 1}
         if decision.state in WAITING:
             log.warning("message.resent", **known, crashes=doubt.crashes, note=TWICE)
-            self._revived(1)
+            self.revived(1)
         elif decision.state != State.IN_DOUBT or decision.absences > doubt.absences:
             write = log.info if decision.state in (State.SENT, State.IN_DOUBT) else log.warning
             write(f"message.{event.get(decision.state, decision.state)}", **known)

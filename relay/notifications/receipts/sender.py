@@ -7,6 +7,7 @@ that the writer was told: whenever the daemon dies, there is exactly one.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -38,6 +39,7 @@ WORDS = {
 log = structlog.get_logger()
 
 
+@dataclass(eq=False, repr=False)
 class ReceiptSender:
     """Writes to the writers of one installation.
 
@@ -45,14 +47,11 @@ class ReceiptSender:
     called.
     """
 
-    def __init__(
-        self, store: Store, chains: Callable[[], Mapping[str, Chain]], outbox: Outbox
-    ) -> None:
-        self._store = store
-        self._outbox = outbox
-        self._settled: list[str] = []
-        self._alarm = asyncio.Event()
-        self._chains = chains
+    store: Store
+    chains: Callable[[], Mapping[str, Chain]]
+    outbox: Outbox
+    _settled: list[str] = field(default_factory=list, init=False)
+    _alarm: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def settled(self, message: str) -> None:
         """Send a message's receipt soon; without this call the next look sends it."""
@@ -63,7 +62,7 @@ class ReceiptSender:
     async def look(self, now: float | None = None) -> int:
         """Write to all whose message's fate is known at `now`; return how many were written."""
         count, after = 0, ""
-        while page := await self._store.read(receipts.waiting, after, PAGE):
+        while page := await self.store.read(receipts.waiting, after, PAGE):
             count += await self._write(page, now)
             after = page[-1].message
         return count
@@ -90,14 +89,14 @@ class ReceiptSender:
 
     def saw(self, server: str, what: str, about: Mapping[str, Any]) -> None:
         """Take note of what a chain observed, where it ends the doubt about a message."""
-        chain = self._chains().get(server)
+        chain = self.chains().get(server)
         if what in TOLD and chain is not None and chain.server.receipt is not None:
             self.settled(about["id"] if "id" in about else about["message"].id)
 
     async def _look_at(self, settled: Sequence[str]) -> None:
         for start in range(0, len(settled), PAGE):
             ids = settled[start : start + PAGE]
-            await self._write(await self._store.read(receipts.waiting_of, ids), None)
+            await self._write(await self.store.read(receipts.waiting_of, ids), None)
 
     async def _write(self, rows: Sequence[OpenReceipt], now: float | None) -> int:
         """Store the receipts of those messages whose fate is known; count them."""
@@ -107,7 +106,7 @@ class ReceiptSender:
 
     async def _decide(self, row: OpenReceipt, now: float) -> bool:
         """Store a receipt if its message's fate is known now; return whether there is a mail."""
-        chain = self._chains().get(row.server)
+        chain = self.chains().get(row.server)
         if chain is None or row.state not in (State.CANCELLED, *TOLD):
             return False
         words, outgoing = _objection(row, chain.server), []
@@ -122,7 +121,7 @@ class ReceiptSender:
                 return False
             words = WORDS[row.state == State.SENT]
         guard = _guard(row, chain.server, words, now)
-        return bool(await self._outbox.put(outgoing, guard=guard, is_own=True))
+        return bool(await self.outbox.put(outgoing, guard=guard, is_own=True))
 
 
 def _outgoing(row: OpenReceipt, chain: Chain) -> Outgoing:

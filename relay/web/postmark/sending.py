@@ -95,7 +95,12 @@ class SendingHandler(PostmarkHandler):
 
         messages = [one.message for one in given if isinstance(one, Submitted)]
         once = None if request is None else Once(request, response)
-        results = [*map(_tested, messages)] if self.testing else await self._stored(messages, once)
+        if self.testing:
+            results = [_tested(message) for message in messages]
+        else:
+            results = await self.site.api_messages.send(
+                messages, self.chain, self.group_chain, self.key.id, once
+            )
         responses = self._responses(given, results)
         self.respond(self.write_responses(responses))
         refused = [one for one in responses if isinstance(one, RelayError)]
@@ -111,14 +116,6 @@ class SendingHandler(PostmarkHandler):
         return [
             self._response(one, next(each)) if isinstance(one, Submitted) else one for one in given
         ]
-
-    async def _stored(
-        self, messages: Sequence[Message], once: Once | None
-    ) -> Sequence[MessageOrError]:
-        """Store messages and have them delivered; raise Unavailable."""
-        return await self.site.api_messages.send(
-            messages, self.chain, self.group_chain, self.key.id, once
-        )
 
     def _response(self, submitted: Submitted, result: MessageOrError) -> ItemResponse:
         if isinstance(result, Message):
