@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
 import structlog
@@ -52,26 +53,22 @@ Heard = Callable[[Lane, Sequence[DeliverResult], float], None]
 log = structlog.get_logger()
 
 
+@dataclass(eq=False, repr=False)
 class Attempts:
     """Makes attempts with a pool of `senders` threads, and tells who waits for them.
 
     `message_cache` keeps messages between acceptance and their first attempt.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        waiters: Waiters,
-        senders: int,
-        heard: Heard,
-        suppression_filter: SuppressionFilter,
-    ) -> None:
-        self._store = store
-        self._waiters = waiters
-        self._heard = heard
-        self._suppression_filter = suppression_filter
-        self._pool = ThreadPoolExecutor(senders, "sender")
-        self.message_cache = MessageCache(store)
+    store: Store
+    waiters: Waiters
+    senders: int
+    heard: Heard
+    suppression_filter: SuppressionFilter
+
+    def __post_init__(self) -> None:
+        self._pool = ThreadPoolExecutor(self.senders, "sender")
+        self.message_cache = MessageCache(self.store)
         self._stopping = False
 
     def stop(self) -> None:
@@ -97,7 +94,7 @@ class Attempts:
                 started_at=started_at,
                 now=time.time() + ahead,
                 random=random.random(),  # noqa: S311 - spreads retries, guards nothing
-                watched=self._waiters.settle(claimed.id),
+                watched=self.waiters.settle(claimed.id),
                 fates=outcomes.fates(one.message, one.result),
             )
             for claimed, one in zip(call.messages, attempted, strict=True)
@@ -120,15 +117,15 @@ class Attempts:
         own = [chains[one.server] for one in call.messages]
         group = chains[call.lane.group]
         stored = _for_plugin(await self.message_cache.find(call.messages), group, call.lane.plugin)
-        sifted = self._suppression_filter.sift(stored, own, time.time() + ahead)
+        sifted = self.suppression_filter.sift(stored, own, time.time() + ahead)
         messages = [message for message in sifted if isinstance(message, Message)]
         answers: Sequence[DeliverResult] = []
         if messages:
             answers = await self._deliver(group, call.lane.plugin, messages)
-            self._heard(call.lane, answers, time.time() + ahead)
+            self.heard(call.lane, answers, time.time() + ahead)
         delivered = iter(answers)
         results = [next(delivered) if isinstance(one, Message) else one for one in sifted]
-        results = await self._suppression_filter.hear(
+        results = await self.suppression_filter.hear(
             stored, sifted, results, own, time.time() + ahead
         )
         whole = map(outcomes.concluded, stored, results)
@@ -142,7 +139,7 @@ class Attempts:
         id, at, plugin = settlement.claimed.id, settlement.ended_at, settlement.delivery
         answer = LateAnswer(id, at, settlement.provider_id or "", plugin)
         try:
-            before = await self._store.write(in_doubt.answered_late, answer)
+            before = await self.store.write(in_doubt.answered_late, answer)
         except Unavailable:
             before = ""
         log.warning("answer.late", id=id, server=settlement.claimed.server, before=before)
@@ -167,7 +164,7 @@ class Attempts:
         ends = time.monotonic() + SETTLE_SECONDS
         while True:
             try:
-                return await self._store.write(settling.settle, settlements)
+                return await self.store.write(settling.settle, settlements)
             except Unavailable:
                 log.error("outcomes.unstored", ids=[one.claimed.id for one in settlements])
                 if time.monotonic() > ends or self._stopping:
@@ -182,7 +179,7 @@ class Attempts:
             outcome = Outcome(State.SENT)
         elif state in (State.FAILED, State.SUPPRESSED):
             outcome = Outcome(State.FAILED, str(result))
-        self._waiters.tell(id, outcome)
+        self.waiters.tell(id, outcome)
         write = log.info if state == State.SENT and not _dropped(result) else log.warning
         write(
             f"message.{'deferred' if state == State.QUEUED else state}",

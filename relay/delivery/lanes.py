@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import structlog
@@ -39,6 +40,7 @@ class _Table(NamedTuple):
     outlets: Collection[Hashable]
 
 
+@dataclass(eq=False, repr=False)
 class Lanes:
     """Every server's ways to a provider, the first one first, and a breaker for each outlet.
 
@@ -46,15 +48,11 @@ class Lanes:
     paused: give what holds now; another value, and no change of one, is a new configuration.
     """
 
-    def __init__(
-        self,
-        chains: Callable[[], Mapping[str, Chain]],
-        paused: Callable[[], Collection[str]],
-        senders: int,
-    ) -> None:
-        self._chains = chains
-        self._paused = paused
-        self._senders = senders
+    chains: Callable[[], Mapping[str, Chain]]
+    paused: Callable[[], Collection[str]]
+    senders: int
+
+    def __post_init__(self) -> None:
         self._table = _Table({}, frozenset(), {}, frozenset(), frozenset())
         self._breakers: dict[Hashable, Breaker] = {}
         self._running: Counter[Hashable] = Counter()
@@ -77,12 +75,12 @@ class Lanes:
 
     def _follow(self) -> None:
         """Go by the chains and pauses as they are now; an outlet that stays keeps its breaker."""
-        chains, paused = self._chains(), self._paused()
+        chains, paused = self.chains(), self.paused()
         if chains is self._table.chains and paused is self._table.paused:
             return
         self._table = _table(chains, paused)
         self._breakers = {
-            outlet: self._breakers.get(outlet) or Breaker(self._senders)
+            outlet: self._breakers.get(outlet) or Breaker(self.senders)
             for outlet in self._table.outlets
         }
 

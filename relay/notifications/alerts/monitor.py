@@ -7,6 +7,7 @@ that is down. That an alert cannot be sent is logged, and makes no alert.
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -38,6 +39,7 @@ LOOKED = "looked"
 log = structlog.get_logger()
 
 
+@dataclass(eq=False, repr=False)
 class Monitor:
     """Mails the operator what goes wrong, once and then less and less often.
 
@@ -46,28 +48,24 @@ class Monitor:
     that an operator paused.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        dispatcher: Dispatcher,
-        space: Space,
-        event_counts: EventCounts,
-        outbox: Outbox,
-        *,
-        chains: Callable[[], Mapping[str, Chain]],
-        terms: Callable[[], AlertSettings],
-        paused: Callable[[], Collection[str]],
-    ) -> None:
-        self._store = store
-        self._event_counts = event_counts
-        self._mailing = AlertMailer(dispatcher, outbox, chains, terms)
-        self._conditions = Conditions(store, dispatcher, space, event_counts, paused)
+    store: Store
+    dispatcher: Dispatcher
+    space: Space
+    event_counts: EventCounts
+    outbox: Outbox
+    chains: Callable[[], Mapping[str, Chain]]
+    terms: Callable[[], AlertSettings]
+    paused: Callable[[], Collection[str]]
+
+    def __post_init__(self) -> None:
+        self._mailing = AlertMailer(self.dispatcher, self.outbox, self.chains, self.terms)
+        self._conditions = Conditions(
+            self.store, self.dispatcher, self.space, self.event_counts, self.paused
+        )
         self._began_at = time.time()
         self._caught_up = False
         self._unsent: set[tuple[AlertKey, bool]] = set()  # those of which it was logged
         self._looking = asyncio.Lock()
-        self._chains = chains
-        self._terms = terms
 
     async def run(self) -> None:
         """Look for ever."""
@@ -89,13 +87,13 @@ class Monitor:
     async def look(self, now: float) -> int:
         """Write down what was seen, and tell what is to be told at `now`; count the mails."""
         async with self._looking:
-            known = await self._store.read(stored.remembered)
+            known = await self.store.read(stored.remembered)
             await self._catch_up(known)
-            taken_at, seen = time.time(), self._event_counts.take()
+            taken_at, seen = time.time(), self.event_counts.take()
             try:
                 return await self._look(seen, known, taken_at, now)
             except Exception:
-                self._event_counts.give_back(seen)
+                self.event_counts.give_back(seen)
                 raise
 
     async def test(self) -> tuple[str, str]:
@@ -108,10 +106,10 @@ class Monitor:
             return
         if LOOKED in known:
             since, until = known[LOOKED], self._began_at
-            missed = await self._store.read(statistics.ended, TROUBLES, since, until)
+            missed = await self.store.read(statistics.ended, TROUBLES, since, until)
             for one in missed:
                 about = {"id": one.id, "words": one.words}
-                self._event_counts.saw(one.server, one.state, about)
+                self.event_counts.saw(one.server, one.state, about)
         self._caught_up = True
 
     async def _look(
@@ -121,7 +119,7 @@ class Monitor:
         taken_at: float,
         now: float,
     ) -> int:
-        chains, terms = self._chains(), self._terms()
+        chains, terms = self.chains(), self.terms()
         before, moot = await self._standing()
         expected = newly_expected(chains.values(), known, now)
         lasting = await self._conditions.look(
@@ -143,13 +141,13 @@ class Monitor:
 
     async def _standing(self) -> tuple[dict[AlertKey, Alert], list[AlertKey]]:
         """Return the alerts as they stood, and those that are nothing any more by the settings."""
-        alerts = {alert.key: alert for alert in await self._store.read(stored.standing)}
-        moot = [key for key, alert in alerts.items() if is_moot(alert, self._chains())]
+        alerts = {alert.key: alert for alert in await self.store.read(stored.standing)}
+        moot = [key for key, alert in alerts.items() if is_moot(alert, self.chains())]
         return {key: alert for key, alert in alerts.items() if key not in moot}, moot
 
     def _others(self, seen: Mapping[AlertKey, EventCount]) -> dict[AlertKey, EventCount]:
         """Leave out what happened to the alerts themselves: that is logged, and makes no alert."""
-        own = [key for key in seen if key.server == self._terms().server and key.kind in DELIVERIES]
+        own = [key for key in seen if key.server == self.terms().server and key.kind in DELIVERIES]
         for key in own:
             one = seen[key]
             log.error("alert.undelivered", kind=key.kind, count=one.count, ids=one.ids)
@@ -170,18 +168,18 @@ class Monitor:
         self, known: Mapping[str, float], remembered: dict[str, float], now: float
     ) -> Outgoing | None:
         """Write the day's digest, when it is time; note up to where it goes."""
-        terms = self._terms()
+        terms = self.terms()
         due_at, last = digest.due_at(terms, now), known.get(digest.DIGEST)
         if due_at is None or not self._mailing.is_wanted:
             return None
         if last is not None and (last >= due_at or not self._mailing.is_open):
             return None
-        upto = await self._store.read(statistics.last_event)
+        upto = await self.store.read(statistics.last_event)
         remembered |= {digest.DIGEST: now, digest.EVENT: float(upto)}
         if last is None:  # the first one is about the first whole day
             return None
         span = Span(last, now, int(known.get(digest.EVENT, 0)), upto)
-        made = await self._store.read(digest.make, span, terms)
+        made = await self.store.read(digest.make, span, terms)
         if not made.has_problems and not terms.digest_always:
             return None
         return self._mailing.digest(made.model, now)
