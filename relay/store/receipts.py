@@ -20,7 +20,7 @@ HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
 
 # What came of an order: a receipt, none, or left open because the message's fate changed again.
-ReceiptOutcome = Literal["queued", "omitted", "open"]
+ReceiptOutcome = Literal["written", "omitted", "open"]
 
 
 class ReceiptOrder(NamedTuple):
@@ -97,7 +97,7 @@ def write(connection: Connection, one: ReceiptOrder) -> ReceiptOutcome:
     done = update(receipts).where(receipts.c.message == one.message)
     connection.execute(done.values(done_at=one.at, receipt=receipt.id if receipt else None))
     note(connection, (NewEvent(id, one.at, "receipt", words) for id, words in noted.items()))
-    return "queued" if receipt else "omitted"
+    return "written" if receipt else "omitted"
 
 
 def _objection(connection: Connection, mailbox: str, one: ReceiptOrder) -> str:

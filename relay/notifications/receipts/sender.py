@@ -148,12 +148,12 @@ def _guard(
 
     async def committed(outcome: ReceiptOutcome) -> None:
         known = {"message": row.message, "server": row.server, "state": row.state}
-        if outcome == "queued":
+        if outcome == "written":
             log.info("receipt.queued", id=ids[0], **known)
         elif outcome == "omitted":
             log.info("receipt.omitted", **known)
 
-    return Guard(receipts.write, order, lambda outcome, row: outcome == "queued", committed)
+    return Guard(receipts.write, order, lambda outcome, row: outcome == "written", committed)
 
 
 def _objection(row: OpenReceipt, server: Server) -> str:
