@@ -339,7 +339,7 @@ class RelayHandler(BaseHandler):
     def options(self, *args: str) -> None:
         """Respond to a browser's question whether a page may post."""
         self.set_status(204)
-        for name, value in cors.preflight_headers().items():
+        for name, value in cors.preflight_headers(self.request.headers).items():
             self.set_header(name, value)
 
 

@@ -1,14 +1,20 @@
 """Which web pages may call: exact origins, per server; the relay's own always may."""
 
+import re
 from collections.abc import Callable, Collection
 
 from tornado.httputil import HTTPHeaders
 
 from relay.core.errors import OriginRefused
 
-ALLOW_HEADERS = "Authorization, Content-Type, Idempotency-Key"
+ALLOW_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key")
 EXPOSE_HEADERS = "Retry-After, X-Relay-Message-Id, X-Request-Id"
-PREFLIGHT_SECONDS = 600
+# As long as Chromium remembers an answer at most; other browsers take what they like of it.
+PREFLIGHT_SECONDS = 7200
+
+# A header's name (RFC 9110, 5.6.2); and of how many a page may ask.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+MAX_HEADERS = 50
 
 
 def allowed_origin(
@@ -34,10 +40,21 @@ def response_headers(origin: str) -> dict[str, str]:
     }
 
 
-def preflight_headers() -> dict[str, str]:
+def preflight_headers(request: HTTPHeaders) -> dict[str, str]:
     """Return the headers that answer a browser's question before a post."""
     return {
         "Access-Control-Allow-Methods": "POST",
-        "Access-Control-Allow-Headers": ALLOW_HEADERS,
+        "Access-Control-Allow-Headers": ", ".join([*ALLOW_HEADERS, *_asked(request)]),
         "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
     }
+
+
+def _asked(request: HTTPHeaders) -> list[str]:
+    """Return what else a page wants to send: scripts that trace calls add headers to all of them.
+
+    Nothing reads these here, so each is allowed whose name is one.
+    """
+    known = {name.lower() for name in ALLOW_HEADERS}
+    listed = request.get("Access-Control-Request-Headers", "").split(",", MAX_HEADERS)
+    names = dict.fromkeys(name.strip().lower() for name in listed[:MAX_HEADERS])
+    return [name for name in names if name not in known and _NAME.fullmatch(name)]

@@ -26,9 +26,55 @@ async def test_a_listed_page_is_told_what_it_may_send(post: Post, path: str) -> 
     assert reply.headers["Access-Control-Allow-Methods"] == "POST"
     allowed = reply.headers["Access-Control-Allow-Headers"]
     assert allowed == "Authorization, Content-Type, Idempotency-Key"
-    assert reply.headers["Access-Control-Max-Age"] == "600"
+    assert reply.headers["Access-Control-Max-Age"] == "7200"
     assert reply.headers["Vary"] == "Origin"
     assert "Access-Control-Allow-Credentials" not in reply.headers
+
+
+OWN = "Authorization, Content-Type, Idempotency-Key"
+
+
+@pytest.mark.gen_test
+async def test_a_listed_page_may_send_whatever_its_scripts_add(post: Post) -> None:
+    """What tracing and script libraries put on every call of a page, as browsers ask for it."""
+    for asked, more in [
+        ("authorization,baggage,content-type,sentry-trace", "baggage, sentry-trace"),
+        ("authorization,content-type,x-requested-with", "x-requested-with"),
+        ("authorization,traceparent,tracestate", "traceparent, tracestate"),
+        ("elastic-apm-traceparent", "elastic-apm-traceparent"),
+        ("x-datadog-origin,x-datadog-parent-id", "x-datadog-origin, x-datadog-parent-id"),
+        ("newrelic", "newrelic"),
+        ("request-id, request-context", "request-id, request-context"),
+        ("x-b3-traceid,b3", "x-b3-traceid, b3"),
+        ("x-csrf-token,x-posthog-session-id", "x-csrf-token, x-posthog-session-id"),
+        ("cache-control,pragma", "cache-control, pragma"),
+        ("X-Csrf-Token,x-csrf-token", "x-csrf-token"),
+        # What is no name of a header is left out, and so is what is more than any page sends.
+        ("baggage,,x y,ü,a:b,*/*", "baggage"),
+        ("baggage,x(y)", "baggage"),
+        ("x" * 101, ""),
+        (",".join(f"x-{number}" for number in range(60)), _numbered(50)),
+        ("", ""),
+    ]:
+        headers = {**PAGE, "Access-Control-Request-Headers": asked}
+        path = "/rest/email_session/contactform"
+        reply = await post(path, method="OPTIONS", key=None, headers=headers)
+        assert reply.status == 204
+        listed = f"{OWN}, {more}" if more else OWN
+        assert reply.headers["Access-Control-Allow-Headers"] == listed, asked
+
+
+def _numbered(count: int) -> str:
+    return ", ".join(f"x-{number}" for number in range(count))
+
+
+@pytest.mark.gen_test
+async def test_a_page_that_is_not_listed_is_told_nothing_of_headers(post: Post) -> None:
+    evil = {"Origin": "https://evil.example", "Access-Control-Request-Headers": "baggage"}
+    path = "/rest/email_session/contactform"
+    reply = await post(path, method="OPTIONS", key=None, headers=evil)
+    assert reply.status == 403
+    assert "Access-Control-Allow-Headers" not in reply.headers
 
 
 @pytest.mark.gen_test
