@@ -13,6 +13,7 @@ others may write is refused.
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -52,6 +53,10 @@ from relay.core.server import AttachmentRules, ReceiptTerms
 _COUNT = Range(min=0)
 _POSITIVE = Range(min=0, min_inclusive=False)
 _FILE = Regexp(r"[A-Za-z0-9_-]+\Z", error="a template file's name without its ending")
+
+# What an operator names may be in a local network.
+_address = partial(addresses.parse, domains=addresses.ANY_DOMAIN)
+_addresses = partial(addresses.parse_list, domains=addresses.ANY_DOMAIN)
 
 
 def _lowered(names: Iterable[str]) -> frozenset[str]:
@@ -115,9 +120,9 @@ class RelayTable(Schema):
 class AlertsTable(Schema):
     """`[alerts]`: who is told what goes wrong"""
 
-    to = setting(several(Parsed(addresses.parse), most=20), [], shown="required")
+    to = setting(several(Parsed(_address), most=20), [], shown="required")
     """who is told"""
-    urgent_to = setting(several(Parsed(addresses.parse), most=20), [])
+    urgent_to = setting(several(Parsed(_address), most=20), [])
     """who is told, besides, what cannot wait: a pager"""
     server = setting(fields.String(post_load=str.lower), "alerts")
     """the server whose plugins carry the alerts; it needs a `sender` and takes no forms"""
@@ -226,11 +231,16 @@ class ServerTable(Schema):
     """the chain, in call order"""
     group = setting(fields.String(post_load=str.lower), "", shown="itself")
     """the server whose provider account, delivery and switches are used"""
-    sender = setting(Parsed(addresses.parse), None, shown="required with forms")
+    sender = setting(Parsed(_address), None, shown="required with forms")
     """From"""
     senders = setting(several(Parsed(addresses.pattern), into=frozenset), [])
     """addresses that callers may put into From: `"a@b.gov"`, `"@b.gov"`"""
-    reply_to = setting(Parsed(addresses.parse_list), "", shown="the writer")
+    local_domains = setting(
+        several(Parsed(addresses.domain), into=frozenset), [], attribute="named_domains"
+    )
+    """special-use domains and hosts without a dot, `"city.local"`, `"mailhost"`, whose addresses
+    forms and calls may bring, besides those that `sender`, `senders` and `recipients` name"""
+    reply_to = setting(Parsed(_addresses), "", shown="the writer")
     """Reply-To where the form gives none"""
     replies = setting(Parsed(optional(reply_addresses.inbox)), None, shown="none")
     """the address that reply addresses are made of; `recipients` and `webhook_secrets` must be set,
@@ -252,7 +262,7 @@ class ServerTable(Schema):
     """names of mail headers that forms may set"""
     receipt = setting(TrueOrTable(ReceiptTable, ReceiptTerms, "true, false, or a table"), False)
     """`true`, or the table below: the writer gets a receipt"""
-    backup = setting(Parsed(optional(addresses.parse)), None, shown="none")
+    backup = setting(Parsed(optional(_address)), None, shown="none")
     """who gets an office's mail while its own address takes none"""
     webhook_secrets = setting(
         several(SecretReference(), most=2, into=digests), [], attribute="webhook_digests"

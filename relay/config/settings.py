@@ -138,8 +138,16 @@ def _server(name: str, values: dict[str, Any], switches: Mapping[str, bool], pat
     """Freeze a server's checked values; the switches of [relay] hold for every server."""
     values["group"] = values["group"] or name
     values |= {key: values[key] and value for key, value in switches.items()}
+    values["named_domains"] |= _domains(values)
     folders = (path.parent / "templates", shipped("plugins") / "templates")
     return Server(name=name, templates=tuple(map(str, folders)), **values)
+
+
+def _domains(values: Mapping[str, Any]) -> set[str]:
+    """Return the domains of the addresses that a server's mail may be from and to."""
+    patterns = {*values["senders"], *(values["recipients"] or ())}
+    own = {values["sender"].domain} if values["sender"] else set()
+    return own | {pattern.rpartition("@")[2] for pattern in patterns if "@" in pattern}
 
 
 def _existing(relay: Mapping[str, Any], servers: Mapping[str, ServerSettings], path: Path) -> None:

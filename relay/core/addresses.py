@@ -21,9 +21,16 @@ MAX_LENGTH = 2_300
 # Postmark's limit for one message; each costs more than all the rest of a form.
 MAX_ADDRESSES = 50
 
+# Special-use domains (RFC 6761) and hosts without a dot are read only where they are named.
+NO_DOMAINS: frozenset[str] = frozenset()
+ANY_DOMAIN = frozenset("*")
+
 # What Postmark takes before the @ (its help article 1180): ASCII, and no quoted form.
 _LOCAL = re.compile(r"[a-z0-9.!#$%&'`*+\-/=^_{}|~]+", re.IGNORECASE | re.ASCII)
 _ROUTE = re.compile("[%!]")
+# A local domain is judged as if it stood below a public one. An IP address is none.
+_PUBLIC = "example.com"
+_NUMBERED = re.compile(r"[@.][0-9]+\Z")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~ \u00a0-\U0010ffff]+")
 # RFC 5322's phrase: words, and words in quotes among them. What stands in brackets is a word, too.
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"')
@@ -56,28 +63,30 @@ class Address:
         return f'"{quoted}" <{self.email}>'
 
 
-def parse(text: str) -> Address:
+def parse(text: str, domains: frozenset[str] = NO_DOMAINS) -> Address:
     """Read one `a@b.c`, `Name <a@b.c>` or `"Name, with comma" <a@b.c>`; raise ValueError.
 
     The name is a phrase of RFC 5322, such as `Jane "JD" Doe`, and may have encoded words.
+
+    domains: those that are taken though no mail goes there from outside (`city.local`, `mailhost`).
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"an address and its name have {MAX_LENGTH} characters at most")
     text = text.strip()
     if not text.endswith(">"):
-        return Address(_validate(text))
+        return Address(_validate(text, domains))
     name, bracket, email = text[:-1].rpartition("<")
     if not bracket:
         raise ValueError("an address ends in > without a <")
-    return Address(_validate(email.strip()), _name(name.strip()))
+    return Address(_validate(email.strip(), domains), _name(name.strip()))
 
 
-def parse_list(text: str) -> tuple[Address, ...]:
+def parse_list(text: str, domains: frozenset[str] = NO_DOMAINS) -> tuple[Address, ...]:
     """Read up to 50 addresses separated by commas; a comma in quotes does not separate."""
     parts = split(text)
     if len(parts) > MAX_ADDRESSES:
         raise ValueError(f"names more than {MAX_ADDRESSES} addresses")
-    return tuple(map(parse, parts))
+    return tuple(parse(part, domains) for part in parts)
 
 
 def split(text: str) -> list[str]:
@@ -127,17 +136,33 @@ def _decoded(found: re.Match[str]) -> str:
 
 # Validating costs more than a whole field load; forms write to the same few addresses.
 @lru_cache(maxsize=8192)
-def _validate(email: str) -> str:
+def _validate(email: str, domains: frozenset[str]) -> str:
     if len(email) > 254:
         raise ValueError("an address has 254 characters at most")
     try:
-        valid = validate_email(email, check_deliverability=False, strict=True)
+        return _normalised(email)
     except EmailNotValidError as error:
+        local = _local(email) if domains else None
+        if local and (domains is ANY_DOMAIN or local.rpartition("@")[2] in domains):
+            return local
         raise ValueError(f"not a mail address ({error})") from None
+
+
+def _normalised(email: str) -> str:
+    valid = validate_email(email, check_deliverability=False, strict=True)
     local = valid.ascii_local_part
     if local is None or local != email.rpartition("@")[0] or not _LOCAL.fullmatch(local):
         raise ValueError("not a mail address (before the @ only plain ASCII is delivered)")
     return f"{local}@{valid.ascii_domain.lower()}"
+
+
+def _local(email: str) -> str | None:
+    """Return an address of a domain that only a local network knows; None where it is none."""
+    try:
+        normalised = _normalised(f"{email}.{_PUBLIC}").removesuffix(f".{_PUBLIC}")
+    except ValueError:
+        return None
+    return None if _NUMBERED.search(normalised) else normalised
 
 
 def listed(address: Address, patterns: Collection[str]) -> bool:
@@ -158,5 +183,10 @@ def pattern(text: str) -> str:
     if text == "*":
         return text
     if text.startswith("@"):
-        return "@" + _validate("a" + text).rpartition("@")[2]
-    return _validate(text).lower()
+        return "@" + _validate("a" + text, ANY_DOMAIN).rpartition("@")[2]
+    return _validate(text, ANY_DOMAIN).lower()
+
+
+def domain(text: str) -> str:
+    """Check and normalise a domain; raise ValueError."""
+    return pattern(f"@{text}").removeprefix("@")

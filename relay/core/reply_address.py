@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from relay.core.addresses import Address, parse
+from relay.core.addresses import ANY_DOMAIN, Address, parse
 from relay.core.message import Message
 from relay.core.secret import Secret, keyed_digest
 from relay.core.server import Server
@@ -47,7 +47,7 @@ class Addressed(NamedTuple):
 
 def inbox(text: str) -> Address:
     """Read the address that reply addresses are made of; raise ValueError."""
-    address = parse(text)
+    address = parse(text, ANY_DOMAIN)
     local = address.email.rpartition("@")[0]
     if address.name or "+" in local or len(local) > MAX_LOCAL:
         words = f"no name, no +, and {MAX_LOCAL} characters at most before the @"

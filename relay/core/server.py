@@ -62,14 +62,16 @@ class ReceiptTerms:
 class Server:
     """A named table of the settings: everything that a plugin may know about its server.
 
-    `recipients` None means any, `attachments` None none; `options` holds what the plugins' own
-    `settings` hooks read. `replies` is the address that reply addresses are made of, None where
-    answers go straight to the writer, and `reply_seconds` how long each is good. `backup` is who
-    gets an office's mail while its own address takes none; `webhook_digests` are those of the
-    secrets that the provider may call with, `webhook_networks` where it must call from, empty for
-    anywhere. `templates` are the folders with template files, first match wins; `keep` is how long
-    contents are kept in a final state, where they are cleared at all; `expect_mail` is after how
-    long without mail the operator is told, 0 for never. Times are in seconds.
+    `named_domains` are those whose addresses are read even if they are special-use domains or hosts
+    without a dot. `recipients` None means any, `attachments` None none; `options` holds what the
+    plugins' own `settings` hooks read. `replies` is the address that reply addresses are made of,
+    None where answers go straight to the writer, and `reply_seconds` how long each is good.
+    `backup` is who gets an office's mail while its own address takes none; `webhook_digests` are
+    those of the secrets that the provider may call with, `webhook_networks` where it must call
+    from, empty for anywhere. `templates` are the folders with template files, first match wins;
+    `keep` is how long contents are kept in a final state, where they are cleared at all;
+    `expect_mail` is after how long without mail the operator is told, 0 for never. Times are in
+    seconds.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Server:
     group: str = ""
     sender: Address | None = None
     senders: frozenset[str] = frozenset()
+    named_domains: frozenset[str] = frozenset()
     reply_to: tuple[Address, ...] = ()
     replies: Address | None = None
     reply_seconds: float = 90 * 86400.0

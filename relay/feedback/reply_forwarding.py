@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from relay.core import reply_address as reply_addresses
-from relay.core.addresses import Address, listed, parse
+from relay.core.addresses import ANY_DOMAIN, Address, listed, parse
 from relay.core.message import Reply
 from relay.core.secret import Secret
 from relay.core.server import Server
@@ -110,7 +110,7 @@ def _guard(
 def _outgoing(reply: Reply, row: ReplyAddress, office: Address, chain: Chain) -> Outgoing:
     """Make the message that passes an answer on."""
     try:
-        made = answer(reply, parse(row.writer), office, chain.server)
+        made = answer(reply, parse(row.writer, ANY_DOMAIN), office, chain.server)
     except ValueError:
         raise _Dropped("too_large") from None
     warnings = [f"{made.left_out} of its files were left out"] if made.left_out else []
@@ -120,7 +120,7 @@ def _outgoing(reply: Reply, row: ReplyAddress, office: Address, chain: Chain) ->
 def _office(reply: Reply, server: Server) -> Address:
     """Return the office's address that an answer came from; only the server's recipients answer."""
     try:
-        office = parse(reply.message.sender.email)
+        office = parse(reply.message.sender.email, ANY_DOMAIN)
     except ValueError:
         raise _Dropped("stranger") from None
     stands_in = server.backup is not None and office.email.lower() == server.backup.email.lower()

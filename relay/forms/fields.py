@@ -6,7 +6,9 @@ characters; `Html` is HTML and is cleaned. Everything a form does not declare as
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -21,6 +23,19 @@ from relay.forms.send_time import ScheduleError, scheduled_time
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*", re.ASCII)
 _DIGITS = re.compile(r"(?=0*[1-9])[0-9]{1,18}", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,76}", re.ASCII)
+
+# Domains that are read only where settings name them, in what is loaded just now.
+_DOMAINS: ContextVar[frozenset[str]] = ContextVar("domains", default=addresses.NO_DOMAINS)
+
+
+@contextmanager
+def naming(domains: frozenset[str]) -> Iterator[None]:
+    """Take addresses of special-use domains in what is loaded meanwhile, where these name them."""
+    token = _DOMAINS.set(domains)
+    try:
+        yield
+    finally:
+        _DOMAINS.reset(token)
 
 
 class Text(fields.String):
@@ -62,7 +77,7 @@ class MailAddress(Line):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         line = super()._deserialize(value, attr, data, **kwargs)
         try:
-            return addresses.parse(line)
+            return addresses.parse(line, _DOMAINS.get())
         except ValueError as error:
             raise ValidationError(str(error)) from None
 
@@ -80,7 +95,7 @@ class MailAddresses(Line):
         line = super()._deserialize(value, attr, data, **kwargs)
         super()._validate(line)
         try:
-            parsed = addresses.parse_list(line)
+            parsed = addresses.parse_list(line, _DOMAINS.get())
         except ValueError as error:
             raise ValidationError(str(error)) from None
         if not parsed:

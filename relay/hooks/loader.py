@@ -26,9 +26,11 @@ from relay.config.fields import check
 from relay.config.schema import ServerTable
 from relay.config.settings import ServerSettings, Settings, shipped
 from relay.config.template_files import forget as forget_files
+from relay.core.addresses import ANY_DOMAIN
 from relay.core.errors import ConfigurationError, PluginConflict, PluginNotFound
 from relay.core.server import Key
 from relay.core.text import nearest
+from relay.forms.fields import naming
 from relay.hooks import specs
 from relay.hooks.chain import Chain, Listener, hook_names
 
@@ -83,7 +85,8 @@ def _chain(
             named: Any = implementation.function()
             fields |= dict(named)
     schema = Schema.from_dict(dict(fields))(unknown=RAISE)
-    options = check(schema, settings.extra, place, also=ServerTable().fields)
+    with naming(ANY_DOMAIN):
+        options = check(schema, settings.extra, place, also=ServerTable().fields)
     server = replace(settings.server, keys=keys, options=MappingProxyType(options))
     _watch(manager, server.deadline)
     try:

@@ -20,6 +20,7 @@ from relay.core.secret import Secret
 from relay.core.submission import Submission
 from relay.forms import attachments
 from relay.forms.email_form import EmailForm, Form
+from relay.forms.fields import naming
 from relay.hooks.chain import Chain
 from relay.intake.outbox import Outgoing
 from relay.store.engine.database import Store
@@ -137,7 +138,8 @@ def validate(chain: Chain, submitted: Mapping[str, object]) -> Mapping[str, obje
     if chain.schema is None:
         raise UnknownServer
     try:
-        form: Mapping[str, object] = chain.schema.load(submitted)
+        with naming(chain.server.named_domains):
+            form: Mapping[str, object] = chain.schema.load(submitted)
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise InvalidSubmission({name: _words(value) for name, value in messages.items()}) from None

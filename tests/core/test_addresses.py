@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.addresses import Address, listed, parse, parse_list, pattern
+from relay.core.addresses import ANY_DOMAIN, Address, domain, listed, parse, parse_list, pattern
 from tests.support.generated import examples
 
 LOCAL = "abz0.!#$%&'`*+-/=^_{}|~?()\\\" éＡ"
@@ -223,6 +223,57 @@ def test_what_is_not_one_deliverable_address_is_refused(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "email"),
+    [
+        ("clerk@city.local", "clerk@city.local"),
+        ("Clerk <clerk@CITY.Local>", "clerk@city.local"),
+        ("user@mailhost", "user@mailhost"),
+        ("user@printer.home.arpa", "user@printer.home.arpa"),
+        ("user@desk.internal", "user@desk.internal"),
+        ("user@stra\u00dfe.local", "user@xn--strae-oqa.local"),
+        ("user@city\u3002local", "user@city.local"),
+        ("user@localhost", "user@localhost"),
+        ("user@mail1", "user@mail1"),
+        ("user@example.gov", "user@example.gov"),
+        ("user@intranet.test", None),
+        ("user@other.local", None),
+        ("user@mail.city.local", None),
+        ("user@city.local.evil.com", "user@city.local.evil.com"),
+        ("user@local", None),
+        ("user@home.arpa", None),
+        ("user@mailhost.", None),
+        ("user@mailhost.local", None),
+        ("a@evil.local <user@mailhost>", None),
+        ("user@mailhost@city.local", None),
+        ("us er@city.local", None),
+        ("\u00e9@city.local", None),
+        ('"a"@city.local', None),
+        ("user@city_local", None),
+        ("user@-mailhost", None),
+        ("user@127.0.0.1", None),
+        ("user@1", None),
+        ("user@[127.0.0.1]", None),
+    ],
+)
+def test_special_use_domains_are_read_only_where_they_are_named(
+    text: str, email: str | None
+) -> None:
+    named = {"city.local", "mailhost", "printer.home.arpa", "localhost", "mail1", "1", "127.0.0.1"}
+    domains = frozenset(named | {"desk.internal", "xn--strae-oqa.local"})
+    if email is None:
+        with pytest.raises(ValueError):
+            parse(text, domains)
+        return
+    assert parse(text, domains).email == email
+    assert parse_list(f"{text}, {text}", domains)[1].email == email
+    assert parse(text, ANY_DOMAIN).email == email
+    if email.rpartition(".")[2] not in ("gov", "com", "internal"):
+        with pytest.raises(ValueError):
+            parse(text)
+        assert pattern(f"@{email.rpartition('@')[2]}") == f"@{email.rpartition('@')[2]}"
+
+
 @pytest.mark.parametrize("control", ["\n", "\r", "\r\nBcc: b@evil.com", "\x00", "\x7f", "\x85"])
 @pytest.mark.parametrize("form", ['"Ja{}ne" <a@example.gov>', "Ja{}ne <a@example.gov>"])
 def test_a_name_is_one_line(form: str, control: str) -> None:
@@ -354,6 +405,32 @@ def test_an_entry_of_a_list_is_normalised_or_refused(text: str, normal: str | No
         return
     with pytest.raises(ValueError):
         pattern(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("city.local", "city.local"),
+        ("MailHost", "mailhost"),
+        ("desk.home.arpa", "desk.home.arpa"),
+        ("Stra\u00dfe.local", "xn--strae-oqa.local"),
+        ("example.gov", "example.gov"),
+        ("@city.local", None),
+        ("a@city.local", None),
+        ("*", None),
+        ("*.local", None),
+        ("10.0.0.1", None),
+        ("[10.0.0.1]", None),
+        ("city.local.", None),
+        ("", None),
+    ],
+)
+def test_a_domain_is_normalised_or_refused(text: str, normal: str | None) -> None:
+    if normal is not None:
+        assert domain(text) == normal
+        return
+    with pytest.raises(ValueError):
+        domain(text)
 
 
 @pytest.mark.parametrize(

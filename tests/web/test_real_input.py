@@ -55,6 +55,7 @@ servers = ["*"]
 plugins = ["bearer_token", "session_token", "honeypot", "contactform", "smtp"]
 sender = "Contact form <contactform@example.gov>"
 recipients = ["@example.gov"]
+local_domains = ["city.local"]
 origins = ["https://www.example.gov"]
 return_to = { thanks = "https://www.example.gov/thanks?lang=en" }
 

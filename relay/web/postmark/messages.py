@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from relay.core.addresses import NO_DOMAINS
 from relay.core.file_types import UNKNOWN_MEDIA, is_forbidden
 from relay.core.immutable import freeze
 from relay.core.message import Attachment, Message
@@ -61,19 +62,20 @@ class Submitted:
     bcc: str
 
 
-def read(value: Any, *, templated: bool) -> Submitted:
+def read(value: Any, *, templated: bool, domains: frozenset[str] = NO_DOMAINS) -> Submitted:
     """Read one message object; raise PostmarkError.
 
     templated: whether it names a template and a model, instead of bringing subject and parts.
+    domains: those that the caller's server names, as `addresses.parse` takes them.
     """
     fields = Fields(value)
-    recipients = read_recipients(fields)
+    recipients = read_recipients(fields, domains)
     message = Message(
-        sender=read_sender(fields),
+        sender=read_sender(fields, domains),
         to=recipients["To"],
         cc=recipients["Cc"],
         bcc=recipients["Bcc"],
-        reply_to=read_reply_to(fields),
+        reply_to=read_reply_to(fields, domains),
         tag=_line(fields, "Tag", MAX_TAG) or None,
         headers=_headers(fields),
         track_opens=fields.flag("TrackOpens"),

@@ -17,18 +17,18 @@ SHOWN = 300
 _DOMAIN = re.compile(r"(\.?[a-zA-Z0-9\-])+")
 
 
-def read_sender(fields: Fields) -> Address:
+def read_sender(fields: Fields, domains: frozenset[str]) -> Address:
     """Read From; raise PostmarkError."""
     given = (fields.text("From") or "").strip()
     if length(given) > MAX_FROM:
         raise refused(f"Invalid 'From' address: it has more than {MAX_FROM} characters.")
     try:
-        return addresses.parse(given)
+        return addresses.parse(given, domains)
     except ValueError:
         raise invalid_address("From", given) from None
 
 
-def read_recipients(fields: Fields) -> dict[str, tuple[Address, ...]]:
+def read_recipients(fields: Fields, domains: frozenset[str]) -> dict[str, tuple[Address, ...]]:
     """Read To, Cc and Bcc, by these names; raise PostmarkError."""
     listed = {name: _split(fields.text(name), name) for name in ("To", "Cc", "Bcc")}
     count = sum(map(len, listed.values()))
@@ -36,7 +36,7 @@ def read_recipients(fields: Fields) -> dict[str, tuple[Address, ...]]:
         raise refused("Zero recipients specified")
     if count > MAX_RECIPIENTS:
         raise refused(f"A message may have {MAX_RECIPIENTS} recipients at most, over To, Cc, Bcc.")
-    return {name: _parsed(given, name) for name, given in listed.items()}
+    return {name: _parsed(given, name, domains) for name, given in listed.items()}
 
 
 def _split(given: str | None, name: str) -> list[str]:
@@ -47,11 +47,11 @@ def _split(given: str | None, name: str) -> list[str]:
         raise invalid_address(name, given or "") from None
 
 
-def _parsed(given: list[str], name: str) -> tuple[Address, ...]:
+def _parsed(given: list[str], name: str, domains: frozenset[str]) -> tuple[Address, ...]:
     read: list[Address] = []
     for one in given:
         try:
-            read.append(addresses.parse(one))
+            read.append(addresses.parse(one, domains))
         except ValueError:
             raise _unreadable(name, one) from None
     return tuple(read)
@@ -70,7 +70,7 @@ def _unreadable(name: str, given: str) -> PostmarkError:
     return invalid_address(name, given)
 
 
-def read_reply_to(fields: Fields) -> tuple[Address, ...]:
+def read_reply_to(fields: Fields, domains: frozenset[str]) -> tuple[Address, ...]:
     """Read where replies go: addresses in a string, or a list of them; raise PostmarkError."""
     given = fields.raw("ReplyTo")
     values = given if isinstance(given, list) else [given]
@@ -79,7 +79,7 @@ def read_reply_to(fields: Fields) -> tuple[Address, ...]:
     listed = [one for value in values for one in _split(value, "Reply-To")]
     if len(listed) > MAX_RECIPIENTS:
         raise refused(f"A message may have {MAX_RECIPIENTS} 'Reply-To' addresses at most.")
-    return _parsed(listed, "Reply-To")
+    return _parsed(listed, "Reply-To", domains)
 
 
 def invalid_address(name: str, given: str) -> PostmarkError:

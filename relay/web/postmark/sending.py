@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import structlog
 
+from relay.core.addresses import NO_DOMAINS
 from relay.core.errors import RelayError, TemplateNotFound
 from relay.core.ids import message_id
 from relay.core.message import Message
@@ -87,6 +88,11 @@ class SendingHandler(PostmarkHandler):
         """Return the whole response to a call for its messages; may raise their refusal."""
         raise NotImplementedError
 
+    def read_one(self, value: Any) -> Submitted:
+        """Read a message; raise RelayError."""
+        domains = NO_DOMAINS if self.testing else self.chain.server.named_domains
+        return read(value, templated=self.templated, domains=domains)
+
     async def _send(self, given: Sequence[Read], request: Request | None) -> None:
         """Send what could be read, and respond."""
 
@@ -130,7 +136,7 @@ class SingleHandler(SendingHandler):
     """`POST /email`: one message."""
 
     def read(self, value: Any, *, measured: bool) -> Sequence[Read]:
-        return [read(value, templated=self.templated)]
+        return [self.read_one(value)]
 
     def write_responses(self, responses: Sequence[ItemResponse]) -> Any:
         [response] = responses
@@ -169,7 +175,7 @@ class BatchHandler(SendingHandler):
         try:
             if measured:
                 check_size(item)
-            return read(item, templated=self.templated)
+            return self.read_one(item)
         except RelayError as error:
             return error
 

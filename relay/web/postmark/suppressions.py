@@ -56,7 +56,7 @@ class SuppressionsHandler(StreamsHandler):
         """Note one word on each address of the body; answer what came of each."""
         await self.stream(stream)
         given = _emails(Fields(await self.json()))
-        read = [_email(one) for one in given]
+        read = [_email(one, self.chain.server.named_domains) for one in given]
         now = time.time()
         rows = await self.site.store.read(suppressions.of, self.group, read, now)
         known = {row.address: row.reason for row in rows}
@@ -137,10 +137,10 @@ def _emails(fields: Fields) -> list[str]:
     return [Fields(one, "Suppressions").text("EmailAddress") or "" for one in listed]
 
 
-def _email(given: str) -> str:
+def _email(given: str, domains: frozenset[str]) -> str:
     """Return an address as it is compared; "" for none."""
     try:
-        return addresses.parse(given).email.lower()
+        return addresses.parse(given, domains).email.lower()
     except ValueError:
         return ""
 
