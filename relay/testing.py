@@ -87,11 +87,11 @@ class FormServer:
             raise Refused(error) from None
 
     def _composed(self, rehearsal: DryRun) -> Message:
-        rehearsal.admit()
+        identity, _ = rehearsal.admit()
         decoy = rehearsal.screen()
         if decoy is not None:
             raise Screened(decoy.reason)
-        _, message = rehearsal.compose()
+        _, message = rehearsal.compose(identity)
         documents.dump(message)  # what cannot be written down cannot be accepted
         return message
 

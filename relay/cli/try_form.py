@@ -43,6 +43,7 @@ def try_form(path: Path, server: str, file: Any, key: str, *, session: bool) -> 
 
 def _run(rehearsal: DryRun) -> Iterator[str]:
     """Go through the steps; who is not let in sees what would become of the form all the same."""
+    identity = None
     try:
         identity, claim = rehearsal.admit()
         yield f"authenticate  {identity}"
@@ -55,7 +56,7 @@ def _run(rehearsal: DryRun) -> Iterator[str]:
     decoy = rehearsal.screen()
     yield f"screen        {f'a robot: {decoy.reason}' if decoy else 'None: passes'}"
     try:
-        form, message = rehearsal.compose()
+        form, message = rehearsal.compose(identity)
     except NoMessage:
         yield "compose       None: no plugin makes a message of it, answered 500"
         return

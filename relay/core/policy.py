@@ -3,6 +3,8 @@
 An office's mail is never given up because its inbox is dead.
 """
 
+from dataclasses import replace
+
 from relay.core.addresses import Address, listed
 from relay.core.errors import InvalidSubmission
 from relay.core.message import Message
@@ -10,16 +12,20 @@ from relay.core.server import Server
 
 # Postmark's limit over to, cc and bcc together.
 MAX_RECIPIENTS = 50
+# A session post's: whoever sees its page has all that it needs.
+MAX_SESSION_RECIPIENTS = 5
 ANYBODY = "*"
 
 
-def check_policy(message: Message, server: Server) -> None:
+def check_policy(message: Message, server: Server, *, session: bool = False) -> None:
     """Refuse a form's message that its server may not send; raise InvalidSubmission.
 
-    No plugin has a say here, so no mapping can make an open relay of its server.
+    No plugin has a say here, so no mapping can make an open relay of its server. session: whether
+    a session token brought it in, which anybody can have.
     """
-    if not message.to:
-        raise _recipients("to_address")
+    most = MAX_SESSION_RECIPIENTS if session else MAX_RECIPIENTS
+    if not message.to or len(message.recipients) > most:
+        raise _recipients("to_address", most)
     check_addresses(message, server)
     if message.send_at is not None and not server.scheduling:
         words = ["messages cannot be scheduled here"]
@@ -35,7 +41,7 @@ def check_addresses(message: Message, server: Server) -> None:
     This holds for every message, however it came; `reason` is `recipient` or `sender`.
     """
     if not 0 < len(message.recipients) <= MAX_RECIPIENTS:
-        raise _recipients("to_address")
+        raise _recipients("to_address", MAX_RECIPIENTS)
     refused = stranger(message, server)
     if refused is not None:
         words = ["not a recipient that this server sends to"]
@@ -66,8 +72,17 @@ def can_send_as(sender: Address, server: Server) -> bool:
     return own or listed(sender, server.senders)
 
 
-def _recipients(field: str) -> InvalidSubmission:
-    words = [f"1 to {MAX_RECIPIENTS} recipients, cc and bcc included"]
+def without_recipient_names(message: Message) -> Message:
+    """Return a message whose recipients are bare addresses."""
+    to, cc, bcc = (
+        tuple(Address(one.email) for one in addresses)
+        for addresses in (message.to, message.cc, message.bcc)
+    )
+    return replace(message, to=to, cc=cc, bcc=bcc)
+
+
+def _recipients(field: str, most: int) -> InvalidSubmission:
+    words = [f"1 to {most} recipients, cc and bcc included"]
     return InvalidSubmission({field: words}, reason="recipient")
 
 

@@ -36,12 +36,15 @@ class Submission:
     token_age: float | None = None
 
 
+IdentityKind = Literal["secret", "publishable", "anonymous"]
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who is calling: the key's id and kind, or `anonymous` where a session needs no key."""
 
     key: str
-    kind: Literal["secret", "publishable", "anonymous"]
+    kind: IdentityKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,12 +52,21 @@ class Form(Mapping[str, Any]):
         submitted: Mapping[str, Any],
         aliases: Mapping[str, str] = ALIASES,
     ) -> None:
-        self._values = values
+        self._values = dict(values)
         self.submitted = submitted
         self.aliases = aliases
         self.used: set[str] = set()
         # What the writer is told to ask by; "" where the server tells its writers nothing.
         self.reference = ""
+        # Whether the caller may choose the name in From: its key is secret, or it posts no session.
+        self.chooses_name = True
+
+    def limit_choices(self, *, chooses_name: bool) -> None:
+        """Leave out what a page must not choose: who is answered and, mostly, the name in From."""
+        self.chooses_name = chooses_name
+        self._values["reply_to"] = None
+        if not chooses_name:
+            self._values["sender"] = None
 
     def __getitem__(self, name: str) -> Any:
         self.used.add(name)
@@ -245,11 +254,16 @@ def _cleaned(form: Mapping[str, Any], name: str, value: Any) -> Any:
 
 def _sender(form: Mapping[str, Any], server: Server) -> Address:
     writer: Address = form["from_address"]
-    if listed(writer, server.senders):
-        return Address(writer.email, form["sender"] or writer.name)
     if server.sender is None:  # refused when settings are read: servers with forms have one
         raise ValueError(f"server {server.name} has no sender")
-    return Address(server.sender.email, form["sender"] or server.sender.name)
+    is_listed = listed(writer, server.senders)
+    named = writer if is_listed and _chooses_name(form) else server.sender
+    email = writer.email if is_listed else server.sender.email
+    return Address(email, form["sender"] or named.name)
+
+
+def _chooses_name(form: Mapping[str, Any]) -> bool:
+    return form.chooses_name if isinstance(form, Form) else True
 
 
 def _parts(form: Mapping[str, Any]) -> tuple[str | None, str | None]:

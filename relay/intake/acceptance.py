@@ -112,7 +112,7 @@ class Acceptance:
             log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
             return Accepted(row.id, None, row.due_at is not None, request)
-        outgoing = await self.builder.make(chain, submission, identity.key, token=digest)
+        outgoing = await self.builder.make(chain, submission, identity, token=digest)
         [message] = await self.outbox.put([outgoing], request=request, before_commit=before_commit)
         return Accepted(message.id, message, message.send_at is not None, request)
 
@@ -129,7 +129,8 @@ class Acceptance:
         if chain.server.name != kept.server:
             raise UnknownServer
         submission = _kept_submission(kept, now)
-        outgoing = await self.builder.make(chain, submission, kept.key, id=id)
+        identity = Identity(kept.key, documents.key_kind(kept.document))
+        outgoing = await self.builder.make(chain, submission, identity, id=id)
 
         def release(rows: Sequence[NewMessage]) -> Release:
             [row] = rows
@@ -160,7 +161,7 @@ def _kept_back(
         created_at=timestamp(id),
         due_at=_would_be_due(submission, server),
         key=identity.key,
-        document=documents.dump_submission(submission),
+        document=documents.dump_submission(submission, identity),
         token=token,
         words=reason,
     )

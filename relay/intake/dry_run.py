@@ -27,8 +27,8 @@ class DryRun:
         """Return whether a robot posts."""
         return self.chain.screen(self.submission)
 
-    def compose(self) -> tuple[Mapping[str, object], Message]:
-        """Return the validated form, and the message that would be stored."""
-        form, message = composed(self.chain, self.submission)
-        check_policy(message, self.chain.server)
+    def compose(self, identity: Identity | None = None) -> tuple[Mapping[str, object], Message]:
+        """Return the validated form, and the message that would be stored; identity: who posts."""
+        form, message = composed(self.chain, self.submission, identity=identity)
+        check_policy(message, self.chain.server, session=self.submission.session)
         return form, message

@@ -14,10 +14,10 @@ from relay.core.errors import (
 )
 from relay.core.ids import reference_number
 from relay.core.message import Message
-from relay.core.policy import check_policy
+from relay.core.policy import check_policy, without_recipient_names
 from relay.core.reply_address import routed
 from relay.core.secret import Secret
-from relay.core.submission import Submission
+from relay.core.submission import Identity, Submission
 from relay.forms import attachments
 from relay.forms.email_form import EmailForm, Form
 from relay.forms.fields import naming
@@ -47,19 +47,19 @@ class MessageBuilder:
         self,
         chain: Chain,
         submission: Submission,
-        key: str,
+        identity: Identity,
         *,
         token: bytes | None = None,
         id: str | None = None,
     ) -> Outgoing:
         """Make the message of an accepted submission.
 
-        key: the id of the caller's key. token: the digest of the session token that it spends. id:
+        identity: who calls. token: the digest of the session token that it spends. id:
         the message's; a new one where none is given. Raise SubmissionError.
         """
         reference = await self._reference(chain)
-        message = compose(chain, submission, reference)
-        check_policy(message, chain.server)
+        message = compose(chain, submission, reference, identity)
+        check_policy(message, chain.server, session=submission.session)
         receipt = None
         if reference:
             headers = (*message.headers, (references.REFERENCE_HEADER, reference))
@@ -67,7 +67,7 @@ class MessageBuilder:
             receipt = references.receipt(reference, message.writer)
         message, route = routed(message, chain.server, self._secret, submission.received_at)
         message, warnings = await self._rendered(message, chain)
-        return Outgoing(message, chain, key, id, warnings, (), token, route, receipt)
+        return Outgoing(message, chain, identity.key, id, warnings, (), token, route, receipt)
 
     async def _reference(self, chain: Chain) -> str:
         """Make a reference number that no message has; "" where writers are told nothing."""
@@ -89,17 +89,25 @@ class MessageBuilder:
             raise InvalidSubmission({"template_id": [str(error)]}, reason="template") from None
 
 
-def compose(chain: Chain, submission: Submission, reference: str = "") -> Message:
+def compose(
+    chain: Chain,
+    submission: Submission,
+    reference: str = "",
+    identity: Identity | None = None,
+) -> Message:
     """Validate a submission's fields and files and make its message.
 
-    reference: what its writer is told to ask by, for the message to show. Raise InvalidSubmission,
-    UnsupportedMedia or NoMessage.
+    reference: what its writer is told to ask by, for the message to show. identity: who calls,
+    where that is known. Raise InvalidSubmission, UnsupportedMedia or NoMessage.
     """
-    return composed(chain, submission, reference)[1]
+    return composed(chain, submission, reference, identity)[1]
 
 
 def composed(
-    chain: Chain, submission: Submission, reference: str = ""
+    chain: Chain,
+    submission: Submission,
+    reference: str = "",
+    identity: Identity | None = None,
 ) -> tuple[Mapping[str, object], Message]:
     """Return the validated form too, for whoever asks what was read of it."""
     _check_media(chain, submission)
@@ -110,9 +118,13 @@ def composed(
     form = validate(chain, submitted)
     if isinstance(form, Form):
         form.reference = reference
+        if submission.session:
+            form.limit_choices(chooses_name=identity is not None and identity.kind == "secret")
     message = chain.compose(form)
     if not isinstance(message, Message):
         raise NoMessage(f"compose of server {chain.server.name} gave no Message")
+    if submission.session:
+        message = without_recipient_names(message)
     return form, _scheduled(message, form)
 
 

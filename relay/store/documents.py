@@ -8,7 +8,7 @@ from typing import Any
 from relay.core.addresses import Address
 from relay.core.immutable import freeze, thaw
 from relay.core.message import Attachment, Message
-from relay.core.submission import File, Submission
+from relay.core.submission import File, Identity, IdentityKind, Submission
 
 # What stands in the place of a document that was cleared.
 CLEARED = ""
@@ -58,13 +58,18 @@ def load(id: str, document: str) -> Message:
     return Message(**values, id=id)
 
 
-def dump_submission(submission: Submission) -> str:
-    """Write down a screened submission: its fields and files, for whoever reviews it."""
+def dump_submission(submission: Submission, identity: Identity) -> str:
+    """Write down a screened submission: its fields and files, for whoever reviews it.
+
+    What a session post may choose hangs on that and on its key's kind, so they are kept too.
+    """
     files = [
         [one.field_name, one.name, one.content_type, b64encode(one.content).decode("ascii")]
         for one in submission.files
     ]
     document = {"fields": thaw(submission.fields), **({"files": files} if files else {})}
+    if submission.session:
+        document["session"] = identity.kind
     return _encode(document)
 
 
@@ -77,7 +82,13 @@ def load_submission(server: str, document: str) -> Submission:
         File(field_name, name, content_type, b64decode(content))
         for field_name, name, content_type, content in values.get("files", ())
     )
-    return Submission(server, freeze(values["fields"]), files=files)
+    return Submission(server, freeze(values["fields"]), "session" in values, files=files)
+
+
+def key_kind(document: str) -> IdentityKind:
+    """Return the kind of key that a screened submission came with; `secret` outside sessions."""
+    kind: IdentityKind = json.loads(document).get("session", "secret")
+    return kind
 
 
 # Made once: json.dumps would make one for every message.
