@@ -92,7 +92,7 @@ class Site:
         closing.callback(store.close)
         remember = [("installation", secrets.token_hex(4))]
         [own_id] = store.write_now(installation.remember, remember)
-        self.space = Space(store.path.parent)
+        self.space = Space(store.path.parent if store.path else settings.data)
         self.library = Library(store)
         self.tokens = SessionTokens(store, self.secret)
         self.idempotency = IdempotentRequests(store)

@@ -120,8 +120,13 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path, empty_database: Path) -> Iterator[Store]:
+def store(sqlite_store: Store) -> Store:
     """An open store, without a site."""
+    return sqlite_store
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path, empty_database: Path) -> Iterator[Store]:
     data = tmp_path / "var"
     data.mkdir(mode=0o700)
     shutil.copy(empty_database, data)

@@ -13,8 +13,9 @@ from relay.cli.control_client import ask
 from relay.cli.terminal import agree, counted, progress, say
 from relay.config import settings
 from relay.config.settings import Settings
+from relay.core.errors import ConfigurationError
 from relay.core.times import utc
-from relay.store.engine.database import take_lock
+from relay.store.engine.sqlite import take_lock
 from relay.store.maintenance import backup as backups
 from relay.store.maintenance import restore as restoring
 from relay.store.maintenance.restore import Report
@@ -31,6 +32,8 @@ def backup(path: Path, folder: Path, *, force: bool) -> None:
     """Copy the database and the made secrets to the folder PATH, while mail flows."""
     os.umask(0o077)
     with reading(path) as (read, store), _pages() as went_on:
+        if store.path is None:
+            raise ConfigurationError(f"{store.where}: a server's database is copied by pg_dump")
         made = backups.make(store.path, read.data, folder.absolute(), force=force, progress=went_on)
     say(f"{made.path}  {made.size / MEGABYTE:.1f} MB, checked")
 

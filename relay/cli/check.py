@@ -16,7 +16,8 @@ from relay.core.times import shown
 from relay.delivery.transport.smtp_server import MailServer, is_loopback
 from relay.hooks.chain import Chain
 from relay.store import installation
-from relay.store.engine.database import SAFE_SQLITE, Store
+from relay.store.engine.database import Store
+from relay.store.engine.sqlite import SAFE_SQLITE
 from relay.store.outbox import unsent
 
 # Below these, Python's email and http modules have published holes.
@@ -142,7 +143,7 @@ def _retention(read: Settings) -> Iterator[str]:
 
 def _stored(read: Settings) -> Iterator[str]:
     """Say what the database holds back; nothing where there is none yet."""
-    if not Store(read.database, read.data).path.exists():
+    if Store(read.database, read.data).is_missing:
         return
     with reading(read.path) as (_, store):
         pauses = store.read_now(installation.paused_servers)

@@ -42,13 +42,13 @@ def reading(path: Path) -> Iterator[tuple[Settings, Store]]:
     """Return the settings and their store, for queries only."""
     read = settings.load(path)
     store = Store(read.database, read.data)
-    if not store.path.exists():
-        raise ConfigurationError(f"{store.path}: no database yet; start the daemon once")
+    if store.is_missing:
+        raise ConfigurationError(f"{store.where}: no database yet; start the daemon once")
     try:
         yield read, store
     except StoreUnreadable as error:
         hint = "an older database is brought up to date when the daemon starts"
-        raise ConfigurationError(f"{store.path}: {error} ({hint})") from None
+        raise ConfigurationError(f"{store.where}: {error} ({hint})") from None
 
 
 class Orders:

@@ -51,6 +51,12 @@ def _bare(condition: TextClause) -> TextClause:
     return text(condition.text.replace("messages.", ""))
 
 
+def _partial(name: str, *columns: str, where: TextClause, unique: bool = False) -> Index:
+    """Return an index of those rows alone for which a condition is true."""
+    bare = _bare(where)
+    return Index(name, *columns, unique=unique, sqlite_where=bare, postgresql_where=bare)
+
+
 def _table(name: str, *parts: SchemaItem) -> Table:
     return Table(name, metadata, *parts)
 
@@ -88,16 +94,16 @@ messages = _table(
     Column("provider_id", String(200)),
     # What the provider said last, or why the submission was screened.
     Column("words", String(500)),
-    Index("messages_new", "server", "due_at", sqlite_where=_bare(IS_NEW)),
-    Index("messages_retried", "server", "due_at", sqlite_where=_bare(IS_RETRIED)),
-    Index("messages_suspect", "due_at", sqlite_where=_bare(IS_SUSPECT)),
-    Index("messages_undecided", "due_at", sqlite_where=_bare(IS_UNDECIDED)),
-    Index("messages_kept", "server", "state", "id", sqlite_where=_bare(IS_KEPT)),
-    Index("messages_unsent", "id", sqlite_where=_bare(IS_UNSENT)),
-    Index("messages_screened", "id", sqlite_where=_bare(IS_SCREENED)),
-    Index("messages_mailbox", "id", sqlite_where=_bare(IN_MAILBOX)),
-    Index("messages_accepted", "server", "id", sqlite_where=_bare(IS_ACCEPTED)),
-    Index("messages_taken", "provider_id", sqlite_where=_bare(IS_TAKEN)),
+    _partial("messages_new", "server", "due_at", where=IS_NEW),
+    _partial("messages_retried", "server", "due_at", where=IS_RETRIED),
+    _partial("messages_suspect", "due_at", where=IS_SUSPECT),
+    _partial("messages_undecided", "due_at", where=IS_UNDECIDED),
+    _partial("messages_kept", "server", "state", "id", where=IS_KEPT),
+    _partial("messages_unsent", "id", where=IS_UNSENT),
+    _partial("messages_screened", "id", where=IS_SCREENED),
+    _partial("messages_mailbox", "id", where=IN_MAILBOX),
+    _partial("messages_accepted", "server", "id", where=IS_ACCEPTED),
+    _partial("messages_taken", "provider_id", where=IS_TAKEN),
 )
 
 contents = _table(
@@ -232,8 +238,8 @@ receipts = _table(
     # When the writer was told, or it was decided not to; and the message that does it.
     Column("done_at", Float),
     Column("receipt", String(36)),
-    Index("receipts_open", "message", sqlite_where=text("done_at IS NULL")),
-    Index("receipts_mailbox", "mailbox", "done_at", sqlite_where=text("receipt IS NOT NULL")),
+    _partial("receipts_open", "message", where=text("done_at IS NULL")),
+    _partial("receipts_mailbox", "mailbox", "done_at", where=text("receipt IS NOT NULL")),
 )
 
 # What an operator is told of, by its kind and what it is about: once at first, then together.
@@ -297,7 +303,7 @@ templates = _table(
     "templates",
     *_template_columns(),
     PrimaryKeyConstraint("server", "id"),
-    Index("templates_alias", "server", "alias", unique=True, sqlite_where=text("active")),
+    _partial("templates_alias", "server", "alias", where=text("active"), unique=True),
 )
 
 template_versions = _table(

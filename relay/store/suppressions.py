@@ -9,10 +9,10 @@ from typing import Any, Literal, NamedTuple
 
 import structlog
 from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select
-from sqlalchemy.dialects.sqlite import insert
 
 from relay.core.addresses import Address
 from relay.store.engine.database import Store
+from relay.store.engine.expressions import upsert
 from relay.store.engine.writer import one_by_one
 from relay.store.schema import suppressions
 
@@ -62,7 +62,7 @@ def note(connection: Connection, word: Word) -> bool:
     if known is not None and not _is_news(word, Word(*known)):
         return False
     values = {**word._asdict(), "words": word.words[:500]}
-    statement = insert(suppressions).values(values)
+    statement = upsert(connection, suppressions).values(values)
     connection.execute(
         statement.on_conflict_do_update(index_elements=["server", "address"], set_=values)
     )

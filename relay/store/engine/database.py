@@ -1,20 +1,17 @@
-"""Opening the database: its lock, its migrations, its connections."""
+"""The database of an installation, whichever engine it is: what is written to it and read of it."""
 
 import asyncio
-import fcntl
-import os
-import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
-from typing import IO, Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
-import structlog
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 
 from relay.core.errors import ConfigurationError
+from relay.store.engine.postgresql import Postgresql
+from relay.store.engine.sqlite import Sqlite
 from relay.store.engine.writer import Writer, unavailable
 
 # `Connection` is what queries and operations run on. Outside the store it is only handed on.
@@ -24,15 +21,6 @@ Argument = TypeVar("Argument")
 T = TypeVar("T")
 Arguments = ParamSpec("Arguments")
 
-# SQLite before this can corrupt its log when two connections write or checkpoint at once. Here
-# one connection does both, and readers do neither.
-SAFE_SQLITE = (3, 51, 3)
-
-# How long another process may hold the database: then what was to be stored is refused.
-LOCKED_MILLISECONDS = 2000
-
-log = structlog.get_logger()
-
 
 class StoreUnreadable(Exception):
     """The database cannot be read, in its own words."""
@@ -41,54 +29,57 @@ class StoreUnreadable(Exception):
 class Store:
     """The database of one installation.
 
+    url: `sqlite:///path` or `postgresql://user@host/name`. data: the folder of the installation.
     `open` takes the lock and migrates; `write` and `read` are for the event loop, `read_now` for
     commands. Readers cannot write: their connections refuse it.
     """
 
     def __init__(self, url: str, data: Path) -> None:
-        self.path = Path(url.removeprefix("sqlite:///"))
-        self._data = data
-        self._lock: IO[str] | None = None
-        # What is cleared is to be gone from the file, whatever SQLite was built with.
-        writing = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
-        self._writing = _engine(url, "BEGIN IMMEDIATE", writing)
-        self._reading = _engine(url, "BEGIN", ("query_only=ON", "wal_autocheckpoint=0"))
+        where = make_url(url)
+        self._engine: Sqlite | Postgresql
+        if where.get_backend_name() == "postgresql":
+            self._engine = Postgresql(where)
+        else:
+            self._engine = Sqlite(Path(where.database or ""), data)
+        self._writing, self._reading = self._engine.writing, self._engine.reading
         self._writer = Writer(self._writing)
         self._readers = ThreadPoolExecutor(2, "reader")
 
     def open(self) -> None:
-        """Take the lock, bring the schema up to date, start writing.
+        """Bring the schema up to date, start writing.
 
         Raise ConfigurationError if another daemon has the lock or the schema is a newer one.
         """
-        self._lock = take_lock(self._data)
         try:
-            from relay.store.engine.migrate import migrate
-
-            migrate(self._writing, self.path)
+            self._engine.open()
         except BaseException as error:
-            self._give_up()
+            self._engine.close()
             if isinstance(error, DBAPIError):
-                raise ConfigurationError(f"{self.path}: {error.orig}") from None
+                raise ConfigurationError(f"{self.where}: {error.orig}") from None
             raise
-        if sqlite3.sqlite_version_info < SAFE_SQLITE:
-            log.info("sqlite.old", version=sqlite3.sqlite_version, safe="one writing connection")
         self._writer.start()
 
     def close(self) -> None:
-        """Write what waits, empty the log into the database, release the lock."""
+        """Write what waits, end the reading, release the database."""
         self._writer.stop()
         self._readers.shutdown()
-        self._reading.dispose()
-        # Not through a Connection: that would begin a transaction, in which nothing is emptied.
-        with closing(self._writing.raw_connection()) as connection:
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._give_up()
+        self._engine.finish()
+        self._engine.close()
 
-    def _give_up(self) -> None:
-        self._writing.dispose()
-        if self._lock is not None:
-            self._lock.close()
+    @property
+    def path(self) -> Path | None:
+        """The database's file; None of one on a server."""
+        return self._engine.path
+
+    @property
+    def where(self) -> str:
+        """The database's file, or its URL without the password."""
+        return self._engine.where
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is a file that is not there yet."""
+        return self.path is not None and not self.path.exists()
 
     @property
     def is_broken(self) -> bool:
@@ -154,36 +145,3 @@ class Store:
 def nothing(connection: Connection, batch: Sequence[None]) -> Sequence[None]:
     """Take part in a commit, which needs the store's write lock, and change nothing."""
     return batch
-
-
-def _engine(url: str, begin: str, pragmas: tuple[str, ...]) -> Engine:
-    engine = create_engine(url)
-
-    @event.listens_for(engine, "connect")
-    def connect(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions of its own
-        for pragma in (f"busy_timeout={LOCKED_MILLISECONDS}", "foreign_keys=ON", *pragmas):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
-
-
-def take_lock(data: Path) -> IO[str]:
-    """Take the lock of a data folder until the file is closed; raise ConfigurationError."""
-    try:
-        lock = (data / "relay.lock").open("a+")
-    except OSError as error:
-        raise ConfigurationError(f"{data} cannot be written: {error.strerror}") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise ConfigurationError(f"{data}: another daemon uses this folder") from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock

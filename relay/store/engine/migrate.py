@@ -10,17 +10,27 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
 from relay.core.errors import ConfigurationError
+from relay.store.schema import metadata
 
 log = structlog.get_logger()
 
 
-def migrate(engine: Engine, path: Path) -> None:
-    """Run the migrations that are missing; raise ConfigurationError for a newer schema."""
+# Who migrates holds this lock of PostgreSQL's; a number that nobody else uses there.
+LOCK = 0x52454C4159
+
+
+def migrate(engine: Engine, where: str, path: Path | None) -> None:
+    """Run the migrations that are missing; raise ConfigurationError for a newer schema.
+
+    where: what the database is called in an error. path: its file, which is copied before.
+    """
     config, scripts = _scripts()
     with engine.connect() as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         current = MigrationContext.configure(connection).get_current_revision()
         if current == scripts.get_current_head():
             return
@@ -29,11 +39,16 @@ def migrate(engine: Engine, path: Path) -> None:
                 scripts.get_revision(current)
         except CommandError:
             words = f"its schema ({current}) is newer than this program; run the newer one"
-            raise ConfigurationError(f"{path}: {words}") from None
-        if current is not None:
+            raise ConfigurationError(f"{where}: {words}") from None
+        if current is not None and path is not None:
             _copy(path, path.with_name(f"{path.name}.before-{scripts.get_current_head()}"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        if current is None and path is None:
+            # The first migrations are older than PostgreSQL is an engine.
+            metadata.create_all(connection)
+            command.stamp(config, "head")
+        else:
+            command.upgrade(config, "head")
         log.info("schema.migrated", before=current, after=scripts.get_current_head())
 
 

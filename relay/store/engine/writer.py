@@ -7,7 +7,6 @@ batch it can insert a hundred rows with one statement, which is what makes a gro
 
 import asyncio
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from relay.core.errors import Unavailable
+from relay.store.engine.sqlite import is_lost_sync
 
 Operation = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 
@@ -40,9 +40,6 @@ def one_by_one(
 # More than this in one transaction makes the first of it wait for nothing.
 MAX_GROUP = 1000
 RETRY_AFTER_SECONDS = 5
-# The disk did not say that it holds what was written, and asked again it would say so without
-# holding it: nobody knows any more what is stored.
-LOST_SYNCS = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
 
 
 class _Unit(NamedTuple):
@@ -122,17 +119,13 @@ class Writer:
             return _run_all(connection, group)
         except Exception as error:  # noqa: BLE001 - it becomes the result of whoever caused it
             if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
-                self.is_broken = _is_lost_sync(error)
+                self.is_broken = is_lost_sync(error)
                 # The disk or the file: trying again one by one would only fail as often.
                 return [unavailable(error.orig)] * len(group)
             if len(group) == 1:
                 return [error]
         # One unit spoilt the transaction: each gets one of its own, and only the culprit fails.
         return [result for unit in group for result in self._commit(connection, [unit])]
-
-
-def _is_lost_sync(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlite_errorcode", None) in LOST_SYNCS
 
 
 def _run_all(connection: Connection, group: Sequence[_Unit]) -> list[Any]:

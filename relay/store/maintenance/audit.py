@@ -13,10 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Integer,
     Select,
     Table,
-    cast,
     exists,
     func,
     literal,
@@ -24,6 +22,7 @@ from sqlalchemy import (
 )
 
 from relay.core.states import OPEN, State
+from relay.store.engine.expressions import whole
 from relay.store.outbox.ledger import day
 from relay.store.schema import (
     attempts,
@@ -148,7 +147,7 @@ def _count(
     balances: dict[AuditPosition, Balance],
 ) -> None:
     """Add the rows of a range of ids to the balances."""
-    number = cast(messages.c.created_at / DAY_SECONDS, Integer)
+    number = whole(messages.c.created_at / DAY_SECONDS)
     query = select(messages.c.server, number, messages.c.state, func.count()).where(*within)
     for row in connection.execute(query.group_by(messages.c.server, number, messages.c.state)):
         server, on, state, count = row

@@ -18,6 +18,7 @@ from relay.core.server import Server
 from relay.core.states import TAKEN, State
 from relay.store import documents, suppressions
 from relay.store.documents import CLEARED
+from relay.store.engine.expressions import first_of
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
@@ -100,7 +101,7 @@ def count(connection: Connection, address: str) -> int:
 
 def _held(order: Replay) -> Select[Any]:
     # His own address, where he gets a copy; what was cleared is no JSON.
-    writer = func.json_extract(func.nullif(contents.c.document, CLEARED), "$.writer[0]")
+    writer = first_of(func.nullif(contents.c.document, CLEARED), "writer")
     query = select(messages.c.id, messages.c.server, contents.c.recipients, writer.label("writer"))
     query = query.join(contents, _same_message()).where(_is_held(), messages.c.id > order.after)
     which = messages.c.server == order.server if order.server else _is_to(order.address)

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from relay.core.logs import trace
 from relay.core.message import Message
 from relay.store import documents
+from relay.store.engine.expressions import holds
 from relay.store.queries import listing
 from relay.store.queries.listing import StoredMessage
 from relay.store.schema import (
@@ -149,12 +150,12 @@ def _carries(label: tuple[str, str]) -> ColumnElement[bool]:
 
 
 def _said(search: Search) -> Iterator[ColumnElement[bool]]:
-    """Return the conditions on what messages say. No LIKE: its patterns have a limit of length."""
+    """Return the conditions on what messages say."""
     if search.recipient is not None:
         listed = " " + contents.c.recipients + " "
-        yield func.instr(listed, f" {search.recipient} ") > 0
+        yield holds(listed, f" {search.recipient} ")
     if search.subject is not None:
-        yield func.instr(func.lower(contents.c.subject), func.lower(search.subject)) > 0
+        yield holds(func.lower(contents.c.subject), func.lower(search.subject))
     if search.sender is not None:
         yield contents.c.sender == search.sender
     if search.tag is not None:

@@ -98,6 +98,7 @@ async def test_a_message_and_its_token_go_in_one_commit_or_not_at_all(store: Sto
     assert (count(store), count(store, "contents")) == (1, 1)
 
 
+@pytest.mark.sqlite
 @pytest.mark.gen_test
 async def test_a_full_disk_is_unavailable_and_passes(store: Store) -> None:
     await store.write(enqueue.add, new())
@@ -118,10 +119,11 @@ async def test_a_full_disk_is_unavailable_and_passes(store: Store) -> None:
 
 
 def test_readers_cannot_write(store: Store) -> None:
-    with pytest.raises(Exception, match="readonly"):
+    with pytest.raises(Exception, match=r"read-?only"):
         store.read_now(lambda connection: connection.exec_driver_sql("DELETE FROM messages"))
 
 
+@pytest.mark.sqlite
 def test_commits_are_synchronous_and_the_log_is_write_ahead(store: Store) -> None:
     with store._writing.connect() as connection:
         pragma = {
@@ -136,6 +138,7 @@ def test_commits_are_synchronous_and_the_log_is_write_ahead(store: Store) -> Non
     }
 
 
+@pytest.mark.sqlite
 def test_a_second_daemon_on_the_same_folder_is_refused(store: Store, tmp_path: Path) -> None:
     second = Store(f"sqlite:///{tmp_path}/var/relay.db", tmp_path / "var")
     with pytest.raises(ConfigurationError, match="another daemon uses this folder"):
@@ -233,6 +236,7 @@ PLANS: dict[str, tuple[list[str], Callable[[Connection], Any]]] = {
 }
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("name", PLANS)
 def test_the_hot_queries_read_an_index_and_sort_nothing(store: Store, name: str) -> None:
     indexes, query = PLANS[name]

@@ -156,14 +156,14 @@ async def test_a_visitor_without_javascript_comes_back_to_the_page_with_it(
 
 
 @pytest.mark.gen_test
-async def test_no_body_is_waited_for_while_there_is_no_room(
+async def test_no_large_body_is_waited_for_while_there_is_no_room(
     site: Site, http_server: HTTPServer, http_port: int
 ) -> None:
     site.space = space(free=0)
     reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
     writer.write(
         b"POST /rest/email/default HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-        b"Content-Length: 1000\r\n\r\n"
+        b"Content-Length: 2000000\r\n\r\n"
     )
     assert b" 503 " in await asyncio.wait_for(reader.readline(), 5)
     writer.close()

@@ -15,7 +15,8 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from relay.store import tokens
-from relay.store.engine.database import Store, take_lock
+from relay.store.engine.database import Store
+from relay.store.engine.sqlite import take_lock
 from relay.store.maintenance import backup
 from relay.store.maintenance.backup import BackupError
 from relay.store.tokens import NewToken, Spending
@@ -63,6 +64,7 @@ def test_a_backup_is_a_folder_of_what_is_needed_for_its_owner_alone(offline: Dae
     assert ran.stdout.startswith(f"{copy}  ")
 
 
+@pytest.mark.sqlite
 @pytest.mark.slow
 def test_a_backup_needs_no_daemon_and_replaces_only_backups_and_only_by_force(
     offline: Daemon, store: Store
@@ -87,6 +89,7 @@ def test_a_backup_needs_no_daemon_and_replaces_only_backups_and_only_by_force(
     assert not any(name.startswith(".") for name in names(offline.folder))
 
 
+@pytest.mark.sqlite
 def test_a_backup_that_cannot_be_made_leaves_nothing_behind(offline: Daemon, store: Store) -> None:
     put(store, 1, "sent")
     ran = offline.command("backup", "nowhere/copy")
@@ -110,6 +113,7 @@ def test_a_damaged_database_makes_no_backup(offline: Daemon) -> None:
     assert names(offline.folder) == {"var", "settings.toml"}
 
 
+@pytest.mark.sqlite
 def test_a_backup_is_of_one_moment_while_others_write(
     offline: Daemon, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -407,7 +411,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(offline: Daemon) -> N
     from alembic import command
     from alembic.config import Config
 
-    from relay.store.engine.database import _engine
+    from relay.store.engine.sqlite import _engine
 
     config = Config()
     config.set_main_option(
@@ -415,7 +419,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(offline: Daemon) -> N
     )
     copy = offline.folder / "copy"
     copy.mkdir()
-    engine = _engine(f"sqlite:///{copy}/relay.db", "BEGIN IMMEDIATE", ())
+    engine = _engine(copy / "relay.db", "BEGIN IMMEDIATE", ())
     with engine.connect() as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")

@@ -220,6 +220,7 @@ def test_the_list_is_paged_by_key_and_its_ids_come_in_chunks(
     assert second.below is None
 
 
+@pytest.mark.sqlite
 def test_the_list_reads_an_index_and_sorts_nothing(store: Store) -> None:
     from sqlalchemy.dialects import sqlite
 

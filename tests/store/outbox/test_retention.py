@@ -133,6 +133,7 @@ def test_what_was_revived_after_it_was_picked_is_not_cleared(store: Store) -> No
     assert row(store, ids[1])["document"] == ""
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("dismissed", [False, True])
 def test_picking_reads_the_index_of_what_is_kept_and_sorts_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch, dismissed: bool
@@ -185,6 +186,7 @@ async def test_what_was_cleared_is_found_by_no_search_and_in_no_mailbox(store: S
         documents.load(id, row(store, id)["document"])
 
 
+@pytest.mark.sqlite
 @pytest.mark.slow
 def test_a_cleared_message_keeps_its_history_for_the_command(offline: Daemon, store: Store) -> None:
     id = put(store, 1, "sent", delivery="mailbox", tried=[("sent", CREATED + 60)])
@@ -237,6 +239,7 @@ def test_a_cleared_message_is_on_no_page_and_in_no_answer_of_the_api(offline: Da
     assert "unreadable" not in offline.log()
 
 
+@pytest.mark.sqlite
 @pytest.mark.gen_test
 async def test_nothing_of_what_was_cleared_stays_in_the_file(store: Store) -> None:
     for number in range(50):
@@ -249,6 +252,7 @@ async def test_nothing_of_what_was_cleared_stays_in_the_file(store: Store) -> No
     assert b"An idea" not in content
 
 
+@pytest.mark.sqlite
 @pytest.mark.gen_test
 async def test_the_room_of_what_was_cleared_can_be_used_again(store: Store) -> None:
     for number in range(400):

