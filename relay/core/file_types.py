@@ -6,9 +6,11 @@ calls its type is not believed.
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
+
+from relay.core.office_documents import is_office_document
 
 # The endings of files that no provider delivers, least of all Postmark.
 # fmt: off
@@ -36,7 +38,8 @@ def _starts(*beginnings: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_pdf(content: bytes) -> bool:
-    return content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"%PDF-")
+    """Return whether bytes are a PDF: its readers look for its beginning in the first 1,024."""
+    return b"%PDF-" in content[:1024]
 
 
 def _is_webp(content: bytes) -> bool:
@@ -47,14 +50,10 @@ def _is_heic(content: bytes) -> bool:
     return content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS
 
 
-def _office(folder: bytes) -> Callable[[bytes], bool]:
-    """Know a zipped Office document, without macros, by the names in it: they are not packed."""
-
-    def holds(content: bytes) -> bool:
-        named = b"[Content_Types].xml" in content and folder in content
-        return content[:4] == b"PK\x03\x04" and named and b"vbaproject" not in content.lower()
-
-    return holds
+def _office(part: bytes, kind: str) -> FileType:
+    """Describe a kind of Office document by its usual main part, and the type of that."""
+    media = f"application/vnd.openxmlformats-officedocument.{kind}"
+    return FileType(media, lambda content: is_office_document(content, part, f"{media}.main+xml"))
 
 
 def _open_document(kind: bytes) -> Callable[[bytes], bool]:
@@ -65,7 +64,8 @@ def _open_document(kind: bytes) -> Callable[[bytes], bool]:
 
 def _is_text(content: bytes) -> bool:
     """Return whether bytes are text, as UTF-8, UTF-16 with its mark, or a Windows code page."""
-    if any(kind.holds(content) for kind in _BINARY.values()):
+    begins_pdf = content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"%PDF-")
+    if begins_pdf or any(kind.holds(content) for name, kind in _BINARY.items() if name != "pdf"):
         return False
     marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     for encoding in ["utf-16"] if marked else ["utf-8", "cp1252"]:
@@ -76,7 +76,6 @@ def _is_text(content: bytes) -> bool:
     return False
 
 
-_OFFICE = "application/vnd.openxmlformats-officedocument"
 _OPEN = "application/vnd.oasis.opendocument"
 _BINARY: Mapping[str, FileType] = {
     "pdf": FileType("application/pdf", _is_pdf),
@@ -86,8 +85,9 @@ _BINARY: Mapping[str, FileType] = {
     "gif": FileType("image/gif", _starts(b"GIF87a", b"GIF89a")),
     "webp": FileType("image/webp", _is_webp),
     "heic": FileType("image/heic", _is_heic),
-    "docx": FileType(f"{_OFFICE}.wordprocessingml.document", _office(b"word/document.xml")),
-    "xlsx": FileType(f"{_OFFICE}.spreadsheetml.sheet", _office(b"xl/workbook.xml")),
+    "docx": _office(b"word/document.xml", "wordprocessingml.document"),
+    "xlsx": _office(b"xl/workbook.xml", "spreadsheetml.sheet"),
+    "pptx": _office(b"ppt/presentation.xml", "presentationml.presentation"),
     "odt": FileType(f"{_OPEN}.text", _open_document(b"text")),
     "ods": FileType(f"{_OPEN}.spreadsheet", _open_document(b"spreadsheet")),
 }
@@ -97,6 +97,22 @@ FILE_TYPES: Mapping[str, FileType] = {
     "txt": FileType("text/plain", _is_text),
     "csv": FileType("text/csv", _is_text),
 }
+
+_IMAGES = ("png", "jpg", "jpeg", "gif", "webp", "heic")
+_IMAGE_ENDINGS = {*_IMAGES, "jfif", "jpe", "jif", "jfi", "pjpeg", "pjp", "heif"}
+
+
+def named_as_image(name: str, content: bytes, types: Collection[str]) -> str:
+    """Return the name of an image with the ending of the kind that it is, of these types.
+
+    Programs convert images and keep their names; JPEG has more endings than anybody knows. What is
+    no such image keeps its name.
+    """
+    stem, _, ending = name.rpartition(".")
+    if ending.lower() not in _IMAGE_ENDINGS:
+        return name
+    endings = [one for one in _IMAGES if one in types and FILE_TYPES[one].holds(content)]
+    return name if not endings or ending.lower() in endings else file_name(f"{stem}.{endings[0]}")
 
 
 def is_forbidden(name: str) -> bool:

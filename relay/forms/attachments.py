@@ -1,4 +1,4 @@
-"""Files that come with a form: few enough, small enough, and what their names say they are."""
+"""Files that come with a form: few enough, small enough, and what their names say."""
 
 import base64
 import binascii
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from relay.core.errors import InvalidSubmission
-from relay.core.file_types import FILE_TYPES, file_name
+from relay.core.file_types import FILE_TYPES, file_name, named_as_image
 from relay.core.message import Attachment
 from relay.core.server import AttachmentRules
 from relay.core.submission import File, Submission
@@ -43,7 +43,7 @@ def _checked(
     problems: dict[str, list[str]] = {}
     attachments = []
     for number, (file, content_id) in enumerate(files, 1):
-        name = file_name(file.name)
+        name = named_as_image(file_name(file.name), file.content, rules.types)
         problem = _problem(name, file.content, rules)
         if problem:
             problems.setdefault(file.field_name, []).append(f"file {number} {problem}")

@@ -30,6 +30,43 @@ LIMITED = SETTINGS.replace(
 SENT = {"status": "success", "response": "Message sent"}
 
 
+MAIN = "application/vnd.openxmlformats-officedocument.{}.main+xml"
+WORD = MAIN.format("wordprocessingml.document")
+EXCEL = MAIN.format("spreadsheetml.sheet")
+SLIDES = MAIN.format("presentationml.presentation")
+
+
+def office(
+    part: str,
+    media: str,
+    *others: str,
+    packing: int = zipfile.ZIP_DEFLATED,
+    last: bool = False,
+    quote: str = '"',
+    padding: int = 0,
+    target: io.BytesIO | None = None,
+) -> bytes:
+    """An Office document whose main part has this name and type; `last`: its types stand last."""
+    target = io.BytesIO() if target is None else target
+    override = f"<Override PartName={quote}/{part}{quote} ContentType={quote}{media}{quote}/>"
+    types = f"<Types>{' ' * padding}{override}</Types>"
+    files = [("[Content_Types].xml", types), (part, "<x/>" * 50), *((name, "x") for name in others)]
+    with zipfile.ZipFile(target, "w", packing) as archive:
+        for name, content in reversed(files) if last else files:
+            archive.writestr(name, content)
+    return target.getvalue()
+
+
+class Stream(io.BytesIO):
+    """What a document is written to as it comes, so that sizes stand behind each of its files."""
+
+    def seek(self, *args: int) -> int:
+        raise OSError
+
+    def tell(self) -> int:
+        raise OSError
+
+
 def packed(*names: str, first: tuple[str, str] | None = None) -> bytes:
     """A zip with files of these names, as office programs write them."""
     target = io.BytesIO()
@@ -52,6 +89,7 @@ CONTENTS: dict[str, bytes] = {
     "heic": b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00",
     "docx": packed("[Content_Types].xml", "word/document.xml"),
     "xlsx": packed("[Content_Types].xml", "xl/workbook.xml"),
+    "pptx": office("ppt/presentation.xml", SLIDES),
     "odt": packed("content.xml", first=("mimetype", f"{OPEN}text")),
     "ods": packed("content.xml", first=("mimetype", f"{OPEN}spreadsheet")),
     "txt": "Grüße\r\n\tfrom here".encode(),
@@ -106,7 +144,7 @@ def test_a_file_is_taken_where_its_content_is_what_its_name_says(extension: str)
 @pytest.mark.parametrize("content", CONTENTS)
 @pytest.mark.parametrize("extension", FILE_TYPES)
 def test_a_file_whose_content_is_another_kind_is_refused(extension: str, content: str) -> None:
-    alike = [{"jpg", "jpeg"}, {"txt", "csv"}, {extension}]
+    alike = [{"png", "jpg", "jpeg", "gif", "webp", "heic"}, {"txt", "csv"}, {extension}]
     if any({extension, content} <= kinds for kinds in alike):
         return
     [words] = problems(File("photo", f"a.{extension}", "", CONTENTS[content]))["photo"]
@@ -117,7 +155,8 @@ def test_a_file_whose_content_is_another_kind_is_refused(extension: str, content
     ("name", "content"),
     [
         ("a.pdf", b"MZ\x90\x00"),
-        ("a.pdf", b"<html>%PDF-1.7"),
+        ("a.pdf", b"x" * 1_020 + b"%PDF-1.7"),
+        ("a.jpg", b"RIFF\x24\x00\x00\x00WAVEfmt "),
         ("a.txt", b"MZ\x90\x00"),
         ("a.txt", b"text\x00text"),
         ("a.txt", b"\x1b[31mred"),
@@ -139,8 +178,128 @@ def test_what_only_pretends_is_refused(name: str, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "taken_as"),
+    [
+        ("photo.jpg", "webp", "photo.webp"),
+        ("photo.JPG", "png", "photo.png"),
+        ("photo.jpeg", "heic", "photo.heic"),
+        ("photo.png", "jpg", "photo.jpg"),
+        ("photo.gif", "jpeg", "photo.jpg"),
+        ("photo.heic", "jpg", "photo.jpg"),
+        ("photo.webp", "gif", "photo.gif"),
+        ("photo.jfif", "jpg", "photo.jpg"),
+        ("photo.JPE", "jpg", "photo.jpg"),
+        ("photo.pjpeg", "jpeg", "photo.jpg"),
+        ("photo.jfif", "png", "photo.png"),
+        ("photo.heif", "heic", "photo.heic"),
+        ("photo.jpeg", "jpg", "photo.jpeg"),
+        ("photo.JPG", "jpg", "photo.JPG"),
+        ("my.photo.1.jpg", "webp", "my.photo.1.webp"),
+        ("x" * 196 + ".jpg", "webp", "x" * 195 + ".webp"),
+    ],
+)
+def test_an_image_is_taken_under_the_kind_that_it_is(
+    name: str, content: str, taken_as: str
+) -> None:
+    [attachment] = taken(File("photo", name, "", CONTENTS[content]))
+    assert attachment.name == taken_as
+    assert attachment.content_type == FILE_TYPES[taken_as.rpartition(".")[2].lower()].media
+    assert base64.b64decode(attachment.content) == CONTENTS[content]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "types", "taken_as"),
+    [
+        ("photo.jpg", "webp", ("jpg", "png"), None),
+        ("photo.webp", "jpg", ("jpg", "png"), "photo.jpg"),
+        ("photo.jpeg", "jpg", ("jpg",), "photo.jpg"),
+        ("photo.jfif", "jpg", ("jpeg",), "photo.jpeg"),
+        ("photo.jfif", "jpg", ("png", "pdf"), None),
+        ("photo.pdf", "jpg", ("jpg", "pdf"), None),
+        ("photo.exe", "jpg", ("jpg",), None),
+        ("photo", "jpg", ("jpg",), None),
+        ("photo.jpg.html", "jpg", ("jpg",), None),
+    ],
+)
+def test_an_image_is_taken_only_as_a_kind_that_is_taken(
+    name: str, content: str, types: tuple[str, ...], taken_as: str | None
+) -> None:
+    file = File("photo", name, "", CONTENTS[content])
+    if taken_as is None:
+        assert "file 1 is " in problems(file, types=types)["photo"][0]
+        return
+    assert taken(file, types=types)[0].name == taken_as
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.docx", office("word/document2.xml", WORD)),
+        ("a.docx", office("word/document3.xml", WORD, last=True)),
+        ("a.docx", office("word/document2.xml", WORD, packing=zipfile.ZIP_STORED)),
+        ("a.docx", office("word/document2.xml", WORD, quote="'", padding=9_000)),
+        ("a.docx", office("word/document2.xml", WORD, target=Stream())),
+        ("a.docx", office("documents/main.xml", WORD, *(f"media/{n}.png" for n in range(900)))),
+        ("a.xlsx", office("xl/workbook2.xml", EXCEL)),
+        ("a.xlsx", office("xl/workbook22.xml", EXCEL, last=True)),
+        ("a.pptx", office("ppt/presentation2.xml", SLIDES)),
+        ("a.pptx", office("ppt/presentation.xml", SLIDES)),
+    ],
+)
+def test_an_office_document_is_known_by_the_types_of_its_parts(name: str, content: bytes) -> None:
+    [attachment] = taken(File("plan", name, "", content), max_file_bytes=200_000, max_bytes=200_000)
+    assert attachment.content_type == FILE_TYPES[name[2:]].media
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.docx", office("word/document2.xml", EXCEL)),
+        ("a.xlsx", office("word/document2.xml", WORD)),
+        ("a.docx", office("word/document2.xml", WORD.replace(".document.", ".template."))),
+        ("a.docx", office("w/d.xml", "application/vnd.ms-word.document.macroEnabled.main+xml")),
+        ("a.docx", office("w/d.xml", f'{WORD}"/><O C="application/vnd.ms-office.vbaProject')),
+        ("a.docx", office("w/d.xml", WORD, "word/vbaProject.bin")),
+        ("a.docx", office("w/d.xml", WORD, *(f"{n}" for n in range(2_000)))),
+        ("a.docx", office("w/d.xml", WORD, padding=600_000)),
+        ("a.docx", office("w/d.xml", WORD, packing=zipfile.ZIP_LZMA)),
+        ("a.docx", office("w/d.xml", WORD)[:-40]),
+        ("a.docx", office("w/d.xml", WORD).replace(b"PK\x01\x02", b"PK\x01\x03")),
+        ("a.docx", office("w/d.xml", WORD).replace(b"<", b"\xff")[:60] + b"[Content_Types].xml"),
+        ("a.docx", office("w/d.xml", WORD).replace(b"[Content_Types].xml", b"[content_types].xml")),
+    ],
+)
+def test_what_does_not_say_that_it_is_such_a_document_is_refused(name: str, content: bytes) -> None:
+    found = problems(File("plan", name, "", content), max_file_bytes=400_000, max_bytes=400_000)
+    assert found["plan"] == [f"file 1 is not what its name says: its content is no {name[2:]}"]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"\xef\xbb\xbf",
+        b"\r\n \r\n",
+        b"\x00\x00",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"<html>",
+        b"x" * 1_019,
+    ],
+    ids=len,
+)
+def test_a_pdf_may_begin_where_its_readers_look_for_it(before: bytes) -> None:
+    assert taken(File("plan", "a.pdf", "", before + b"%PDF-1.7\n1 0 obj"))
+
+
+@pytest.mark.parametrize(
     "content",
-    ["é".encode("cp1252"), "a\tb".encode("utf-16"), b"\xef\xbb\xbfa", b"page\x0cpage", b"%PDF"],
+    [
+        b"a note on %PDF-1.7",
+        "é".encode("cp1252"),
+        "a\tb".encode("utf-16"),
+        b"\xef\xbb\xbfa",
+        b"page\x0cpage",
+        b"%PDF",
+    ],
     ids=repr,
 )
 def test_text_is_text_in_the_encodings_that_office_programs_write(content: bytes) -> None:
