@@ -100,6 +100,13 @@ class MalformedBody(SubmissionError):
     reason = "malformed"
 
 
+class TooManyValues(MalformedBody):
+    """There are more names and values in the body than are read."""
+
+    words = "too many names and values"
+    reason = "too_large"
+
+
 class MessageRefused(SubmissionError):
     """The provider refused the message for good while the caller waited."""
 

@@ -52,7 +52,9 @@ def account(server: Server) -> Account | None:
 def authenticate(submission: Submission, server: Server) -> Identity | None:
     """Say who is calling.
 
-    Loop. The first identity wins; if every plugin says None, the submission is refused (401).
+    Loop. The first identity wins; if every plugin says None, the submission is refused (401). Where
+    a form may bring files it is asked before, too, with the headers alone: those whom it refuses
+    then may send no more than a form without files.
     """
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, TypeVar
 
@@ -26,6 +26,7 @@ from relay.site import Site
 from relay.web import bodies, cors, responses
 from relay.web.client_address import caller
 from relay.web.connections import PatientConnection, declared_size
+from relay.web.json_structure import JsonStructure
 from relay.web.responses import UnknownPath, WrongMethod
 
 # How long a body may take to arrive. The server's own body_timeout costs a tenth of a request.
@@ -39,8 +40,10 @@ FULL_RETRY_AFTER_SECONDS = 120
 SLOW_RETRY_AFTER_SECONDS = 5
 SLOW_SECONDS = 2.0
 
-# Larger bodies are read in a thread, so that the loop serves others meanwhile.
-READ_ON_LOOP_BYTES = 64 * 1024
+# Larger bodies than most forms are read one in a turn of the loop; much larger ones in a thread.
+READ_AT_ONCE_BYTES = 16 * 1024
+READ_AT_ONCE_VALUES = 400
+READ_ON_LOOP_BYTES = 256 * 1024
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -72,6 +75,7 @@ class BaseHandler(RequestHandler):
         self.configuration = self.site.configuration
         self._chunks: list[bytes] = []
         self._size = 0
+        self._structure: JsonStructure | None = None
         self._slow: asyncio.TimerHandle | None = None
 
     def set_default_headers(self) -> None:
@@ -90,6 +94,10 @@ class BaseHandler(RequestHandler):
             raise WrongMethod
         if self.request.method == "OPTIONS":
             return
+        self.judge()
+
+    def judge(self) -> None:
+        """Raise what a request is refused for before its body is read."""
         self.admit()
         self.authenticate()
         self.check_media()
@@ -125,6 +133,11 @@ class BaseHandler(RequestHandler):
         return self.configuration.settings.limits.form_bytes
 
     @property
+    def max_structure(self) -> int:
+        """How many names and values a body of JSON may have."""
+        return bodies.MAX_STRUCTURE
+
+    @property
     def body_seconds(self) -> float | None:
         """How long a body may take to arrive; None: as long as it likes, and as large."""
         return BODY_SECONDS
@@ -139,18 +152,32 @@ class BaseHandler(RequestHandler):
         if self.body_seconds is None:
             return
         if self.declared_size > self.max_bytes:
-            raise BodyTooLarge
+            raise self.over_limit
+        if bodies.media_of(self.request.headers.get("Content-Type", "")) == bodies.JSON:
+            self._structure = JsonStructure(self.max_structure)
         self._slow = asyncio.get_running_loop().call_later(self.body_seconds, self._give_up)
 
-    def data_received(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size <= self.max_bytes:
-            self._chunks.append(chunk)
-        else:
-            self.refuse_now(BodyTooLarge())
+    @property
+    def over_limit(self) -> Exception:
+        """What a body of more than `max_bytes` is refused with."""
+        return BodyTooLarge()
 
-    def refuse_now(self, error: Exception) -> None:
-        """Refuse a request while its body comes."""
+    def data_received(self, chunk: bytes) -> None:
+        try:
+            self._keep(chunk)
+        except SubmissionError as error:
+            self._refuse_now(error)
+
+    def _keep(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self.max_bytes:
+            raise self.over_limit
+        if self._structure is not None:
+            self._structure.add(chunk)
+        self._chunks.append(chunk)
+
+    def _refuse_now(self, error: Exception) -> None:
+        """Refuse a request while its body comes: nothing of that is kept."""
         self._chunks.clear()
         self.log_exception(type(error), error, None)
         self.send_error(exc_info=(type(error), error, None))
@@ -162,10 +189,20 @@ class BaseHandler(RequestHandler):
         self._chunks.clear()
         return body
 
-    def body(self) -> bodies.Body:
+    async def body(self) -> bodies.Body:
         """Parse the request's body; raise what bodies.parse raises."""
         content_type = self.request.headers.get("Content-Type", "")
-        return bodies.parse(content_type, self.raw_body())
+        return await self.aside(partial(bodies.parse, content_type), self.raw_body())
+
+    async def aside(self, function: Callable[[bytes], T], body: bytes) -> T:
+        """Call a function that reads a body: where there is much to read, in a turn or a thread."""
+        if len(body) > READ_ON_LOOP_BYTES:
+            return await asyncio.to_thread(function, body)
+        values = 0 if self._structure is None else self._structure.count
+        if len(body) <= READ_AT_ONCE_BYTES and values <= READ_AT_ONCE_VALUES:
+            return function(body)
+        async with self.site.turns.turn():
+            return function(body)
 
     def _give_up(self) -> None:
         """Close a connection whose body does not come to its end."""
@@ -316,12 +353,6 @@ class RelayHandler(BaseHandler):
     def plain_path(self) -> str:
         """The path without what makes no difference: its case, and a slash at its end."""
         return self.request.path.lower().rstrip("/")
-
-    async def aside(self, function: Callable[[bytes], T], body: bytes) -> T:
-        """Call a function that reads a body: in a thread, if there is much to read."""
-        if len(body) <= READ_ON_LOOP_BYTES:
-            return function(body)
-        return await asyncio.to_thread(function, body)
 
     def submission(self, server: str, body: bodies.Body, *, session: bool = False) -> Submission:
         """Return what was posted to a server, as its plugins see it."""

@@ -15,8 +15,10 @@ from relay.core.immutable import freeze
 from relay.core.submission import File, Submission
 from relay.core.text import is_storable as is_storable_text
 from relay.forms.brackets import TWICE, nest
+from relay.web import json_structure
 
-MAX_DEPTH = 32
+# Names and values, in all that a form nests.
+MAX_STRUCTURE = 3000
 MAX_FIELDS = 200
 MAX_NAME = 100
 
@@ -24,9 +26,6 @@ JSON = "application/json"
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
-# A string, or what begins or ends an object or a list. Possessive, and a string without its end
-# too: what one that never closes costs is one pass.
-_NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
 _WRAPPED = re.compile(r"email\[([^\[\]]+)\](?:\[\])?")
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 
@@ -52,7 +51,7 @@ def parse(content_type: str, body: bytes) -> Body:
     if _charset(parameters) not in _CHARSETS:
         raise UnsupportedMedia("charset must be utf-8")
     if media == JSON:
-        return Body(_object_fields(json_object(body)))
+        return Body(_object_fields(json_object(body, MAX_STRUCTURE)))
     if media == URLENCODED:
         return Body(_merged(_values(_urlencoded(body))), is_form=True)
     if media == MULTIPART:
@@ -119,17 +118,20 @@ def _utf8(value: bytes) -> str:
         raise MalformedBody("not UTF-8") from None
 
 
-def json_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object; raise MalformedBody."""
-    value = json_value(body)
+def json_object(body: bytes, most: int) -> dict[str, Any]:
+    """Read a JSON object; raise MalformedBody or TooManyValues."""
+    value = json_value(body, most)
     if not isinstance(value, dict):
         raise MalformedBody("the JSON must be an object")
     return value
 
 
-def json_value(body: bytes) -> Any:
-    """Read any JSON; raise MalformedBody. What JSON does not have, such as NaN, is refused."""
-    _check_depth(body)
+def json_value(body: bytes, most: int) -> Any:
+    """Read any JSON; raise MalformedBody, or TooManyValues for more than `most`.
+
+    What JSON does not have, such as NaN, is refused.
+    """
+    json_structure.check(body, most)
     try:
         return _decode(_utf8(body))
     except (ValueError, RecursionError):  # ValueError: also an integer of thousands of digits
@@ -148,22 +150,6 @@ def text_bytes(value: Any) -> int:
 def json_text(value: Any) -> str:
     """Write JSON in ASCII, so that no reader can mistake its encoding."""
     return _encode(value)
-
-
-def _check_depth(body: bytes) -> None:
-    """Refuse deep nesting before the parser recurses into it."""
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
-        return
-    depth = 0
-    # One at a time, so that a large body, read in a thread, leaves the others their turns.
-    for found in _NESTING.finditer(body):
-        character = body[found.start()]
-        if character in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise MalformedBody(f"nested deeper than {MAX_DEPTH}")
-        elif character in b"]}":
-            depth -= 1
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

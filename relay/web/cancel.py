@@ -45,9 +45,11 @@ class CancelHandler(RelayHandler):
     def origins(self) -> Collection[str]:
         return self.chain.server.origins
 
-    async def post(self, *args: str) -> None:
-        body = self.body()
+    def limit(self) -> None:
         self.configuration.post_limiter.take(self.caller)
+
+    async def post(self, *args: str) -> None:
+        body = await self.body()
         key = self._key(self.submission(self.chain.server.name, body))
         id = body.fields.get("id")
         if not isinstance(id, str) or not id:

@@ -20,9 +20,14 @@ from tornado.httputil import (
 )
 from tornado.web import Application
 
+from relay.core.capacity import Turns
+
+# Who sends more than this waits for its turn, with each piece of it.
+AT_ONCE_BYTES = 16 * 1024
+
 # So much of a body a response waits for, and so long; then the connection can be used again.
 AWAITED_BYTES = 2**20
-AWAITED_SECONDS = 10
+AWAITED_SECONDS = 2
 
 # Else it says `Connection: close`, and what still comes is thrown away: so much, for so long. To
 # close at once would reset the connection, and with it a response that was not read yet.
@@ -43,7 +48,8 @@ class PatientApplication(Application):
         # Tornado would answer a larger one itself, without a word and in the middle of ours.
         tornado.set_max_body_size(sys.maxsize)
         connection = PatientConnection(tornado)
-        return _Request(super().start_request(server_conn, connection), connection)
+        handler = super().start_request(server_conn, connection)
+        return _Request(handler, connection, self.settings["site"].turns)
 
 
 class PatientConnection(HTTPConnection):
@@ -156,19 +162,45 @@ class PatientConnection(HTTPConnection):
 class _Request(HTTPMessageDelegate):
     """What comes of a request, for the connection and for the handler until it has responded."""
 
-    def __init__(self, handler: HTTPMessageDelegate, connection: PatientConnection) -> None:
+    def __init__(
+        self, handler: HTTPMessageDelegate, connection: PatientConnection, turns: Turns
+    ) -> None:
         self._handler = handler
         self._connection = connection
+        self._turns = turns
+        self._is_large = False
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
         self._connection.begin(headers)
+        self._is_large = declared_size(headers) > AT_ONCE_BYTES or "Transfer-Encoding" in headers
+        if self._is_large:
+            return self._begin_in_turn(start_line, headers)
         return self._handler.headers_received(start_line, headers)
 
+    async def _begin_in_turn(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> None:
+        async with self._turns.turn():
+            ready = self._handler.headers_received(start_line, headers)
+            if ready is not None:
+                await ready
+
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        if self._is_large:
+            return self._take_in_turn(chunk)
+        self._take(chunk)
+        return None
+
+    async def _take_in_turn(self, chunk: bytes) -> None:
+        async with self._turns.turn():
+            self._take(chunk)
+
+    def _take(self, chunk: bytes) -> None:
         self._connection.receive(len(chunk))
-        return None if self._connection.is_finished else self._handler.data_received(chunk)
+        if not self._connection.is_finished:
+            self._handler.data_received(chunk)
 
     def finish(self) -> None:
         self._connection.end()

@@ -1,18 +1,28 @@
 """Forms: /rest/email_session/{server}, /rest/email/{server} and the old /emails."""
 
-import asyncio
 from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from relay.core.errors import BodyTooLarge, InvalidSubmission, MessageRefused, UnknownServer
+from relay.core.errors import (
+    AuthenticationFailed,
+    BodyTooLarge,
+    InvalidSubmission,
+    MessageRefused,
+    SubmissionError,
+    TooManyRequests,
+    Unavailable,
+    UnknownServer,
+)
 from relay.core.message import Message
 from relay.core.server import Server
 from relay.core.states import State
+from relay.core.submission import Submission
 from relay.core.text import without_addresses
 from relay.forms.attachments import FIELD
 from relay.intake.acceptance import Accepted
+from relay.intake.authentication import identify
 from relay.intake.idempotency import Repeat
 from relay.web import bodies, responses
 from relay.web.base import RelayHandler
@@ -35,6 +45,8 @@ class FormHandler(RelayHandler):
         super().initialize()
         self.return_url: str | None = None
         self._files_bytes = 0
+        self._refusal: SubmissionError | None = None
+        self._refusal_of_files: SubmissionError | None = None
 
     @property
     def server_name(self) -> str:
@@ -59,22 +71,57 @@ class FormHandler(RelayHandler):
         """How long a body may take to arrive: a telephone sends files slowly."""
         return FILES_SECONDS if self._files_bytes else super().body_seconds
 
+    def judge(self) -> None:
+        """Raise a refusal, or keep it: a visitor without JavaScript comes back to a page with it.
+
+        The body names that page.
+        """
+        try:
+            super().judge()
+        except (TooManyRequests, Unavailable) as error:
+            if not self._may_name_a_page:
+                raise
+            self._refusal, self._files_bytes = error, 0
+            self.expect_body()
+
     def admit(self) -> None:
         super().admit()
-        if self.server.attachments is not None:
-            self._files_bytes = int(self.server.attachments.max_bytes * ENCODED)
-        # A visitor without JavaScript comes back to the page with it, which the body names.
-        if not self.server.return_to:
-            self.check_room()
-            self.check_outbox()
+        self.check_room()
+        self.check_outbox()
+
+    def authenticate(self) -> None:
+        """Allow files to those who bring a key, where they must bring it in a header."""
+        rules = self.server.attachments
+        self._files_bytes = 0 if rules is None else int(rules.max_bytes * ENCODED)
+        if rules is None or (self.session and "Authorization" not in self.request.headers):
+            return
+        try:
+            identify(self.configuration.chain(self.server_name), self._head)
+        except AuthenticationFailed as error:
+            self._files_bytes, self._refusal_of_files = 0, error
+
+    def limit(self) -> None:
+        self.configuration.post_limiter.take(self.caller)
+
+    @property
+    def over_limit(self) -> Exception:
+        return self._refusal or self._refusal_of_files or super().over_limit
+
+    @property
+    def _may_name_a_page(self) -> bool:
+        media = bodies.media_of(self.request.headers.get("Content-Type", ""))
+        return bool(self.server.return_to) and media in (bodies.URLENCODED, bodies.MULTIPART)
+
+    @property
+    def _head(self) -> Submission:
+        """What is known of a submission before its body is read."""
+        return self.submission(self.server_name, Body({}), session=self.session)
 
     async def post(self, *args: str) -> None:
         body = await self._read()
         self.return_url = self._return_url(body)
-        # Only now, so that a visitor without JavaScript comes back to the page with it.
-        self.check_room()
-        self.check_outbox()
-        self.configuration.post_limiter.take(self.caller)
+        if self._refusal is not None:
+            raise self._refusal
         accepted = await self._accept(body)
         try:
             await self._conclude(accepted)
@@ -95,15 +142,12 @@ class FormHandler(RelayHandler):
             await self.site.idempotency.answered(accepted.request, result, accepted.id)
 
     async def _read(self) -> Body:
-        """Parse the body, in a thread where it is a large one: its texts must be small ones."""
-        content_type, raw = self.request.headers.get("Content-Type", ""), self.raw_body()
-        limit = super().max_bytes
-        if len(raw) <= limit:
-            return bodies.parse(content_type, raw)
-        body = await asyncio.to_thread(bodies.parse, content_type, raw)
-        texts = {name: value for name, value in body.fields.items() if name != FIELD}
-        if bodies.text_bytes(texts) > limit:
-            raise BodyTooLarge
+        """Parse the body: its texts must be small, whatever its files are."""
+        body, limit = await self.body(), super().max_bytes
+        if self._size > limit:
+            texts = {name: value for name, value in body.fields.items() if name != FIELD}
+            if bodies.text_bytes(texts) > limit:
+                raise BodyTooLarge
         return body
 
     async def _accept(self, body: Body) -> Accepted:

@@ -49,6 +49,7 @@ STATUS: dict[type[Exception], int] = {
     VisitRefused: 403,
     errors.InvalidSubmission: 400,
     errors.MalformedBody: 400,
+    errors.TooManyValues: 400,
     errors.MessageRefused: 400,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMedia: 415,

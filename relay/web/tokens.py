@@ -37,7 +37,7 @@ class CreateTokenHandler(TokenHandler):
         self.check_room()
 
     async def post(self) -> None:
-        self.body()
+        await self.body()
         token = await self.site.tokens.make(
             self.started_at, self.configuration.settings.token_seconds
         )
@@ -48,7 +48,7 @@ class RemoveTokenHandler(TokenHandler):
     """Makes a token unusable; says whether there was one."""
 
     async def post(self) -> None:
-        fields = self.body().fields
+        fields = (await self.body()).fields
         given = fields.get("token_session", fields.get("data"))
         self.write({"token_session": await self.site.tokens.remove(given, self.started_at)})
 

@@ -22,6 +22,9 @@ from relay.web import bodies, responses
 from relay.web.base import RelayHandler
 from relay.web.client_address import is_within
 
+# The headers of an inbound mail, its addresses, its attachments.
+MAX_STRUCTURE = 100_000
+
 # The header that may carry the secret where a provider can set one.
 SECRET_HEADER = "X-Relay-Webhook-Secret"  # noqa: S105 - a header's name
 
@@ -38,6 +41,10 @@ class WebhookHandler(RelayHandler):
     @property
     def max_bytes(self) -> int:
         return self.configuration.settings.limits.webhook_bytes
+
+    @property
+    def max_structure(self) -> int:
+        return MAX_STRUCTURE
 
     @cached_property
     def chain(self) -> Chain:
@@ -101,7 +108,7 @@ class WebhookHandler(RelayHandler):
 
 def read(body: bytes) -> Any:
     """Read a call's JSON object, frozen; raise MalformedBody."""
-    return freeze(bodies.json_object(body))
+    return freeze(bodies.json_object(body, MAX_STRUCTURE))
 
 
 def secret_of(headers: Mapping[str, str]) -> bytes:

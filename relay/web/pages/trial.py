@@ -49,7 +49,7 @@ class TrialHandler(PageHandler):
         self._show(prefilled(self.site))
 
     async def post(self) -> None:
-        typed = self._typed()
+        typed = await self._typed()
         if obstacle(self.site):
             self._show(typed)
             return
@@ -60,9 +60,9 @@ class TrialHandler(PageHandler):
             self.set_status(response.status)
             self._show(typed, response)
 
-    def _typed(self) -> dict[str, str]:
+    async def _typed(self) -> dict[str, str]:
         """Read the form; a box that is not ticked is not in it."""
-        fields = self.body().fields
+        fields = (await self.body()).fields
         typed = {name: fields.get(name, "") for name in PREFILLED}
         return {name: value if isinstance(value, str) else "" for name, value in typed.items()}
 

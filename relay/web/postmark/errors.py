@@ -32,6 +32,7 @@ REFUSALS: dict[type[Exception], Refusal] = {
     errors.BodyTooLarge: Refusal(413, 300, "The request is larger than this call may be."),
     errors.UnsupportedMedia: Refusal(415, 409, "The Content-Type must be application/json."),
     errors.MalformedBody: Refusal(422, 402, "Invalid JSON."),
+    errors.TooManyValues: Refusal(413, 300, "The request is larger than this call may be."),
     UnknownPath: Refusal(404, 404, "There is nothing at this path."),
     WrongMethod: Refusal(405, 405),
     errors.TooManyRequests: Refusal(429, 429, "Too many requests. Slow down."),

@@ -13,7 +13,7 @@ from relay.hooks.chain import Chain
 from relay.web import bodies
 from relay.web.base import RelayHandler
 from relay.web.postmark import errors
-from relay.web.postmark.reading import is_digits, json_value
+from relay.web.postmark.reading import MAX_STRUCTURE, is_digits, json_value
 from relay.web.responses import UnknownPath
 
 SERVER_TOKEN = "X-Postmark-Server-Token"  # noqa: S105 - a header's name
@@ -44,6 +44,10 @@ class PostmarkHandler(RelayHandler):
     @property
     def max_bytes(self) -> int:
         return self.largest
+
+    @property
+    def max_structure(self) -> int:
+        return MAX_STRUCTURE
 
     @property
     def group(self) -> str:
