@@ -56,6 +56,15 @@ REFUSALS: dict[type[Exception], Refusal] = {
 }
 
 
+def members_only_read(group: str) -> PostmarkError:
+    """Make the refusal of a change to what a group shares, by a key of one of its members."""
+    words = (
+        f"Templates and suppressions are shared by the group of the server '{group}':"
+        " only a key of that server may change them."
+    )
+    return PostmarkError(10, words, status=403)
+
+
 def refusal(error: BaseException | None) -> Refusal:
     """Return how an error is answered; what is not in the table says nothing of itself."""
     if isinstance(error, PostmarkError):

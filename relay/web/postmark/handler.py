@@ -34,6 +34,8 @@ class PostmarkHandler(RelayHandler):
     methods: ClassVar[tuple[str, ...]] = ("GET",)
     largest: ClassVar[int] = 10 * MEGABYTE
     account: ClassVar[bool] = False
+    # Those of its methods that change what the members of a group share.
+    shared_methods: ClassVar[tuple[str, ...]] = ()
     media = bodies.JSON
     body_seconds = 120
 
@@ -75,6 +77,8 @@ class PostmarkHandler(RelayHandler):
             self.site.event_counts.refused("", error)
             self.configuration.post_limiter.take(self.caller)
             raise
+        if self.request.method in self.shared_methods and self.group != self.chain.server.name:
+            raise errors.members_only_read(self.group)
 
     def _authenticate(self) -> None:
         self.key = self._find_key()

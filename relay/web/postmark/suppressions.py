@@ -45,6 +45,7 @@ class SuppressionsHandler(StreamsHandler):
     """What these calls share."""
 
     methods: ClassVar[tuple[str, ...]] = ("POST",)
+    shared_methods = ("POST",)
 
     async def change(
         self,

@@ -54,6 +54,7 @@ class TemplatesHandler(PostmarkHandler):
     """GET /templates, POST /templates: the list, and a new template."""
 
     methods: ClassVar[tuple[str, ...]] = ("GET", "POST")
+    shared_methods = ("POST",)
 
     async def get(self) -> None:
         offset, count = self.query_number("Offset"), self.query_number("Count")
@@ -81,6 +82,7 @@ class TemplateHandler(PostmarkHandler):
     """GET, PUT, DELETE /templates/{idOrAlias}: one template."""
 
     methods: ClassVar[tuple[str, ...]] = ("GET", "PUT", "DELETE")
+    shared_methods = ("PUT", "DELETE")
 
     async def get(self, given: str) -> None:
         template = await self.site.library.find(self.group, _reference(given))
@@ -133,9 +135,12 @@ class PushHandler(AccountHandler):
         if source is None or destination is None:
             found = (source is not None, destination is not None)
             raise PostmarkError(601, UNKNOWN_SERVERS[found])
+        group = destination.server.group
+        if self.key.servers and not self.key.opens(group):
+            raise errors.members_only_read(group)
         changes = await self.site.library.push(
             source.server.group,
-            destination.server.group,
+            group,
             fields.flag("PerformChanges") or False,
             self.key.id,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -179,7 +180,7 @@ async def test_a_token_of_the_wrong_kind_opens_nothing(call: Call) -> None:
 @pytest.mark.gen_test
 async def test_templates_belong_to_the_group_that_a_server_is_in(call: Call) -> None:
     body = {"Name": "Welcome", "Subject": "Hi", "TextBody": "Hello"}
-    created = await call("POST", "/templates", body, token=MEMBER_KEY)
+    created = await call("POST", "/templates", body, token=PASSING_KEY)
     assert created.status == 200
     own = (await call("GET", "/server", token=MEMBER_KEY)).json["ID"]
     group = (await call("GET", "/server", token=PASSING_KEY)).json["ID"]
@@ -194,6 +195,59 @@ async def test_templates_belong_to_the_group_that_a_server_is_in(call: Call) -> 
     closed = await call("PUT", "/templates/push", push, token=None, account=ONE_KEY)
     assert (closed.status, closed.json["ErrorCode"]) == (422, 601)
     assert closed.json["Message"] == "The source server was not found."
+
+
+SUPPRESSIONS = "/message-streams/outbound/suppressions"
+DESK = {"Suppressions": [{"EmailAddress": "desk@example.gov"}]}
+WELCOME = {"Name": "Welcome", "Alias": "welcome", "Subject": "Hi", "TextBody": "Hello"}
+SHARED: list[tuple[str, str, Any]] = [
+    ("POST", SUPPRESSIONS, DESK),
+    ("POST", f"{SUPPRESSIONS}/", DESK),
+    ("POST", f"{SUPPRESSIONS}/delete", DESK),
+    ("POST", "/Message-Streams/broadcast/suppressions", DESK),
+    ("POST", "/templates", {**WELCOME, "Alias": "another"}),
+    ("PUT", "/templates/welcome", {**WELCOME, "Subject": "Bye"}),
+    ("PUT", "/templates/unknown", WELCOME),
+    ("DELETE", "/templates/welcome", None),
+]
+
+
+@pytest.mark.gen_test
+async def test_a_member_reads_what_its_group_shares_and_changes_nothing(call: Call) -> None:
+    assert (await call("POST", "/templates", WELCOME, token=NOTICES_KEY)).status == 200
+    for method, path, body in SHARED:
+        refused = await call(method, path, body, token=NEIGHBOUR_KEY)
+        assert (refused.status, refused.json["ErrorCode"]) == (403, 10), path
+        assert "only a key of that server may change them" in refused.json["Message"]
+    for token in (NEIGHBOUR_KEY, NOTICES_KEY):
+        dump = await call("GET", f"{SUPPRESSIONS}/dump", token=token)
+        assert (dump.status, dump.json["Suppressions"]) == (200, [])
+        listed = await call("GET", "/templates?Count=9&Offset=0", token=token)
+        assert (listed.status, listed.json["TotalCount"]) == (200, 1)
+        read = await call("GET", "/templates/welcome", token=token)
+        assert read.json["Subject"] == "Hi"
+        assert (await call("POST", "/templates/validate", WELCOME, token=token)).status == 200
+    for method, path, body in SHARED[:6]:
+        assert (await call(method, path, body, token=NOTICES_KEY)).status == 200, path
+
+
+@pytest.mark.gen_test
+async def test_an_account_key_of_a_member_pushes_nothing_to_its_group(
+    call: Call, site: Site, load: Callable[[str], Settings], settings_toml: str
+) -> None:
+    await call("POST", "/templates", WELCOME, token=PASSING_KEY)
+    one = '[keys.one]\nsecret = { env = "ONE_KEY" }\nkind = "account"\nservers = '
+    assert one in settings_toml
+    theirs = settings_toml.replace(one, f'{one}["passing", "neighbour"]\n#')
+    site.reload(load(theirs))
+    source = (await call("GET", "/server", token=PASSING_KEY)).json["ID"]
+    member = (await call("GET", "/server", token=NEIGHBOUR_KEY)).json["ID"]
+    push = {"SourceServerID": source, "DestinationServerID": member, "PerformChanges": True}
+    refused = await call("PUT", "/templates/push", push, token=None, account=ONE_KEY)
+    assert (refused.status, refused.json["ErrorCode"]) == (403, 10)
+    listed = await call("GET", "/templates?Count=9&Offset=0", token=NOTICES_KEY)
+    assert listed.json["TotalCount"] == 0
+    assert (await call("PUT", "/templates/push", push, token=None, account=ANY_KEY)).status == 200
 
 
 @pytest.mark.gen_test
