@@ -53,7 +53,7 @@ def office(
     files = [("[Content_Types].xml", types), (part, "<x/>" * 50), *((name, "x") for name in others)]
     with zipfile.ZipFile(target, "w", packing) as archive:
         for name, content in reversed(files) if last else files:
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, packing)  # always of one time
     return target.getvalue()
 
 
