@@ -12,7 +12,7 @@ from relay.config import keys
 from relay.config.alerts import AlertSettings
 from relay.config.keys import MadeKey, hashing_secret
 from relay.config.settings import Settings
-from relay.core.capacity import Turns
+from relay.core.capacity import BytesAtOnce, Turns
 from relay.core.errors import ConfigurationError, UnknownServer
 from relay.core.rate_limit import RateLimiter, RunningRequests
 from relay.core.secret import Secret
@@ -85,6 +85,7 @@ class Site:
         self.pages: tuple[str, int] | None = settings.pages
         self.requests = RunningRequests()
         self.turns = Turns()
+        self.bytes_at_once = BytesAtOnce()
         self.first_start, self.made_keys, self.secret = _own_secrets(settings)
         self._listeners: list[Listener] = []  # of all chains, also of those of later settings
         self.configuration = self._configured(settings)

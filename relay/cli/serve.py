@@ -24,10 +24,14 @@ from relay.store.maintenance import housekeeping
 from relay.web.application import make_app
 from relay.web.control import make_control
 from relay.web.pages import make_pages
+from relay.web.server import StrangersServer, allow_descriptors
 
 # Stopping: how long running requests and running attempts may take to finish.
 REQUEST_SECONDS = 10
 ATTEMPT_SECONDS = 25
+# As many as the settings may allow without a limit; and those of the pages.
+MOST_CONNECTIONS = 10_000
+PAGES_CONNECTIONS = 50
 # A server's hundred templates at once, most of them long.
 CONTROL_BYTES = 2**30
 
@@ -108,10 +112,11 @@ def _listen(site: Site) -> list[HTTPServer]:
     """Listen for the API, the pages and the commands; take note of the ports."""
     read = site.settings
     servers = []
-    api, site.listening = _server(make_app(site), read.host, read.port)
+    most = allow_descriptors(read.limits.connections or MOST_CONNECTIONS)
+    api, site.listening = _server(make_app(site), site, most, read.host, read.port)
     servers.append(api)
     if read.pages:
-        pages, site.pages = _server(make_pages(site), *read.pages)
+        pages, site.pages = _server(make_pages(site), site, PAGES_CONNECTIONS, *read.pages)
         servers.append(pages)
     control = HTTPServer(make_control(site, read_again), max_body_size=CONTROL_BYTES)
     socket = read.data / "relay.sock"
@@ -122,9 +127,13 @@ def _listen(site: Site) -> list[HTTPServer]:
     return [*servers, control]
 
 
-def _server(app: Application, host: str, port: int) -> tuple[HTTPServer, tuple[str, int]]:
-    server = HTTPServer(
+def _server(
+    app: Application, site: Site, most: int, host: str, port: int
+) -> tuple[HTTPServer, tuple[str, int]]:
+    server = StrangersServer(
         app,
+        site=site,
+        most=most,
         max_header_size=16 * 1024,
         idle_connection_timeout=10,
     )
@@ -132,8 +141,9 @@ def _server(app: Application, host: str, port: int) -> tuple[HTTPServer, tuple[s
         sockets = bind_sockets(port, host)
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    listening = (host, sockets[0].getsockname()[1])
     server.add_sockets(sockets)
-    return server, (host, sockets[0].getsockname()[1])
+    return server, listening
 
 
 def _signals(site: Site) -> asyncio.Event:

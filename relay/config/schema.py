@@ -78,6 +78,12 @@ class LimitsTable(Schema):
     """posts per address; an application that sends more needs a higher one; 0 is no limit"""
     tokens_per_minute = setting(whole(), 60)
     """tokens per address; no limit with a secret key, or if it is 0"""
+    bytes_at_once = setting(whole(), 64 * 2**20)
+    """bytes of large bodies that are under way; above it they are answered 503; 0 is no limit"""
+    connections = setting(whole(), 1000)
+    """connections at a time; as many as the process may open files, if it is 0"""
+    connections_per_address = setting(whole(), 100)
+    """of these, those of one address that is no proxy: not loopback, nor in `trusted_proxies`"""
     max_waiting = setting(whole(), 2_000_000)
     """messages that wait; above it posts are answered 503; 0 is no limit"""
 

@@ -27,13 +27,16 @@ OVERRIDES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`[relay.limits]`: bytes of a form and of what a provider tells, calls a minute, the queue."""
+    """`[relay.limits]`: bytes of a body and of all, calls a minute, the queue, connections."""
 
     form_bytes: int
     posts_per_minute: int
     tokens_per_minute: int
     max_waiting: int
     webhook_bytes: int
+    bytes_at_once: int
+    connections: int
+    connections_per_address: int
 
 
 @dataclass(frozen=True, slots=True)

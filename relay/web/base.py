@@ -74,7 +74,7 @@ class BaseHandler(RequestHandler):
         # What the settings say when it comes; a reload meanwhile is for others.
         self.configuration = self.site.configuration
         self._chunks: list[bytes] = []
-        self._size = 0
+        self._size = self._held_bytes = 0
         self._structure: JsonStructure | None = None
         self._slow: asyncio.TimerHandle | None = None
 
@@ -174,6 +174,10 @@ class BaseHandler(RequestHandler):
             raise self.over_limit
         if self._structure is not None:
             self._structure.add(chunk)
+        if self._size > READ_AT_ONCE_BYTES:
+            limits = self.configuration.settings.limits
+            self.site.bytes_at_once.take(len(chunk), self._held_bytes, limits.bytes_at_once)
+            self._held_bytes += len(chunk)
         self._chunks.append(chunk)
 
     def _refuse_now(self, error: Exception) -> None:
@@ -227,6 +231,8 @@ class BaseHandler(RequestHandler):
     def leave(self) -> None:
         """Take note that the request ended; may come twice."""
         self._end_body()
+        self.site.bytes_at_once.give_back(self._held_bytes)
+        self._held_bytes = 0
 
     # Errors: each kind of handlers has its table, its body and its lines.
 
