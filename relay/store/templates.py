@@ -132,14 +132,14 @@ def listed(
     type: str | None,
     layout: str | None,
 ) -> tuple[int, Sequence[StoredTemplate]]:
-    """Count a server's active templates and give some of them, oldest number first."""
+    """Count a server's active templates and give some of them, newest first."""
     found = _active(server)
     if type is not None:
         found = found.where(templates.c.type == type)
     if layout is not None:
         found = found.where(_equals(templates.c.layout, layout))
     total = connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()
-    page = found.order_by(templates.c.id).offset(min(offset, total)).limit(min(count, total))
+    page = found.order_by(templates.c.id.desc()).offset(min(offset, total)).limit(min(count, total))
     return total, [_template(row) for row in connection.execute(page)]
 
 

@@ -416,10 +416,10 @@ async def test_active_templates_are_listed_by_type_and_layout(library: Library) 
         total, page = await library.listed("a", **({"offset": 0, "count": 300} | options))
         return total, [template.id for template in page]
 
-    assert await listed() == (3, [base.id, inside.id, alone.id])
+    assert await listed() == (3, [alone.id, inside.id, base.id])
     assert await listed(type="All", offset=1, count=1) == (3, [inside.id])
     assert await listed(type="Layout") == (1, [base.id])
-    assert await listed(type="Standard") == (2, [inside.id, alone.id])
+    assert await listed(type="Standard") == (2, [alone.id, inside.id])
     assert await listed(layout="base") == (1, [inside.id])
     assert await listed(offset=3) == (3, [])
     with pytest.raises(TemplateInvalid):

@@ -1,12 +1,10 @@
 """Postmark's API, as its clients call it; the last path takes what is not served here."""
 
 from relay.web.postmark import outbound, sending, servers, suppressions, templates
-from relay.web.postmark.handler import UnknownPostmarkPathHandler
+from relay.web.postmark.handler import UnknownPostmarkPathHandler, UnknownSettingPathHandler
 
-_RESOURCES = (
-    *("email", "templates", "server", "servers", "message-streams", "messages", "stats"),
-    *("deliverystats", "bounces", "webhooks", "domains", "senders", "triggers", "data-removals"),
-)
+_CALLS = "email|templates|messages|stats|deliverystats|bounces|data-removals"
+_SETTINGS = "server|servers|message-streams|webhooks|domains|senders|triggers"
 
 ROUTES = [
     *sending.ROUTES,
@@ -14,5 +12,6 @@ ROUTES = [
     *servers.ROUTES,
     *suppressions.ROUTES,
     *outbound.ROUTES,
-    (rf"(?i)/(?:{'|'.join(_RESOURCES)})(?:/.*)?", UnknownPostmarkPathHandler),
+    (rf"(?i)/(?:{_CALLS})(?:/.*)?", UnknownPostmarkPathHandler),
+    (rf"(?i)/(?:{_SETTINGS})(?:/.*)?", UnknownSettingPathHandler),
 ]

@@ -34,7 +34,7 @@ REFUSALS: dict[type[Exception], Refusal] = {
     errors.MalformedBody: Refusal(422, 402, "Invalid JSON."),
     errors.TooManyValues: Refusal(413, 300, "The request is larger than this call may be."),
     UnknownPath: Refusal(404, 404, "There is nothing at this path."),
-    WrongMethod: Refusal(405, 405),
+    WrongMethod: Refusal(405, 405, "This path does not take this method."),
     errors.TooManyRequests: Refusal(429, 429, "Too many requests. Slow down."),
     errors.Unavailable: Refusal(503, 100, "Nothing can be stored right now. Try again later."),
     errors.IdempotencyKeyInvalid: Refusal(400, 300),

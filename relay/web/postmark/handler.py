@@ -21,6 +21,10 @@ ACCOUNT_TOKEN = "X-Postmark-Account-Token"  # noqa: S105 - a header's name
 
 MEGABYTE = 2**20
 
+MADE_IN_SETTINGS = (
+    "Servers, message streams, senders and webhooks are made in settings.toml, not by calls."
+)
+
 log = structlog.get_logger()
 
 
@@ -28,7 +32,8 @@ class PostmarkHandler(RelayHandler):
     """Reads Postmark's JSON, responds with its JSON, refuses in its envelope.
 
     `key` is who calls; `chain` the one server that a server token is good for, and `group_chain`
-    the one through which its mail goes.
+    the one through which its mail goes. `elsewhere` says where what is made by other calls at
+    Postmark is made here; without it another method is answered by an empty body, as there.
     """
 
     methods: ClassVar[tuple[str, ...]] = ("GET",)
@@ -36,6 +41,7 @@ class PostmarkHandler(RelayHandler):
     account: ClassVar[bool] = False
     # Those of its methods that change what the members of a group share.
     shared_methods: ClassVar[tuple[str, ...]] = ()
+    elsewhere: ClassVar[str] = ""
     media = bodies.JSON
     body_seconds = 120
 
@@ -137,10 +143,12 @@ class PostmarkHandler(RelayHandler):
 
     def refuse(self, error: BaseException) -> None:
         refusal = errors.refusal(error)
-        if refusal.status == 405:
+        if refusal.status == 405 and not self.elsewhere:
             self.finish()
             return
         words = refusal.words or ""
+        if refusal.status in (404, 405):
+            words = f"{words} {self.elsewhere}".strip()
         if self.account and refusal.code == 10:
             words = words.replace("Server token", "Account token")
         self.set_header("X-PM-ApiErrorCode", str(refusal.code))
@@ -162,3 +170,9 @@ class UnknownPostmarkPathHandler(PostmarkHandler):
 
     def check_page(self) -> None:
         raise UnknownPath
+
+
+class UnknownSettingPathHandler(UnknownPostmarkPathHandler):
+    """Such a path of what the settings make."""
+
+    elsewhere = MADE_IN_SETTINGS

@@ -12,7 +12,7 @@ from relay.core.times import utc
 from relay.hooks.chain import Chain
 from relay.store import installation
 from relay.web.postmark.errors import PostmarkError
-from relay.web.postmark.handler import PostmarkHandler
+from relay.web.postmark.handler import MADE_IN_SETTINGS, PostmarkHandler
 
 STREAM_TYPES = ("Transactional", "Inbound", "Broadcasts")
 
@@ -67,6 +67,8 @@ def shown_server(server: Server, number: int, sandbox: bool, link: str) -> dict[
 class ServerHandler(PostmarkHandler):
     """GET /server: the server that the token is good for."""
 
+    elsewhere = MADE_IN_SETTINGS
+
     async def get(self) -> None:
         server = self.chain.server
         sandbox = is_sandbox(self.group_chain)
@@ -105,6 +107,8 @@ class AccountHandler(PostmarkHandler):
 class ServersHandler(AccountHandler):
     """GET /servers: those whose name holds `name`, in any case."""
 
+    elsewhere = MADE_IN_SETTINGS
+
     async def get(self) -> None:
         count, offset = self.query_number("count"), self.query_number("offset")
         if count is None or offset is None:
@@ -122,6 +126,8 @@ class ServersHandler(AccountHandler):
 
 class OneServerHandler(AccountHandler):
     """GET /servers/{id}: one server, by its number."""
+
+    elsewhere = MADE_IN_SETTINGS
 
     async def get(self, number: str) -> None:
         servers = await self.servers()
@@ -170,6 +176,8 @@ class StreamsHandler(PostmarkHandler):
 class MessageStreamsHandler(StreamsHandler):
     """GET /message-streams: of one type, or all; none is ever archived."""
 
+    elsewhere = MADE_IN_SETTINGS
+
     async def get(self) -> None:
         wanted = (self.query("MessageStreamType") or "All").lower()
         if wanted not in {"all", *(type.lower() for type in STREAM_TYPES)}:
@@ -184,6 +192,8 @@ class MessageStreamsHandler(StreamsHandler):
 
 class MessageStreamHandler(StreamsHandler):
     """GET /message-streams/{id}: one stream."""
+
+    elsewhere = MADE_IN_SETTINGS
 
     async def get(self, id: str) -> None:
         self.respond(await self.stream(id))

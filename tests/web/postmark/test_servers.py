@@ -9,6 +9,7 @@ import pytest
 from relay.config.settings import Settings
 from relay.site import Site
 from relay.store import installation
+from relay.web.postmark.handler import MADE_IN_SETTINGS
 from tests.support.fake_postmark import FakePostmark
 from tests.support.keys import ACCOUNT_KEY, key
 from tests.web.postmark.conftest import BULLETIN_KEY, NOTICES_KEY, PASSING_KEY, SETTINGS, Call
@@ -257,12 +258,19 @@ async def test_the_settings_are_the_only_switch(call: Call) -> None:
         ("POST", "/servers"),
         ("PUT", "/servers/2"),
         ("DELETE", "/servers/2"),
+        ("POST", "/Servers/"),
         ("POST", "/message-streams"),
         ("PATCH", "/message-streams/outbound"),
+        ("DELETE", "/message-streams/alerts"),
     ):
-        reply = await call(method, path, {"Name": "x"}, account=ACCOUNT_KEY)
-        assert (reply.status, reply.body) == (405, b"")
-        assert reply.headers["Allow"] == "GET"
+        for keys in ({"account": ACCOUNT_KEY}, {"token": None}):
+            reply = await call(method, path, {"Name": "x"}, **keys)
+            assert reply.status == 405
+            words = f"This path does not take this method. {MADE_IN_SETTINGS}"
+            assert reply.json == {"ErrorCode": 405, "Message": words}
+            assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
+            assert reply.headers["X-PM-ApiErrorCode"] == "405"
+            assert reply.headers["Allow"] == "GET"
 
 
 @pytest.mark.gen_test
@@ -318,16 +326,15 @@ async def test_streams_are_listed_by_type_and_found_by_id(call: Call) -> None:
 
 @pytest.mark.gen_test
 async def test_what_is_not_served_is_404_in_the_envelope(call: Call) -> None:
-    paths = ["/server/x", "/servers/2/x", "/messages", "/messages/inbound?count=1&offset=0"]
-    paths += [
-        "/templates/a/b",
-        "/message-streams/outbound/archive",
-        "/messages/outbound/opens",
-    ]
+    made = ["/server/x", "/servers/2/x", "/message-streams/outbound/archive", "/domains"]
+    made += ["/domains/1/verifyDkim", "/senders", "/Senders/1/resend", "/webhooks?MessageStream=a"]
+    paths = ["/messages", "/messages/inbound?count=1&offset=0", "/bounces", "/stats/outbound"]
+    paths += ["/templates/a/b", "/messages/outbound/opens", *made]
     for path in paths:
         for method in ("GET", "POST", "DELETE"):
             reply = await call(method, path, {} if method == "POST" else None)
             assert reply.status == 404, path
-            expected = {"ErrorCode": 404, "Message": "There is nothing at this path."}
-            assert reply.json == expected
+            words = "There is nothing at this path."
+            words = f"{words} {MADE_IN_SETTINGS}" if path in made else words
+            assert reply.json == {"ErrorCode": 404, "Message": words}
             assert reply.headers["X-PM-ApiErrorCode"] == "404"

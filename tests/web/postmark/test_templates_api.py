@@ -190,7 +190,24 @@ async def test_every_template_stands_on_one_page_of_the_list(call: Call) -> None
         assert reply.json["TotalCount"] == 5
         assert len(reply.json["Templates"]) <= 2
         listed += [one["TemplateId"] for one in reply.json["Templates"]]
-    assert sorted(listed) == sorted(ids)
+    assert listed == ids[::-1]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("page", [1, 2, 3, 100])
+async def test_who_deletes_in_the_order_of_the_list_deletes_layouts_last(
+    call: Call, page: int
+) -> None:
+    frames = [await create(call, LAYOUT | {"Alias": f"frame{n}"}) for n in range(2)]
+    for n in range(4):
+        await create(call, CREATE | {"Alias": f"t{n}", "LayoutTemplate": f"frame{n % 2}"})
+    deleted = []
+    while listed := (await call("GET", f"/templates?Count={page}&Offset=0")).json["Templates"]:
+        for one in listed:
+            reply = await call("DELETE", f"/templates/{one['TemplateId']}")
+            assert (reply.status, reply.json["ErrorCode"]) == (200, 0), one
+            deleted.append(one["TemplateId"])
+    assert deleted[-2:] == frames[::-1]
 
 
 @pytest.mark.parametrize(
