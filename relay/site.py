@@ -12,6 +12,7 @@ from relay.config import keys
 from relay.config.alerts import AlertSettings
 from relay.config.keys import MadeKey, hashing_secret
 from relay.config.settings import Settings
+from relay.core.byte_limit import ByteLimiter
 from relay.core.capacity import BytesAtOnce, Turns
 from relay.core.errors import ConfigurationError, UnknownServer
 from relay.core.rate_limit import RateLimiter, RunningRequests
@@ -86,6 +87,7 @@ class Site:
         self.requests = RunningRequests()
         self.turns = Turns()
         self.bytes_at_once = BytesAtOnce()
+        self.visitor_bytes = ByteLimiter()  # a reload begins no new day
         self.first_start, self.made_keys, self.secret = _own_secrets(settings)
         self._listeners: list[Listener] = []  # of all chains, also of those of later settings
         self.configuration = self._configured(settings)

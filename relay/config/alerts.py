@@ -50,6 +50,7 @@ KINDS = {
         AlertKind("resent"),
         # What takes days to be one is no other thing after a quarter of an hour.
         AlertKind("silence", lasts=True, calm=0.0, slow=True),
+        AlertKind("day_used"),
         AlertKind("tokens"),
         AlertKind("keys"),
         AlertKind(State.SCREENED),

@@ -66,7 +66,8 @@ def _lowered(names: Iterable[str]) -> frozenset[str]:
 class LimitsTable(Schema):
     """`[relay.limits]`: 0 is no limit
 
-    An address is one IPv4 address or one IPv6 network of 64 bits. Callers on the same machine that
+    An address is one IPv4 address or one IPv6 network of 64 bits; a network of 56 bits gets as much
+    as 4 addresses, one of 48 bits as much as 16. Callers on the same machine that
     are not behind a proxy are exempt.
     """
 
@@ -84,6 +85,14 @@ class LimitsTable(Schema):
     """connections at a time; as many as the process may open files, if it is 0"""
     connections_per_address = setting(whole(), 100)
     """of these, those of one address that is no proxy: not loopback, nor in `trusted_proxies`"""
+    address_bytes_per_hour = setting(whole(), 50 * 2**20)
+    """bytes of session posts, with their files, per address; 0 is no limit"""
+    server_bytes_per_day = setting(whole(), 2**30)
+    """the same for each server and all its visitors; you are told when it is used up; 0 is no
+    limit"""
+    max_unspent_tokens = setting(whole(), 200_000)
+    """session tokens that are good and not spent; above it only secret keys get more; 0 is no
+    limit"""
     max_waiting = setting(whole(), 2_000_000)
     """messages that wait; above it posts are answered 503; 0 is no limit"""
 

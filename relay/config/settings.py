@@ -37,6 +37,9 @@ class Limits:
     bytes_at_once: int
     connections: int
     connections_per_address: int
+    address_bytes_per_hour: int
+    server_bytes_per_day: int
+    max_unspent_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

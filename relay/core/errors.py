@@ -142,6 +142,12 @@ class TooManyRequests(_Later):
     reason = "limit"
 
 
+class ServerDayUsed(TooManyRequests):
+    """Visitors had as much stored as the server takes in a day."""
+
+    words = "this form has taken in as much as it may in a day: try again later"
+
+
 class Unavailable(_Later):
     """Nothing can be stored right now; the same submission may be repeated unchanged."""
 

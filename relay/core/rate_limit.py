@@ -3,8 +3,9 @@
 import asyncio
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from relay.core.errors import TooManyRequests
 
@@ -40,8 +41,16 @@ class RunningRequests:
         await self._none.wait()
 
 
+# How many addresses' worth an IPv6 network gets. A provider gives a customer anything from 64 to
+# 48 bits: nobody gets a bucket for each network that is his.
+SHARES = {64: 1, 56: 4, 48: 16}
+
+
 class RateLimiter:
-    """A token bucket for each address: `per_minute` calls, as many at once; 0 is no limit."""
+    """A token bucket for each address: `per_minute` calls, as many at once; 0 is no limit.
+
+    The networks that an IPv6 address is in have a bucket each, larger ones a larger one.
+    """
 
     def __init__(
         self, per_minute: int, clock: Callable[[], float] = time.monotonic, capacity: int = 50_000
@@ -56,20 +65,26 @@ class RateLimiter:
         if not self._per_minute or caller.local:
             return
         now = self._clock()
-        each = 60 / self._per_minute
         # A bucket is a single number: the time at which it will be full again.
-        key = _bucket(caller.address)
-        full_at = max(self._full_at.pop(key, now), now) + each
-        if full_at - now > 60 + each / 2:
-            self._full_at[key] = full_at - each
-            raise TooManyRequests(max(1, round(full_at - now - 60)))
-        self._full_at[key] = full_at
+        counted: dict[str, float] = {}
+        for bucket, share in buckets(caller.address):
+            each = 60 / (self._per_minute * share)
+            full_at = self._full_at[bucket] = max(self._full_at.pop(bucket, now), now)
+            counted[bucket] = full_at + each
+            if counted[bucket] - now > 60 + each / 2:
+                raise TooManyRequests(max(1, round(counted[bucket] - now - 60)))
+        self._full_at |= counted
         while len(self._full_at) > self._capacity:
             del self._full_at[next(iter(self._full_at))]
 
 
-def _bucket(address: str) -> str:
-    """One bucket for an IPv6 customer's whole network of 64 bits."""
+@lru_cache(maxsize=4096)
+def buckets(address: str) -> Sequence[tuple[str, int]]:
+    """Return where a call from an address counts, and how many addresses' worth fits in each."""
     if ":" not in address:
-        return address
-    return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False))
+        return [(address, 1)]
+    plain = address.partition("%")[0]
+    return [
+        (str(ipaddress.ip_network(f"{plain}/{bits}", strict=False)), share)
+        for bits, share in SHARES.items()
+    ]

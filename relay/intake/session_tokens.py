@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
+from relay.core.errors import TooManyRequests
 from relay.core.secret import Secret, keyed_digest
 from relay.store import tokens
 from relay.store.engine.database import Store
@@ -11,6 +12,10 @@ from relay.store.engine.database import Store
 # So many random bits, in an integer of this many digits that survives a JavaScript double.
 BITS = 52
 DIGITS = 16
+# How often unspent tokens are counted anew; in between, those that are made are added.
+COUNT_SECONDS = 10
+
+FULL = "too many session tokens are unspent: try again later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +35,27 @@ class SessionTokens:
     def __init__(self, store: Store, secret: Secret) -> None:
         self._store = store
         self._secret = secret
+        self._unspent, self._counted_at = 0, float("-inf")
 
-    async def make(self, now: float, seconds: float) -> int:
-        """Make a token that may be spent for so many seconds."""
+    async def make(self, now: float, seconds: float, most: int = 0) -> int:
+        """Make a token that may be spent for so many seconds.
+
+        most: how many may be unspent; 0 is no limit. Raise TooManyRequests.
+        """
+        if most:
+            await self._count(now, most)
         token = secrets.randbelow(1 << BITS) + (1 << BITS)
         new = tokens.NewToken(self.digest(token), now + seconds, now)
         await self._store.write(tokens.create, new)
         return token
+
+    async def _count(self, now: float, most: int) -> None:
+        if abs(now - self._counted_at) >= COUNT_SECONDS:
+            self._counted_at = now
+            self._unspent = await self._store.read(tokens.unspent, now)
+        if self._unspent >= most:
+            raise TooManyRequests(COUNT_SECONDS, FULL)
+        self._unspent += 1
 
     async def check(self, token: int, now: float) -> SessionToken:
         """Look up a token that is to be spent; raise TokenRefused."""

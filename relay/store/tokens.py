@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from relay.core.errors import TokenRefused
 from relay.store.engine.writer import one_by_one
@@ -46,6 +46,13 @@ def check(connection: Connection, digest: bytes, now: float) -> float | None:
         raise TokenRefused(reason="token_expired")
     made_at: float | None = row.made_at
     return made_at
+
+
+def unspent(connection: Connection, now: float) -> int:
+    """Count the tokens that are still good for a message."""
+    query = select(func.count()).where(tokens.c.message.is_(None), tokens.c.expires_at > now)
+    count: int = connection.execute(query).scalar_one()
+    return count
 
 
 def spend(connection: Connection, batch: Sequence[Spending]) -> list[TokenRefused | None]:

@@ -122,7 +122,7 @@ class FormHandler(RelayHandler):
         self.return_url = self._return_url(body)
         if self._refusal is not None:
             raise self._refusal
-        accepted = await self._accept(body)
+        accepted = await self._accept_counted(body)
         try:
             await self._conclude(accepted)
         finally:
@@ -149,6 +149,18 @@ class FormHandler(RelayHandler):
             if bodies.text_bytes(texts) > limit:
                 raise BodyTooLarge
         return body
+
+    async def _accept_counted(self, body: Body) -> Accepted:
+        """Accept a form whose bytes count, until it turns out that they are not stored."""
+        self.count(self._size)
+        try:
+            return await self._accept(body)
+        except BaseException:
+            self.count(-self._size)
+            raise
+
+    def count(self, size: int) -> None:
+        """Count bytes that are stored; raise TooManyRequests."""
 
     async def _accept(self, body: Body) -> Accepted:
         waiters = self.site.dispatcher.waiters
@@ -205,9 +217,30 @@ class FormHandler(RelayHandler):
 
 
 class SessionFormHandler(FormHandler):
-    """Takes a form with a session token, and a key where the server asks for one."""
+    """Takes a form with a session token, and a key where the server asks for one.
+
+    Anybody can post it: how much is stored of it has limits.
+    """
 
     session = True
+
+    def limit(self) -> None:
+        super().limit()
+        self._check_bytes(self.declared_size)
+
+    def count(self, size: int) -> None:
+        if size > 0:
+            self._check_bytes(size)
+        self.site.visitor_bytes.add(self.caller, self.server.name, size)
+
+    def _check_bytes(self, size: int) -> None:
+        limits = self.configuration.settings.limits
+        per_hour, per_day = limits.address_bytes_per_hour, limits.server_bytes_per_day
+        try:
+            self.site.visitor_bytes.check(self.caller, self.server.name, size, per_hour, per_day)
+        except TooManyRequests as error:
+            self.site.event_counts.refused(self.server.name, error)
+            raise
 
 
 class LegacyFormHandler(FormHandler):

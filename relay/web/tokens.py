@@ -9,7 +9,12 @@ from relay.web.base import RelayHandler
 
 
 class TokenHandler(RelayHandler):
-    """What making and removing tokens share: who may, and how often."""
+    """What making and removing tokens share: who may, and how often.
+
+    `is_limited` says whether that has limits for who calls.
+    """
+
+    is_limited: bool
 
     def origins(self) -> Collection[str]:
         return self.configuration.token_origins
@@ -21,7 +26,8 @@ class TokenHandler(RelayHandler):
             error = AuthenticationFailed(reason="unknown_key" if given else "no_header")
             self.site.event_counts.refused("", error)
             raise error
-        if key is None or key.kind != "secret":
+        self.is_limited = key is None or key.kind != "secret"
+        if self.is_limited:
             self.configuration.token_limiter.take(self.caller)
 
     def _key(self) -> Key | None:
@@ -38,9 +44,9 @@ class CreateTokenHandler(TokenHandler):
 
     async def post(self) -> None:
         await self.body()
-        token = await self.site.tokens.make(
-            self.started_at, self.configuration.settings.token_seconds
-        )
+        settings = self.configuration.settings
+        most = settings.limits.max_unspent_tokens if self.is_limited else 0
+        token = await self.site.tokens.make(self.started_at, settings.token_seconds, most)
         self.write({"token_session": token})
 
 

@@ -49,7 +49,9 @@ def test_defaults_are_those_of_the_docs(load: Load) -> None:
     read = load(MINIMAL)
     server = read.servers["contactform"].server
     assert (read.wait, read.token_seconds, read.legacy_server) == (3, 3600, "contactform")
-    assert read.limits == settings.Limits(262144, 60, 60, 2_000_000, 50 * 2**20)
+    calls = (262144, 60, 60, 2_000_000, 50 * 2**20)
+    connections, visitors = (64 * 2**20, 1000, 100), (50 * 2**20, 2**30, 200_000)
+    assert read.limits == settings.Limits(*calls, *connections, *visitors)
     assert read.database == f"sqlite:///{read.path.parent}/var/relay.db"
     assert server.retry == (15, 60, 300, 900, 1800, 3600, 7200, 14400)
     assert (server.deadline, server.max_age, server.group) == (25, 259200, "contactform")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.config.alerts import KEY_REASONS, TOKEN_REASONS
-from relay.core.errors import SubmissionError
+from relay.core.errors import ServerDayUsed, SubmissionError
 from relay.core.message import Confirmation, ProviderEvent
 from relay.core.states import TROUBLES, State
 from relay.core.submission import Decoy
@@ -94,8 +94,10 @@ class EventCounts:
             self._at(what, server).add("", id, words)
 
     def refused(self, server: str, error: SubmissionError) -> None:
-        """Take note of a refusal if it is about keys or tokens; `server` "" where none is known."""
-        if error.reason in KEY_REASONS:
+        """Take note of a refusal that tells something; `server` "" where none is known."""
+        if isinstance(error, ServerDayUsed):
+            self._at("day_used", server).add()
+        elif error.reason in KEY_REASONS:
             self._at("keys", server).add(error.reason)
         elif error.reason in TOKEN_REASONS:
             self._at("tokens", server).add(error.reason)
