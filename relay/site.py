@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from relay.config import keys
+from relay.config import settings as settings_file
 from relay.config.alerts import AlertSettings
 from relay.config.keys import MadeKey, hashing_secret
 from relay.config.settings import Settings
@@ -82,6 +83,7 @@ class Site:
 
     def __init__(self, settings: Settings, closing: ExitStack) -> None:
         self.stopping = False
+        self.started_at = time.time()
         self.listening: tuple[str, int] = (settings.host, settings.port)
         self.pages: tuple[str, int] | None = settings.pages
         self.requests = RunningRequests()
@@ -142,12 +144,20 @@ class Site:
 
     def reload(self, settings: Settings) -> None:
         """Use new settings from here on; raise ConfigurationError and keep the old ones."""
-        for name in FIXED:
-            if getattr(settings, name) != getattr(self.settings, name):
-                words = "cannot change while the daemon runs; restart it"
-                raise ConfigurationError(f"{settings.path.name} [relay] {name}: {words}")
-        self.configuration = self._configured(settings)
+        self.configuration = self._changed_to(settings)
         self._changed()
+
+    def unread(self) -> str:
+        """Say what is on the disk instead of the settings in use; "" where it is the same."""
+        name = self.settings.path.name
+        try:
+            read = settings_file.load(self.settings.path)
+            if read == self.settings:
+                return ""
+            self._changed_to(read)
+        except ConfigurationError as error:
+            return f"{name} was changed since it was read, and cannot be read again: {error}"
+        return f"{name} was changed since it was read: `run.py reload`"
 
     @property
     def settings(self) -> Settings:
@@ -166,6 +176,14 @@ class Site:
         for listening in filter(None, (self.listening, self.pages)):
             origins |= local_origins(*listening)
         return origins
+
+    def _changed_to(self, settings: Settings) -> Configuration:
+        """Build what other settings say; raise ConfigurationError for what a restart takes."""
+        for name in FIXED:
+            if getattr(settings, name) != getattr(self.settings, name):
+                words = "cannot change while the daemon runs; restart it"
+                raise ConfigurationError(f"{settings.path.name} [relay] {name}: {words}")
+        return self._configured(settings)
 
     def _configured(self, settings: Settings) -> Configuration:
         valid = settings.keys or tuple(made.key for made in self.made_keys.values())

@@ -12,24 +12,29 @@ from relay.config import settings
 from relay.config.alerts import KINDS
 from relay.core.states import State
 from relay.core.times import shown
-from relay.store import alerts as stored
+from relay.notifications.alerts import standing
 from relay.store.alerts import Alert
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def alerts(context: click.Context) -> None:
-    """List what stands: what, since when, how often, and when you were told."""
+    """Look again, and list what stands: what, since when, how often, and when you were told."""
     if context.invoked_subcommand is not None:
         return
     with reading(context.obj) as (read, store):
-        standing = store.read_now(stored.standing)
+        looked = tell(read.data, "/alerts/look", {}, see="alerts")
+        stand, mended = store.read_now(standing.divided)
     if not read.alerts.to:
         say(f"{read.path.name} has no [alerts]: alerts are logged, nobody gets a mail")
-    for alert in standing:
+    if looked is None:
+        say("no daemon runs: what lasts is listed as its last look found it", err=True)
+    for alert in stand:
         say(line(alert))
-    if not standing:
+    if not stand:
         say("nothing to tell")
+    for alert in mended:
+        say(f"mended: {line(alert)}")
 
 
 @alerts.command()

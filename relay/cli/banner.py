@@ -4,6 +4,7 @@ import shlex
 import sys
 from urllib.parse import urlencode
 
+from relay.cli.control_socket import NAME
 from relay.core.urls import http_url
 from relay.site import Site
 
@@ -28,6 +29,7 @@ def banner(site: Site) -> str:
     if site.pages:
         pages = http_url(*site.pages)
         lines += [f"  Try a form:  {pages}/try", f"  Mailbox:     {pages}/"]
+    lines.append(f"  Commands:    {site.settings.data / NAME}")
     if site.made_keys and not (site.first_start or sys.stdout.isatty()):
         lines += ["", "run.py keys show: the keys that were made at the first start"]
     elif site.made_keys and "contactform" in site.chains:

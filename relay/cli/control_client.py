@@ -9,18 +9,21 @@ from typing import Any
 
 import click
 
+from relay.cli import control_socket
+
 SECONDS = 30.0
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, seconds: float) -> None:
+    def __init__(self, data: Path, seconds: float) -> None:
         super().__init__("localhost", timeout=seconds)
-        self._path = path
+        self._data = data
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        with control_socket.address(self._data) as address:
+            self.sock.connect(address)
 
 
 def ask(
@@ -30,7 +33,7 @@ def ask(
 
     seconds: how long it may take to answer; after that, TimeoutError.
     """
-    connection = _Connection(data / "relay.sock", seconds)
+    connection = _Connection(data, seconds)
     try:
         connection.request(method, path, json.dumps(argument))
         answer: dict[str, Any] = json.loads(connection.getresponse().read())

@@ -1,4 +1,4 @@
-"""`status`, `reload`, `pause` and `resume`: a look at the running daemon, and what it is told."""
+"""`reload`, `pause` and `resume`: what the running daemon is told."""
 
 import time
 from collections.abc import Callable
@@ -16,14 +16,6 @@ from relay.core.errors import ConfigurationError
 from relay.core.text import nearest
 from relay.store import installation as stored
 from relay.store.engine.database import Store
-
-
-@click.command()
-@click.pass_obj
-def status(path: Path) -> None:
-    """Show the running daemon; exit code 1 if there is none."""
-    for name, value in running(ask(settings.load(path).data, "GET", "/status")).items():
-        say(f"{name:10} {', '.join(value) if isinstance(value, list) else value}")
 
 
 @click.command()

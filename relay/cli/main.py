@@ -6,6 +6,8 @@ import sqlite3
 import sys
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
+from typing import Any
 
 import click
 import structlog
@@ -13,7 +15,8 @@ import structlog
 from relay import __version__
 from relay.cli.terminal import say, visible
 from relay.config.settings import shipped
-from relay.core.errors import RelayError
+from relay.core.errors import ConfigurationError, RelayError
+from relay.store.engine.newer_schema import NewerSchema
 
 # Where in relay.cli each one stands.
 COMMANDS = {
@@ -21,6 +24,7 @@ COMMANDS = {
     "audit": "audit.audit",
     "backup": "backup.backup",
     "check": "check.check",
+    "find": "find.find",
     "init": "init.init",
     "keys": "keys.keys",
     "mailbox": "mailbox.mailbox",
@@ -32,7 +36,7 @@ COMMANDS = {
     "resume": "daemon.resume",
     "screened": "screened.screened",
     "serve": "serve.serve",
-    "status": "daemon.status",
+    "status": "status.status",
     "suppressions": "suppressions.suppressions",
     "templates": "templates.templates",
     "try": "try_form.try_form",
@@ -41,6 +45,16 @@ COMMANDS = {
 
 class Commands(click.Group):
     """Imports a command when it is called: most need a part of the program, and start sooner."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; where the database is a newer program's, say how to put back its copy."""
+        try:
+            return super().invoke(ctx)
+        except NewerSchema as error:
+            if error.copy is None:
+                raise
+            command = f"run.py --settings {quote(str(ctx.obj))} restore {quote(str(error.copy))}"
+            raise ConfigurationError(f"{error}; `{command}` puts that back") from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

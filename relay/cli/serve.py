@@ -14,6 +14,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application
 
+from relay.cli import control_socket
 from relay.cli.banner import banner
 from relay.cli.terminal import say
 from relay.config import settings
@@ -119,11 +120,11 @@ def _listen(site: Site) -> list[HTTPServer]:
         pages, site.pages = _server(make_pages(site), site, PAGES_CONNECTIONS, *read.pages)
         servers.append(pages)
     control = HTTPServer(make_control(site, read_again), max_body_size=CONTROL_BYTES)
-    socket = read.data / "relay.sock"
     try:
-        control.add_socket(bind_unix_socket(str(socket), mode=0o600))
+        with control_socket.address(read.data) as address:
+            control.add_socket(bind_unix_socket(address, mode=0o600))
     except OSError as error:
-        raise ConfigurationError(f"{socket}: {error}") from None
+        raise ConfigurationError(f"{read.data / control_socket.NAME}: {error}") from None
     return [*servers, control]
 
 

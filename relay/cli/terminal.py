@@ -10,13 +10,14 @@ import click
 
 Row = TypeVar("Row")
 
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Also what turns the direction of all that follows on the line.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def visible(text: str) -> str:
     """Show a text on a terminal: what would be a command to it is written out."""
     lines = text.replace("\r\n", "\n")
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", lines)
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), lines)
 
 
 def say(text: str = "", *, err: bool = False) -> None:

@@ -1,7 +1,7 @@
 """The kinds of alert; `[alerts]` of the settings: who is told of them, how soon, how often."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from relay.config.fields import check
@@ -86,7 +86,7 @@ class AlertSettings:
     waiting_long: float
     digest: float | None
     digest_always: bool
-    texts: AlertTexts
+    texts: AlertTexts = field(compare=False)
 
     def pause(self, kind: str, told: int) -> float:
         """Return the seconds to the next mail on something that was told so often."""

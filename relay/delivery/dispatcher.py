@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -12,7 +12,7 @@ from relay.core.states import WAITING, State
 from relay.delivery import retry
 from relay.delivery.attempts import Attempts
 from relay.delivery.fair_queue import FairQueue
-from relay.delivery.lanes import Lanes
+from relay.delivery.lanes import Lanes, Outage
 from relay.delivery.suppression_filter import SuppressionFilter
 from relay.delivery.waiters import Outcome, Waiters
 from relay.hooks.chain import Chain
@@ -119,9 +119,13 @@ class Dispatcher:
         """Whether mail of this server is attempted at once: it may be, and a way is open."""
         return self._lanes.open(server) is not None
 
-    def down(self) -> dict[tuple[str, str], list[str]]:
-        """Return the providers that fail, by group and plugin, with the servers that use them."""
-        return self._lanes.down()
+    def outages(self) -> Sequence[Outage]:
+        """Return the providers that fail."""
+        return self._lanes.outages()
+
+    def down(self) -> dict[tuple[str, str], Sequence[str]]:
+        """Return the servers whose providers fail, by group and plugin."""
+        return {(one.group, one.plugin): one.servers for one in self._lanes.outages()}
 
     async def deliver_waiting(self, now: float | None = None) -> int:
         """Attempt everything that is due at `now`, once; return the number of attempts.

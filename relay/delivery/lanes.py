@@ -20,6 +20,20 @@ LEASE_SECONDS = 120.0
 log = structlog.get_logger()
 
 
+class Outage(NamedTuple):
+    """A provider that fails: whose mail that concerns, since when, in which last words of its own.
+
+    next_probe: when it is asked again; None while it is asked.
+    """
+
+    group: str
+    plugin: str
+    servers: Sequence[str]
+    since: float
+    words: str
+    next_probe: float | None
+
+
 class _Way(NamedTuple):
     """A delivery plugin of a group, and the outlet that it shares with others of its account."""
 
@@ -55,6 +69,8 @@ class Lanes:
     def __post_init__(self) -> None:
         self._table = _Table({}, frozenset(), {}, frozenset(), frozenset())
         self._breakers: dict[Hashable, Breaker] = {}
+        # Of outlets whose breaker is open: since when, and the last words.
+        self._faults: dict[Hashable, tuple[float, str]] = {}
         self._running: Counter[Hashable] = Counter()
 
     @property
@@ -107,14 +123,21 @@ class Lanes:
         closed = (way.plugin for way in ways if not self._breakers[way.outlet].is_open)
         return next(closed, None)
 
-    def down(self) -> dict[tuple[str, str], list[str]]:
+    def outages(self) -> list[Outage]:
         """Return the providers that fail, by group and plugin, with the servers that use them."""
-        found: dict[tuple[str, str], list[str]] = {}
+        found: dict[tuple[str, str], Outage] = {}
         for server, ways in self._ways.items():
             for way in ways:
-                if self._breakers[way.outlet].is_open:
-                    found.setdefault((way.group, way.plugin), []).append(server)
-        return found
+                breaker = self._breakers[way.outlet]
+                if not breaker.is_open:
+                    continue
+                known = found.get((way.group, way.plugin))
+                servers = [*known.servers, server] if known else [server]
+                since, words = self._faults[way.outlet]
+                found[way.group, way.plugin] = Outage(
+                    way.group, way.plugin, servers, since, words, breaker.next_probe
+                )
+        return list(found.values())
 
     def probes(self) -> list[float]:
         """Return the times at which outlets may be probed that are closed to other mail."""
@@ -146,6 +169,9 @@ class Lanes:
             breaker.failed(now, at_once=any(map(_is_ours, faults)), retry_after=retry_after)
         else:
             breaker.succeeded(now)
+        if breaker.is_open and faults:
+            since = self._faults[lane.outlet][0] if was_open else now
+            self._faults[lane.outlet] = since, str(faults[-1])
         if breaker.is_open != was_open:
             write = log.error if breaker.is_open else log.info
             event = "breaker.opened" if breaker.is_open else "breaker.closed"

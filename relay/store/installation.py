@@ -64,6 +64,11 @@ def paused_servers(connection: Connection) -> dict[str, float]:
     return {row.server: row.since for row in connection.execute(query)}
 
 
+def schema(connection: Connection) -> str:
+    """Return the version of the database's tables."""
+    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
+
+
 @one_by_one
 def remember(connection: Connection, proposal: tuple[str, str]) -> str:
     """Return the remembered value of each name, or remember the one proposed."""

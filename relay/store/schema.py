@@ -94,6 +94,9 @@ messages = _table(
     Column("provider_id", String(200)),
     # What the provider said last, or why the submission was screened.
     Column("words", String(500)),
+    # The addresses that its Reply-To names, in lower case, for searches: who wrote a form. NULL of
+    # those that an older Relay stored; "" once the contents are cleared.
+    Column("writer", Text),
     _partial("messages_new", "server", "due_at", where=IS_NEW),
     _partial("messages_retried", "server", "due_at", where=IS_RETRIED),
     _partial("messages_suspect", "due_at", where=IS_SUSPECT),

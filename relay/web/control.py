@@ -12,6 +12,7 @@ import structlog
 from tornado.escape import json_decode
 from tornado.web import Application
 
+from relay import __version__
 from relay.core.errors import RelayError, SubmissionError
 from relay.core.logs import trace
 from relay.core.states import TOLD, WAITING, State
@@ -40,21 +41,32 @@ class ControlHandler(BaseHandler):
 
 
 class StatusHandler(ControlHandler):
-    """GET /status: what this daemon is and does."""
+    """GET /status: what this daemon is and does, and what of it is wrong.
+
+    `unread`: what stands on the disk instead of the settings in use. `outages`: the providers that
+    fail; `stuck`: the servers for whose mail there is no other way.
+    """
 
     def get(self) -> None:
+        dispatcher, chains = self.site.dispatcher, self.configuration.chains
+        outages = dispatcher.outages()
+        touched = {server for one in outages for server in one.servers}
         self.write(
             {
+                "version": __version__,
                 "pid": os.getpid(),
+                "started_at": self.site.started_at,
                 "settings": str(self.configuration.settings.path),
+                "unread": self.site.unread(),
+                "data": str(self.configuration.settings.data),
+                "database": str(self.site.store.path or ""),
                 "address": "{}:{}".format(*self.site.listening),
                 "pages": "{}:{}".format(*self.site.pages) if self.site.pages else "",
-                "servers": sorted(self.configuration.chains),
+                "servers": sorted(chains),
                 "paused": sorted(self.site.pauses.names()),
-                "failing": sorted(
-                    f"{group} by {plugin}" for group, plugin in self.site.dispatcher.down()
-                ),
-                "waiting": self.site.dispatcher.waiting,
+                "outages": [one._asdict() for one in outages],
+                "stuck": sorted(one for one in touched if not dispatcher.can_deliver(one)),
+                "waiting": dispatcher.waiting,
                 "replies": self.site.replies.told(),
                 "stopping": self.site.stopping,
             }
@@ -191,6 +203,14 @@ class ReplayHandler(OperationHandler):
         return {"count": replayed.queued, "lifted": lifted, "after": replayed.after}
 
 
+class LookHandler(OperationHandler):
+    """POST /alerts/look: look at what goes wrong now, and not only four times a minute."""
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        await self.site.alerts.look(time.time())
+        return {}
+
+
 class TestAlertHandler(OperationHandler):
     """POST /alerts/test: send a test alert; `id` is the message's, `result` what came of it."""
 
@@ -204,6 +224,7 @@ ROUTES = [
     (r"/reload", ReloadHandler),
     (r"/templates/apply", ApplyTemplatesHandler),
     (r"/templates/restore", RestoreTemplateHandler),
+    (r"/alerts/look", LookHandler),
     (r"/alerts/test", TestAlertHandler),
     (r"/suppressions", SuppressionHandler),
     (r"/held/replay", ReplayHandler),

@@ -26,10 +26,15 @@ from tests.support.stored import CREATED, new_id, put, row, rows
 
 PLAN = Attachment("plan.pdf", "application/pdf", "JVBERi0xLjc=")
 MESSAGE = Message(
-    Address("relay@example.gov"), (Address("desk@example.gov"),), subject="Hi", text="Hello."
+    Address("relay@example.gov"),
+    (Address("desk@example.gov"),),
+    reply_to=(Address("Jane@example.com"),),
+    subject="Hi",
+    text="Hello.",
 )
 HOUR = 3600.0
 FAR = 4e9
+NO_DAEMON = "next: waits, because no daemon runs on these settings"
 
 Store = Callable[..., str]
 
@@ -83,10 +88,11 @@ def test_queue_show_tells_the_history_in_order_of_time(offline: Daemon, store: S
     id = store(MESSAGE, "deferred", "failed", warnings=warnings)
     ran = offline.command("queue", "show", id)
     assert ran.returncode == 0, ran.stderr
-    head, to, *told, following = ran.stdout.splitlines()
+    head, to, writer, subject, *told, following = ran.stdout.splitlines()
     assert following == "next: stays until `queue retry` or `queue dismiss`"
     assert head == f"{id}  failed  server default  key application"
     assert to == "to desk@example.gov"
+    assert (writer, subject) == ("writer jane@example.com", "subject Hi")
     times, words = zip(*(line.split("  ", 1) for line in told), strict=True)
     assert list(words) == [
         "accepted with key application",
@@ -103,15 +109,19 @@ def test_queue_show_tells_the_history_in_order_of_time(offline: Daemon, store: S
 @pytest.mark.parametrize(
     ("state", "columns", "lines"),
     [
-        ("queued", {}, ["TIME  due"]),
-        ("scheduled", {}, ["TIME  scheduled: due"]),
+        ("queued", {}, ["TIME  due", NO_DAEMON]),
+        ("scheduled", {}, ["TIME  scheduled: due", NO_DAEMON]),
         ("sending", {}, ["TIME  its claim ends: then it is in doubt"]),
-        ("in_doubt", {}, ["TIME  is looked up at the provider"]),
+        ("in_doubt", {}, ["TIME  is looked up at the provider", NO_DAEMON]),
         ("held", {}, ["next: held until `queue release`, `queue cancel` or `queue found`"]),
         ("expired", {}, ["next: stays until `queue retry` or `queue dismiss`"]),
         ("quarantined", {}, ["next: stays until `queue release` or `queue dismiss`"]),
         ("cancelled", {}, []),
-        ("queued", {"maybe_twice": True}, ["TIME  due", "flag: may have been delivered twice"]),
+        (
+            "queued",
+            {"maybe_twice": True},
+            ["TIME  due", NO_DAEMON, "flag: may have been delivered twice"],
+        ),
         (
             "quarantined",
             {"crashes": 4, "words": "it broke"},
@@ -124,7 +134,7 @@ def test_queue_show_tells_the_history_in_order_of_time(offline: Daemon, store: S
         (
             "queued",
             {"server": "gone"},
-            ["TIME  due", "next: waits, because settings.toml has no server gone"],
+            ["TIME  due", "next: waits, because settings.toml has no server gone", NO_DAEMON],
         ),
     ],
 )
@@ -134,7 +144,7 @@ def test_queue_show_tells_what_is_next_in_every_state(
     id = put(site.store, 1, state, **columns)
     ran = offline.command("queue", "show", id)
     assert ran.returncode == 0, ran.stderr
-    _, _, accepted, *told = ran.stdout.splitlines()
+    _, _, _, _, accepted, *told = ran.stdout.splitlines()
     assert accepted.endswith("  accepted with key application")
     time = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"
     assert [re.sub(time, "TIME", line) for line in told] == lines
@@ -147,7 +157,7 @@ def test_queue_show_tells_events_and_attempts_in_one_order_and_nothing_to_a_term
     tried = [("in_doubt", CREATED + 10), ("deferred", CREATED + 60)]
     words = "ends\x1b[2J"
     id = put(site.store, 1, "queued", happened=happened, tried=tried, words=words)
-    told = offline.command("queue", "show", id).stdout.splitlines()[2:]
+    told = offline.command("queue", "show", id).stdout.splitlines()[4:]
     assert [line[22:].partition(" ")[0].rstrip(":") for line in told[:6]] == [
         "accepted",
         "in_doubt",
@@ -327,7 +337,8 @@ def test_a_paused_servers_mail_waits_until_it_is_resumed(offline: Daemon) -> Non
         assert (ran.returncode, ran.stdout) == (0, "default  paused\n")
         reply = offline.post("/rest/email/default", key, data=form)
         assert reply.json()["response"] == "Message queued"
-        assert re.search(r"^paused +default$", offline.command("status").stdout, re.MULTILINE)
+        status = offline.command("status").stdout
+        assert re.search(r"^paused +default since 20", status, re.MULTILINE)
         listed = offline.command("queue")
         assert "default is paused since " in listed.stderr
         shown = offline.command("queue", "show", listed.stdout[:36]).stdout

@@ -29,8 +29,8 @@ def test_only_the_terminal_prints(path: Path) -> None:
 
 
 def test_control_characters_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.say("Gr\u00fcn\x1b[31m\r\nroads\x9b\tgreen")
-    assert capsys.readouterr().out == "Gr\u00fcn\\x1b[31m\nroads\\x9b\tgreen\n"
+    terminal.say("Gr\u00fcn\x1b[31m\r\nroads\x9b\tgreen\u202efdp")
+    assert capsys.readouterr().out == "Gr\u00fcn\\x1b[31m\nroads\\x9b\tgreen\\u202efdp\n"
 
 
 def test_what_a_command_refuses_is_made_visible_too(tmp_path: Path) -> None:

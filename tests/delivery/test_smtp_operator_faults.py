@@ -65,6 +65,10 @@ async def test_the_visitor_hears_queued_the_breaker_opens_and_an_alert_says_the_
         assert (reply.status, reply.words) == (200, "Message queued"), answer
         assert outbox.last()["state"] == "queued"
         assert site.dispatcher.down() == {("desk", "smtp"): ["desk"]}
+        [outage] = site.dispatcher.outages()
+        assert (outage.group, outage.plugin, outage.servers) == ("desk", "smtp", ["desk"])
+        assert answer[4:9] in outage.words
+        assert outage.next_probe == pytest.approx(outage.since + 10)
         [opened] = [event for event in events if event["event"] == "breaker.opened"]
         assert opened["code"][:3] == answer[:3]
         events.clear()

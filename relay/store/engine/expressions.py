@@ -30,6 +30,13 @@ class first_of(FunctionElement[str]):
     inherit_cache = True
 
 
+class member(FunctionElement[str]):
+    """A member of a JSON object by its name, an object or a list as JSON; NULL for none."""
+
+    type = Text()
+    inherit_cache = True
+
+
 class whole(FunctionElement[int]):
     """A number that is not negative, without what stands after its point."""
 
@@ -55,5 +62,6 @@ _compiled(
     sqlite="json_extract({0}, '$.' || {1} || '[0]')",
     postgresql="CAST({0} AS json) -> {1} ->> 0",
 )
+_compiled(member, sqlite="json_extract({0}, '$.' || {1})", postgresql="CAST({0} AS json) ->> {1}")
 # A cast rounds in PostgreSQL, and not every SQLite has floor().
 _compiled(whole, sqlite="CAST({0} AS INTEGER)", postgresql="CAST(floor({0}) AS INTEGER)")

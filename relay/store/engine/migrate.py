@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Engine, func, select
 
-from relay.core.errors import ConfigurationError
+from relay.store.engine.newer_schema import NewerSchema, copied_before, schema_of
 from relay.store.schema import metadata
 
 log = structlog.get_logger()
@@ -23,7 +23,7 @@ LOCK = 0x52454C4159
 
 
 def migrate(engine: Engine, where: str, path: Path | None) -> None:
-    """Run the migrations that are missing; raise ConfigurationError for a newer schema.
+    """Run the migrations that are missing; raise NewerSchema for a newer program's.
 
     where: what the database is called in an error. path: its file, which is copied before.
     """
@@ -38,10 +38,10 @@ def migrate(engine: Engine, where: str, path: Path | None) -> None:
             if current is not None:
                 scripts.get_revision(current)
         except CommandError:
-            words = f"its schema ({current}) is newer than this program; run the newer one"
-            raise ConfigurationError(f"{where}: {words}") from None
+            copy = None if path is None else _copy_for(scripts, path)
+            raise NewerSchema(where, str(current), copy) from None
         if current is not None and path is not None:
-            _copy(path, path.with_name(f"{path.name}.before-{scripts.get_current_head()}"))
+            _copy(path, copied_before(path, str(scripts.get_current_head())))
         config.attributes["connection"] = connection
         if current is None and path is None:
             # The first migrations are older than PostgreSQL is an engine.
@@ -55,6 +55,14 @@ def migrate(engine: Engine, where: str, path: Path | None) -> None:
 def newest_schema() -> str | None:
     """Return the revision of the schema that this program works with."""
     return _scripts()[1].get_current_head()
+
+
+def _copy_for(scripts: ScriptDirectory, path: Path) -> Path | None:
+    """Return the latest copy that a newer program made of a schema that this one works with."""
+    known = {script.revision for script in scripts.walk_revisions()}
+    copies = path.parent.glob(copied_before(path, "*").name)
+    usable = [copy for copy in copies if schema_of(copy) in known]
+    return max(usable, key=lambda copy: copy.stat().st_mtime, default=None)
 
 
 def _scripts() -> tuple[Config, ScriptDirectory]:

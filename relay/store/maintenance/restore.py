@@ -87,16 +87,18 @@ def restore(
 ) -> Report:
     """Put a backup in the place of a database; raise BackupError and leave all as it is.
 
+    source: the folder, or a database alone, as one that was copied before it was migrated.
     Whoever calls has the lock of the data folder. aside: the name of the folder beside the
     database for what was there. The backup is made ready first, beside the database; it takes its
     place in one step.
     """
-    if not (source / DATABASE).is_file():
+    saved = source if source.is_file() else source / DATABASE
+    if not saved.is_file():
         raise BackupError(f"{source}: no backup: there is no {DATABASE} in it")
     ready = database.with_name(f".restoring.{os.getpid()}")
     ready.mkdir(mode=0o700)
     try:
-        backup.copy(source / DATABASE, ready / DATABASE, progress)
+        backup.copy(saved, ready / DATABASE, progress)
         rows = _prepared(ready, interruption)
         newer = _newer(database, rows.newest)
         kept = _move_aside(database, data, database.with_name(aside))
@@ -108,7 +110,7 @@ def restore(
         backup.sync(data)
         backup.sync(database.parent)
     except sqlite3.Error as error:
-        raise BackupError(f"{source / DATABASE}: {error}") from None
+        raise BackupError(f"{saved}: {error}") from None
     except OSError as error:
         raise BackupError(f"{error.filename or database}: {error.strerror}") from None
     finally:

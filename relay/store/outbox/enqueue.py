@@ -46,6 +46,7 @@ class NewMessage:
     recipients: str = ""
     subject: str = ""
     sender: str = ""
+    writer: str = ""
     tag: str = ""
     stream: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -87,6 +88,8 @@ def new_message(
         recipients=" ".join(address.email.lower() for address in message.recipients),
         subject=subject,
         sender=message.sender.email.lower(),
+        # Where Reply-To is a reply address, the writer stands beside that, and ends with it.
+        writer="" if reply_route else " ".join(one.email.lower() for one in message.reply_to),
         tag=message.tag or "",
         stream=message.stream or "",
         metadata={name: message.metadata[name] for name in labels},
@@ -169,7 +172,7 @@ def _labels(message: NewMessage) -> list[dict[str, Any]]:
 
 
 def _row(message: NewMessage) -> dict[str, Any]:
-    names = ("id", "server", "state", "created_at", "kind", "key", "words")
+    names = ("id", "server", "state", "created_at", "kind", "key", "words", "writer")
     due_at = message.created_at if message.due_at is None else message.due_at
     values = {name: getattr(message, name) for name in names}
     return {**values, "due_at": due_at, "since": due_at, "size": len(message.document)}

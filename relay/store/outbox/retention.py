@@ -72,7 +72,7 @@ def clear(connection: Connection, clearing: Clearing) -> int:
     """Clear the contents of messages that are in a final state; count them."""
     # Whatever was revived since it was picked is not cleared.
     kept = update(messages).where(IS_KEPT, messages.c.id.in_(clearing.ids))
-    cleared = kept.values(cleared_at=clearing.now, size=0).returning(messages.c.id)
+    cleared = kept.values(cleared_at=clearing.now, size=0, writer="").returning(messages.c.id)
     ids = connection.execute(cleared).scalars().all()
     if not ids:
         return 0

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 
 from relay.core.states import OPEN, UNSEEN, State
 from relay.store.outbox.operator_actions import is_dismissed
@@ -46,6 +46,17 @@ def ids(connection: Connection, selection: Selection) -> Iterator[Sequence[str]]
             return
         yield found
         below = found[-1]
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Count what is not sent and not over, by state, without what a person has dismissed.
+
+    It reads all that was not sent: for a command.
+    """
+    query = select(messages.c.state, func.count()).where(
+        IS_UNSENT, messages.c.state.in_(OPEN_STATES), ~is_dismissed()
+    )
+    return {row[0]: row[1] for row in connection.execute(query.group_by(messages.c.state))}
 
 
 def waiting_servers(connection: Connection) -> set[str]:
