@@ -6,7 +6,8 @@ where the next one goes on. A reference, or an id, is found however old its mess
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -63,11 +64,13 @@ def find(connection: Connection, what: Wanted, below: str | None, limit: int) ->
     """Find messages, newest first, below an id; a page may be short and still have a next one."""
     scope, oldest = _scope(connection, what, below)
     found: list[FoundMessage] = []
-    for one, said in _rows(connection, _query().where(*scope)):
-        if all(_has(said, word) for word in what.words):
-            if len(found) == limit:
-                return Page(found, found[-1].id)
-            found.append(one)
+    # Closed when a page is full: a server's cursor is not to stay open.
+    with closing(_rows(connection, _query().where(*scope))) as rows:
+        for one, said in rows:
+            if all(_has(said, word) for word in what.words):
+                if len(found) == limit:
+                    return Page(found, found[-1].id)
+                found.append(one)
     return Page(found, oldest)
 
 
@@ -126,22 +129,24 @@ def _query() -> Select[tuple[object, ...]]:
 
 def _rows(
     connection: Connection, query: Select[tuple[object, ...]]
-) -> Iterator[tuple[FoundMessage, str]]:
+) -> Generator[tuple[FoundMessage, str]]:
     """Return each message with all that is said of it, in lower case."""
-    for row in connection.execution_options(yield_per=1000).execute(query):
-        written = json.loads(row.written) if row.written else None
-        subject, writer = row.subject, row.writer or row.address or row.route or ""
-        if isinstance(written, dict):
-            subject, writer = _field(written, "subject"), _field(written, "from_address")
-        elif written:
-            writer = " ".join(address for address, _ in written)
-        one = FoundMessage(
-            row.id, row.created_at, row.state, row.server, row.reference or "", writer, subject
-        )
-        said = [*one[3:], row.id, row.recipients, row.sender, row.route or ""]
-        if isinstance(written, dict):
-            said.append(json.dumps(written, ensure_ascii=False))
-        yield one, "\n".join(said).casefold()
+    result = connection.execute(query, execution_options={"yield_per": 1000})
+    with closing(result):
+        for row in result:
+            written = json.loads(row.written) if row.written else None
+            subject, writer = row.subject, row.writer or row.address or row.route or ""
+            if isinstance(written, dict):
+                subject, writer = _field(written, "subject"), _field(written, "from_address")
+            elif written:
+                writer = " ".join(address for address, _ in written)
+            one = FoundMessage(
+                row.id, row.created_at, row.state, row.server, row.reference or "", writer, subject
+            )
+            said = [*one[3:], row.id, row.recipients, row.sender, row.route or ""]
+            if isinstance(written, dict):
+                said.append(json.dumps(written, ensure_ascii=False))
+            yield one, "\n".join(said).casefold()
 
 
 def _field(fields: dict[str, object], name: str) -> str:
