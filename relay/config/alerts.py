@@ -47,6 +47,7 @@ KINDS = {
         AlertKind(State.SUPPRESSED),
         AlertKind("dropped"),
         AlertKind("bounced"),
+        AlertKind("unanswered"),
         AlertKind("resent"),
         # What takes days to be one is no other thing after a quarter of an hour.
         AlertKind("silence", lasts=True, calm=0.0, slow=True),

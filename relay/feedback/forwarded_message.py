@@ -12,7 +12,7 @@ from relay.core.html_text import as_text
 from relay.core.message import Attachment, Message, Reply
 from relay.core.reply_address import without
 from relay.core.server import Server
-from relay.core.text import line
+from relay.core.text import as_html, line
 
 # What Relay passed on carries this: a second time it would go round in circles.
 HOP = "X-Relay-Hop"
@@ -24,6 +24,8 @@ MAX_NAME = 100
 # 7 MiB of files, in characters of base64: with the parts they stay under a provider's 10 MB.
 MAX_FILES = 10
 MAX_ENCODED = 7 * 2**20 * 4 // 3
+# How many files that are left out are named.
+MAX_NAMES = 20
 
 # How many characters of the thread's ids are kept, the last ones: a header of one line.
 MAX_THREAD = 900
@@ -36,10 +38,16 @@ _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
 class ForwardedReply(NamedTuple):
-    """The message that passes an answer on, and how many of its files it leaves out."""
+    """The message that passes an answer on.
+
+    left_out: how many of its files it leaves out. lacks_html: whether its HTML was too much. held:
+    why a person must decide about it, where it has the beginning of the text alone; or "".
+    """
 
     message: Message
-    left_out: int
+    left_out: int = 0
+    lacks_html: bool = False
+    held: str = ""
 
 
 def not_written(headers: Sequence[tuple[str, str]]) -> str | None:
@@ -66,14 +74,22 @@ def not_written(headers: Sequence[tuple[str, str]]) -> str | None:
 
 
 def answer(reply: Reply, writer: Address, office: Address, server: Server) -> ForwardedReply:
-    """Make the message that passes an answer on; raise ValueError if there is too much of it.
+    """Make the message that passes an answer on, or as much of it as a mail can carry.
 
     It comes from the server's own sender, because no provider lets Relay write as the office, and
     under the name of the person who answered. What the writer answers goes to the office.
     """
     given = reply.message
     plain, markup = _parts(given, writer, server)
-    files = list(_fitting(given.attachments))
+    lacks_html, held = markup is None, ""
+    if len(plain) > MAX_TEXT:
+        held = f"an answer of {len(plain):,} characters, of which {MAX_TEXT:,} can be passed on"
+        plain, markup = plain[:MAX_TEXT], None
+    files, left_out = _fitting(given.attachments)
+    if left_out:
+        notice = _hidden(_notice(left_out), writer, server)
+        plain = f"{notice}\n\n{plain}" if plain else notice
+        markup = f"<p>{as_html(notice)}</p>{markup}" if markup else None
     name = _line(given.sender.name, MAX_NAME, writer, server)
     own = server.sender or office
     message = Message(
@@ -81,31 +97,32 @@ def answer(reply: Reply, writer: Address, office: Address, server: Server) -> Fo
         to=(writer,),
         reply_to=(office,),
         subject=_line(given.subject or "", MAX_SUBJECT, writer, server),
-        text=plain,
-        html=markup,
+        # No provider takes a mail that has files and not a word.
+        text=plain or "-",
+        html=markup or None,
         headers=(*_thread(reply.headers), (HOP, "1")),
         attachments=tuple(files),
         writer=writer,
     )
-    return ForwardedReply(message, len(given.attachments) - len(files))
+    return ForwardedReply(message, len(left_out), lacks_html, held)
 
 
 def _parts(given: Message, writer: Address, server: Server) -> tuple[str, str | None]:
-    """Return text and HTML, cleaned; HTML that is too much is left out where there is a text."""
+    """Return text and HTML, cleaned; None for HTML that is too much, of which a text is made."""
     plain = _UNSTORABLE.sub("", given.text or "")
     markup = _UNSTORABLE.sub("", given.html or "")
+    plain = _hidden(plain if plain.strip() else as_text(markup), writer, server)
     try:
-        markup = clean_html(markup)
+        return plain, _hidden(clean_html(markup), writer, server)
     except ValueError:
-        if not plain.strip():
-            raise
-        markup = ""
-    plain = plain if plain.strip() else as_text(markup)
-    if len(plain) > MAX_TEXT:
-        raise ValueError("the text")
-    plain, markup = _hidden(plain, writer, server), _hidden(markup, writer, server)
-    # No provider takes a mail that has files and not a word.
-    return plain or "-", markup or None
+        return plain, None
+
+
+def _notice(left_out: Sequence[str]) -> str:
+    """Tell the writer which files the answer had besides."""
+    names = ", ".join(left_out[:MAX_NAMES])
+    others = f" and {len(left_out) - MAX_NAMES} more" if len(left_out) > MAX_NAMES else ""
+    return f"These files of the answer could not be passed on: {names}{others}"
 
 
 def _hidden(text: str, writer: Address, server: Server) -> str:
@@ -130,16 +147,24 @@ def _thread(headers: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
             yield name, " ".join(kept)
 
 
-def _fitting(given: Sequence[Attachment]) -> Iterator[Attachment]:
-    """Return the files that a mail can carry, as ordinary ones: no HTML shows them any more."""
-    count, total = 0, 0
+def _fitting(given: Sequence[Attachment]) -> tuple[list[Attachment], list[str]]:
+    """Return the files that a mail can carry, and the names of those that are left out.
+
+    They are ordinary files: no HTML shows them any more.
+    """
+    kept: list[Attachment] = []
+    left_out = []
+    total = 0
     for one in given:
         name, size = file_name(one.name), len(one.content)
-        fits = count < MAX_FILES and total + size <= MAX_ENCODED
+        fits = len(kept) < MAX_FILES and total + size <= MAX_ENCODED
         # For a file of a forbidden kind, a provider would refuse the whole answer.
         if fits and not is_forbidden(name) and _is_base64(one.content):
-            count, total = count + 1, total + size
-            yield Attachment(name, media_type(one.content_type), one.content)
+            total += size
+            kept.append(Attachment(name, media_type(one.content_type), one.content))
+        else:
+            left_out.append(name)
+    return kept, left_out
 
 
 def _is_base64(content: str) -> bool:

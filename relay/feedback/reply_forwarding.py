@@ -25,6 +25,9 @@ from relay.store.engine.database import Store
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.reply_addresses import Passing, PassingResult, ReplyAddress
 
+# What a person of an office may have written all the same: an operator is told of it.
+_LOST = frozenset({"expired", "server", "domain", "stranger", "too_many"})
+
 log = structlog.get_logger()
 
 
@@ -57,6 +60,8 @@ class ReplyForwarding:
     async def take(self, reply: Reply, server: Server, now: float) -> None:
         """Pass an answer on, once however often it comes, or drop it with a line in the log.
 
+        One of which only the beginning can be passed on is held for a person.
+
         server: the one whose provider brought it; it must share the account of the one that the
         address was made for. Raise Unavailable, and then it is to come again.
         """
@@ -71,9 +76,16 @@ class ReplyForwarding:
         except _Dropped as dropped:
             self.counts[dropped.reason] += 1
             log.info("reply.dropped", server=server.name, reason=dropped.reason)
+            if dropped.reason in _LOST:
+                self.chains()[server.name].note("unanswered", reason=dropped.reason)
             return
-        self.counts["passed_on"] += 1
-        log.info("reply.passed_on", id=message.id, server=chain.server.name, answers=row.message)
+        about = {"id": message.id, "server": chain.server.name, "answers": row.message}
+        if outgoing.held:
+            self.counts["held"] += 1
+            log.warning("reply.held", **about)
+        else:
+            self.counts["passed_on"] += 1
+            log.info("reply.passed_on", **about)
 
     async def _route(self, reply: Reply, server: Server, now: float) -> tuple[Chain, ReplyAddress]:
         """Find whom an address stands for, and the chain of its server; the tag is judged first."""
@@ -109,12 +121,11 @@ def _guard(
 
 def _outgoing(reply: Reply, row: ReplyAddress, office: Address, chain: Chain) -> Outgoing:
     """Make the message that passes an answer on."""
-    try:
-        made = answer(reply, parse(row.writer, ANY_DOMAIN), office, chain.server)
-    except ValueError:
-        raise _Dropped("too_large") from None
-    warnings = [f"{made.left_out} of its files were left out"] if made.left_out else []
-    return Outgoing(made.message, chain, warnings=warnings)
+    made = answer(reply, parse(row.writer, ANY_DOMAIN), office, chain.server)
+    warnings = ["its HTML was too much, and is passed on as text"] if made.lacks_html else []
+    if made.left_out:
+        warnings.append(f"{made.left_out} of its files were left out")
+    return Outgoing(made.message, chain, warnings=warnings, held=made.held)
 
 
 def _office(reply: Reply, server: Server) -> Address:

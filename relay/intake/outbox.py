@@ -13,6 +13,7 @@ from relay.core.logs import fingerprint
 from relay.core.message import Message
 from relay.core.reply_address import ReplyRoute
 from relay.core.secret import Secret
+from relay.core.states import State
 from relay.hooks.chain import Chain
 from relay.intake.idempotency import Request
 from relay.store import idempotency
@@ -43,7 +44,8 @@ class Outgoing:
     key: the id of the key that brought it. id: a new one where none is given. warnings: for its
     history. labels: names in its metadata by which it can be searched. token: the digest of the
     session token it spends, where it is put alone. reply_route: the way of the answers to it.
-    receipt: what its writer is to be told.
+    receipt: what its writer is to be told. held: why a person must decide about it before it is
+    sent; "" where nobody needs to.
     """
 
     message: Message
@@ -55,6 +57,7 @@ class Outgoing:
     token: bytes | None = None
     reply_route: ReplyRoute | None = None
     receipt: NewReceipt | None = None
+    held: str = ""
 
 
 async def _nothing(result: object) -> None:
@@ -145,7 +148,7 @@ class Outbox:
             if row.id in ids:
                 self._accepted(message, row, one.chain, is_own=is_own)
                 stored.append(message)
-        servers = Counter(row.server for row in rows if row.id in ids)
+        servers = Counter(row.server for row in rows if row.id in ids and row.state != State.HELD)
         for server, count in servers.items():
             self.delivery.stored(count, server)
         return stored
@@ -163,7 +166,8 @@ class Outbox:
         """Keep small messages that are to be sent at once, so that nobody need read them."""
         kept = []
         for message, row in zip(messages, rows, strict=True):
-            if message.send_at is None and len(row.document) <= KEPT_CHARACTERS:
+            is_due = message.send_at is None and row.state != State.HELD
+            if is_due and len(row.document) <= KEPT_CHARACTERS:
                 self.delivery.keep(message, row.server)
                 kept.append(message)
         return kept
@@ -183,6 +187,8 @@ class Outbox:
             to = [f"{fingerprint(self.secret, one)}@{one.domain}" for one in message.recipients]
             log.info("message.accepted", id=row.id, server=row.server, key=row.key, to=to)
         chain.observe("accepted", message=message)
+        if row.state == State.HELD:
+            chain.note(State.HELD, id=row.id, words=row.words)
 
 
 def identified(message: Message, metadata_key: str, id: str | None = None) -> Message:
@@ -218,6 +224,7 @@ def _row(message: Message, one: Outgoing) -> NewMessage:
         token=one.token,
         reply_route=one.reply_route,
         receipt=one.receipt,
+        held=one.held,
     )
 
 

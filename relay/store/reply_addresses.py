@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, delete, select, update
 
+from relay.core.states import State
 from relay.store import callbacks
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
@@ -73,9 +74,12 @@ def pass_on(connection: Connection, passing: Passing) -> PassingResult:
     connection.execute(statement.values(hour_at=hour_at, replies=count + 1))
     enqueue.add(connection, [passing.message])
     id, answered, now = passing.message.id, row.message, passing.now
-    passed_on = NewEvent(answered, now, "answered", f"an answer was passed on as {id}")
-    passes_on = NewEvent(id, now, "answer", f"passes on an answer to {answered}")
-    note(connection, [passed_on, passes_on])
+    became = "is held" if passing.message.state == State.HELD else "was passed on"
+    events = [
+        NewEvent(answered, now, "answered", f"an answer {became} as {id}"),
+        NewEvent(id, now, "answer", f"passes on an answer to {answered}"),
+    ]
+    note(connection, events)
     return "passed_on"
 
 

@@ -1,6 +1,7 @@
 """Answers: was it a person, and the message that passes it on and says nothing more."""
 
 import base64
+import html
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ def staff(**changes: Any) -> Message:
 
 def test_an_answer_goes_from_the_servers_sender_to_the_writer_alone() -> None:
     made = answered(staff(sender=Address("desk@example.gov", "Jane Doe"), html="<p>We will.</p>"))
-    assert made == (
+    assert made == ForwardedReply(
         Message(
             sender=Address("contactform@example.gov", "Jane Doe"),
             to=(WRITER,),
@@ -71,8 +72,7 @@ def test_an_answer_goes_from_the_servers_sender_to_the_writer_alone() -> None:
                 ("References", "<first@example.gov> <form@example.gov>"),
                 ("X-Relay-Hop", "1"),
             ),
-        ),
-        0,
+        )
     )
     assert answered(staff()).message.sender.name == "Contact form"
 
@@ -134,19 +134,59 @@ def test_html_is_cleaned_and_gives_the_text_that_is_missing() -> None:
     assert (made.html, made.text) == ("<p>We <b>will</b>.</p>", "We will.")
 
 
-def test_html_that_is_too_much_is_left_out_where_there_is_a_text() -> None:
-    made = answered(staff(html="<p>" * 3000)).message
-    assert (made.html, made.text) == (None, "We will.")
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("<p>answer</p>" + "<div><span>x</span></div>" * 1_250, "answer\n\n" + "x\n" * 1_250),
+        ("<p>answer</p>" + "<table><tr><td><p>a</p>" * 2_501, "answer" + "\n\na" * 2_501),
+        ("<p>answer</p><p>" + "<div>" * 20_000 + "deep", "answer\n\ndeep"),
+        ("<p>answer</p><div>" + "x" * 100_000 + "</div>", "answer\n\n" + "x" * 100_000),
+        ("<style>p{}" + "y" * 100_000 + "</style><p>answer</p>", "answer"),
+        ("answer" + "<o:p>&nbsp;</o:p>" * 2_501 + "<br>end", "answer" + "\xa0" * 2_501 + "\nend"),
+        ("<p>answer</p>" + "&amp;" * 10_001, "answer\n\n" + "&" * 10_001),
+        ('<p>answer</p><img src="data:image/png;base64,' + "A" * 100_000 + '">', "answer"),
+        ("<jane@example.gov>" + "<i>x</i>" * 1_251, "<jane@example.gov>" + "x" * 1_251),
+    ],
+    ids=["lines", "tables", "deep", "long", "styles", "Word", "entities", "image", "no element"],
+)  # fmt: skip
+def test_html_that_is_too_much_is_passed_on_as_text(markup: str, text: str) -> None:
+    made = answered(staff(text="", html=markup))
+    assert (made.message.html, made.lacks_html, made.held) == (None, True, "")
+    assert [line.rstrip() for line in made.message.text.splitlines()] == [
+        line.rstrip() for line in text.splitlines()
+    ]
+
+
+@pytest.mark.parametrize("markup", ["<p>" * 3000, "x" * 100_001])
+def test_html_that_is_too_much_is_left_out_where_there_is_a_text(markup: str) -> None:
+    made = answered(staff(html=markup))
+    assert (made.message.html, made.message.text) == (None, "We will.")
+    assert (made.lacks_html, made.held) == (True, "")
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"text": "x" * 1_000_001}, {"text": "", "html": "<p>" * 3000}],
-    ids=["text", "html"],
+    [
+        {"text": "x" * 1_234_567},
+        {"text": "x" * 1_234_567, "html": "<p>short</p>"},
+        {"text": "", "html": "<p>" + "x" * 1_234_567},
+        {"text": " ", "html": f"<b>{'x' * 9_721}</b>" * 127},
+        {"text": "x" * 1_234_567, "attachments": (Attachment("a.exe", "x/x", "eHh4"),)},
+    ],
+    ids=["text", "text beside html", "html", "html of many tags", "text and files"],
 )
-def test_a_giant_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):
-        answered(staff(**changes))
+def test_of_a_giant_the_beginning_is_kept_for_a_person(changes: dict[str, Any]) -> None:
+    made = answered(staff(**changes))
+    assert made.held == "an answer of 1,234,567 characters, of which 1,000,000 can be passed on"
+    assert made.message.html is None
+    assert made.message.text.endswith("x" * 1_000_000)
+    assert len(made.message.text) < 1_001_000
+
+
+def test_the_reply_address_is_taken_out_of_a_giant_before_it_is_cut() -> None:
+    made = answered(staff(text="x" * 999_980 + f" {EMAIL} and more" + "x" * 100))
+    assert made.held
+    assert CODE[:5] not in made.message.text
 
 
 def file(size: int, name: str = "plan.pdf", content: str | None = None) -> Attachment:
@@ -170,10 +210,41 @@ def file(size: int, name: str = "plan.pdf", content: str | None = None) -> Attac
 def test_files_are_passed_on_as_far_as_a_mail_can_carry_them(
     files: list[Attachment], kept: int
 ) -> None:
-    made = answered(staff(attachments=tuple(files)))
+    made = answered(staff(attachments=tuple(files), html="<p>We will.</p>"))
     assert len(made.message.attachments) == kept
     assert made.left_out == len(files) - kept
+    notice = "These files of the answer could not be passed on: "
+    assert made.message.text.startswith(notice) == (kept < len(files))
+    assert made.message.html.startswith(f"<p>{notice}") == (kept < len(files))
     assert all(one.content_id is None for one in made.message.attachments)
+
+
+@pytest.mark.parametrize(
+    ("names", "notice"),
+    [
+        (["setup.exe"], "setup.exe"),
+        (["setup.exe", "a b&c.vbs"], "setup.exe, a b&c.vbs"),
+        (["<b>x</b>.exe"], "b_.exe"),
+        (["x\r\nBcc: y\u202e.exe"], None),
+        ([f"{EMAIL}.exe"], "resident@example.com.exe"),
+        ([f"{number}.exe" for number in range(25)], None),
+    ],
+)
+def test_files_that_are_left_out_are_named_to_the_writer(
+    names: list[str], notice: str | None
+) -> None:
+    files = tuple(file(10, name) for name in names)
+    made = answered(staff(attachments=files, html="<p>We will.</p>")).message
+    said, rest = made.text.split("\n\n")
+    begin, listed = said.split(": ", 1)
+    assert begin == "These files of the answer could not be passed on"
+    assert notice is None or listed == notice
+    assert rest == "We will."
+    assert made.html == f"<p>{begin}: {html.escape(listed)}</p><p>We will.</p>"
+    assert not {"\u202e", "\r", "\n"} & set(listed)
+    assert len(names) <= 20 or listed.endswith(", 19.exe and 5 more")
+    alone = answered(staff(text="", attachments=files)).message
+    assert (alone.text, alone.html) == (said, None)
 
 
 def test_a_mail_of_nothing_but_a_file_has_a_text_all_the_same() -> None:

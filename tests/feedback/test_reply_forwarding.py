@@ -6,6 +6,7 @@ import json
 import queue
 import re
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,6 +24,8 @@ from relay.hooks.loader import build
 from relay.site import Site
 from relay.store import reply_addresses
 from relay.store.maintenance import housekeeping
+from relay.store.outbox import operator_actions
+from relay.store.outbox.operator_actions import Order
 from tests.conftest import FORM, Outbox, Post
 from tests.support import stored
 from tests.support.daemon import Daemon
@@ -38,6 +41,13 @@ ADDRESS = re.compile(r"r\+[a-z2-7]{16}\.[a-z2-7]{10}@inbound\.example\.gov")
 DAY = 86400.0
 
 SETTINGS = """
+[alerts]
+to = ["ops@example.gov"]
+
+[servers.alerts]
+plugins = ["mailbox"]
+sender = "relay@example.gov"
+
 [keys.application]
 secret = { env = "APPLICATION_KEY" }
 servers = ["*"]
@@ -233,7 +243,6 @@ DROPPED: list[tuple[dict[str, Any], Callable[[str], str], str]] = [
     ({"From": "resident@example.com", "ReplyTo": "jane@example.gov"}, str, "stranger"),
     ({"From": "", "FromName": "jane@example.gov"}, str, "stranger"),
     ({"From": "jane@example.com <jane@example.gov>, x"}, str, "stranger"),
-    ({"TextBody": "x" * 1_000_001, "HtmlBody": ""}, str, "too_large"),
 ]
 
 
@@ -263,6 +272,27 @@ async def test_what_is_no_answer_of_the_office_is_dropped_and_not_told_again(
     await tell(post, inbound(address))
     await settled(site)
     assert len(postmark.messages) == 2
+
+
+def alerts(outbox: Outbox) -> list[dict[str, Any]]:
+    """The alerts that were stored, oldest first."""
+    return [row["document"] for row in outbox.rows() if row["server"] == "alerts"]
+
+
+@pytest.mark.gen_test
+async def test_an_operator_is_told_of_answers_that_a_person_may_have_written(
+    site: Site, post: Post, postmark: FakePostmark, outbox: Outbox
+) -> None:
+    address = await reply_address(post, postmark)
+    for changes, change, _ in DROPPED:
+        await tell(post, inbound(change(address), **changes))
+    await tell(post, inbound(address), "/rest/email/postmark/other/inbound")
+    await site.alerts.look(time.time())
+    [alert] = alerts(outbox)
+    assert alert["subject"] == "[Relay] contactform, other: 9 answers not passed on"
+    assert "Reasons:  stranger 6, domain 2" in alert["text"]
+    assert "Reasons:  server 1" in alert["text"]
+    assert "@" not in alert["text"]
 
 
 @pytest.mark.gen_test
@@ -359,8 +389,86 @@ async def test_files_that_do_not_fit_are_named_in_the_history(
     await site.replies.take(told, server, addresses(site)[0]["expires_at"] - DAY)
     await settled(site)
     assert [one["Name"] for one in postmark.messages[1]["Attachments"]] == ["plan.pdf"]
+    notice = "These files of the answer could not be passed on: x\n\nGreen it will be."
+    assert postmark.messages[1]["TextBody"].startswith(notice)
     words = ("warning", "1 of its files were left out")
     assert words in stored.happened(site.store, outbox.last()["id"])
+
+
+GIANTS = [
+    {"TextBody": "x" * 1_000_001},
+    {"TextBody": "x" * 1_000_001, "HtmlBody": ""},
+    {"TextBody": "", "HtmlBody": f"<p>{'x' * 1_000_001}</p>"},
+    {"TextBody": " ", "HtmlBody": f"<p>{'x' * 10_001}</p>" * 100},
+    {"TextBody": "x" * 1_000_001, "Attachments": [{"Name": "a.exe", "Content": "eHh4"}]},
+]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_an_answer_that_is_too_long_is_held_for_a_person_who_is_told(
+    site: Site, post: Post, postmark: FakePostmark, outbox: Outbox, events: list[dict[str, Any]]
+) -> None:
+    address = await reply_address(post, postmark)
+    form = outbox.last()["id"]
+    for number, changes in enumerate(GIANTS, 1):
+        mail = inbound(address, MessageID=f"mail {number}", **changes)
+        for _ in range(2):
+            await tell(post, mail)
+        await settled(site)
+        held = outbox.last()
+        assert (held["state"], len(outbox.rows()), len(postmark.messages)) == (
+            "held",
+            number + 1,
+            1,
+        )
+        assert held["words"].startswith("an answer of 1,000")
+        assert f"an answer is held as {held['id']}" in [
+            words for _, words in stored.happened(site.store, form)
+        ]
+    assert site.replies.told() == [f"{len(GIANTS)} held", f"{len(GIANTS)} repeated"]
+    assert len([event for event in events if event["event"] == "reply.held"]) == len(GIANTS)
+    assert site.dispatcher.waiting == 0
+    await site.alerts.look(time.time())
+    [alert] = alerts(outbox)
+    assert alert["subject"] == f"[Relay] contactform: {len(GIANTS)} messages held for you"
+    assert "an answer of 1,000,001 characters, of which 1,000,000 can be passed on" in alert["text"]
+    assert held["id"] in alert["text"]
+    # The writer gets the beginning once the operator lets it go.
+    await site.store.write(operator_actions.release, Order([held["id"]], time.time()))
+    site.dispatcher.revived(1)
+    await settled(site)
+    assert postmark.messages[-1]["To"] == "A Resident <resident@example.com>"
+    assert postmark.messages[-1]["TextBody"].endswith("x" * 1_000_000)
+
+
+@pytest.mark.gen_test
+async def test_html_that_is_too_much_reaches_the_writer_as_text(
+    site: Site, post: Post, postmark: FakePostmark, outbox: Outbox
+) -> None:
+    address = await reply_address(post, postmark)
+    markup = "<p>answer</p>" + "<div><span>x</span></div>" * 2_000
+    await tell(post, inbound(address, TextBody="", HtmlBody=markup))
+    await settled(site)
+    sent = postmark.messages[-1]
+    assert sent["To"] == "A Resident <resident@example.com>"
+    assert sent["TextBody"].startswith("answer\n\nx\nx\n")
+    assert "HtmlBody" not in sent
+    words = ("warning", "its HTML was too much, and is passed on as text")
+    assert words in stored.happened(site.store, outbox.last()["id"])
+    assert site.replies.told() == ["1 passed_on"]
+
+
+@pytest.mark.gen_test
+async def test_a_real_case_of_each_reply_is_passed_on(
+    site: Site, post: Post, postmark: FakePostmark
+) -> None:
+    address = await reply_address(post, postmark)
+    cases = json.loads((Path(__file__).parent / "replies.json").read_text(encoding="utf-8"))
+    for number, case in enumerate(cases, 2):
+        changes = case["request"]["over"]
+        await tell(post, inbound(address, MessageID=case["name"], **changes))
+        await settled(site)
+        assert len(postmark.messages) == number, case["name"]
 
 
 @pytest.mark.gen_test

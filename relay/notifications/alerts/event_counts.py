@@ -86,6 +86,8 @@ class EventCounts:
             self.refusals.pop(server, None)
             if receipt.dropped:
                 self._at("dropped", server).add("", about["message"].id, receipt.words)
+        elif what == "unanswered":
+            self._at("unanswered", server).add(about["reason"])
         elif what == "deferred":
             self.refusals[server] = str(about["error"])
         elif what in TROUBLES or what == "resent":

@@ -67,12 +67,14 @@ def new_message(
     token: bytes | None = None,
     reply_route: ReplyRoute | None = None,
     receipt: NewReceipt | None = None,
+    held: str = "",
 ) -> NewMessage:
-    """Make the row of a message that is queued, or scheduled for later.
+    """Make the row of a message that is queued, or scheduled for later, or held.
 
     key: the id of the key that brought it. warnings: for its history. labels: names in its
-    metadata by which it can be searched.
+    metadata by which it can be searched. held: why it is held.
     """
+    waiting = State.QUEUED if message.send_at is None else State.SCHEDULED
     subject = message.subject
     if subject is None:
         given = (message.model or {}).get("subject", "")
@@ -80,7 +82,8 @@ def new_message(
     return NewMessage(
         id=message.id,
         server=server.name,
-        state=State.QUEUED if message.send_at is None else State.SCHEDULED,
+        state=State.HELD if held else waiting,
+        words=held or None,
         due_at=message.send_at,
         created_at=timestamp(message.id),
         key=key,
