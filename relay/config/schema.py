@@ -234,6 +234,8 @@ class ReceiptTable(Schema):
     """how many an address gets in an hour"""
     per_address_per_day = setting(whole(1, 1000), 20)
     """how many an address gets in a day"""
+    per_hour = setting(whole(), 500)
+    """how many the server sends in an hour, to all; 0 is no limit"""
 
 
 class ServerTable(Schema):

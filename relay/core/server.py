@@ -44,7 +44,8 @@ class ReceiptTerms:
     """How a server's writers are told what became of their messages.
 
     `template` and `failure_template` name template files; `per_address_per_hour` and `_per_day`
-    are how many such mails one address gets. The subjects are templates of one line.
+    are how many such mails one address gets, `per_hour` all
+    together. The subjects are templates of one line.
     """
 
     template: str
@@ -56,6 +57,7 @@ class ReceiptTerms:
     time_zone: tzinfo
     per_address_per_hour: int
     per_address_per_day: int
+    per_hour: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from relay.core.states import TOLD, State
 from relay.hooks.chain import Chain
 from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.notifications.receipts import emails
+from relay.notifications.receipts.hourly_limit import HourlyLimit
 from relay.store import receipts
 from relay.store.engine.database import Store
 from relay.store.outbox.enqueue import NewMessage
@@ -52,6 +53,7 @@ class ReceiptSender:
     outbox: Outbox
     _settled: list[str] = field(default_factory=list, init=False)
     _alarm: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _hour: HourlyLimit = field(default_factory=HourlyLimit, init=False)
 
     def settled(self, message: str) -> None:
         """Send a message's receipt soon; without this call the next look sends it."""
@@ -112,6 +114,8 @@ class ReceiptSender:
         words, outgoing = _objection(row, chain.server), []
         if words:
             words = f"the writer is told nothing: {words}"
+        elif self._hour.is_reached(row.server, limit := _limit(chain.server), now):
+            words = f"the writer is not told: {row.server} sent {limit} receipts within the hour"
         else:
             try:
                 outgoing = [_outgoing(row, chain)]
@@ -120,8 +124,16 @@ class ReceiptSender:
                 log.error("receipt.unwritten", **known)
                 return False
             words = WORDS[row.state == State.SENT]
+            self._hour.add(row.server, now)
         guard = _guard(row, chain.server, words, now)
-        return bool(await self.outbox.put(outgoing, guard=guard, is_own=True))
+        written = bool(await self.outbox.put(outgoing, guard=guard, is_own=True))
+        if outgoing and not written:
+            self._hour.take_back(row.server)
+        return written
+
+
+def _limit(server: Server) -> int:
+    return server.receipt.per_hour if server.receipt else 0
 
 
 def _outgoing(row: OpenReceipt, chain: Chain) -> Outgoing:

@@ -58,10 +58,18 @@ def told_of_loss(connection: Connection, messages: Sequence[str]) -> set[str]:
     return set(connection.execute(query.where(receipts.c.receipt.is_not(None))).scalars())
 
 
+# One mailbox under two domains, and dots before the @ make no difference there
+# (https://support.google.com/mail/answer/7436150).
+GMAIL = ("gmail.com", "googlemail.com")
+
+
 def mailbox(address: str) -> str:
     """Return whose mailbox an address is, as far as it shows: no case, nothing behind a +."""
     local, _, domain = address.lower().rpartition("@")
-    return f"{local.partition('+')[0]}@{domain}" if local else ""
+    local = local.partition("+")[0]
+    if domain in GMAIL:
+        local, domain = local.replace(".", ""), GMAIL[0]
+    return f"{local}@{domain}" if local else ""
 
 
 def find(connection: Connection, reference: str) -> str | None:

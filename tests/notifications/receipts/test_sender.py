@@ -319,6 +319,51 @@ async def test_a_mailbox_gets_so_many_receipts_an_hour_and_a_day_and_no_more(
     assert refused[-1] == "the writer is not told: the address had 5 receipts within the day"
 
 
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("a.resident@gmail.com", "aresident@gmail.com"),
+        ("a.r.e.s.ident@gmail.com", "aresident@gmail.com"),
+        ("A.Resident@GMail.com", "aresident@gmail.com"),
+        ("aresident@googlemail.com", "aresident@gmail.com"),
+        ("a.resident+form.1@googlemail.com", "aresident@gmail.com"),
+        ("aresident+x@gmail.com", "aresident@gmail.com"),
+        ("a.resident@example.com", "a.resident@example.com"),
+        ("a.resident@gmail.com.example.com", "a.resident@gmail.com.example.com"),
+        ("a.resident+x@notgmail.com", "a.resident@notgmail.com"),
+        ("", ""),
+    ],
+)
+def test_a_mailbox_is_one_under_all_its_addresses(address: str, expected: str) -> None:
+    assert references.mailbox(address) == expected
+
+
+@pytest.mark.gen_test
+async def test_dots_make_no_other_mailbox(site: Site, post: Post) -> None:
+    for address in ("resi.dent@gmail.com", "re.sident@gmail.com", "r.esident@googlemail.com"):
+        await post(PATH, {**FORM, "from_address": address})
+    await post(PATH, {**FORM, "from_address": "residen.t+1@gmail.com"})
+    assert await site.receipts.look() == 3
+
+
+@pytest.mark.gen_test
+async def test_a_server_sends_so_many_receipts_an_hour(
+    site: Site, post: Post, load: Callable[[str], Settings], settings_toml: str
+) -> None:
+    few = settings_toml.replace("per_address_per_day = 5", "per_address_per_day = 5, per_hour = 4")
+    site.reload(load(few))
+    now = time.time()
+    for number in range(6):
+        await post(PATH, {**FORM, "from_address": f"resident{number}@example.com"})
+    assert await site.receipts.look(now) == 4
+    refused = [row["message"] for row in told(site) if row["receipt"] is None]
+    words = "the writer is not told: contactform sent 4 receipts within the hour"
+    assert [("receipt", words) in happened(site.store, id) for id in refused] == [True, True]
+    for number in range(6):
+        await post(PATH, {**FORM, "from_address": f"other{number}@example.com"})
+    assert await site.receipts.look(now + HOUR + 1) == 4
+
+
 @pytest.mark.gen_test
 async def test_a_robot_is_told_nothing(site: Site, post: Post, outbox: Outbox) -> None:
     await post(PATH, {**FORM, "contact": "me"})
