@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -22,19 +22,36 @@ from relay.core.secret import Secret, keyed_digest
 def configure(style: str = "auto") -> None:
     """Send structlog's and the libraries' lines to stderr; `style` is auto, json or console."""
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
-    renderer = structlog.dev.ConsoleRenderer() if console else _render_json
+    render = [visible, structlog.dev.ConsoleRenderer()] if console else [_render_json]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
+            *render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
+
+
+def visible(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Write out what would be a command to a terminal, in whatever a caller sent: `\\x9b`.
+
+    Lists and the like are shown by their repr, which does the same.
+    """
+    return {
+        name: "".join(map(_shown, value)) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def _render_json(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
