@@ -132,7 +132,7 @@ async def test_the_provider_gets_the_message_in_its_own_words(
     assert call["headers"]["X-Postmark-Server-Token"] == "postmark-server-token"
     assert call["headers"]["Content-Type"] == "application/json"
     assert call["body"] == {
-        "From": '"Registry =?utf-8?q?x?=" <registry@example.gov>',
+        "From": '"Registry \\=?utf-8?q?x?=" <registry@example.gov>',
         "To": '"Doe, Jane" <jane@example.gov>, desk@example.gov',
         "Cc": "a@example.com",
         "Bcc": "b@example.com",
@@ -525,7 +525,7 @@ async def test_what_was_queued_before_a_restart_is_sent_after_it_and_what_was_se
     await postmark.hanging()
     assert outbox.states() == ["queued", "sending"]
     # The daemon dies here: a second one finds the rows as they are on the disk.
-    site.store._lock.close()
+    site.store._engine._lock.close()
     with open_site(settings) as second:
         assert make_app(second) is not None
         assert outbox.states() == ["queued", "in_doubt"]

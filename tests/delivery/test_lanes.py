@@ -651,7 +651,7 @@ async def test_a_paused_server_stores_its_mail_also_after_a_restart(
     assert (await post("/rest/email/b", FORM)).json == SENT
     assert await site.dispatcher.deliver_waiting(time.time() + 1e6) == 0
     assert outbox.states() == ["queued", "sent"]
-    site.store._lock.close()
+    site.store._engine._lock.close()
     with open_site(settings) as second:
         assert second.pauses.names() == {"a"}
         assert await second.dispatcher.deliver_waiting() == 0
