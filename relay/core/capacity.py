@@ -27,8 +27,11 @@ class Turns:
         self._rested_at = 0.0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait until it is one's turn, in the order in which they came."""
+    async def turn(self, least: float = 0) -> AsyncIterator[None]:
+        """Wait until it is one's turn, in the order in which they came.
+
+        least: for how many seconds a turn counts that is shorter.
+        """
         async with self._lock:
             if (rest := self._rested_at - time.monotonic()) > SHORTEST_REST:
                 await asyncio.sleep(rest)
@@ -36,7 +39,7 @@ class Turns:
             try:
                 yield
             finally:
-                worked = time.thread_time() - began
+                worked = max(least, time.thread_time() - began)
                 self._rested_at = max(self._rested_at, started) + worked * (1 + REST)
                 await asyncio.sleep(0)
 

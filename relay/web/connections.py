@@ -8,7 +8,8 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import cast
+from typing import Any, cast
+from weakref import WeakSet
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import (
@@ -24,6 +25,10 @@ from relay.core.capacity import Turns
 
 # Who sends more than this waits for its turn, with each piece of it.
 AT_ONCE_BYTES = 16 * 1024
+
+# As long, at least, counts the call after a refused one: who is refused again and again, at a limit
+# for example, leaves the loop to the others.
+REFUSED_SECONDS = 0.001
 
 # So much of a body a response waits for, and so long; then the connection can be used again.
 AWAITED_BYTES = 2**20
@@ -41,28 +46,36 @@ class PatientApplication(Application):
     Each of them is a `stream_request_body` and bounds what it keeps of a body.
     """
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._refused: WeakSet[object] = WeakSet()  # connections whose last call was
+
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:
         tornado = cast(HTTP1Connection, request_conn)
         # Tornado would answer a larger one itself, without a word and in the middle of ours.
         tornado.set_max_body_size(sys.maxsize)
-        connection = PatientConnection(tornado)
+        was_refused = server_conn in self._refused
+        self._refused.discard(server_conn)
+        connection = PatientConnection(tornado, lambda: self._refused.add(server_conn))
         handler = super().start_request(server_conn, connection)
-        return _Request(handler, connection, self.settings["site"].turns)
+        turns = self.settings["site"].turns
+        return _Request(handler, connection, turns, was_refused=was_refused)
 
 
 class PatientConnection(HTTPConnection):
     """Where a handler writes its response: passed on when the body has come to its end.
 
     The response to a body that is larger, or slower, than is waited for is passed on before that,
-    as the last one of its connection.
+    as the last one of its connection. refused: called where the response is a refusal.
     """
 
-    def __init__(self, connection: HTTP1Connection) -> None:
+    def __init__(self, connection: HTTP1Connection, refused: Callable[[], None]) -> None:
         self.context = connection.context
         self.is_finished = False
         self._connection = connection
+        self._refused = refused
         self._request_headers = self._response_headers = HTTPHeaders()
         self._declared = self._received = 0
         self._has_ended = self._is_last = False
@@ -78,6 +91,8 @@ class PatientConnection(HTTPConnection):
         chunk: bytes | None = None,
     ) -> "asyncio.Future[None]":
         self._response_headers = headers
+        if cast(ResponseStartLine, start_line).code >= 400:
+            self._refused()
         future = self._pass(partial(self._connection.write_headers, start_line, headers, chunk))
         if not self._has_ended:
             self._allow(AWAITED_SECONDS, self._respond_now)
@@ -163,11 +178,17 @@ class _Request(HTTPMessageDelegate):
     """What comes of a request, for the connection and for the handler until it has responded."""
 
     def __init__(
-        self, handler: HTTPMessageDelegate, connection: PatientConnection, turns: Turns
+        self,
+        handler: HTTPMessageDelegate,
+        connection: PatientConnection,
+        turns: Turns,
+        *,
+        was_refused: bool,
     ) -> None:
         self._handler = handler
         self._connection = connection
         self._turns = turns
+        self._was_refused = was_refused
         self._is_large = False
 
     def headers_received(
@@ -175,14 +196,14 @@ class _Request(HTTPMessageDelegate):
     ) -> Awaitable[None] | None:
         self._connection.begin(headers)
         self._is_large = declared_size(headers) > AT_ONCE_BYTES or "Transfer-Encoding" in headers
-        if self._is_large:
+        if self._is_large or self._was_refused:
             return self._begin_in_turn(start_line, headers)
         return self._handler.headers_received(start_line, headers)
 
     async def _begin_in_turn(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> None:
-        async with self._turns.turn():
+        async with self._turns.turn(REFUSED_SECONDS if self._was_refused else 0):
             ready = self._handler.headers_received(start_line, headers)
             if ready is not None:
                 await ready
