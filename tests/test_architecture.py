@@ -132,3 +132,9 @@ def test_every_module_and_public_thing_says_what_it_is_for(path: Path) -> None:
         named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         if named and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{name_of(path)}.{node.name} has no docstring"
+
+
+def test_the_migrations_stand_in_one_line() -> None:
+    folder = ROOT / "relay" / "store" / "engine" / "migrations" / "versions"
+    numbers = [path.name[:4] for path in sorted(folder.glob("*.py"))]
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
