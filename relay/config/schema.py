@@ -12,6 +12,7 @@ others may write is refused.
 # What a setting means stands below it, for the page of settings.
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -48,6 +49,7 @@ from relay.config.fields import (
 from relay.core import addresses
 from relay.core import reply_address as reply_addresses
 from relay.core.file_types import FILE_TYPES
+from relay.core.header_names import is_reserved
 from relay.core.server import AttachmentRules, ReceiptTerms
 
 _COUNT = Range(min=0)
@@ -61,6 +63,14 @@ _addresses = partial(addresses.parse_list, domains=addresses.ANY_DOMAIN)
 
 def _lowered(names: Iterable[str]) -> frozenset[str]:
     return frozenset(name.lower() for name in names)
+
+
+def _header_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+        raise ValueError("a header's name has letters, digits and - only")
+    if is_reserved(name):
+        raise ValueError(f"the header {name} is not for forms to set")
+    return name.lower()
 
 
 class LimitsTable(Schema):
@@ -273,10 +283,9 @@ class ServerTable(Schema):
     """`"optional"`: session posts need no key"""
     return_to = setting(fields.Dict(fields.String(), Parsed(url), post_load=MappingProxyType), {})
     """names of pages for forms without JavaScript, and their URLs"""
-    headers = setting(
-        several(fields.String(validate=Regexp(r"[A-Za-z0-9-]+\Z")), into=_lowered), []
-    )
-    """names of mail headers that forms may set"""
+    headers = setting(several(Parsed(_header_name), into=frozenset), [])
+    """names of mail headers that forms may set; none that has a field of its own or is written by
+    mail programs: `To`, `Subject`, `Date`, `Content-Type` and their like"""
     receipt = setting(TrueOrTable(ReceiptTable, ReceiptTerms, "true, false, or a table"), False)
     """`true`, or the table below: the writer gets a receipt"""
     backup = setting(Parsed(optional(_address)), None, shown="none")

@@ -9,6 +9,7 @@ from relay.core.errors import (
     InvalidSubmission,
     RecipientsInactive,
     RelayError,
+    TemplateIncomplete,
     TemplateNotFound,
     Unavailable,
 )
@@ -20,6 +21,7 @@ from relay.intake.outbox import Outbox, Outgoing, weight
 from relay.store.suppressions import Suppressions
 from relay.templates.library import Library, Warnings
 
+MODEL_REQUIRED = "A 'TemplateModel' is required when using a template to send an email."
 # The streams that every server has for sending, and the one that it has for receiving.
 STREAMS = frozenset({"outbound", "broadcast"})
 INBOUND = "inbound"
@@ -121,10 +123,15 @@ class ApiMessages:
         if message.template is None:
             return message, ()
         try:
+            if message.model is None:
+                await self._library.find(group.server.name, message.template)
+                raise TemplateIncomplete(MODEL_REQUIRED)
             return await self._library.rendered(message, group.server.name)
         except TemplateNotFound:
             if group.account is None:
                 raise
+            if message.model is None:
+                raise TemplateIncomplete(MODEL_REQUIRED) from None
             return message, ()  # the provider may have it
 
 

@@ -131,6 +131,14 @@ SERVER_MISTAKES = [
     ('session_key = "never"', "session_key: Must be one of"),
     ('return_to = { thanks = "/thanks" }', "return_to.thanks"),
     ('headers = ["X Form"]', "headers.0"),
+    *(
+        (f'headers = ["X-Form", "{name}"]', f"headers.1: the header {name} is not for forms to set")
+        for name in (
+            *("Bcc", "To", "From", "Content-Type", "Subject", "cc", "REPLY-TO", "Sender", "Date"),
+            *("Resent-To", "MIME-Version", "Content-Transfer-Encoding", "DKIM-Signature"),
+            *("Received", "Return-Path", "X-Relay-Message-Id"),
+        )
+    ),
     ("attachments = 5", "attachments: true, false, or a table of limits"),
     ("retry = []", "retry: Shorter than minimum length 1."),
     ("retry = [0]", "retry.0: Must be"),

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.core.addresses import NO_DOMAINS
+from relay.core.errors import TemplateIncomplete
 from relay.core.file_types import UNKNOWN_MEDIA, is_forbidden
 from relay.core.immutable import freeze
 from relay.core.message import Attachment, Message
 from relay.core.text import is_storable
+from relay.intake.api_messages import MODEL_REQUIRED
 from relay.intake.outbox import MAX_METADATA
 from relay.templates.rules import length
 from relay.web import bodies
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import MEGABYTE
+from relay.web.postmark.headers import is_steering, read_headers, with_steering
 from relay.web.postmark.reading import Fields, is_line, refused, wrong_type
 from relay.web.postmark.recipients import SHOWN, read_recipients, read_reply_to, read_sender
 
@@ -23,9 +26,6 @@ MAX_BODY = 5 * MEGABYTE
 MAX_SUBJECT = 2000
 MAX_TAG = 1000
 MAX_STREAM = 100
-MAX_HEADERS = 100
-MAX_HEADER_NAME = 76
-MAX_HEADER_VALUE = 10_000
 MAX_METADATA_NAME = 20
 MAX_METADATA_VALUE = 80
 MAX_FILE_NAME = 255
@@ -36,16 +36,6 @@ PARTS = ("Subject", "HtmlBody", "TextBody")
 UNKNOWN_ID = "The 'TemplateId' associated with this request is not valid or was not found."
 UNKNOWN_ALIAS = "The Template's 'Alias' associated with this request is not valid or was not found."
 
-KEPT_ID = "x-pm-keepid"
-
-# RFC 5322: printable ASCII without the colon.
-_HEADER_NAME = re.compile(r"[!-9;-~]+")
-# These have fields of their own, or are the relay's and the provider's to write.
-_RESERVED = re.compile(
-    r"from|to|cc|bcc|sender|reply-to|resent-.*|subject|date|content-.*|mime-.*|dkim-.*|received"
-    r"|return-path|x-relay-message-id",
-    re.IGNORECASE,
-)
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _MEDIA = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+/[!#-'*+\-.0-9A-Z^-z|~]+ *(;.*)?")
@@ -70,6 +60,8 @@ def read(value: Any, *, templated: bool, domains: frozenset[str] = NO_DOMAINS) -
     """
     fields = Fields(value)
     recipients = read_recipients(fields, domains)
+    headers = read_headers(fields)
+    fields = with_steering(fields, headers)
     message = Message(
         sender=read_sender(fields, domains),
         to=recipients["To"],
@@ -77,7 +69,7 @@ def read(value: Any, *, templated: bool, domains: frozenset[str] = NO_DOMAINS) -
         bcc=recipients["Bcc"],
         reply_to=read_reply_to(fields, domains),
         tag=_line(fields, "Tag", MAX_TAG) or None,
-        headers=_headers(fields),
+        headers=tuple(header for header in headers if not is_steering(header[0])),
         track_opens=fields.flag("TrackOpens"),
         track_links=_track_links(fields),
         metadata=_metadata(fields),
@@ -141,9 +133,8 @@ def _template(fields: Fields) -> dict[str, Any]:
     if not number and not _ALIAS.fullmatch(alias or ""):
         raise PostmarkError(1101, UNKNOWN_ALIAS)
     model = fields.object("TemplateModel")
-    if model is None:
-        words = "A 'TemplateModel' is required when using a template to send an email."
-        raise PostmarkError(1120, words)
+    if model is None and number:
+        raise TemplateIncomplete(MODEL_REQUIRED)
     if not bodies.is_storable(model):
         raise refused("'TemplateModel' has a control character or broken Unicode.")
     inline = fields.flag("InlineCss")
@@ -190,39 +181,6 @@ def _written(value: Any) -> str:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _headers(message: Fields) -> tuple[tuple[str, str], ...]:
-    """Read a message's `Headers`; raise PostmarkError.
-
-    A Message-ID counts only beside `X-PM-KeepID: true`; without it the provider would write its
-    own over it, so it is left out, as mail libraries send one unasked.
-    """
-    given = message.items("Headers")
-    if len(given) > MAX_HEADERS:
-        raise refused(f"A message may have {MAX_HEADERS} headers at most.")
-    headers = [_header(value) for value in given]
-    keeps = any(name.lower() == KEPT_ID and value.lower() == "true" for name, value in headers)
-    return tuple(
-        (name, value)
-        for name, value in headers
-        if value and (keeps or name.lower() != "message-id")
-    )
-
-
-def _header(value: Any) -> tuple[str, str]:
-    fields = Fields(value, "Headers")
-    name, content = fields.text("Name") or "", (fields.text("Value") or "").strip()
-    if not _HEADER_NAME.fullmatch(name) or len(name) > MAX_HEADER_NAME:
-        raise refused(
-            f"A header's 'Name' has 1 to {MAX_HEADER_NAME} characters, no blanks or colons."
-        )
-    if _RESERVED.fullmatch(name):
-        raise refused(f"The header '{name}' may not be set.")
-    if not is_line(content) or length(content) > MAX_HEADER_VALUE:
-        words = f"is a single line of at most {MAX_HEADER_VALUE} characters"
-        raise refused(f"The value of the header '{name}' {words}, without control characters.")
-    return name, content
 
 
 def _attachment(value: Any) -> Attachment:

@@ -28,6 +28,12 @@ class Fields:
             raise wrong_type(name)
         self._members = {str(name).lower(): member for name, member in value.items()}
 
+    def changed(self, values: Mapping[str, Any]) -> "Fields":
+        """Return an object with these members in the place of its own."""
+        changed = Fields(values)
+        changed._members = self._members | changed._members
+        return changed
+
     def raw(self, name: str) -> Any:
         """Return a member as it came, or None."""
         return self._members.get(name.lower())

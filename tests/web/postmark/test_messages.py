@@ -125,16 +125,46 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({**PLAIN, "Headers": [{"Name": "X", "Value": 5}]}, 403, wrong("Value")),
     ({**PLAIN, "Headers": [{"Name": "X", "Value": "a\nBcc: b@c.com"}]}, 300, "header 'X' is"),
     ({**PLAIN, "Headers": [{"Name": "X", "Value": "\x00"}]}, 300, "header 'X' is a single line"),
+    ({**PLAIN, "Headers": [{"Name": "X", "Value": "a\r\n\r\n b"}]}, 300, "header 'X' is a"),
+    ({**PLAIN, "Headers": [{"Name": "X", "Value": "a\r\nBcc: b@c.de"}]}, 300, "header 'X' is a"),
     ({**PLAIN, "Headers": [{"Name": "X", "Value": "y"}] * 101}, 300, "100 headers at most"),
+    ({**PLAIN, "Headers": [{"Name": "X-PM-Tag", "Value": "x" * 1001}]}, 300, "'Tag' is a single"),
+    ({**PLAIN, "Headers": [{"Name": "X-PM-TrackOpens", "Value": "x"}]}, 403, wrong("TrackOpens")),
+    (
+        {**PLAIN, "Headers": [{"Name": "X-PM-TrackLinks", "Value": "x"}]},
+        300,
+        "Invalid 'TrackLinks'",
+    ),
+    (
+        {**PLAIN, "Headers": [{"Name": "X-PM-Message-Stream", "Value": "inbound"}]},
+        1236,
+        "Sending is not supported for this stream type.",
+    ),
+    (
+        {**PLAIN, "Headers": [{"Name": f"X-PM-Metadata-{'n' * 21}", "Value": "x"}]},
+        300,
+        METADATA_TEXT.format("n" * 21),
+    ),
+    (
+        {**PLAIN, "Headers": [{"Name": "X-PM-Metadata-n", "Value": "x" * 81}]},
+        300,
+        METADATA_TEXT.format("n"),
+    ),
+    ({**PLAIN, "Headers": [{"Name": "X-PM-Metadata-", "Value": "x"}]}, 300, "single lines."),
+    (
+        {**PLAIN, "Headers": [{"Name": f"X-PM-Metadata-{n}", "Value": "x"} for n in range(11)]},
+        300,
+        "10 fields at most.",
+    ),
     *(
         (
             {**PLAIN, "Headers": [{"Name": name, "Value": "x"}]},
             300,
-            f"The header '{name}' may not be set.",
+            f"Header '{name}' not allowed.",
         )
         for name in (
             *("From", "To", "CC", "Bcc", "Sender", "Reply-To", "Resent-To", "subject", "DATE"),
-            *("Content-Type", "MIME-Version", "DKIM-Signature", "Received", "Return-Path"),
+            *("Content-Type", "Content-ID", "DKIM-Signature", "Received", "Return-Path"),
             "X-Relay-Message-Id",
         )
     ),
@@ -189,6 +219,16 @@ REFUSED_WITH_TEMPLATE: list[tuple[dict[str, Any], int, str]] = [
     ({**FILLED, "TemplateId": True}, 403, wrong("TemplateId")),
     ({**FILLED, "TemplateAlias": 5}, 403, wrong("TemplateAlias")),
     (without("TemplateModel", FILLED), 1120, NO_MODEL),
+    *(
+        ({**without("TemplateModel", FILLED), **reference}, 1101, UNKNOWN_ALIAS)
+        for reference in (
+            {"TemplateId": None, "TemplateAlias": "nothing"},
+            {"TemplateId": 0, "TemplateAlias": "nothing"},
+            {"TemplateId": "", "TemplateAlias": "no-thing", "TemplateModel": None},
+            {"TemplateId": None, "TemplateAlias": "a b"},
+            {"TemplateId": None, "TemplateAlias": "Nothing.1", "TemplateModel": None},
+        )
+    ),
     ({**FILLED, "TemplateModel": None}, 1120, NO_MODEL),
     ({**FILLED, "TemplateModel": "x"}, 403, wrong("TemplateModel")),
     ({**FILLED, "TemplateModel": [1]}, 403, wrong("TemplateModel")),

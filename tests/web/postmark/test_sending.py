@@ -335,6 +335,78 @@ async def test_the_test_token_checks_and_stores_nothing(
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("headers", "fields", "sent"),
+    [
+        ([("Mime-Version", "1.0"), ("Content-Transfer-Encoding", "7bit")], {}, {}),
+        ([("MIME-VERSION", "1.0"), ("content-transfer-encoding", "base64")], {}, {}),
+        ([("Message-Id", "<a@b.co>"), ("Mime-Version", ""), ("X-A", "b")], {}, {"X-A": "b"}),
+        ([("X-PM-Tag", "welcome")], {}, {"Tag": "welcome"}),
+        ([("X-Pm-Tag", "one"), ("x-pm-tag", "two")], {"Tag": ""}, {"Tag": "one"}),
+        ([("X-PM-Tag", "header")], {"Tag": "field"}, {"Tag": "field"}),
+        ([("X-PM-Message-Stream", "broadcast")], {}, {"MessageStream": "broadcast"}),
+        ([("X-PM-Message-Stream", "x")], {"MessageStream": "outbound"}, {}),
+        ([("X-PM-TrackOpens", "true")], {}, {"TrackOpens": True}),
+        ([("X-PM-TrackOpens", "TRUE")], {"TrackOpens": False}, {"TrackOpens": False}),
+        ([("X-PM-TrackLinks", "htmlonly")], {}, {"TrackLinks": "HtmlOnly"}),
+        ([("X-PM-TrackLinks", "None")], {"TrackLinks": None}, {"TrackLinks": "None"}),
+        ([("X-PM-Metadata-Order-Id", "17")], {}, {"Metadata": {"Order-Id": "17"}}),
+        (
+            [("X-Pm-Metadata-Color", "red"), ("X-PM-METADATA-size", "L")],
+            {"Metadata": {"color": "blue"}},
+            {"Metadata": {"color": "blue", "size": "L"}},
+        ),
+        ([("X-Long", "one,\r\n two\n\tthree")], {}, {"X-Long": "one, two three"}),
+        ([("X-PM-Bounce-Type", "HardBounce")], {}, {"X-PM-Bounce-Type": "HardBounce"}),
+    ],
+)
+async def test_headers_that_libraries_set_mean_what_their_fields_mean(
+    call: Call,
+    site: Site,
+    postmark: FakePostmark,
+    headers: list[tuple[str, str]],
+    fields: dict[str, Any],
+    sent: dict[str, Any],
+) -> None:
+    listed = [{"Name": name, "Value": value} for name, value in headers]
+    message = MESSAGE | {"From": "passing@example.gov", "Headers": listed} | fields
+    reply = await call("POST", "/email", message, token=PASSING_KEY)
+    assert (reply.status, reply.json["Message"]) == (200, "OK")
+    await settled(site)
+    [taken] = postmark.accepted
+    own = {name: value for name, value in sent.items() if name[:2] == "X-"}
+    others = {name: value for name, value in sent.items() if name[:2] != "X-"}
+    assert {one["Name"]: one["Value"] for one in taken.body.get("Headers", [])} == own
+    expected = {"MessageStream": "outbound", "Metadata": {}} | others
+    steered = {name: taken.body[name] for name in STEERED if name in taken.body}
+    labels = steered["Metadata"].items()
+    steered["Metadata"] = {name: value for name, value in labels if name[:6] != "relay-"}
+    assert steered == expected
+
+
+STEERED = ("Tag", "MessageStream", "TrackOpens", "TrackLinks", "Metadata")
+
+
+@pytest.mark.gen_test
+async def test_an_alias_is_looked_for_before_its_model_is_missed(
+    call: Call, site: Site, outbox: Outbox
+) -> None:
+    draft = TemplateDraft(name="Known", alias="known", subject="Hi", text="Hello.")
+    await site.library.create("notices", draft, "key")
+    message = {"From": "notices@example.gov", "To": "resident@example.com"}
+    items = [{**message, "TemplateAlias": alias} for alias in ("known", "unknown", "KNOWN-2")]
+    reply = await call("POST", "/email/batchWithTemplates", {"Messages": items})
+    assert [item["ErrorCode"] for item in reply.json] == [1120, 1101, 1101]
+    assert "'Alias'" in reply.json[1]["Message"]
+    reply = await call("POST", "/email/withTemplate", items[0], token=TEST)
+    assert reply.json["ErrorCode"] == 1101
+    theirs = items[1] | {"From": "passing@example.gov"}
+    reply = await call("POST", "/email/withTemplate", theirs, token=PASSING_KEY)
+    assert reply.json["ErrorCode"] == 1120
+    assert outbox.rows() == []
+
+
+@pytest.mark.gen_test
 async def test_to_the_test_token_every_template_is_unknown(call: Call, outbox: Outbox) -> None:
     reply = await call("POST", "/email/withTemplate", FILLED, token=TEST)
     assert (reply.status, reply.json["ErrorCode"]) == (422, 1101)
