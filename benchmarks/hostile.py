@@ -45,6 +45,7 @@ URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
 TEST = JSON | {"X-Postmark-Server-Token": "POSTMARK_API_TEST"}
 PART = b'--b\r\nContent-Disposition: form-data; name="a%d"\r\n\r\nx\r\n'
+FILE = b'{"attachments": [{"Name": "a.pdf", "Content": "%s"}]}'
 PROSE = "Make the roads green, and the river too. " * 6000
 
 
@@ -64,6 +65,7 @@ def kinds() -> dict[str, bytes]:
         "87,000 empty objects": request(FORM, JSON, b'{"a":[' + b"{}," * 86_998 + b"1]}"),
         "as much as is read": request(FORM, JSON, b'{"a":[' + b"{}," * 1_990 + b"1]}"),
         "8 MB of objects": request(FILES, JSON, b'{"a":[' + b'{"a":0},' * 1_000_000 + b"1]}"),
+        "8 MB of a file": request(FILES, JSON, FILE % ((b"A" * 63 + b"\\/") * 123_000)),
         "10 MB of numbers": request("/email/batch", TEST, b"[" + b"0," * 5_000_000 + b"0]"),
         "16,000 fields": request(FORM, URLENCODED, many),
         "4,000 parts": request(FORM, MULTIPART, fields),

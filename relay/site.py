@@ -1,5 +1,6 @@
 """Puts the parts of one installation together, in one step; nothing listens or delivers yet."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -88,6 +89,7 @@ class Site:
         self.pages: tuple[str, int] | None = settings.pages
         self.requests = RunningRequests()
         self.turns = Turns()
+        self.large_body = asyncio.Lock()  # one is parsed at a time
         self.bytes_at_once = BytesAtOnce()
         self.visitor_bytes = ByteLimiter()  # a reload begins no new day
         self.first_start, self.made_keys, self.secret = _own_secrets(settings)

@@ -201,7 +201,8 @@ class BaseHandler(RequestHandler):
     async def aside(self, function: Callable[[bytes], T], body: bytes) -> T:
         """Call a function that reads a body: where there is much to read, in a turn or a thread."""
         if len(body) > READ_ON_LOOP_BYTES:
-            return await asyncio.to_thread(function, body)
+            async with self.site.large_body:
+                return await asyncio.to_thread(function, body)
         values = 0 if self._structure is None else self._structure.count
         if len(body) <= READ_AT_ONCE_BYTES and values <= READ_AT_ONCE_VALUES:
             return function(body)
