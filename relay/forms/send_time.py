@@ -13,7 +13,8 @@ UNREADABLE = "Could not evaluate scheduled date."
 PAST = "Scheduled date is in the past."
 TOO_FAR = f"Emails can only be scheduled up to {MAX_DAYS} days in advance."
 
-_EPOCH = re.compile(r"@?(-?[0-9]+(?:\.[0-9]+)?)")
+# Eight digits are a day, 20261201: as epoch seconds they were over in 1973.
+_EPOCH = re.compile(r"(?![0-9]{8}\Z)@?(-?[0-9]+(?:\.[0-9]+)?)")
 
 
 class ScheduleError(ValueError):
@@ -45,7 +46,7 @@ def _read(value: object, now: float, zone: tzinfo) -> float | None:
         return _number(value)
     if not isinstance(value, str) or len(value) > MAX_LENGTH:
         return None
-    text = value.strip(" \t\r\n")
+    text = value.strip(" \t\r\n\u00a0\u202f")
     if epoch := _EPOCH.fullmatch(text):
         return _number(epoch[1])
     return strtotime(text, now, zone)

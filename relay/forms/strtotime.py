@@ -11,8 +11,10 @@ taken for a time zone) is not read.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 _WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _MONTHS = (
@@ -26,6 +28,26 @@ SECONDS = {"sec": 1, "second": 1, "min": 60, "minute": 60, "hour": 3600}
 DAYS = {"day": 1, "week": 7, "fortnight": 14}
 MONTHS_IN = {"month": 1, "year": 12}
 STEP = {"last": -1, "previous": -1, "this": 0, "next": 1}
+# Which weekday of a month: the first, or from its end.
+NTH = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "last": -1}
+# In hours from UTC, all year round. What means two zones, such as IST, is not among them.
+ZONES = {
+    name: hours
+    for hours, names in (
+        (3, "eest"),
+        (2, "eet cest"),
+        (1, "cet west"),
+        (0, "z utc gmt wet"),
+        (-4, "edt"),
+        (-5, "est cdt"),
+        (-6, "cst mdt"),
+        (-7, "mst pdt"),
+        (-8, "pst akdt"),
+        (-9, "akst"),
+        (-10, "hst"),
+    )
+    for name in names.split()
+}
 
 # How a weekday is looked for: from tomorrow on, from today on, or in the week of the day.
 _AFTER_TODAY, _FROM_TODAY, _IN_WEEK = range(3)
@@ -48,6 +70,7 @@ class Reading:
         self._search = _AFTER_TODAY
         self._edge: str | None = None
         self._workdays: int | None = None
+        self._nth: tuple[int, int] | None = None
 
     def moment(self, now: float, zone: tzinfo) -> float:
         """Put it all together, in the order in which PHP does."""
@@ -60,7 +83,8 @@ class Reading:
         number, months = day.day + self._days, day.month - 1 + self._months
         if self._edge:
             number, months = (1, months) if self._edge == "first" else (0, months + 1)
-        day = date(day.year + months // 12, months % 12 + 1, 1) + timedelta(days=number - 1)
+        first = date(day.year + months // 12, months % 12 + 1, 1)
+        day = first + timedelta(days=number - 1) if self._nth is None else self._nth_of(first)
         day += timedelta(days=self._past_weekends(day))
         wall = datetime(day.year, day.month, day.day) + self._time_of_day()  # noqa: DTZ001 - below
         if wall == self._local and self._zone is None:
@@ -74,6 +98,12 @@ class Reading:
             raise ValueError("a zone without a date")
         if self._edge and (by_weekday or self._workdays):
             raise ValueError("an edge of the month and a weekday")
+        if self._nth and (self._edge or by_weekday or self._workdays or self._days):
+            raise ValueError("a weekday of the month and something else to count")
+        if self._nth and self._months and self._months % 12 == 0:
+            raise ValueError("a weekday of this month, a year later")
+        if self._time == timedelta(hours=24) and (by_weekday or self._edge or self._nth):
+            raise ValueError("a day that is counted, and the end of another")
         if self._workdays and (by_weekday or self._seconds):
             raise ValueError("working days and something else to count")
 
@@ -95,6 +125,17 @@ class Reading:
         if self._days < 0:
             return difference % 7 if difference < 0 else difference
         return difference + 7 if difference <= -self._search else difference
+
+    def _nth_of(self, first: date) -> date:
+        """Return the weekday that was named of the month that begins so."""
+        number, weekday = self._nth or (1, 0)
+        if number < 0:
+            last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+            return last - timedelta(days=(last.isoweekday() - weekday) % 7)
+        day = first + timedelta(days=(weekday - first.isoweekday()) % 7 + 7 * (number - 1))
+        if day.month != first.month:
+            raise ValueError("the month has no fifth one")
+        return day
 
     def _past_weekends(self, day: date) -> int:
         """Count the days from a day to so many working days later."""
@@ -157,6 +198,16 @@ class Reading:
             raise ValueError("two edges")
         self._edge = edge
 
+    def weekday_of_month(self, nth: str, name: str) -> None:
+        if self._nth:
+            raise ValueError("two weekdays of a month")
+        self.midnight()
+        self._nth = NTH[nth], WEEKDAY[name]
+
+    def weekday_of_month_named(self, nth: str, name: str, month: str, year: str | None) -> None:
+        self.weekday_of_month(nth, name)
+        self.named_month(None, month, year)
+
     def year_month_day(self, year: str, month: str, day: str) -> None:
         if self._date:
             raise ValueError("two dates")
@@ -168,6 +219,13 @@ class Reading:
     def month_day_year(self, month: str, day: str, year: str) -> None:
         self.year_month_day(year, month, day)
 
+    def month_day(self, month: str, day: str) -> None:
+        self.year_month_day(str(self._local.year), month, day)
+
+    def week(self, year: str, week: str, day: str | None) -> None:
+        found = date.fromisocalendar(int(year), int(week), int(day or 1))
+        self.year_month_day(str(found.year), str(found.month), str(found.day))
+
     def named_month(self, day: str | None, month: str, year: str | None) -> None:
         self.year_month_day(year or str(self._local.year), str(MONTH[month]), day or "1")
 
@@ -178,13 +236,17 @@ class Reading:
         self._clock(int(hour), int(minute), int(second or 0))
         self._zone = _zone(zone) if zone else self._zone
 
-    def half_day_clock(self, hour: str, minute: str | None, second: str | None, half: str) -> None:
+    def half_day_clock(
+        self, hour: str, minute: str | None, second: str | None, half: str, zone: str | None
+    ) -> None:
         if not 1 <= int(hour) <= 12:
             raise ValueError("no hour of half a day")
         self._clock(int(hour) % 12 + 12 * (half == "p"), int(minute or 0), int(second or 0))
+        self._zone = _zone(zone) if zone else self._zone
 
     def _clock(self, hour: int, minute: int, second: int) -> None:
-        if self._has_time or minute > 59 or second > 59 or hour > 23:
+        is_next_midnight = hour == 24 and not minute and not second
+        if self._has_time or minute > 59 or second > 59 or (hour > 23 and not is_next_midnight):
             raise ValueError("two times, or none")
         self._time, self._has_time = timedelta(hours=hour, minutes=minute, seconds=second), True
 
@@ -196,11 +258,26 @@ class Reading:
 
 
 def _zone(written: str) -> tzinfo:
+    if written in ZONES:
+        return timezone(timedelta(hours=ZONES[written]))
     if written[0] not in "+-":
-        return UTC
+        return _named_zone(written)
     digits = written[1:].replace(":", "").ljust(4, "0")
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(-offset if written[0] == "-" else offset)
+
+
+def _named_zone(written: str) -> tzinfo:
+    """Find a zone of the machine's database by its name in lower case; raise ValueError."""
+    name = _zone_names().get(written)
+    if name is None:
+        raise ValueError("no such zone")
+    return ZoneInfo(name)
+
+
+@cache
+def _zone_names() -> Mapping[str, str]:
+    return {name.lower(): name for name in available_timezones()}
 
 
 def _any(*groups: Iterable[str]) -> str:
@@ -211,9 +288,11 @@ _END = r"(?:(?=[ \t,]|$)|(?<=\dt))"
 _DAY = r"(\d\d?)(?:st|nd|rd|th)?"
 _MONTH_NAME = f"({_any(sorted(MONTH, key=len, reverse=True))})"
 _WEEKDAY_NAME = f"({_any(WEEKDAY)})"
+_NTH_WEEKDAY = rf"({_any(NTH)})[ \t]+{_WEEKDAY_NAME}[ \t]+of"
 _UNIT = f"({_any(SECONDS, DAYS, MONTHS_IN)})"
 _STEPS = f"({_any(STEP)})"
-_ZONE = r"(?:[ \t]?(z|utc|gmt|[+-]\d\d(?::?[0-5]\d)?)$)?"
+_AREA = r"[a-z]{3,}(?:/[a-z]+(?:[_-][a-z]+)*){1,2}"  # America/Port-au-Prince
+_ZONE = rf"(?:[ \t]?({_any(ZONES)}|{_AREA}|[+-]\d\d(?::?[0-5]\d)?)$)?"
 
 _RULES: tuple[tuple[str, Callable[..., None]], ...] = (
     (r"now", Reading.now),
@@ -227,8 +306,16 @@ _RULES: tuple[tuple[str, Callable[..., None]], ...] = (
     (rf"([+-])?[ \t]*(\d{{1,9}})[ \t]*{_UNIT}s?", Reading.amount),
     (r"\+?[ \t]*(\d{1,4})[ \t]*weekdays?", Reading.workdays),
     (r"(first|last)[ \t]day[ \t]of", Reading.edge_of_month),
+    (_NTH_WEEKDAY, Reading.weekday_of_month),
+    (
+        rf"{_NTH_WEEKDAY}[ \t]+{_MONTH_NAME}(?:[ \t]+(\d{{4}}))?{_END}(?![ \t,]+\d+(?:[ \t,]|$))",
+        Reading.weekday_of_month_named,
+    ),
     (r"(\d{4})-(\d\d?)-(\d\d?)", Reading.year_month_day),
-    (r"(\d{4})-(\d\d)-(\d\d)t(?=\d\d:)", Reading.year_month_day),
+    (r"(\d{4})-(\d\d?)-(\d\d?)t(?=\d\d?:)", Reading.year_month_day),
+    (r"(\d{4})(\d\d)(\d\d)(?:t(?=\d\d?:))?", Reading.year_month_day),
+    (r"(\d{4})-?w(\d\d)(?:-?([1-7]))?(?:t(?=\d\d?:))?", Reading.week),
+    (r"(\d\d?)/(\d\d?)", Reading.month_day),
     (r"(\d{4})/(\d\d?)/(\d\d?)", Reading.year_month_day),
     (r"(\d\d?)/(\d\d?)/(\d{4})", Reading.month_day_year),
     (r"(\d\d?)\.(\d\d?)\.(\d{4})", Reading.day_month_year),
@@ -242,10 +329,15 @@ _RULES: tuple[tuple[str, Callable[..., None]], ...] = (
     ),
     (rf"{_MONTH_NAME}()[ \t]+(\d{{4}})", Reading.month_named),
     (rf"(\d\d?):(\d\d)(?::(\d\d)(?:\.\d{{1,9}})?)?{_ZONE}", Reading.clock),
-    (r"(\d\d?)(?::(\d\d)(?::(\d\d))?)?[ \t]*([ap])(?:m|\.m\.)(?!,)", Reading.half_day_clock),
+    (
+        rf"(\d\d?)(?::(\d\d)(?::(\d\d))?)?[ \t]*([ap])(?:m|\.m\.)(?!,){_ZONE}",
+        Reading.half_day_clock,
+    ),
     (rf"(\d{{4}})(\d\d)(\d\d)t(\d\d)(\d\d)(\d\d)?{_ZONE}", Reading.basic),
 )
 _PATTERNS = [(re.compile(f"(?:{words}){_END}"), take) for words, take in _RULES]
+# What browsers write before AM, besides the space.
+_SPACES = re.compile("[\u00a0\u202f]")
 _BETWEEN = re.compile(r"[ \t]*,?[ \t]*")
 
 
@@ -268,6 +360,7 @@ def strtotime(text: str, now: float, zone: tzinfo = UTC) -> float | None:
     now: epoch seconds. zone: of dates and times that name none. Takes time in proportion to the
     text, and no fractions of seconds from it.
     """
+    text = _SPACES.sub(" ", text)
     if not text or not text.isascii():
         return None
     reading = Reading(datetime.fromtimestamp(now, zone))
