@@ -4,7 +4,7 @@ import pytest
 from postmarker.core import PostmarkClient
 from postmarker.exceptions import ClientError
 
-from tests.clients.conftest import ACCOUNT_TOKEN, SHOP_TOKEN, Relay, shown
+from tests.clients.conftest import ACCOUNT_TOKEN, SHOP_TOKEN, TEMPLATE, Relay, shown
 
 LINE = 'PostmarkClient(server_token=token, root_api_url="http://127.0.0.1:8025/")'
 MAIL = {"From": "shop@example.gov", "To": "ann@example.com", "Subject": "Hi", "TextBody": "Hello"}
@@ -72,6 +72,31 @@ def test_templates_are_made_edited_listed_checked_and_deleted(
     assert checked["Subject"]["ValidationErrors"][0]["Line"] == 1
     assert client.templates.delete(made.TemplateId) == f"Template {made.TemplateId} removed."
     assert relay.templates() == {}
+
+
+def test_who_deletes_all_that_is_listed_meets_no_layout_before_its_templates(
+    relay: Relay, client: PostmarkClient
+) -> None:
+    frame = {"Name": "Frame", "TemplateType": "Layout", "HtmlBody": "<p>{{{@content}}}</p>"}
+    alias = relay.call("POST", "/templates", frame)["Alias"]
+    for number in range(2):
+        named = {"Alias": f"framed-{number}", "LayoutTemplate": alias}
+        relay.call("POST", "/templates", {**TEMPLATE, **named})
+    for one in client.templates.all():
+        assert client.templates.delete(one.TemplateId) == f"Template {one.TemplateId} removed."
+    assert relay.templates() == {}
+
+
+def test_what_a_library_built_a_mail_with_stays_out_of_it(
+    relay: Relay, client: PostmarkClient
+) -> None:
+    built = {"Mime-Version": "1.0", "Content-Transfer-Encoding": "7bit", "Message-Id": "<a@b.co>"}
+    steering = {"X-PM-Tag": "greeting", "X-PM-Metadata-order": "12", "X-Folded": "a,\r\n b"}
+    id = client.emails.send(**MAIL, Headers=built | steering)["MessageID"]
+    message = relay.message(id)
+    assert (message["Tag"], message["Metadata"]) == ("greeting", {"order": "12"})
+    assert "X-Folded: a, b" in message["Body"]
+    assert not any(value in message["Body"] for value in ("7bit", "<a@b.co>", "X-PM-"))
 
 
 def test_messages_and_the_server_are_looked_up(relay: Relay, client: PostmarkClient) -> None:
