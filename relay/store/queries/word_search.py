@@ -24,7 +24,7 @@ from relay.store.queries.search import first_id
 from relay.store.schema import contents, messages, receipts, reply_addresses
 
 # How many messages one search looks through.
-SPAN = 100_000
+SPAN = 50_000
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -64,10 +64,12 @@ def find(connection: Connection, what: Wanted, below: str | None, limit: int) ->
     """Find messages, newest first, below an id; a page may be short and still have a next one."""
     scope, oldest = _scope(connection, what, below)
     found: list[FoundMessage] = []
+    # A reference may be written in any grouping.
+    words = [(word, (as_reference(word) or word).casefold()) for word in what.words]
     # Closed when a page is full: a server's cursor is not to stay open.
     with closing(_rows(connection, _query().where(*scope))) as rows:
         for one, said in rows:
-            if all(_has(said, word) for word in what.words):
+            if all(word in said or reference in said for word, reference in words):
                 if len(found) == limit:
                     return Page(found, found[-1].id)
                 found.append(one)
@@ -152,8 +154,3 @@ def _rows(
 def _field(fields: dict[str, object], name: str) -> str:
     value = fields.get(name, "")
     return value if isinstance(value, str) else ""
-
-
-def _has(said: str, word: str) -> bool:
-    """Return whether a word stands in what is said, a reference in any grouping."""
-    return word in said or (as_reference(word) or word).casefold() in said
