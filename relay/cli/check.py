@@ -1,9 +1,12 @@
 """`check` and `plugins`: what serve would make of the settings, and what production still needs."""
 
 import sqlite3
+import stat
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,6 +23,11 @@ from relay.store.engine.database import Store
 from relay.store.engine.sqlite import SAFE_SQLITE
 from relay.store.outbox import unsent
 
+STRANGERS_LIMITS = (
+    *("posts_per_minute", "tokens_per_minute", "max_unspent_tokens", "connections_per_address"),
+    *("address_bytes_per_hour", "server_bytes_per_day"),
+)
+
 # Below these, Python's email and http modules have published holes.
 SAFE_PYTHON = {(3, 11): 15, (3, 12): 13, (3, 13): 12, (3, 14): 3}
 
@@ -33,6 +41,8 @@ def check(path: Path, *, strict: bool) -> None:
     say(f"{read.path}: {len(chains)} servers, {len(read.keys)} keys, in order")
     notes = [
         *_installation(read),
+        *_limits(read),
+        *_files(read),
         *_servers(chains),
         *_mail_servers(chains),
         *_alerts(read, chains),
@@ -74,6 +84,34 @@ def _installation(read: Settings) -> Iterator[str]:
         yield "[relay] trusted_proxies is empty: all callers look like the proxy, without limits"
     if not read.token_key_required:
         yield '[tokens] key is "none": anybody may make session tokens, up to the limit'
+
+
+def _limits(read: Settings) -> Iterator[str]:
+    """Name the limits of strangers that are off."""
+    for name in STRANGERS_LIMITS:
+        if not getattr(read.limits, name):
+            yield f"[relay.limits] {name} is 0: strangers have no such limit"
+
+
+def _files(read: Settings) -> Iterator[str]:
+    """Name what is secret, and lies in files that everybody on this machine may read."""
+    table = tomllib.loads(read.path.read_text(encoding="utf-8"))
+    named = [read.path.parent / name for name in _secret_files(table)]
+    for path in [*named, *(read.data / name for name in ("secret", "keys.json", "relay.db"))]:
+        if path.exists() and path.stat().st_mode & stat.S_IROTH:
+            yield f"{path} can be read by others: chmod 600 (or 640)"
+
+
+def _secret_files(value: Any) -> Iterator[str]:
+    """Find the files that references to secrets name."""
+    if isinstance(value, list):
+        for member in value:
+            yield from _secret_files(member)
+    elif isinstance(value, dict):
+        if set(value) == {"file"}:
+            yield value["file"]
+        for member in value.values():
+            yield from _secret_files(member)
 
 
 def _servers(chains: Mapping[str, Chain]) -> Iterator[str]:

@@ -30,6 +30,52 @@ def test_check_says_what_stands_between_the_settings_and_production(offline: Dae
     assert not (offline.folder / "var").exists()
 
 
+SECRET_FILES = """
+[relay.limits]
+posts_per_minute = 0
+server_bytes_per_day = 0
+
+[keys.application]
+secret = { file = "keys/application" }
+servers = ["contactform"]
+
+[keys.page]
+secrets = [{ file = "keys/old" }, { file = "keys/new" }]
+kind = "publishable"
+servers = ["contactform"]
+
+[servers.contactform]
+plugins = ["bearer_token", "contactform", "postmark_webhooks", "mailbox"]
+sender = "Contact form <contactform@example.gov>"
+recipients = ["@example.gov"]
+webhook_secrets = [{ file = "keys/hook" }]
+"""
+
+
+def test_check_names_secret_files_that_others_may_read_and_limits_that_are_off(
+    offline: Daemon,
+) -> None:
+    offline.settings.write_text(SECRET_FILES, encoding="utf-8")
+    modes = {"application": 0o644, "old": 0o604, "new": 0o640, "hook": 0o444}
+    (offline.folder / "keys").mkdir()
+    for name, mode in modes.items():
+        path = offline.folder / "keys" / name
+        path.write_text(name * 32, encoding="utf-8")
+        path.chmod(mode)
+    (offline.folder / "var").mkdir()
+    made = offline.folder / "var" / "secret"
+    made.write_text("made" * 8, encoding="utf-8")
+    made.chmod(0o644)
+    ran = offline.command("check")
+    assert ran.returncode == 0, ran.stderr
+    notes = [one for one in ran.stdout.splitlines() if "can be read by others" in one]
+    told = sorted(note.partition(" can be")[0].rpartition("/")[2] for note in notes)
+    assert told == ["application", "hook", "old", "secret"]
+    for name in ("posts_per_minute", "server_bytes_per_day"):
+        assert f"[relay.limits] {name} is 0" in ran.stdout
+    assert "tokens_per_minute is 0" not in ran.stdout
+
+
 def test_plugins_prints_each_servers_chain_in_call_order(offline: Daemon) -> None:
     ran = offline.command("plugins")
     assert ran.returncode == 0
