@@ -174,7 +174,8 @@ def _objects(listed: Any) -> list[Mapping[str, Any]]:
 
 def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
-    return value if isinstance(value, str) else ""
+    # Office writes vertical tabs and form feeds for line breaks.
+    return value.replace("\v", "\n").replace("\f", "\n") if isinstance(value, str) else ""
 
 
 def _body(body: Mapping[str, Any], name: str) -> str | None:

@@ -469,6 +469,29 @@ async def test_a_real_case_of_each_reply_is_passed_on(
         await tell(post, inbound(address, MessageID=case["name"], **changes))
         await settled(site)
         assert len(postmark.messages) == number, case["name"]
+        lacks = case["expected"].get("TextBody_lacks")
+        assert lacks is None or lacks not in postmark.messages[-1]["TextBody"]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"TextBody": "one\vtwo"}, "one\ntwo"),
+        ({"TextBody": "one\ftwo\v\vthree"}, "one\ntwo\n\nthree"),
+        ({"TextBody": "one\v"}, "one\n"),
+        ({"TextBody": "", "HtmlBody": "<p>one\vtwo</p>"}, "one two"),
+        ({"TextBody": "", "HtmlBody": "<pre>one\ftwo</pre>"}, "one\ntwo"),
+        ({"TextBody": "", "HtmlBody": "one\vtwo"}, "one\ntwo"),
+    ],
+)
+async def test_vertical_tabs_and_form_feeds_of_an_answer_join_no_words(
+    post: Post, site: Site, postmark: FakePostmark, changes: dict[str, Any], text: str
+) -> None:
+    address = await reply_address(post, postmark)
+    await tell(post, inbound(address, **changes))
+    await settled(site)
+    assert postmark.messages[-1]["TextBody"] == text
 
 
 @pytest.mark.gen_test
