@@ -133,6 +133,11 @@ class BaseHandler(RequestHandler):
         return self.configuration.settings.limits.form_bytes
 
     @property
+    def on_loop_bytes(self) -> int:
+        """How large a body may be that is read on the loop, in its turn, and not in a thread."""
+        return READ_ON_LOOP_BYTES
+
+    @property
     def max_structure(self) -> int:
         """How many names and values a body of JSON may have."""
         return bodies.MAX_STRUCTURE
@@ -200,7 +205,7 @@ class BaseHandler(RequestHandler):
 
     async def aside(self, function: Callable[[bytes], T], body: bytes) -> T:
         """Call a function that reads a body: where there is much to read, in a turn or a thread."""
-        if len(body) > READ_ON_LOOP_BYTES:
+        if len(body) > self.on_loop_bytes:
             async with self.site.large_body:
                 return await asyncio.to_thread(function, body)
         values = 0 if self._structure is None else self._structure.count

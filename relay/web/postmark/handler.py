@@ -21,6 +21,9 @@ ACCOUNT_TOKEN = "X-Postmark-Account-Token"  # noqa: S105 - a header's name
 
 MEGABYTE = 2**20
 
+# A list of messages takes longer than a form of the same size.
+READ_ON_LOOP_BYTES = 64 * 1024
+
 MADE_IN_SETTINGS = (
     "Servers, message streams, senders and webhooks are made in settings.toml, not by calls."
 )
@@ -52,6 +55,10 @@ class PostmarkHandler(RelayHandler):
     @property
     def max_bytes(self) -> int:
         return self.largest
+
+    @property
+    def on_loop_bytes(self) -> int:
+        return READ_ON_LOOP_BYTES
 
     @property
     def max_structure(self) -> int:

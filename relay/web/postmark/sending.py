@@ -24,7 +24,7 @@ TEST_TOKEN = "POSTMARK_API_TEST"  # noqa: S105 - everybody's
 
 # What everybody may have read here: 500 short messages.
 TEST_BYTES = 256 * 1024
-TEST_STRUCTURE = 10_000
+TEST_STRUCTURE = 5_000
 
 MAX_BATCH = 500
 
@@ -47,6 +47,10 @@ class SendingHandler(PostmarkHandler):
     @property
     def max_bytes(self) -> int:
         return TEST_BYTES if self.testing else self.largest
+
+    @property
+    def on_loop_bytes(self) -> int:
+        return TEST_BYTES if self.testing else super().on_loop_bytes
 
     @property
     def max_structure(self) -> int:
