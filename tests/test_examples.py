@@ -202,7 +202,7 @@ def test_the_rendered_page_says_that_a_post_was_refused(page: tuple[str, Daemon]
 
     back = post(form, WRITTEN | {"email[from_address]": "nobody"}, url)
 
-    assert back.headers["Location"] == f"{url}?relay=error"
+    assert back.headers["Location"] == f"{url}?relay=error&relay_reason=address"
     assert "Your message was not taken." in requests.get(back.headers["Location"], timeout=10).text
     assert states(daemon) == []
     # A refusal leaves the token usable: going back and mending the address is enough.

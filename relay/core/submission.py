@@ -22,7 +22,8 @@ class Submission:
     `fields` are the body's, with brackets resolved and the `email` wrapper taken off. `files` are
     those of a multipart body. `session` tells a post that must bring a session token; `token_age`
     is how many seconds ago that was made, None without one. `address` is the client's, as believed
-    through the trusted proxies.
+    through the trusted proxies. `reference` is the number by which the writer may ask for it, ""
+    where writers are told none.
     """
 
     server: str
@@ -34,6 +35,7 @@ class Submission:
     request_id: str = ""
     received_at: float = 0.0
     token_age: float | None = None
+    reference: str = ""
 
 
 IdentityKind = Literal["secret", "publishable", "anonymous"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from relay.core.errors import SubmissionError, UnknownServer
+from relay.core.errors import SubmissionError, TokenRefused, UnknownServer
 from relay.core.ids import message_id, timestamp
 from relay.core.immutable import freeze
 from relay.core.message import Message
@@ -19,16 +19,17 @@ from relay.core.states import State
 from relay.core.submission import Identity, Submission
 from relay.forms.send_time import ScheduleError, scheduled_time
 from relay.hooks.chain import Chain
-from relay.intake.authentication import begin_request, claimed, identify
-from relay.intake.idempotency import IdempotentRequests, Repeat, Request
+from relay.intake.authentication import begin_request, claimed, content_of, identify
+from relay.intake.idempotency import IdempotentRequests, Repeat, Request, repeat_of
 from relay.intake.message_builder import MessageBuilder
 from relay.intake.outbox import Guard, Outbox
 from relay.intake.session_tokens import SessionTokens
-from relay.store import documents
+from relay.store import documents, idempotency
 from relay.store.engine.database import Store
-from relay.store.outbox import screened
+from relay.store.outbox import references, screened
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.screened import Kept, Release
+from relay.store.tokens import TokenUse
 
 SEND_TIME = "senddatetime"
 
@@ -41,6 +42,7 @@ class Accepted:
 
     `scheduled` tells whether it is to be sent later, or would be. `request` is what its caller
     named by a key, to be answered and ended; `repeat` the answer that it was given before.
+    `reference` is what its writer may ask by, where writers are told that.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Accepted:
     scheduled: bool = False
     request: Request | None = None
     repeat: Repeat | None = None
+    reference: str = ""
 
 
 @dataclass(eq=False, repr=False)
@@ -70,21 +73,32 @@ class Acceptance:
         submission: Submission,
         before_commit: Callable[[Message], None] = lambda message: None,
         path: str = "",
+        *,
+        has_page: bool = False,
     ) -> Accepted:
         """Store what a submission makes, in one commit with the token it spends.
 
         before_commit is called with the message, so that nothing of its delivery is missed. path:
-        where it was posted; an Idempotency-Key is good for one path. Raise SubmissionError, and
-        then nothing was stored.
+        where it was posted; an Idempotency-Key is good for one path. has_page: whether its visitor
+        goes back to a page, for whom it is no error to have pressed Send twice. Raise
+        SubmissionError, and then nothing was stored.
         """
         chain = self.chain(submission.server)
         try:
             identity = identify(chain, submission)
             begun = await begin_request(self.idempotency, chain, submission, identity, path)
             if isinstance(begun, Repeat):
-                return Accepted(begun.message, None, repeat=begun)
+                return await self._repeated(begun)
+            content = await content_of(submission, chain.server.name) if has_page else None
             try:
-                return await self._accept(chain, submission, identity, begun, before_commit)
+                return await self._accept(
+                    chain, submission, identity, begun, before_commit, content
+                )
+            except TokenRefused:
+                before = await self._sent_before(chain, submission, identity, content)
+                if before is None:
+                    raise
+                return before
             except BaseException:
                 if begun is not None:
                     self.idempotency.end(begun)
@@ -100,21 +114,41 @@ class Acceptance:
         identity: Identity,
         request: Request | None,
         before_commit: Callable[[Message], None],
+        content: bytes | None,
     ) -> Accepted:
-        digest, claim = None, claimed(chain, submission, identity)
+        use, claim = None, claimed(chain, submission, identity)
         if claim is not None:
             token = await self.tokens.check(claim.token, submission.received_at)
-            digest, submission = token.digest, replace(submission, token_age=token.age)
+            use = TokenUse(token.digest, content)
+            submission = replace(submission, token_age=token.age)
+        submission = await self.builder.numbered(chain, submission)
+        reference = submission.reference
         decoy = chain.screen(submission)
         if decoy is not None:
-            row = _kept_back(submission, chain.server, identity, digest, decoy.reason)
+            row = _kept_back(submission, chain.server, identity, use, decoy.reason)
             await self.outbox.put_screened(row, request)
             log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
-            return Accepted(row.id, None, row.due_at is not None, request)
-        outgoing = await self.builder.make(chain, submission, identity, token=digest)
+            return Accepted(row.id, None, row.due_at is not None, request, reference=reference)
+        outgoing = await self.builder.make(chain, submission, identity, token=use)
         [message] = await self.outbox.put([outgoing], request=request, before_commit=before_commit)
-        return Accepted(message.id, message, message.send_at is not None, request)
+        scheduled = message.send_at is not None
+        return Accepted(message.id, message, scheduled, request, reference=reference)
+
+    async def _sent_before(
+        self, chain: Chain, submission: Submission, identity: Identity, content: bytes | None
+    ) -> Accepted | None:
+        """Return what came of the same content, which spent the same token; None for any other."""
+        claim = claimed(chain, submission, identity)
+        if claim is None or content is None:
+            return None
+        id = await self.tokens.spent_on(claim.token, content)
+        found = await self.store.read(idempotency.known, [id]) if id else []
+        return await self._repeated(repeat_of(found[0])) if found else None
+
+    async def _repeated(self, repeat: Repeat) -> Accepted:
+        reference = await self.store.read(references.told_number, repeat.message)
+        return Accepted(repeat.message, None, repeat=repeat, reference=reference)
 
     async def release(self, id: str, now: float) -> bool:
         """Queue what a screened submission asks for, under its own id, as if it came in now.
@@ -128,7 +162,7 @@ class Acceptance:
         chain = self.chain(kept.server)
         if chain.server.name != kept.server:
             raise UnknownServer
-        submission = _kept_submission(kept, now)
+        submission = await self.builder.numbered(chain, _kept_submission(kept, now))
         identity = Identity(kept.key, documents.key_kind(kept.document))
         outgoing = await self.builder.make(chain, submission, identity, id=id)
 
@@ -149,7 +183,7 @@ def _kept_back(
     submission: Submission,
     server: Server,
     identity: Identity,
-    token: bytes | None,
+    token: TokenUse | None,
     reason: str,
 ) -> NewMessage:
     """Make the row of a robot's submission, which is kept for review."""

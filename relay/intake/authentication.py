@@ -1,5 +1,6 @@
 """Who is let in: the caller by its key, a repeated request by its name, a session by its token."""
 
+import asyncio
 import hashlib
 
 from relay.core.errors import AuthenticationFailed, TokenRefused
@@ -27,6 +28,15 @@ async def begin_request(
     return await idempotency.begin(
         key, scope, lambda: fingerprint_of(_asked(submission)), submission.received_at
     )
+
+
+async def content_of(submission: Submission, server: str) -> bytes:
+    """Digest what a submission asks of a server, in a thread where there are files to read."""
+
+    def content() -> bytes:
+        return fingerprint_of([server, _asked(submission)])
+
+    return await asyncio.to_thread(content) if submission.files else content()
 
 
 def _asked(submission: Submission) -> object:

@@ -29,6 +29,6 @@ class DryRun:
 
     def compose(self, identity: Identity | None = None) -> tuple[Mapping[str, object], Message]:
         """Return the validated form, and the message that would be stored; identity: who posts."""
-        form, message = composed(self.chain, self.submission, identity=identity)
+        form, message = composed(self.chain, self.submission, identity)
         check_policy(message, self.chain.server, session=self.submission.session)
         return form, message

@@ -24,7 +24,13 @@ from relay.core.immutable import thaw
 from relay.core.states import State
 from relay.store import idempotency
 from relay.store.engine.database import Store
-from relay.store.idempotency import RETRY_AFTER_SECONDS, Answered, IdempotencyEntry, Known
+from relay.store.idempotency import (
+    RETRY_AFTER_SECONDS,
+    Answered,
+    IdempotencyEntry,
+    Known,
+    KnownMessage,
+)
 from relay.store.outbox.enqueue import NewMessage
 
 HEADER = "Idempotency-Key"
@@ -141,20 +147,17 @@ def _repeat(known: Known, request: Request) -> Repeat:
     first = known.messages[0].id if known.messages else ""
     if known.answer is not None and known.status is not None:
         return Repeat(known.status, known.answer, first)
-    if not known.messages:
-        return Repeat(200, State.QUEUED, first)
-    row = known.messages[0]
+    return repeat_of(known.messages[0]) if known.messages else Repeat(200, State.QUEUED, first)
+
+
+def repeat_of(row: KnownMessage) -> Repeat:
+    """Return what the request of a message is answered now."""
     scheduled = row.state in (State.SCHEDULED, State.SCREENED) and row.due_at > row.created_at
     # A robot is told what a clean submission most likely would have been.
     alike = {State.SCREENED: State.SENT, State.SUPPRESSED: State.FAILED}
     told = State.SCHEDULED if scheduled else alike.get(row.state, row.state)
-    words = row.words or ""
-    return Repeat(
-        200,
-        told if told in (State.SENT, State.SCHEDULED, State.FAILED) else State.QUEUED,
-        first,
-        words,
-    )
+    is_told = told in (State.SENT, State.SCHEDULED, State.FAILED)
+    return Repeat(200, told if is_told else State.QUEUED, row.id, row.words or "")
 
 
 def _check_same(fingerprint: bytes, request: Request) -> None:

@@ -25,6 +25,7 @@ from relay.hooks.chain import Chain
 from relay.intake.outbox import Outgoing
 from relay.store.engine.database import Store
 from relay.store.outbox import references
+from relay.store.tokens import TokenUse
 from relay.templates.library import Library, Warnings
 
 
@@ -49,18 +50,17 @@ class MessageBuilder:
         submission: Submission,
         identity: Identity,
         *,
-        token: bytes | None = None,
+        token: TokenUse | None = None,
         id: str | None = None,
     ) -> Outgoing:
         """Make the message of an accepted submission.
 
-        identity: who calls. token: the digest of the session token that it spends. id:
-        the message's; a new one where none is given. Raise SubmissionError.
+        identity: who calls. token: the session token that it spends. id: the message's; a new one
+        where none is given. Raise SubmissionError.
         """
-        reference = await self._reference(chain)
-        message = compose(chain, submission, reference, identity)
+        message = compose(chain, submission, identity)
         check_policy(message, chain.server, session=submission.session)
-        receipt = None
+        receipt, reference = None, submission.reference
         if reference:
             headers = (*message.headers, (references.REFERENCE_HEADER, reference))
             message = replace(message, headers=headers)
@@ -69,13 +69,19 @@ class MessageBuilder:
         message, warnings = await self._rendered(message, chain)
         return Outgoing(message, chain, identity.key, id, warnings, (), token, route, receipt)
 
-    async def _reference(self, chain: Chain) -> str:
-        """Make a reference number that no message has; "" where writers are told nothing."""
-        while chain.server.receipt is not None:
-            reference = reference_number()
-            if await self._store.read(references.find, reference) is None:
-                return reference
-        return ""
+    async def numbered(self, chain: Chain, submission: Submission) -> Submission:
+        """Add the reference number that a writer is told, if they are told one: no message has it.
+
+        A submission that was kept back has one already.
+        """
+        if chain.server.receipt is None:
+            return replace(submission, reference="")
+        reference = submission.reference
+        while not reference:
+            made = reference_number()
+            if await self._store.read(references.find, made) is None:
+                reference = made
+        return replace(submission, reference=reference)
 
     async def _rendered(self, message: Message, chain: Chain) -> tuple[Message, Warnings]:
         """Render a message whose template is stored here."""
@@ -89,25 +95,17 @@ class MessageBuilder:
             raise InvalidSubmission({"template_id": [str(error)]}, reason="template") from None
 
 
-def compose(
-    chain: Chain,
-    submission: Submission,
-    reference: str = "",
-    identity: Identity | None = None,
-) -> Message:
+def compose(chain: Chain, submission: Submission, identity: Identity | None = None) -> Message:
     """Validate a submission's fields and files and make its message.
 
-    reference: what its writer is told to ask by, for the message to show. identity: who calls,
-    where that is known. Raise InvalidSubmission, UnsupportedMedia or NoMessage.
+    identity: who calls, where that is known. Raise InvalidSubmission, UnsupportedMedia or
+    NoMessage.
     """
-    return composed(chain, submission, reference, identity)[1]
+    return composed(chain, submission, identity)[1]
 
 
 def composed(
-    chain: Chain,
-    submission: Submission,
-    reference: str = "",
-    identity: Identity | None = None,
+    chain: Chain, submission: Submission, identity: Identity | None = None
 ) -> tuple[Mapping[str, object], Message]:
     """Return the validated form too, for whoever asks what was read of it."""
     _check_media(chain, submission)
@@ -117,7 +115,7 @@ def composed(
         submitted[attachments.FIELD] = files
     form = validate(chain, submitted)
     if isinstance(form, Form):
-        form.reference = reference
+        form.reference = submission.reference
         if submission.session:
             form.limit_choices(chooses_name=identity is not None and identity.kind == "secret")
     message = chain.compose(form)

@@ -21,6 +21,7 @@ from relay.store.engine.database import Store
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.references import NewReceipt
+from relay.store.tokens import TokenUse
 
 # Postmark's limit of metadata names for one message.
 MAX_METADATA = 10
@@ -42,10 +43,10 @@ class Outgoing:
     """A message that is to be stored, the chain of its server, and what its row says besides.
 
     key: the id of the key that brought it. id: a new one where none is given. warnings: for its
-    history. labels: names in its metadata by which it can be searched. token: the digest of the
-    session token it spends, where it is put alone. reply_route: the way of the answers to it.
-    receipt: what its writer is to be told. held: why a person must decide about it before it is
-    sent; "" where nobody needs to.
+    history. labels: names in its metadata by which it can be searched. token: the session token
+    it spends, where it is put alone. reply_route: the way of the answers to it. receipt: what its
+    writer is to be told. held: why a person must decide about it before it is sent; "" where
+    nobody needs to.
     """
 
     message: Message
@@ -54,7 +55,7 @@ class Outgoing:
     id: str | None = None
     warnings: Sequence[str] = ()
     labels: Sequence[str] = ()
-    token: bytes | None = None
+    token: TokenUse | None = None
     reply_route: ReplyRoute | None = None
     receipt: NewReceipt | None = None
     held: str = ""

@@ -8,6 +8,7 @@ from relay.core.errors import TooManyRequests
 from relay.core.secret import Secret, keyed_digest
 from relay.store import tokens
 from relay.store.engine.database import Store
+from relay.store.tokens import TokenUse
 
 # So many random bits, in an integer of this many digits that survives a JavaScript double.
 BITS = 52
@@ -62,6 +63,10 @@ class SessionTokens:
         digest = self.digest(token)
         made_at = await self._store.read(tokens.check, digest, now)
         return SessionToken(digest, None if made_at is None else now - made_at)
+
+    async def spent_on(self, token: int, content: bytes) -> str | None:
+        """Return the message that a token was spent on, if it was by the same content."""
+        return await self._store.read(tokens.spent_on, TokenUse(self.digest(token), content))
 
     async def remove(self, given: object, now: float) -> Literal["removed", "not found"]:
         """Make a token unusable, as somebody wrote it; return whether there was one."""

@@ -70,6 +70,8 @@ def dump_submission(submission: Submission, identity: Identity) -> str:
     document = {"fields": thaw(submission.fields), **({"files": files} if files else {})}
     if submission.session:
         document["session"] = identity.kind
+    if submission.reference:
+        document["reference"] = submission.reference
     return _encode(document)
 
 
@@ -82,7 +84,13 @@ def load_submission(server: str, document: str) -> Submission:
         File(field_name, name, content_type, b64decode(content))
         for field_name, name, content_type, content in values.get("files", ())
     )
-    return Submission(server, freeze(values["fields"]), "session" in values, files=files)
+    return Submission(
+        server,
+        freeze(values["fields"]),
+        "session" in values,
+        files=files,
+        reference=values.get("reference", ""),
+    )
 
 
 def key_kind(document: str) -> IdentityKind:

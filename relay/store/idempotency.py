@@ -62,10 +62,14 @@ def find(connection: Connection, digest: bytes, now: float) -> Known | None:
     row = connection.execute(query).first()
     if row is None:
         return None
+    return Known(row.fingerprint, row.status, row.answer, known(connection, row.messages.split()))
+
+
+def known(connection: Connection, ids: Sequence[str]) -> list[KnownMessage]:
+    """Return what stands of messages, by their ids."""
     stored = select(*(messages.c[name] for name in KnownMessage._fields))
-    stored = stored.where(messages.c.id.in_(row.messages.split())).order_by(messages.c.id)
-    found = [KnownMessage(*one) for one in connection.execute(stored)]
-    return Known(row.fingerprint, row.status, row.answer, found)
+    stored = stored.where(messages.c.id.in_(ids)).order_by(messages.c.id)
+    return [KnownMessage(*one) for one in connection.execute(stored)]
 
 
 def add(

@@ -323,6 +323,8 @@ tokens = _table(
     Column("message", String(36)),
     # When it was made; NULL of those that an older Relay made.
     Column("made_at", Float),
+    # The digest of the content it was spent on, where that may be sent twice by mistake.
+    Column("content", LargeBinary(32)),
     Index("tokens_expires", "expires_at"),
     Index("tokens_message", "message"),
 )

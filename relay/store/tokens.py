@@ -1,7 +1,7 @@
 """Session tokens: made, looked up, spent with the message they bring in, given back, forgotten."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
@@ -21,10 +21,17 @@ class NewToken(NamedTuple):
     made_at: float | None = None
 
 
+class TokenUse(NamedTuple):
+    """A token that a message spends, by its digest; and a digest of the content, to be known by."""
+
+    digest: bytes
+    content: bytes | None = None
+
+
 class Spending(NamedTuple):
     """A token that a message is to be stored against."""
 
-    digest: bytes
+    token: TokenUse
     message: str
     now: float
 
@@ -59,7 +66,7 @@ def spend(connection: Connection, batch: Sequence[Spending]) -> list[TokenRefuse
     """Spend tokens; of several that want the same one, the first gets it."""
     if not batch:
         return []
-    digests = [spending.digest for spending in batch]
+    digests = [spending.token.digest for spending in batch]
     query = select(tokens.c.digest, tokens.c.expires_at).where(
         tokens.c.digest.in_(digests), tokens.c.message.is_(None)
     )
@@ -67,15 +74,25 @@ def spend(connection: Connection, batch: Sequence[Spending]) -> list[TokenRefuse
     won: list[dict[str, object]] = []
     results: list[TokenRefused | None] = []
     for spending in batch:
-        if usable.pop(spending.digest, 0.0) > spending.now:
-            won.append({"spent": spending.digest, "by": spending.message})
+        digest, content = spending.token
+        if usable.pop(digest, 0.0) > spending.now:
+            won.append({"spent": digest, "by": spending.message, "on": content})
             results.append(None)
         else:
             results.append(TokenRefused(reason="token_used"))
     if won:
         statement = update(tokens).where(tokens.c.digest == bindparam("spent"))
-        connection.execute(statement.values(message=bindparam("by")), won)
+        values: dict[str, Any] = {"message": bindparam("by"), "content": bindparam("on")}
+        connection.execute(statement.values(values), won)
     return results
+
+
+def spent_on(connection: Connection, use: TokenUse) -> str | None:
+    """Return the message that a token was spent on; None if its content was another one."""
+    query = select(tokens.c.message).where(
+        tokens.c.digest == use.digest, tokens.c.content == use.content
+    )
+    return connection.execute(query).scalar()
 
 
 def give_back(connection: Connection, messages: Sequence[str]) -> None:

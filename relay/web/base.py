@@ -156,11 +156,15 @@ class BaseHandler(RequestHandler):
         """Allow the body its time to arrive; raise BodyTooLarge if it need not come at all."""
         if self.body_seconds is None:
             return
-        if self.declared_size > self.max_bytes:
-            raise self.over_limit
+        self.check_size()
         if bodies.media_of(self.request.headers.get("Content-Type", "")) == bodies.JSON:
             self._structure = JsonStructure(self.max_structure)
         self._slow = asyncio.get_running_loop().call_later(self.body_seconds, self._give_up)
+
+    def check_size(self) -> None:
+        """Raise `over_limit` for a body that says of itself that it is."""
+        if self.declared_size > self.max_bytes:
+            raise self.over_limit
 
     @property
     def over_limit(self) -> Exception:
@@ -175,6 +179,7 @@ class BaseHandler(RequestHandler):
 
     def _keep(self, chunk: bytes) -> None:
         self._size += len(chunk)
+        self._chunks.append(chunk)
         if self._size > self.max_bytes:
             raise self.over_limit
         if self._structure is not None:
@@ -183,7 +188,6 @@ class BaseHandler(RequestHandler):
             limits = self.configuration.settings.limits
             self.site.bytes_at_once.take(len(chunk), self._held_bytes, limits.bytes_at_once)
             self._held_bytes += len(chunk)
-        self._chunks.append(chunk)
 
     def _refuse_now(self, error: Exception) -> None:
         """Refuse a request while its body comes: nothing of that is kept."""

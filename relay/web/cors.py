@@ -8,7 +8,7 @@ from tornado.httputil import HTTPHeaders
 from relay.core.errors import OriginRefused
 
 ALLOW_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key")
-EXPOSE_HEADERS = "Retry-After, X-Relay-Message-Id, X-Request-Id"
+EXPOSE_HEADERS = "Retry-After, X-Relay-Message-Id, X-Relay-Reference, X-Request-Id"
 # As long as Chromium remembers an answer at most; other browsers take what they like of it.
 PREFLIGHT_SECONDS = 7200
 

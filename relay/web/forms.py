@@ -3,13 +3,13 @@
 from collections.abc import Collection
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from relay.core.errors import (
     AuthenticationFailed,
     BodyTooLarge,
     InvalidSubmission,
     MessageRefused,
+    OriginRefused,
     SubmissionError,
     TooManyRequests,
     Unavailable,
@@ -24,7 +24,7 @@ from relay.forms.attachments import FIELD
 from relay.intake.acceptance import Accepted
 from relay.intake.authentication import identify
 from relay.intake.idempotency import Repeat
-from relay.web import bodies, responses
+from relay.web import bodies, responses, return_page
 from relay.web.base import RelayHandler
 from relay.web.bodies import Body
 
@@ -58,8 +58,42 @@ class FormHandler(RelayHandler):
         """The server that takes this post, whatever is read from the settings meanwhile."""
         return self.configuration.chain(self.server_name).server
 
+    def check_page(self) -> None:
+        """Raise OriginRefused, or keep it: the page that the body names is told of it."""
+        try:
+            super().check_page()
+        except OriginRefused as error:
+            if self.request.method != "POST" or not self._may_name_a_page:
+                raise
+            self._refusal = error
+
     def origins(self) -> Collection[str]:
         return self.server.origins
+
+    @property
+    def _may_name_a_page(self) -> bool:
+        """Whether a visitor without JavaScript may come back to a page, which the body names."""
+        content_type = self.request.headers.get("Content-Type", "")
+        return bool(self.server.return_to) and return_page.may_be_named(content_type)
+
+    def check_size(self) -> None:
+        """Raise BodyTooLarge; where the body may name a page, once so much of it has come."""
+        if not self._may_name_a_page:
+            super().check_size()
+
+    def _refuse_now(self, error: Exception) -> None:
+        self._find_page(b"".join(self._chunks))
+        super()._refuse_now(error)
+
+    def raw_body(self) -> bytes:
+        raw = super().raw_body()
+        self._find_page(raw)
+        return raw
+
+    def _find_page(self, raw: bytes) -> None:
+        """Find the page to come back to, in a body that perhaps cannot be read."""
+        content_type = self.request.headers.get("Content-Type", "")
+        self.return_url = return_page.named_in(content_type, raw, self.server.return_to)
 
     @property
     def max_bytes(self) -> int:
@@ -91,7 +125,7 @@ class FormHandler(RelayHandler):
 
     def authenticate(self) -> None:
         """Allow files to those who bring a key, where they must bring it in a header."""
-        rules = self.server.attachments
+        rules = None if self._refusal else self.server.attachments
         self._files_bytes = 0 if rules is None else int(rules.max_bytes * ENCODED)
         if rules is None or (self.session and "Authorization" not in self.request.headers):
             return
@@ -106,11 +140,6 @@ class FormHandler(RelayHandler):
     @property
     def over_limit(self) -> Exception:
         return self._refusal or self._refusal_of_files or super().over_limit
-
-    @property
-    def _may_name_a_page(self) -> bool:
-        media = bodies.media_of(self.request.headers.get("Content-Type", ""))
-        return bool(self.server.return_to) and media in (bodies.URLENCODED, bodies.MULTIPART)
 
     @property
     def _head(self) -> Submission:
@@ -133,13 +162,19 @@ class FormHandler(RelayHandler):
         """Respond with what became of a submission, and keep that for a repeated request."""
         self.set_header("X-Relay-Message-Id", accepted.id)
         result = await self._result(accepted)
+        if accepted.reference:
+            self.set_header("X-Relay-Reference", accepted.reference)
         if self.return_url:
-            self.redirect(_with_result(self.return_url, result), status=303)
+            self._go_back(self.return_url, result, reference=accepted.reference)
         else:
             self.finish(responses.success(result, accepted.id))
         if accepted.request is not None:
             # After the response, which does not wait for it.
             await self.site.idempotency.answered(accepted.request, result, accepted.id)
+
+    def _go_back(self, url: str, result: str, **more: str) -> None:
+        """Respond with the page that a form without JavaScript comes back to."""
+        self.redirect(return_page.with_result(url, result, **more), status=303)
 
     async def _read(self) -> Body:
         """Parse the body: its texts must be small, whatever its files are."""
@@ -173,7 +208,9 @@ class FormHandler(RelayHandler):
 
         submission = self.submission(self.server_name, body, session=self.session)
         try:
-            return await self.site.acceptance.accept(submission, expect, self.plain_path)
+            return await self.site.acceptance.accept(
+                submission, expect, self.plain_path, has_page=self.return_url is not None
+            )
         except BaseException:
             for id in expected:
                 waiters.close(id)
@@ -201,11 +238,12 @@ class FormHandler(RelayHandler):
 
     def _return_url(self, body: Body) -> str | None:
         """Find the page that a form without JavaScript comes back to, by its name."""
-        name = body.fields.pop("return_to", None) if body.is_form else None
+        name = body.fields.pop(return_page.FIELD, None) if body.is_form else None
         if not name:
             return None
         if not isinstance(name, str) or name not in self.server.return_to:
-            raise InvalidSubmission({"return_to": ["no page of that name"]})
+            self.return_url = None
+            raise InvalidSubmission({return_page.FIELD: ["no page of that name"]})
         return self.server.return_to[name]
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -213,7 +251,8 @@ class FormHandler(RelayHandler):
             super().write_error(status_code, **kwargs)
             return
         self.decorate()
-        self.redirect(_with_result(self.return_url, "error"), status=303)
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        self._go_back(self.return_url, "error", reason=return_page.reason(error))
 
 
 class SessionFormHandler(FormHandler):
@@ -265,12 +304,6 @@ def _result_of(repeat: Repeat) -> str:
     if repeat.answer == State.FAILED:
         raise MessageRefused(without_addresses(repeat.words))
     return repeat.answer
-
-
-def _with_result(url: str, result: str) -> str:
-    parts = urlsplit(url)
-    query = [*parse_qsl(parts.query, keep_blank_values=True), ("relay", result)]
-    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 ROUTES = [

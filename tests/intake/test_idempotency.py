@@ -18,6 +18,7 @@ from relay.intake.idempotency import fingerprint_of, parse
 from relay.site import Site
 from relay.store import idempotency
 from relay.store.outbox.enqueue import NewMessage
+from relay.store.tokens import TokenUse
 from tests.conftest import FORM, POSTMARK_SETTINGS, SETTINGS, Outbox, Post, Reply
 from tests.support.daemon import REGISTRY, Daemon
 from tests.support.fake_postmark import FakePostmark
@@ -259,7 +260,7 @@ async def test_the_store_itself_takes_a_digest_once(site: Site) -> None:
 async def test_a_token_that_is_gone_at_the_commit_takes_the_request_with_it(
     site: Site, outbox: Outbox
 ) -> None:
-    message = NewMessage("id", "default", "queued", 100.0, "key", "{}", token=b"unknown")
+    message = NewMessage("id", "default", "queued", 100.0, "key", "{}", token=TokenUse(b"unknown"))
     entries = [
         idempotency.IdempotencyEntry(b"d" * 32, b"f" * 32, 200.0, 100.0, [message]),
         idempotency.IdempotencyEntry(

@@ -18,6 +18,7 @@ from relay.site import Site
 from relay.store import tokens
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
+from relay.store.tokens import TokenUse
 from tests.conftest import Outbox
 
 KEY = "relay-00000000"
@@ -73,10 +74,10 @@ def noted(site: Site) -> list[str]:
     return [row.words for row in site.store.read_now(lambda one: one.execute(query).all())]
 
 
-async def new_token(site: Site) -> bytes:
+async def new_token(site: Site) -> TokenUse:
     now = time.time()
     await site.store.write(tokens.create, tokens.NewToken(b"digest", now + 60, now))
-    return b"digest"
+    return TokenUse(b"digest")
 
 
 @dataclass

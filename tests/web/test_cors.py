@@ -85,7 +85,7 @@ async def test_a_listed_page_can_read_success_and_errors(post: Post, outbox: Out
         if path == "contactform":
             assert reply.headers["Access-Control-Allow-Origin"] == "https://www.example.gov"
             exposed = reply.headers["Access-Control-Expose-Headers"]
-            assert exposed == "Retry-After, X-Relay-Message-Id, X-Request-Id"
+            assert exposed == "Retry-After, X-Relay-Message-Id, X-Relay-Reference, X-Request-Id"
     assert outbox.states() == ["sent"]
 
 

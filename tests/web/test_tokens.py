@@ -180,7 +180,7 @@ class TestLimits:
         form = {**FORM, "return_to": "thanks"}
         replies = [await post("/emails", form, headers=FROM_OUTSIDE) for _ in "123"]
         assert [reply.status for reply in replies] == [303, 303, 303]
-        assert replies[-1].headers["Location"].endswith("relay=error")
+        assert replies[-1].headers["Location"].endswith("relay=error&relay_reason=too_many")
 
     @pytest.mark.gen_test
     async def test_an_unproxied_caller_on_this_machine_is_exempt(self, post: Post) -> None:

@@ -23,6 +23,7 @@ from relay.store.schema import (
     receipts,
     reply_addresses,
 )
+from relay.store.tokens import TokenUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class NewMessage:
     stream: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    token: bytes | None = None
+    token: TokenUse | None = None
     words: str | None = None
     reply_route: ReplyRoute | None = None
     receipt: NewReceipt | None = None
@@ -64,7 +65,7 @@ def new_message(
     warnings: Sequence[str] = (),
     *,
     labels: Sequence[str] = (),
-    token: bytes | None = None,
+    token: TokenUse | None = None,
     reply_route: ReplyRoute | None = None,
     receipt: NewReceipt | None = None,
     held: str = "",

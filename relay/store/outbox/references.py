@@ -1,5 +1,6 @@
 """Reference numbers that writers are told: stored with their messages, and found again."""
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -7,7 +8,8 @@ from sqlalchemy import Connection, select, update
 
 from relay.core.addresses import Address
 from relay.core.errors import Unavailable
-from relay.store.schema import receipts
+from relay.core.states import State
+from relay.store.schema import contents, messages, receipts
 
 RETRY_AFTER_SECONDS = 1
 
@@ -82,6 +84,20 @@ def of(connection: Connection, message: str) -> str | None:
     """Return a message's reference; None where it has none."""
     query = select(receipts.c.reference).where(receipts.c.message == message)
     return connection.execute(query).scalar()
+
+
+def told_number(connection: Connection, id: str) -> str:
+    """Return the reference that a writer was told of a message, or of what was kept back; or "".
+
+    What was kept back has it in its document, until it is a message.
+    """
+    reference = of(connection, id)
+    if reference is None:
+        query = select(contents.c.document).join(messages, messages.c.id == contents.c.id)
+        kept = query.where(messages.c.id == id, messages.c.state == State.SCREENED)
+        document = connection.execute(kept).scalar()
+        reference = json.loads(document).get("reference") if document else None
+    return reference or ""
 
 
 REFERENCE_HEADER = "X-Relay-Reference"

@@ -21,6 +21,7 @@ from relay.store.outbox.batching import ClaimOrder, Lane
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.queries import listing
 from relay.store.schema import metadata
+from relay.store.tokens import TokenUse
 
 LANE = Lane("a", "mailbox", "a", 1, 1, 60.0)
 
@@ -91,7 +92,7 @@ async def test_a_unit_that_fails_rejects_only_itself_and_leaves_nothing(store: S
 @pytest.mark.gen_test
 async def test_a_message_and_its_token_go_in_one_commit_or_not_at_all(store: Store) -> None:
     await store.write(tokens.create, tokens.NewToken(b"t", 2000.0))
-    race = [store.write(enqueue.add, new(token=b"t")) for _ in range(5)]
+    race = [store.write(enqueue.add, new(token=TokenUse(b"t"))) for _ in range(5)]
     results = await asyncio.gather(*race, return_exceptions=True)
     assert sum(result is None for result in results) == 1
     assert {getattr(result, "reason", "won") for result in results} == {"won", "token_used"}

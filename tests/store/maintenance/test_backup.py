@@ -19,7 +19,7 @@ from relay.store.engine.database import Store
 from relay.store.engine.sqlite import take_lock
 from relay.store.maintenance import backup
 from relay.store.maintenance.backup import BackupError
-from relay.store.tokens import NewToken, Spending
+from relay.store.tokens import NewToken, Spending, TokenUse
 from tests.support.daemon import REGISTRY, ROOT, SHIPPED, Daemon
 from tests.support.fake_postmark import FakePostmark
 from tests.support.stored import CREATED, happened, put, row, rows
@@ -263,7 +263,7 @@ def test_what_waited_is_in_doubt_and_all_else_is_as_it_was(offline: Daemon) -> N
     stays = {state: put(store, 60 + place, state) for place, state in enumerate(STAYS)}
     before = {id: row(store, id) for id in (later, *stays.values())}
     store.write_now(tokens.create, [NewToken(b"spent", FAR), NewToken(b"unspent", FAR)])
-    store.write_now(tokens.spend, [Spending(b"spent", ids["queued"], CREATED)])
+    store.write_now(tokens.spend, [Spending(TokenUse(b"spent"), ids["queued"], CREATED)])
     store.close()
     assert offline.command("backup", "copy").returncode == 0
     ran = restored(offline)
