@@ -25,11 +25,11 @@ async function post(path, body) {
     method: "POST",
     headers: { Authorization: `token ${form.elements.key.value}` },
     body,
-    signal: AbortSignal.timeout(20_000),
+    signal: AbortSignal.timeout(body instanceof FormData ? 180_000 : 20_000),
   });
   const answer = await reply.json();
   if (!reply.ok) throw new Refusal(reply, answer.response);
-  return answer;
+  return { ...answer, reference: reply.headers.get("X-Relay-Reference") };
 }
 
 // Asked for when somebody begins to write: a form that comes right after its token is a robot's.
@@ -43,7 +43,11 @@ async function newToken() {
 }
 
 async function submit() {
-  const fields = new URLSearchParams(new FormData(form));
+  const data = new FormData(form);
+  const files = [...data.values()].some((value) => value instanceof File && value.size);
+  for (const [name, value] of [...data]) if (value instanceof File && !value.size) data.delete(name);
+  // As it is, or of a file nothing but its name would arrive.
+  const fields = files ? data : new URLSearchParams(data);
   fields.delete("key"); // it goes into the header
   fields.delete("return_to"); // the outcome is shown here
   fields.set("email[token_session]", token);
@@ -113,12 +117,13 @@ form.addEventListener("submit", async (event) => {
   button.textContent = "Sending …";
   labelled("");
   try {
-    const { response } = await send();
+    const { response, reference } = await send();
     token = "";
     unanswered = false;
     form.reset();
     const sent = response === "Message sent";
-    show("success", `Thank you. Your message ${sent ? "was sent" : "will be sent soon"}.`);
+    const number = reference ? ` Its reference is ${reference}.` : "";
+    show("success", `Thank you. Your message ${sent ? "was sent" : "will be sent soon"}.${number}`);
   } catch (error) {
     show("error", explain(error));
   } finally {

@@ -15,6 +15,11 @@ from relay.core.submission import File, Submission
 # The field that files of a JSON body stand in.
 FIELD = "attachments"
 
+# What people write themselves may well be called like a file.
+WRITTEN = frozenset(
+    {"subject", "message", "body", "TextBody", "HtmlBody", "name", "url", "contact"}
+)
+
 _BLANKS = re.compile(r"[ \t\r\n]+")
 # How the HTML part names a file that it shows.
 _CONTENT_ID = re.compile(r"(?:cid:)?([!-;=?-~]{1,200})")
@@ -32,9 +37,31 @@ def read(submission: Submission, rules: AttachmentRules | None) -> tuple[Attachm
         if refused:
             raise InvalidSubmission(refused, reason="attachments")
         return ()
+    _check_names(submission, rules)
     parts = [(file, None) for file in submission.files]
     named = list(_named(submission.fields.get(FIELD)))
     return _checked([*parts, *named], rules)
+
+
+def _check_names(submission: Submission, rules: AttachmentRules) -> None:
+    """Refuse a file of which nothing came but its name: its form is not sent as multipart.
+
+    A script that makes text of a form's data sends `[object File]` in its place.
+    """
+    media = submission.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/x-www-form-urlencoded":
+        return
+    words = ["only the name of a file came; send the form as multipart/form-data"]
+    texts = {name: value for name, value in submission.fields.items() if isinstance(value, str)}
+    kinds = "|".join(map(re.escape, sorted(rules.types)))
+    name_alone = re.compile(rf"\[object File\]|[^\r\n/@]{{1,255}}\.(?:{kinds})", re.IGNORECASE)
+    refused = {
+        name: words
+        for name, value in texts.items()
+        if name not in WRITTEN and name_alone.fullmatch(value)
+    }
+    if refused:
+        raise InvalidSubmission(refused, reason="attachments")
 
 
 def _checked(

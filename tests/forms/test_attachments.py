@@ -651,3 +651,36 @@ async def test_files_whose_brackets_do_not_count_from_zero_are_files_all_the_sam
     assert (reply.status, reply.json) == (200, SENT)
     stored = outbox.last()["document"]["attachments"]
     assert [one[0] for one in stored] == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refused"),
+    [
+        ("photo", "plan.pdf", True),
+        ("photo", "[object File]", True),
+        ("photo", "My Plan (2).PDF", True),
+        ("photo", "Lageplan für Ämter.jpeg", True),
+        ("upload", "scan.2026.docx", True),
+        ("file", "C:\\fakepath\\a.png", True),
+        ("photo", "", False),
+        ("photo", "none", False),
+        ("page", "https://www.example.gov/plan.pdf", False),
+        ("photo", "setup.exe", False),
+        ("subject", "plan.pdf", False),
+        ("message", "plan.pdf", False),
+    ],
+)
+def test_a_file_of_which_only_the_name_came_is_refused(
+    name: str, value: str, refused: bool
+) -> None:
+    urlencoded = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+    rules = AttachmentRules(2, 100, 200, frozenset({"pdf", "png", "jpeg", "docx"}))
+    for headers in (urlencoded, {"content-type": "application/json"}):
+        submission = Submission("default", freeze({name: value}), headers=headers)
+        if refused and headers is urlencoded:
+            with pytest.raises(InvalidSubmission) as caught:
+                read(submission, rules)
+            assert (list(caught.value.fields), caught.value.reason) == ([name], "attachments")
+        else:
+            assert read(submission, rules) == ()
+    assert read(Submission("default", freeze({name: value}), headers=urlencoded), None) == ()
