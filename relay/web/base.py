@@ -286,6 +286,8 @@ class BaseHandler(RequestHandler):
             return
         if isinstance(error, InvalidSubmission):
             known["fields"] = [name[:50] for name in error.fields][:10]
+        if origin := cors.named_origin(self.request.headers):
+            known["origin"] = origin
         log.info("submission.refused", reason=error.reason, client=self.caller.address, **known)
 
     @cached_property

@@ -15,6 +15,8 @@ PREFLIGHT_SECONDS = 7200
 # A header's name (RFC 9110, 5.6.2); and of how many a page may ask.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 MAX_HEADERS = 50
+# An origin as browsers write it: nothing else of what a stranger sends is logged.
+_ORIGIN = re.compile(r"null|https?://[A-Za-z0-9.:\[\]-]{1,200}")
 
 
 def allowed_origin(
@@ -30,6 +32,12 @@ def allowed_origin(
     if headers.get("Sec-Fetch-Site") == "cross-site":
         raise OriginRefused
     return None
+
+
+def named_origin(headers: HTTPHeaders) -> str:
+    """Return the origin that a page names, for a log line; "" where it is none, or has none."""
+    origin = headers.get("Origin", "")
+    return origin if _ORIGIN.fullmatch(origin) else ""
 
 
 def response_headers(origin: str) -> dict[str, str]:

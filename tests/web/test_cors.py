@@ -161,3 +161,24 @@ async def test_the_successor_of_the_old_path_has_the_public_address(post: Post) 
     reply = await post("/emails", FORM)
     successor = "<https://relay.example.gov/base/rest/email/contactform>"
     assert reply.headers["Link"] == f'{successor}; rel="successor-version"'
+
+
+@pytest.mark.gen_test
+async def test_a_refusals_line_says_which_page_posted(
+    post: Post, events: list[dict[str, object]]
+) -> None:
+    for origin, logged in [
+        ("https://evil.example", "https://evil.example"),
+        ("http://www.example.gov", "http://www.example.gov"),
+        ("https://www.example.gov:8443", "https://www.example.gov:8443"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("null", "null"),
+        ("https://who@evil.example", None),
+        ("https://evil.example/resident@example.com", None),
+        ("https://" + "x" * 201, None),
+    ]:
+        await post("/rest/email/contactform", FORM, headers={"Origin": origin})
+        refused = [one for one in events if one["event"] == "submission.refused"][-1]
+        assert (refused["reason"], refused.get("origin")) == ("origin", logged)
+    await post("/rest/email/contactform", {}, headers=PAGE)
+    assert events[-1]["origin"] == PAGE["Origin"]
