@@ -1,7 +1,7 @@
 <?php
 /*
  * The contact form, rendered by a server, with its session token: it works without JavaScript.
- * After the post the relay sends the visitor back here, with ?relay=sent, queued or error.
+ * After the post the relay sends the visitor back here, with ?relay=sent, queued or error, and why.
  * Where there is JavaScript, contact-form.js shows the outcome in place.
  *
  * To look at it:  php -S 127.0.0.1:8080 -t examples   and open /contact-form.php
@@ -32,12 +32,22 @@ $token = session_token();
 [$kind, $words] = match ($_GET['relay'] ?? null) {
     'sent' => ['success', 'Thank you. Your message was sent.'],
     'queued' => ['success', 'Thank you. Your message will be sent soon.'],
-    // Also where Send was pressed twice: the second post finds its token spent by the first.
-    'error' => ['error', 'Your message was not taken. If you sent it twice, the first may have '
-        . 'arrived. Otherwise please go back and check your email address, or fill in the form '
-        . 'below once more.'],
+    'error' => ['error', 'Your message was not taken. ' . match ($_GET['relay_reason'] ?? null) {
+        'address' => 'Please go back and check your email address.',
+        'field' => 'Please go back and check what you wrote.',
+        'file' => 'Please go back and choose another file.',
+        'too_large' => 'It is too large. Please go back and shorten it.',
+        'token' => 'This page stood open too long. Please fill in the form below once more.',
+        'too_many', 'unavailable' => 'Please go back and try again in some minutes.',
+        default => 'Please write to ' . OFFICE . '.',
+    }],
     default => ['', ''],
 };
+// As the relay writes one, or nothing: the address of this page is anybody's to write.
+$reference = (string) ($_GET['relay_reference'] ?? '');
+if ($kind === 'success' && preg_match('/^[A-Z0-9-]{5,20}$/D', $reference)) {
+    $words .= " Its reference is $reference.";
+}
 if (!$token && !$words) {
     http_response_code(503);
     [$kind, $words] = ['error', 'We cannot take messages right now. Please try again later, '
