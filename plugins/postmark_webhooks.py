@@ -21,10 +21,7 @@ REASONS = {"HardBounce": "bounced", "SpamComplaint": "complained"}
 # What stands for no message at all, in changes of subscriptions that an operator made.
 NO_ID = "00000000-0000-0000-0000-000000000000"
 
-# What a stored text cannot have: C0 but for tab and newlines, and halves of surrogate pairs.
-_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
-# What a line cannot have.
-_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_BLANKS = re.compile(r"[\t\r\n]+")
 
 
 @hookimpl
@@ -122,8 +119,8 @@ def _reply(body: Mapping[str, Any]) -> Reply:
         ),
         to=(),
         subject=_line(_text(body, "Subject")),
-        text=_body(body, "TextBody"),
-        html=_body(body, "HtmlBody"),
+        text=_text(body, "TextBody") or None,
+        html=_text(body, "HtmlBody") or None,
         attachments=tuple(_attachments(body.get("Attachments"))),
     )
     headers = tuple(
@@ -178,12 +175,8 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     return value.replace("\v", "\n").replace("\f", "\n") if isinstance(value, str) else ""
 
 
-def _body(body: Mapping[str, Any], name: str) -> str | None:
-    return _UNSTORABLE.sub("", _text(body, name)) or None
-
-
 def _line(text: str) -> str:
-    return _BREAKS.sub(" ", text).strip()
+    return _BLANKS.sub(" ", text).strip()
 
 
 def _seconds(time: Any) -> float:

@@ -3,15 +3,20 @@
 import difflib
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
-# C0 without tab, newline and return. Surrogates cannot be stored anywhere.
-_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
-# What ends or hides a line: C0, DEL, C1 and the two Unicode separators.
+from relay.core.invisible import visible
+
+# What no database and no mail takes: C0 but for white space, and halves of surrogate pairs.
+_UNSTORABLE = re.compile("[\x00-\x08\x0e-\x1f\ud800-\udfff]")
+# And what people paste without seeing it: DEL, C1, and further characters that end a line.
+_NOT_IN_A_TEXT = re.compile("[\x00-\x08\v\f\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LINE_ENDS = "\v\f\x85\u2028\u2029"
+# White space and control characters of a line, which must not be broken: all but CR and LF.
+_BLANK = re.compile("[\x00-\x09\v\f\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# Direction overrides and zero-width characters: they make a line look like another one.
-_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
 _WORD = re.compile(r"[^\s'\"<>(),;:]+")
 
@@ -21,21 +26,62 @@ def is_storable(text: str) -> bool:
     return not _UNSTORABLE.search(text)
 
 
-def is_blank(text: str) -> bool:
-    """Return whether a text shows nothing: it has blanks and invisible characters only."""
-    return not _INVISIBLE.sub("", text).strip()
+def storable(text: str) -> str:
+    """Return a text without what cannot be stored; half of a surrogate pair becomes U+FFFD."""
+    return _UNSTORABLE.sub(_readable, text)
+
+
+def lines(text: str) -> str:
+    """Return text of any number of lines: whatever ends one is a line break, other controls go."""
+    return _NOT_IN_A_TEXT.sub(_readable, text)
+
+
+def _readable(found: re.Match[str]) -> str:
+    """Return what stands in a text in the place of a character that cannot stand there."""
+    if found[0] in _LINE_ENDS:
+        return "\n"
+    return "\ufffd" if "\ud800" <= found[0] <= "\udfff" else ""
 
 
 def line(text: str) -> str:
-    """Return a single line without invisible characters; raise ValueError if it is not one line."""
-    if _NOT_IN_A_LINE.search(text):
-        raise ValueError("must be a single line without control characters")
-    return _INVISIBLE.sub("", text).strip()
+    """Return a single line, white space and control characters as blanks, and nothing invisible.
+
+    Raise ValueError where it is broken: a line break is taken off its ends, not out of it.
+    """
+    text = _BLANK.sub(" ", visible(text)).strip()
+    if "\n" in text or "\r" in text:
+        raise ValueError("must be a single line")
+    return text
 
 
 def one_line(text: str, max: int = 2000) -> str:
     """Make one line of any text, without invisible characters and cut to a length."""
-    return " ".join(_INVISIBLE.sub("", _NOT_IN_A_LINE.sub(" ", text)).split())[:max].strip()
+    return " ".join(visible(_NOT_IN_A_LINE.sub(" ", text)).split())[:max].strip()
+
+
+def each(change: Callable[[str], str], value: Any) -> Any:
+    """Return a value of JSON with every text in it changed; names stay as they are."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {name: each(change, member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [each(change, member) for member in value]
+    return value
+
+
+def shown(value: Any) -> Any:
+    """Return a number or a boolean of JSON as the text that PHP shows of it, the rest as it is."""
+    if isinstance(value, bool):
+        return "1" if value else ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        value = int(value)
+    return str(value) if isinstance(value, int | float) else value
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text shows nothing: it has blanks and invisible characters only."""
+    return not visible(text).strip()
 
 
 def as_html(text: str) -> str:

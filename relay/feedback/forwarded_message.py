@@ -12,7 +12,7 @@ from relay.core.html_text import as_text
 from relay.core.message import Attachment, Message, Reply
 from relay.core.reply_address import without
 from relay.core.server import Server
-from relay.core.text import as_html, line
+from relay.core.text import as_html, lines, one_line, storable
 
 # What Relay passed on carries this: a second time it would go round in circles.
 HOP = "X-Relay-Hop"
@@ -33,8 +33,6 @@ MAX_THREAD = 900
 _BULK = frozenset({"bulk", "junk", "list", "auto_reply"})
 _THREAD = ("In-Reply-To", "References")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
-_NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
 class ForwardedReply(NamedTuple):
@@ -109,8 +107,7 @@ def answer(reply: Reply, writer: Address, office: Address, server: Server) -> Fo
 
 def _parts(given: Message, writer: Address, server: Server) -> tuple[str, str | None]:
     """Return text and HTML, cleaned; None for HTML that is too much, of which a text is made."""
-    plain = _UNSTORABLE.sub("", given.text or "")
-    markup = _UNSTORABLE.sub("", given.html or "")
+    plain, markup = lines(given.text or ""), lines(given.html or "")
     plain = _hidden(plain if plain.strip() else as_text(markup), writer, server)
     try:
         return plain, _hidden(clean_html(markup), writer, server)
@@ -131,7 +128,7 @@ def _hidden(text: str, writer: Address, server: Server) -> str:
 
 
 def _line(text: str, most: int, writer: Address, server: Server) -> str:
-    return _hidden(line(_NOT_IN_A_LINE.sub(" ", text)), writer, server)[:most]
+    return _hidden(one_line(storable(text)), writer, server)[:most]
 
 
 def _thread(headers: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:

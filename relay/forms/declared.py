@@ -18,7 +18,16 @@ from relay.core.addresses import Address
 from relay.core.html_text import as_text
 from relay.core.text import as_html, nearest
 from relay.forms.email_form import ALIASES, CONTROL_FIELDS, EmailForm, reference_of
-from relay.forms.fields import Html, Line, Link, MailAddress, MailAddresses, Text, WholeNumber
+from relay.forms.fields import (
+    Choice,
+    Html,
+    Line,
+    Link,
+    MailAddress,
+    MailAddresses,
+    Text,
+    WholeNumber,
+)
 
 # The fields that all forms have.
 SHARED = EmailForm._declared_fields.keys()
@@ -74,9 +83,7 @@ FIELD_KINDS: Mapping[str, Callable[[DeclaredField, dict[str, Any]], fields.Field
     "address": lambda field, options: MailAddress(max=255, **options),
     "link": lambda field, options: Link(**options),
     "integer": lambda field, options: WholeNumber(min=field.min, max=field.max, **options),
-    "choice": lambda field, options: fields.String(
-        validate=validate.OneOf(field.choices, error="must be one of: {choices}"), **options
-    ),
+    "choice": lambda field, options: Choice(field.choices, **options),
     "yes_no": lambda field, options: fields.Boolean(**options),
 }
 

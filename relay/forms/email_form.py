@@ -10,6 +10,7 @@ from marshmallow import fields as marshmallow_fields
 from relay.core import text
 from relay.core.addresses import Address, listed
 from relay.core.html_text import as_text
+from relay.core.immutable import freeze
 from relay.core.message import Message
 from relay.core.server import Server
 from relay.forms.fields import (
@@ -134,7 +135,10 @@ class EmailForm(Schema):
     @pre_load
     def _one_name_each(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Resolve aliases and drop what is blank: browsers send every field they show."""
-        given = _given(data, self.aliases)
+        given = {
+            name: value if name in self.fields else freeze(text.each(text.lines, value))
+            for name, value in _given(data, self.aliases).items()
+        }
         if self.template is not None:
             given.setdefault("template_id", self.template)
         return given
@@ -249,7 +253,9 @@ def _cleaned(form: Mapping[str, Any], name: str, value: Any) -> Any:
     """Return a text as the schema left it: HTML as it was submitted was not cleaned."""
     aliases = form.aliases if isinstance(form, Form) else ALIASES
     loaded = form.get(aliases.get(name, name))
-    return loaded if isinstance(value, str) and isinstance(loaded, str) else value
+    if isinstance(value, str) and isinstance(loaded, str):
+        return loaded
+    return freeze(text.each(text.lines, value))
 
 
 def _sender(form: Mapping[str, Any], server: Server) -> Address:

@@ -1,12 +1,12 @@
 """The kinds of field a form can have, as marshmallow fields.
 
-`Text` is many lines and stays exactly the text it is; `Line` is one line without control
-characters; `Html` is HTML and is cleaned. Everything a form does not declare as `Html` is text.
+`Text` is many lines, `Line` is one; both stay the text they are, without control characters.
+`Html` is HTML and is cleaned. Everything a form does not declare as `Html` is text.
 """
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -39,36 +39,54 @@ def naming(domains: frozenset[str]) -> Iterator[None]:
 
 
 class Text(fields.String):
-    """Text of any number of lines."""
+    """Text of any number of lines; a number or a boolean of JSON counts as what is shown of it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        given = super()._deserialize(text.shown(value), attr, data, **kwargs)
+        try:
+            words = self._cleaned(given)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if self.required and text.is_blank(self._read(words)):
+            raise self.make_error("required")
+        return words
+
+    def _cleaned(self, given: str) -> str:
+        """Return what is kept of a text; raise ValueError for one that cannot be taken."""
+        return text.lines(given)
+
+    def _read(self, words: str) -> str:
+        """Return what a reader sees of it."""
+        return words
 
 
-class Line(fields.String):
+class Line(Text):
     """A single line: subjects, names, tags. Invisible characters are taken out."""
 
     def __init__(self, *, max: int = 1000, **options: Any) -> None:
         super().__init__(validate=validate.Length(max=max), **options)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        try:
-            line = text.line(super()._deserialize(value, attr, data, **kwargs))
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-        if self.required and not line:
-            raise self.make_error("required")
-        return line
+    def _cleaned(self, given: str) -> str:
+        return text.line(given)
 
 
-class Html(fields.String):
+class Html(Text):
     """HTML from outside: scripts, styles, images and misleading links are taken out."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        try:
-            markup = clean_html(super()._deserialize(value, attr, data, **kwargs))
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-        if self.required and text.is_blank(as_text(markup)):
-            raise self.make_error("required")
-        return markup
+    def _cleaned(self, given: str) -> str:
+        return clean_html(text.lines(given))
+
+    def _read(self, words: str) -> str:
+        return as_text(words)
+
+
+class Choice(Line):
+    """One of some words."""
+
+    def __init__(self, choices: Collection[str], **options: Any) -> None:
+        super().__init__(**options)
+        words = "must be one of: {choices}"
+        self.validators = [validate.OneOf(tuple(choices), error=words)]
 
 
 class MailAddress(Line):
@@ -136,7 +154,8 @@ class Headers(fields.Field[tuple[tuple[str, str], ...]]):
         return [(header["Name"], header["Value"]) for header in headers]
 
     @staticmethod
-    def _pair(name: Any, content: Any) -> tuple[str, str]:
+    def _pair(name: Any, given: Any) -> tuple[str, str]:
+        content = text.shown(given)
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise ValueError
         if not isinstance(content, str) or len(content) > 998:
@@ -206,10 +225,10 @@ class Link(Line):
     def __init__(self, **options: Any) -> None:
         super().__init__(max=2000, **options)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        line = super()._deserialize(value, attr, data, **kwargs)
+    def _cleaned(self, given: str) -> str:
+        line = super()._cleaned(given)
         if line and not text.web_link(line):
-            raise ValidationError("must be a link: https://...")
+            raise ValueError("must be a link: https://...")
         return line
 
 

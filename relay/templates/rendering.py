@@ -7,7 +7,7 @@ from typing import Any
 
 from relay.core.errors import TemplateNotFound, TemplateRenderError, TemplateSyntaxError
 from relay.core.message import Message
-from relay.core.text import is_storable, line
+from relay.core.text import line, lines, storable
 from relay.mustachio import Template
 from relay.store import templates
 from relay.store.engine.database import Connection
@@ -21,8 +21,6 @@ MAX_WARNINGS = 20
 
 # What may stand in a model, and in a body, but not in the header line that a subject becomes.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-# What neither bodies nor headers can carry.
-_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 Warnings = Sequence[str]
 
@@ -53,7 +51,7 @@ def render_subject(
 ) -> str:
     """Render a subject: one line, whatever the model brings. Raise TemplateRenderError."""
     rendered = template.render(model, escape=False, missing=missing)
-    subject = line(_sendable(_CONTROL.sub(" ", rendered)))
+    subject = line(storable(_CONTROL.sub(" ", rendered)))
     if length(subject) > MAX_LENGTHS["subject"]:
         raise TemplateRenderError("The rendered subject has more than 2000 characters.")
     return subject
@@ -63,18 +61,14 @@ def render_text(
     template: Template, model: Mapping[str, Any], missing: dict[str, None] | None = None
 ) -> str:
     """Render a text part, in which nothing is escaped. Raise TemplateRenderError."""
-    return _sendable(template.render(model, escape=False, missing=missing))
+    return lines(template.render(model, escape=False, missing=missing))
 
 
 def render_html(
     template: Template, model: Mapping[str, Any], missing: dict[str, None] | None = None
 ) -> str:
     """Render an HTML part, in which values are escaped. Raise TemplateRenderError."""
-    return _sendable(template.render(model, missing=missing))
-
-
-def _sendable(rendered: str) -> str:
-    return rendered if is_storable(rendered) else _UNSENDABLE.sub("\ufffd", rendered)
+    return lines(template.render(model, missing=missing))
 
 
 def _parts(connection: Connection, server: str, reference: int | str, cache: Cache) -> Compiled:

@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 from tornado.escape import parse_qs_bytes
 from tornado.httputil import HTTPFile, HTTPInputError, parse_body_arguments
 
+from relay.core import text
 from relay.core.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
 from relay.core.immutable import freeze
 from relay.core.submission import File, Submission
-from relay.core.text import is_storable as is_storable_text
 from relay.forms.brackets import TWICE, nest
 from relay.web import json_structure
 
@@ -26,6 +26,7 @@ JSON = "application/json"
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
+_ESCAPED = re.compile(rb"\\[bu]")
 _WRAPPED = re.compile(r"email\[([^\[\]]+)\](?:\[\])?")
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 
@@ -108,7 +109,11 @@ def _bare(name: str) -> str:
 
 
 def _values(arguments: Mapping[str, Iterable[bytes]]) -> list[tuple[str, str]]:
-    return [(name, _utf8(value)) for name, values in arguments.items() for value in values]
+    return [
+        (name, text.storable(_utf8(value)))
+        for name, values in arguments.items()
+        for value in values
+    ]
 
 
 def _utf8(value: bytes) -> str:
@@ -129,13 +134,16 @@ def json_object(body: bytes, most: int) -> dict[str, Any]:
 def json_value(body: bytes, most: int) -> Any:
     """Read any JSON; raise MalformedBody, or TooManyValues for more than `most`.
 
-    What JSON does not have, such as NaN, is refused.
+    What JSON does not have, such as NaN, is refused. Its texts can be stored; names are as they
+    came.
     """
     json_structure.check(body, most)
     try:
-        return _decode(_utf8(body))
+        value = _decode(_utf8(body))
     except (ValueError, RecursionError):  # ValueError: also an integer of thousands of digits
         raise MalformedBody("malformed JSON") from None
+    # What cannot be stored is only ever written as an escape.
+    return text.each(text.storable, value) if _ESCAPED.search(body) else value
 
 
 def text_bytes(value: Any) -> int:
@@ -201,8 +209,8 @@ def _merged(
                 raise _unusable(name, TWICE)
     for name, value in fields.items():
         _check_name(name)
-        if not is_storable(value):
-            raise _unusable(name, "has a control character or broken Unicode")
+        if not has_storable_names(value):
+            raise _unusable(name, "has a name with a control character or broken Unicode")
     return fields
 
 
@@ -228,19 +236,17 @@ def _too_many() -> MalformedBody:
 
 
 def _check_name(name: str) -> None:
-    if len(name) > MAX_NAME or not is_storable(name):
+    if len(name) > MAX_NAME or not text.is_storable(name):
         raise MalformedBody(f"a field's name is unusable or over {MAX_NAME} characters")
 
 
-def is_storable(value: Any) -> bool:
-    """Whether every text in a body's fields can be stored."""
-    if isinstance(value, str):
-        return is_storable_text(value)
+def has_storable_names(value: Any) -> bool:
+    """Whether every name in a body's fields can be stored, as every text in them can."""
     if isinstance(value, dict):
-        return all(is_storable(name) and is_storable(member) for name, member in value.items())
-    if isinstance(value, list):
-        return all(map(is_storable, value))
-    return True
+        return all(text.is_storable(name) for name in value) and all(
+            map(has_storable_names, value.values())
+        )
+    return all(map(has_storable_names, value)) if isinstance(value, list) else True
 
 
 def submission_of(

@@ -17,6 +17,7 @@ from relay.core.errors import UnknownServer, WebhookRefused
 from relay.core.immutable import freeze
 from relay.core.message import Callback, Reply
 from relay.core.secret import digest
+from relay.core.text import each, lines
 from relay.hooks.chain import Chain
 from relay.web import bodies, responses
 from relay.web.base import RelayHandler
@@ -107,8 +108,8 @@ class WebhookHandler(RelayHandler):
 
 
 def read(body: bytes) -> Any:
-    """Read a call's JSON object, frozen; raise MalformedBody."""
-    return freeze(bodies.json_object(body, MAX_STRUCTURE))
+    """Read a call's JSON object, its texts cleaned, frozen; raise MalformedBody."""
+    return freeze(each(lines, bodies.json_object(body, MAX_STRUCTURE)))
 
 
 def secret_of(headers: Mapping[str, str]) -> bytes:

@@ -1,7 +1,5 @@
 """Addresses: read strictly, listed by their ASCII form, written so that they read back."""
 
-# ruff: noqa: RUF001 - letters that look like others are what is tested here
-
 import contextlib
 import time
 
@@ -274,13 +272,13 @@ def test_special_use_domains_are_read_only_where_they_are_named(
         assert pattern(f"@{email.rpartition('@')[2]}") == f"@{email.rpartition('@')[2]}"
 
 
-@pytest.mark.parametrize("control", ["\n", "\r", "\r\nBcc: b@evil.com", "\x00", "\x7f", "\x85"])
 @pytest.mark.parametrize("form", ['"Ja{}ne" <a@example.gov>', "Ja{}ne <a@example.gov>"])
-def test_a_name_is_one_line(form: str, control: str) -> None:
-    with pytest.raises(ValueError):
-        parse(form.format(control))
-    with pytest.raises(ValueError):
-        parse(form.format("\u2028"))
+def test_a_name_is_one_line(form: str) -> None:
+    for broken in ("\n", "\r", "\r\nBcc: b@evil.com"):
+        with pytest.raises(ValueError):
+            parse(form.format(broken))
+    for blank in ("\t", "\x00", "\x7f", "\x85", "\u2028"):
+        assert parse(form.format(blank)).name == "Ja ne"
 
 
 @pytest.mark.parametrize(

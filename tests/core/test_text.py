@@ -12,6 +12,9 @@ from relay.core.text import (
     as_html,
     is_storable,
     line,
+    lines,
+    shown,
+    storable,
     without_addresses,
 )
 from tests.core.test_html_cleaning import Reader
@@ -46,6 +49,9 @@ def test_text_as_html_has_no_tags_but_line_breaks_and_reads_back(text: str) -> N
     [
         ("I have a great idea.", "I have a great idea."),
         ("  x  ", "x"),
+        ("Permit\t2026\x7fa\x85b\u2028c\x0bd\x00e", "Permit 2026 a b c d e"),
+        ("\t x \u2029\r\n", "x"),
+        ("\n\x1f\u200b\r\nx\u200b\n", "x"),
         ("a\u202eb\u2066c\u200bd\ufeffe\u2060f\u200dg", "abcdefg"),
         ("\u200b\u202e", ""),
         ("Zoë 市 😀", "Zoë 市 😀"),
@@ -57,20 +63,68 @@ def test_a_line_loses_only_what_nobody_sees(given: str, kept: str) -> None:
     assert line(given) == kept
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\n\n", "\x7f\n", "\n\u200d"])
+def test_a_broken_line_is_refused_and_not_repaired(end: str) -> None:
+    with pytest.raises(ValueError):
+        line(f"a{end}b")
+    assert line(f"a{end}") == line(f"{end}a") == "a"
+
+
+CONTROLS = [*map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029])]
+
+
+@pytest.mark.parametrize("character", CONTROLS)
+def test_no_control_character_is_left_in_a_line_or_a_text(character: str) -> None:
+    text = f"a{character}b"
+    if character not in "\r\n":
+        assert line(text) == "a b"
+    kept = {"\t": "\t", "\r": "\r", **dict.fromkeys("\n\v\f\x85\u2028\u2029", "\n")}
+    assert lines(text) == f"a{kept.get(character, '')}b"
+
+
 @pytest.mark.parametrize(
-    "character",
-    [*map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]), "\r\n"],
+    ("text", "kept"),
+    [
+        ("pasted\x03 from Word", "pasted from Word"),
+        ("a\x00b\x1b[0mc\x08", "ab[0mc"),
+        ("so long \ud83d", "so long \ufffd"),
+        ("\udc00x", "\ufffdx"),
+        ("one\vtwo\fthree\x7f\x85", "one\vtwo\fthree\x7f\x85"),
+        ("plain\ttext\r\n\u200d😀", "plain\ttext\r\n\u200d😀"),
+    ],
 )
-def test_a_line_with_a_control_character_is_refused_and_not_repaired(character: str) -> None:
-    for text in (f"a{character}b", f"a{character}", f"{character}a"):
-        with pytest.raises(ValueError):
-            line(text)
+def test_what_cannot_be_stored_is_taken_out(text: str, kept: str) -> None:
+    assert storable(text) == kept
+    assert is_storable(kept)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (6175550100, "6175550100"),
+        (0, "0"),
+        (-7, "-7"),
+        (10**30, "1" + "0" * 30),
+        (1.5, "1.5"),
+        (2.0, "2"),
+        (-0.25, "-0.25"),
+        (1e300, "1e+300"),
+        (True, "1"),
+        (False, ""),
+        ("1.0", "1.0"),
+        (None, None),
+        ([1], [1]),
+    ],
+)
+def test_a_number_is_shown_as_people_write_it(value: object, text: object) -> None:
+    assert shown(value) == text
+    assert type(shown(value)) is type(text)
 
 
 @pytest.mark.parametrize(
     ("text", "fits"),
     [
-        ("text\twith\r\nall the blanks\n", True),
+        ("text\twith\r\nall the blanks\v\f\n", True),
         ("\x7f\x85\u2028\ufeff\ufffe😀", True),
         ("a\x00", False),
         ("a\x1b[0m", False),

@@ -202,6 +202,22 @@ async def test_who_knows_none_is_refused_and_nothing_is_stored(
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize("odd", ["\ud800", "x\udfff", "\x00", "a\x1bb", "\x7f\x85\v"])
+async def test_what_cannot_be_stored_is_taken_out_of_every_text(
+    tell: Any, site: Site, odd: str
+) -> None:
+    for told in (
+        bounce(MessageID=odd, Details=odd, Type=odd, Metadata={"relay-id": odd, odd: odd}),
+        delivery(MessageID=odd, Recipient=f"{odd}@example.gov", Details=odd),
+        subscription(stops=True, Origin=odd, SuppressionReason=odd),
+        {"RecordType": odd, "MessageID": odd},
+    ):
+        reply = await tell(told)
+        assert (reply.status, reply.words) == (200, "Noted")
+    assert count(site, "callbacks") == 3
+
+
+@pytest.mark.gen_test
 async def test_a_server_without_secrets_of_its_own_is_not_there(tell: Any, site: Site) -> None:
     for server in ("boxed", "member", "nobody"):
         reply = await tell(bounce(), f"/rest/email/postmark/{server}/outbound")

@@ -590,6 +590,35 @@ def provider() -> Iterator[Provider]:
     provider.server.server_close()
 
 
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("Line one\vline two", "Line one\nline two"),
+        ("Line one\fline two", "Line one\nline two"),
+        ("Line one\u2028line two", "Line one\nline two"),
+        ("so long \ud83d", "so long \ufffd"),
+        ("a\x00b\x1bc\x7fd\x9be", "abcde"),
+        ("x \x03\b", "x "),
+    ],
+)
+async def test_an_answer_keeps_its_lines_and_loses_what_nobody_sees(
+    post: Post, site: Site, postmark: FakePostmark, given: str, text: str
+) -> None:
+    address = await reply_address(post, postmark)
+    headers = [{"Name": "In-Reply-To", "Value": f"<form@example.gov>{given}"}]
+    markup = f"<p>{given}</p>"
+    mail = inbound(address, TextBody=given, HtmlBody=markup, FromName=given, Headers=headers)
+    await tell(post, {**mail, "MessageID": given, "Subject": given})
+    await settled(site)
+    told = postmark.messages[-1]
+    assert told["TextBody"] == text
+    assert told["HtmlBody"] == f"<p>{text}</p>"
+    words = " ".join(text.split())
+    assert told["Subject"] == words
+    assert words.split()[0] in told["From"]
+
+
 @pytest.mark.slow
 def test_a_running_daemon_passes_each_answer_on_once_also_after_a_restart(
     tmp_path: Path, provider: Provider, environment: dict[str, str]

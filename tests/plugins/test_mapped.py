@@ -154,12 +154,12 @@ def test_a_subject_is_one_line_and_no_longer_than_mail_allows(
 ) -> None:
     text = PERMITS.replace("Permit {{permit}}", "{{remarks}}").replace("max = 200", "max = 9000")
     permits = form_server("permits", text)
-    for remarks in ("a\r\nBcc: x@example.com", "a\x7fb\u2028c", "x" * 9000):
-        message = permits.post({**FIELDS, "remarks": remarks})
-        assert (
-            message.subject
-            == " ".join(remarks.replace("\x7f", " ").replace("\u2028", " ").split())[:2000]
-        )
+    for remarks, subject in (
+        ("a\r\nBcc: x@example.com", "a Bcc: x@example.com"),
+        ("a\x7fb\u2028c", "ab c"),
+        ("x" * 9000, "x" * 2000),
+    ):
+        assert permits.post({**FIELDS, "remarks": remarks}).subject == subject
     refused = permits.refused({"permit": "7", "from_address": "a@example.com"})
     assert refused.words == "subject: nothing that was filled in makes a subject"
 

@@ -136,7 +136,7 @@ async def test_a_subject_that_grows_too_long_is_refused(library: Library) -> Non
 async def test_no_part_has_what_no_mail_can_carry(library: Library) -> None:
     await library.create("a", standard(), "key")
     rendered, _ = await library.rendered(message("welcome", {"name": "a\x00\ud800b\tc\n"}), "a")
-    assert rendered.text == "a\ufffd\ufffdb\tc\n"
+    assert rendered.text == "a\ufffdb\tc\n"
     assert "\x00" not in (rendered.html or "")
     assert "\x00" not in (rendered.subject or "")
     "".join(filter(None, (rendered.subject, rendered.html, rendered.text))).encode()

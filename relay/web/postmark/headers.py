@@ -5,7 +5,7 @@ from typing import Any
 
 from relay.core.header_names import is_reserved
 from relay.templates.rules import length
-from relay.web.postmark.reading import Fields, is_line, refused
+from relay.web.postmark.reading import Fields, line, refused
 
 MAX_HEADERS = 100
 MAX_HEADER_NAME = 76
@@ -48,16 +48,16 @@ def read_headers(message: Fields) -> tuple[Header, ...]:
 
 def _header(value: Any) -> Header:
     fields = Fields(value, "Headers")
-    name, content = fields.text("Name") or "", _FOLD.sub(" ", fields.text("Value") or "").strip()
+    name, content = fields.text("Name") or "", line(_FOLD.sub(" ", fields.text("Value") or ""))
     if not _NAME.fullmatch(name) or len(name) > MAX_HEADER_NAME:
         raise refused(
             f"A header's 'Name' has 1 to {MAX_HEADER_NAME} characters, no blanks or colons."
         )
     if is_reserved(name) and name.lower() not in _DROPPED:
         raise refused(f"Header '{name}' not allowed.")
-    if not is_line(content) or length(content) > MAX_HEADER_VALUE:
-        words = f"is a single line of at most {MAX_HEADER_VALUE} characters"
-        raise refused(f"The value of the header '{name}' {words}, without control characters.")
+    if content is None or length(content) > MAX_HEADER_VALUE:
+        words = f"is a single line of at most {MAX_HEADER_VALUE} characters."
+        raise refused(f"The value of the header '{name}' {words}")
     return name, content
 
 

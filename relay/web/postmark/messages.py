@@ -10,7 +10,7 @@ from relay.core.errors import TemplateIncomplete
 from relay.core.file_types import UNKNOWN_MEDIA, is_forbidden
 from relay.core.immutable import freeze
 from relay.core.message import Attachment, Message
-from relay.core.text import is_storable
+from relay.core.text import each, lines, storable
 from relay.intake.api_messages import MODEL_REQUIRED
 from relay.intake.outbox import MAX_METADATA
 from relay.templates.rules import length
@@ -18,7 +18,7 @@ from relay.web import bodies
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import MEGABYTE
 from relay.web.postmark.headers import is_steering, read_headers, with_steering
-from relay.web.postmark.reading import Fields, is_line, refused, wrong_type
+from relay.web.postmark.reading import Fields, line, refused, wrong_type
 from relay.web.postmark.recipients import SHOWN, read_recipients, read_reply_to, read_sender
 
 MAX_MESSAGE = 10 * MEGABYTE
@@ -96,10 +96,9 @@ def _size(value: Any) -> int:
 
 
 def _line(fields: Fields, name: str, longest: int) -> str:
-    value = fields.text(name) or ""
-    if not is_line(value) or length(value) > longest:
-        words = f"is a single line of at most {longest} characters, without control characters."
-        raise refused(f"'{name}' {words}")
+    value = line(fields.text(name) or "")
+    if value is None or length(value) > longest:
+        raise refused(f"'{name}' is a single line of at most {longest} characters.")
     return value
 
 
@@ -116,9 +115,7 @@ def _part(fields: Fields, name: str) -> str | None:
     value = fields.text(name) or ""
     if len(value) > MAX_BODY // 2 and length(value) > MAX_BODY:
         raise refused(f"'{name}' may have {MAX_BODY // MEGABYTE} MB at most.")
-    if not is_storable(value):
-        raise refused(f"'{name}' has a control character or broken Unicode.")
-    return value or None
+    return lines(value) or None
 
 
 def _template(fields: Fields) -> dict[str, Any]:
@@ -135,10 +132,13 @@ def _template(fields: Fields) -> dict[str, Any]:
     model = fields.object("TemplateModel")
     if model is None and number:
         raise TemplateIncomplete(MODEL_REQUIRED)
-    if not bodies.is_storable(model):
-        raise refused("'TemplateModel' has a control character or broken Unicode.")
-    inline = fields.flag("InlineCss")
-    return {"template": number or alias, "model": freeze(model), "inline_css": inline is not False}
+    if not bodies.has_storable_names(model):
+        raise refused("'TemplateModel' has a name with a control character or broken Unicode.")
+    return {
+        "template": number or alias,
+        "model": freeze(each(lines, model)),
+        "inline_css": fields.flag("InlineCss") is not False,
+    }
 
 
 def _track_links(fields: Fields) -> str | None:
@@ -156,13 +156,13 @@ def _metadata(fields: Fields) -> dict[str, str]:
     given = fields.object("Metadata") or {}
     if len(given) > MAX_METADATA:
         raise refused(f"Invalid metadata content. There may be {MAX_METADATA} fields at most.")
-    labels = {name: _label(name, value) for name, value in given.items()}
-    if len({name.lower() for name in labels}) != len(labels):
+    labels = dict(_label(name, value) for name, value in given.items())
+    if len({name.lower() for name in labels}) != len(given):
         raise refused("Invalid metadata content. Two field names differ only in case.")
     return labels
 
 
-def _label(name: str, value: Any) -> str:
+def _label(name: str, value: Any) -> tuple[str, str]:
     if isinstance(value, Mapping | list):
         raise wrong_type("Metadata")
     text = value if isinstance(value, str) else _written(value)
@@ -172,9 +172,10 @@ def _label(name: str, value: Any) -> str:
             f" and field values are limited to {MAX_METADATA_VALUE} characters in length."
             f" The '{name[:SHOWN]}' field in your metadata content exceeds these limits."
         )
-    if not name.strip() or not is_line(name) or not is_line(text):
+    label, content = line(storable(name)), line(text)
+    if not label or content is None:
         raise refused("Invalid metadata content. Names and values are single lines.")
-    return text
+    return label, content
 
 
 def _written(value: Any) -> str:
@@ -185,17 +186,18 @@ def _written(value: Any) -> str:
 
 def _attachment(value: Any) -> Attachment:
     fields = Fields(value, "Attachments")
-    name = fields.text("Name") or ""
-    if not name.strip() or len(name) > MAX_FILE_NAME or not is_line(name):
+    name = line(fields.text("Name") or "")
+    if not name or len(name) > MAX_FILE_NAME:
         raise refused(
             f"An attachment's 'Name' is a single line of 1 to {MAX_FILE_NAME} characters."
         )
     if is_forbidden(name):
         raise PostmarkError(411, "Attachment file type not allowed.")
-    media = (fields.text("ContentType") or "").strip() or UNKNOWN_MEDIA
-    if not is_line(media) or not _MEDIA.fullmatch(media):
+    media = line(fields.text("ContentType") or "")
+    if media is None or not _MEDIA.fullmatch(media or UNKNOWN_MEDIA):
         raise refused("An attachment's 'ContentType' is not a media type.")
-    return Attachment(name, media, _base64(fields.text("Content")), _content_id(fields))
+    content = _base64(fields.text("Content"))
+    return Attachment(name, media or UNKNOWN_MEDIA, content, _content_id(fields))
 
 
 def _base64(text: str | None) -> str:
@@ -208,7 +210,9 @@ def _base64(text: str | None) -> str:
 
 def _content_id(fields: Fields) -> str | None:
     """Return how the HTML part refers to an attachment; None for one that stands apart."""
-    given = (fields.text("ContentID") or "").strip().removeprefix("cid:")
-    if not is_line(given) or len(given) > MAX_FILE_NAME:
-        raise refused(f"An attachment's 'ContentID' has more than {MAX_FILE_NAME} characters.")
+    given = line(fields.text("ContentID") or "")
+    if given is None or len(given) > MAX_FILE_NAME:
+        words = f"is a single line of at most {MAX_FILE_NAME} characters."
+        raise refused(f"An attachment's 'ContentID' {words}")
+    given = given.removeprefix("cid:")
     return f"cid:{given}" if given else None

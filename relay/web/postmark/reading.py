@@ -100,10 +100,9 @@ def is_digits(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 18
 
 
-def is_line(text: str) -> bool:
-    """Whether a text is one line that every store and every header can carry."""
+def line(text: str) -> str | None:
+    """Return a text as one line, as every header can carry it; None for a text of several."""
     try:
-        texts.line(text)
+        return texts.line(text)
     except ValueError:
-        return False
-    return texts.is_storable(text)
+        return None

@@ -430,7 +430,6 @@ async def test_an_unknown_template_is_not_found_in_postmarks_words(call: Call) -
         (1122, {"Alias": "a b"}),
         (1122, {"Alias": "my-layout"}),
         (1122, {"HtmlBody": "{{#open}}"}),
-        (1122, {"TextBody": "\ud800"}),
         (1101, {"LayoutTemplate": "nobody"}),
         (1123, {"TemplateType": "Layout", "HtmlBody": "{{{@content}}}", "TextBody": None}),
         (1131, {"TemplateType": "Layout", "Subject": None, "LayoutTemplate": None}),
