@@ -33,14 +33,8 @@ from relay.store.queries import statistics
 
 # A daemon that takes longer to say how it is has a trouble of its own.
 SECONDS = 10.0
-# Who is not to be left alone with these, and what they are called.
-_LEFT = {
-    State.HELD: "held",
-    State.IN_DOUBT: "in doubt",
-    State.FAILED: "failed",
-    State.EXPIRED: "expired",
-    State.QUARANTINED: "quarantined",
-}
+# Nobody is to be left alone with these.
+_LEFT = (State.HELD, State.IN_DOUBT, State.FAILED, State.EXPIRED, State.QUARANTINED)
 _DATA = re.compile(r"""^\s*data\s*=\s*["']([^"']+)["']""", re.MULTILINE)
 
 
@@ -177,10 +171,14 @@ def _facts(
         paused = [f"{name} since {shown(since)}" for name, since in stored.pauses.items()]
         yield "paused", ", ".join(paused) or "none"
         yield "waiting", _waiting(stored, now)
-        for state, name in _LEFT.items():
-            yield name, f"{stored.counts.get(state, 0):,}"
+        for state in _LEFT:
+            yield _called(state), f"{stored.counts.get(state, 0):,}"
     if said:
         yield "replies", ", ".join(said["replies"]) or "none"
+
+
+def _called(state: State) -> str:
+    return state.replace("_", " ")
 
 
 def _waiting(stored: Stored, now: float) -> str:
@@ -228,9 +226,9 @@ def _undone(stored: Stored | str) -> Iterator[str]:
     if isinstance(stored, str):
         yield stored
         return
-    for state, name in _LEFT.items():
+    for state in _LEFT:
         if count := stored.counts.get(state):
-            yield f"{counted(count, 'message')} {name}: `run.py queue --state {state}`"
+            yield f"{counted(count, 'message')} {_called(state)}: `run.py queue --state {state}`"
 
 
 def _alerts(daemon: Daemon, stored: Stored | str) -> Iterator[str]:

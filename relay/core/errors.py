@@ -2,11 +2,22 @@
 
     RelayError
     ├── ConfigurationError      startup only: one line, exit code 2
+    │     PluginNotFound, PluginConflict
     ├── SubmissionError         the client's fault, or ours at the door; answered over HTTP
+    │     AuthenticationFailed, WebhookRefused, TokenRefused, OriginRefused, UnknownServer,
+    │     InvalidSubmission, MalformedBody, TooManyValues, MessageRefused, BodyTooLarge,
+    │     UnsupportedMedia, TooManyRequests, ServerDayUsed, Unavailable, IdempotencyKeyInvalid,
+    │     IdempotencyConflict, IdempotencyRunning, UnknownMessage, NotCancellable
     ├── TemplateError           a template's author's, or its model's
+    │   │ TemplateSyntaxError, TemplateRenderError
     │   └── StoredTemplateError what is asked of the stored templates cannot be done
+    │         TemplateNotFound, TemplateEmpty, TemplateIncomplete, TemplateTooLong,
+    │         TemplateInvalid, TemplateConflict, TooManyTemplates, LayoutInUse,
+    │         LayoutPlaceholder, NothingToPush, TypesDiffer
     ├── AccountError            a provider's account elsewhere: unreachable, or it refuses
     └── DeliveryError           a provider's answer: for the outbox, never HTTP by itself
+          DeliveryDeferred, DeliveryFailed, RecipientsInactive, RecipientsSuppressed,
+          DeliveryInDoubt, MessageBroken
 
 `reason` is the word that a refusal's log line carries; docs/reference/errors.md says what to do
 about each.

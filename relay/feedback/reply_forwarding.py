@@ -17,6 +17,7 @@ from relay.core.addresses import ANY_DOMAIN, Address, listed, parse
 from relay.core.message import Reply
 from relay.core.secret import Secret
 from relay.core.server import Server
+from relay.core.states import State
 from relay.feedback.forwarded_message import answer, not_written
 from relay.hooks.chain import Chain
 from relay.intake.outbox import Guard, Outbox, Outgoing
@@ -81,7 +82,7 @@ class ReplyForwarding:
             return
         about = {"id": message.id, "server": chain.server.name, "answers": row.message}
         if outgoing.held:
-            self.counts["held"] += 1
+            self.counts[State.HELD] += 1
             log.warning("reply.held", **about)
         else:
             self.counts["passed_on"] += 1

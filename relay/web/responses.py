@@ -54,6 +54,7 @@ STATUS: dict[type[Exception], int] = {
     errors.BodyTooLarge: 413,
     errors.UnsupportedMedia: 415,
     errors.TooManyRequests: 429,
+    errors.ServerDayUsed: 429,
     errors.Unavailable: 503,
     errors.IdempotencyKeyInvalid: 400,
     errors.IdempotencyConflict: 422,
