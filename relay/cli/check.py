@@ -95,7 +95,7 @@ def _limits(read: Settings) -> Iterator[str]:
 
 def _files(read: Settings) -> Iterator[str]:
     """Name what is secret, and lies in files that everybody on this machine may read."""
-    table = tomllib.loads(read.path.read_text(encoding="utf-8"))
+    table = tomllib.loads(read.path.read_text(encoding="utf-8-sig"))
     named = [read.path.parent / name for name in _secret_files(table)]
     for path in [*named, *(read.data / name for name in ("secret", "keys.json", "relay.db"))]:
         if path.exists() and path.stat().st_mode & stat.S_IROTH:

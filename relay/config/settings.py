@@ -111,7 +111,7 @@ def load(
 
 def _toml(path: Path, text: str | None) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode() if text is None else text)
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig") if text is None else text)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

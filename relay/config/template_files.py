@@ -96,7 +96,7 @@ def _read(folders: tuple[str, ...], name: str) -> Template:
 def content(path: Path) -> str:
     """Read a template file; raise ConfigurationError where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}") from None
 

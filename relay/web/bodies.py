@@ -3,19 +3,20 @@
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from codecs import BOM_UTF8
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from tornado.escape import parse_qs_bytes
-from tornado.httputil import HTTPFile, HTTPInputError, parse_body_arguments
 
 from relay.core import text
 from relay.core.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
 from relay.core.immutable import freeze
 from relay.core.submission import File, Submission
 from relay.forms.brackets import TWICE, nest
-from relay.web import json_structure
+from relay.web import json_structure, multipart
+from relay.web.charsets import UNDECLARED, Charset, declared
 
 # Names and values, in all that a form nests.
 MAX_STRUCTURE = 3000
@@ -28,7 +29,9 @@ MULTIPART = "multipart/form-data"
 
 _ESCAPED = re.compile(rb"\\[bu]")
 _WRAPPED = re.compile(r"email\[([^\[\]]+)\](?:\[\])?")
-_CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
+# The field of a form that names its charset: browsers fill it in.
+_CHARSET_FIELD = "_charset_"
+_NAMES_CHARSET = re.compile(rb'\bname="?_charset_(?=["\s;]|$)', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +51,18 @@ def parse(content_type: str, body: bytes) -> Body:
     """
     if not body:
         return Body({})
-    media, parameters = media_of(content_type), content_type.partition(";")[2]
-    if _charset(parameters) not in _CHARSETS:
-        raise UnsupportedMedia("charset must be utf-8")
+    media = media_of(content_type)
+    charset = _charset(content_type, UNDECLARED)
     if media == JSON:
-        return Body(_object_fields(json_object(body, MAX_STRUCTURE)))
+        return Body(_object_fields(json_object(body, MAX_STRUCTURE, charset)))
     if media == URLENCODED:
-        return Body(_merged(_values(_urlencoded(body))), is_form=True)
+        return Body(_merged(_urlencoded(body, charset)), is_form=True)
     if media == MULTIPART:
-        arguments, files = _multipart(parameters, body)
-        return Body(_merged(_values(arguments)), tuple(_files(files)), is_form=True)
+        boundary = _parameter(content_type, "boundary")
+        if not boundary:
+            raise multipart.malformed()
+        fields, files = _multipart(list(multipart.parts(boundary, body)), charset)
+        return Body(_merged(fields), files, is_form=True)
     raise UnsupportedMedia
 
 
@@ -66,40 +71,54 @@ def media_of(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _charset(parameters: str) -> str:
-    for parameter in parameters.split(";"):
+def _parameter(content_type: str, wanted: str) -> str:
+    for parameter in content_type.split(";")[1:]:
         name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset":
-            return value.strip().strip('"').lower()
+        if name.strip().lower() == wanted:
+            return value.strip().strip('"')
     return ""
 
 
-def _urlencoded(body: bytes) -> Mapping[str, list[bytes]]:
+def _charset(content_type: str, default: Charset) -> Charset:
+    """Return the charset that a body or a part declares, else the one that holds around it."""
+    label = _parameter(content_type, "charset")
+    return declared(label) if label else default
+
+
+def _form_charset(labels: Iterable[bytes], default: Charset) -> Charset:
+    """Return the charset that a form's field `_charset_` names, if it names one."""
+    given = {label.strip().decode("latin-1") for label in labels} - {""}
+    if len(given) > 1:
+        raise _unusable(_CHARSET_FIELD, TWICE)
+    return declared(given.pop()) if given else default
+
+
+def _urlencoded(body: bytes, charset: Charset) -> list[tuple[str, str]]:
     try:
         arguments = parse_qs_bytes(body, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         raise _too_many() from None
-    # Tornado gives a name's bytes as Latin-1, but those of a multipart body as what they say.
-    return {_utf8(name.encode("latin-1")): values for name, values in arguments.items()}
+    charset = _form_charset(arguments.pop(_CHARSET_FIELD, ()), charset)
+    # The bytes of a name come as Latin-1.
+    named = [(_name(name.encode("latin-1"), charset), arguments[name]) for name in arguments]
+    return [(name, _value(name, value, charset)) for name, values in named for value in values]
 
 
 def _multipart(
-    parameters: str, body: bytes
-) -> tuple[Mapping[str, list[bytes]], Mapping[str, list[HTTPFile]]]:
-    arguments: dict[str, list[bytes]] = {}
-    files: dict[str, list[HTTPFile]] = {}
-    try:
-        parse_body_arguments(f"{MULTIPART};{parameters}", body, arguments, files)
-    except HTTPInputError:
-        raise MalformedBody("malformed multipart body") from None
-    return arguments, files
-
-
-def _files(files: Mapping[str, list[HTTPFile]]) -> Iterator[File]:
-    for name, parts in files.items():
-        _check_name(name)
-        for part in parts:
-            yield File(_bare(name), part.filename, part.content_type, part.body)
+    parts: list[multipart.Part], charset: Charset
+) -> tuple[list[tuple[str, str]], tuple[File, ...]]:
+    labels = [part.content for part in parts if _NAMES_CHARSET.search(part.head)]
+    charset = _form_charset(labels, charset)
+    fields: list[tuple[str, str]] = []
+    files: list[File] = []
+    for part in parts:
+        name, file = multipart.name_and_file(_name(part.head, charset))
+        if file is not None:
+            _check_name(name)
+            files.append(File(_bare(name), file.filename, file.content_type, part.content))
+        elif name != _CHARSET_FIELD:
+            fields.append((name, _value(name, part.content, _charset(part.content_type, charset))))
+    return fields, tuple(files)
 
 
 def _bare(name: str) -> str:
@@ -108,38 +127,42 @@ def _bare(name: str) -> str:
     return found[1] if found else name
 
 
-def _values(arguments: Mapping[str, Iterable[bytes]]) -> list[tuple[str, str]]:
-    return [
-        (name, text.storable(_utf8(value)))
-        for name, values in arguments.items()
-        for value in values
-    ]
-
-
-def _utf8(value: bytes) -> str:
+def _name(name: bytes, charset: Charset) -> str:
     try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        raise MalformedBody("not UTF-8") from None
+        return charset.decode(name)
+    except ValueError:
+        raise MalformedBody(f"a field's name: {charset.fault}") from None
 
 
-def json_object(body: bytes, most: int) -> dict[str, Any]:
+def _value(name: str, value: bytes, charset: Charset) -> str:
+    try:
+        return text.storable(charset.decode(value))
+    except ValueError:
+        _check_name(name)
+        raise MalformedBody(f"{name}: {charset.fault}") from None
+
+
+def json_object(body: bytes, most: int, charset: Charset = UNDECLARED) -> dict[str, Any]:
     """Read a JSON object; raise MalformedBody or TooManyValues."""
-    value = json_value(body, most)
+    value = json_value(body, most, charset)
     if not isinstance(value, dict):
         raise MalformedBody("the JSON must be an object")
     return value
 
 
-def json_value(body: bytes, most: int) -> Any:
+def json_value(body: bytes, most: int, charset: Charset = UNDECLARED) -> Any:
     """Read any JSON; raise MalformedBody, or TooManyValues for more than `most`.
 
-    What JSON does not have, such as NaN, is refused. Its texts can be stored; names are as they
-    came.
+    What JSON does not have, such as NaN, is refused. A byte order mark is skipped. Its texts can be
+    stored; names are as they came.
     """
     json_structure.check(body, most)
     try:
-        value = _decode(_utf8(body))
+        content = charset.decode(body).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise MalformedBody(charset.fault) from None
+    try:
+        value = _decode(content)
     except (ValueError, RecursionError):  # ValueError: also an integer of thousands of digits
         raise MalformedBody("malformed JSON") from None
     # What cannot be stored is only ever written as an escape.
@@ -263,7 +286,7 @@ def submission_of(
     media: the Content-Type; without it, JSON where the body is an object, else urlencoded. key:
     what comes in the authorization header.
     """
-    content = content.strip() if media is None else content
+    content = content.strip().removeprefix(BOM_UTF8) if media is None else content
     media = media or (JSON if content.startswith(b"{") else URLENCODED)
     brought = {"authorization": f"token {key}"} if key else {}
     sent = {"content-type": media, **brought, **{k.lower(): v for k, v in (headers or {}).items()}}

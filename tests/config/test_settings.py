@@ -109,6 +109,13 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.parametrize("start", ["", "\n", "# a comment\n", "[relay]\n", "\r\n"])
+def test_a_byte_order_mark_before_the_settings_is_skipped(load: Load, start: str) -> None:
+    assert load(f"\ufeff{start}{MINIMAL}") == load(start + MINIMAL)
+    with pytest.raises(ConfigurationError, match="Invalid"):
+        load(f"\ufeff\ufeff{start}{MINIMAL}")
+
+
 @pytest.mark.parametrize(("extra", "words"), MISTAKES, ids=[case[0] for case in MISTAKES])
 def test_a_mistake_is_one_line_that_names_the_place(
     load: Load, environment: dict[str, str], extra: str, words: str

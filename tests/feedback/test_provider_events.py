@@ -262,6 +262,7 @@ MALFORMED = {
     "NaN": b'{"RecordType": "Bounce", "ID": NaN}',
     "too deep": b'{"a":' * 40 + b"1" + b"}" * 40,
     "UTF-16": json.dumps({"RecordType": "Bounce"}).encode("utf-16"),
+    "a byte order mark alone": b"\xef\xbb\xbf",
     "nothing": b"",
 }
 
@@ -272,6 +273,14 @@ async def test_a_body_is_read_as_strictly_as_any_other(tell: Any, site: Site, bo
     reply = await tell(None, body=body, media="application/json")
     assert (reply.status, reply.json["status"]) == (400, "error")
     assert count(site, "callbacks") == 0
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("start", ["", " ", "\n", "\r\n", "\t"])
+async def test_a_byte_order_mark_before_json_is_skipped(tell: Any, site: Site, start: str) -> None:
+    body = (start + json.dumps(delivery())).encode("utf-8-sig")
+    assert (await tell(None, body=body, media="application/json")).status == 200
+    assert count(site, "callbacks") == 1
 
 
 @pytest.mark.gen_test

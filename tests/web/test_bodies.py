@@ -208,7 +208,9 @@ def test_the_same_value_twice_is_no_contradiction(media: str, body: str) -> None
         ('{"a": -1e400}', "malformed JSON"),
         ('{"a": 1_000}', "malformed JSON"),
         ('{"a": ' + "9" * 4301 + "}", "malformed JSON"),
-        ('\ufeff{"a": 1}', "malformed JSON"),
+        ('\ufeff\ufeff{"a": 1}', "malformed JSON"),
+        ("\ufeff", "malformed JSON"),
+        ('{\ufeff"a": 1}', "malformed JSON"),
         ("[]", "the JSON must be an object"),
         ('[{"to_address": "a@example.gov"}]', "the JSON must be an object"),
         ('"text"', "the JSON must be an object"),
@@ -266,20 +268,23 @@ def test_deep_json_is_refused_before_it_is_parsed(depth: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "words"),
     [
-        b"a=%ff",
-        b"%ff=a",
-        b"a=\xe9",
-        b"\xe9=a",
-        b"a=%C3%28",
-        b"a=%ED%A0%80",
+        (b"a=%ff", "a: not UTF-8, and no charset is declared"),
+        (b"%ff=a", "a field's name: not UTF-8, and no charset is declared"),
+        (b"a=\xe9", "a: not UTF-8, and no charset is declared"),
+        (b"\xe9=a", "a field's name: not UTF-8, and no charset is declared"),
+        (b"a=%C3%28", "a: not UTF-8, and no charset is declared"),
+        (b"a=%ED%A0%80&b=1", "a: not UTF-8, and no charset is declared"),
+        (b"a=%E9&_charset_=", "a: not UTF-8, and no charset is declared"),
+        (b"a=%E9&_charset_=utf-8", "a: not UTF-8"),
+        (b"a=%81&_charset_=windows-1252", "a: not windows-1252"),
     ],
 )
-def test_a_form_that_is_not_utf_8_is_malformed(body: bytes) -> None:
+def test_a_form_that_is_not_what_it_declares_is_refused_in_words(body: bytes, words: str) -> None:
     with pytest.raises(MalformedBody) as raised:
         parse(URLENCODED, body)
-    assert str(raised.value) == "not UTF-8"
+    assert str(raised.value) == words
 
 
 def test_a_form_keeps_its_values_as_they_are() -> None:
@@ -392,9 +397,13 @@ def test_too_many_brackets_are_refused_by_name() -> None:
         "json",
         ";charset=utf-8",
         "application/json, text/plain",
-        "application/json; charset=latin-1",
-        "application/x-www-form-urlencoded; charset=iso-8859-1",
         'application/json; charset="utf-16"',
+        "application/json; charset=utf-7",
+        "application/x-www-form-urlencoded; charset=utf-16le",
+        "application/x-www-form-urlencoded; charset=shift_jis",
+        "application/x-www-form-urlencoded; charset=idna",
+        "application/x-www-form-urlencoded; charset=rot13",
+        "application/x-www-form-urlencoded; charset=cp037",
     ],
 )
 def test_other_media_types_and_charsets_are_unsupported(media: str) -> None:

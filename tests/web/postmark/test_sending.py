@@ -144,9 +144,20 @@ async def test_a_content_type_may_name_its_charset(call: Call) -> None:
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize("path", ["/email", "/email/batch"])
+async def test_a_byte_order_mark_before_json_is_skipped(
+    call: Call, outbox: Outbox, path: str
+) -> None:
+    body = json.dumps(body_for(path)).encode("utf-8-sig")
+    assert (await call("POST", path, body)).status == 200
+    assert len(outbox.rows()) > 0
+
+
+@pytest.mark.gen_test
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff", b'{"a": 1, "a": 2}', b"[NaN]", b"[" * 40, b'"\\ud800']
+    "body",
+    [b"", b"{", b"\xef\xbb\xbf", b"\xff", b'{"a": 1, "a": 2}', b"[NaN]", b"[" * 40, b'"\\ud800'],
 )
 async def test_what_is_no_json_is_refused(
     call: Call, outbox: Outbox, path: str, body: bytes
