@@ -78,7 +78,8 @@ def status(path: Path) -> None:
     stored = _stored(store, servers, now)
     for name, value in _facts(path, daemon, stored, servers, folder, now):
         say(f"{name:10} {value}")
-    wrong = [*_unwell(daemon), *_full(folder), *_undone(stored), *_alerts(daemon, stored)]
+    least = read.alerts.at_least if isinstance(read, Settings) else {}
+    wrong = [*_unwell(daemon), *_full(folder), *_undone(stored), *_alerts(daemon, stored, least)]
     for words in wrong:
         say(f"wrong      {words}")
     if wrong:
@@ -231,9 +232,15 @@ def _undone(stored: Stored | str) -> Iterator[str]:
             yield f"{counted(count, 'message')} {_called(state)}: `run.py queue --state {state}`"
 
 
-def _alerts(daemon: Daemon, stored: Stored | str) -> Iterator[str]:
-    """Return the alerts that stand, but for those of providers that are named already."""
+def _alerts(daemon: Daemon, stored: Stored | str, least: Mapping[str, int]) -> Iterator[str]:
+    """Return the alerts that stand, but for those of providers that are named already.
+
+    least: of what there are too few, and nobody was told, nothing is said here either.
+    """
     if isinstance(stored, str):
         return
     named = {("breaker", one["group"], one["plugin"]) for one in daemon.said.get("outages", ())}
-    yield from (f"alert {line(alert)}" for alert in stored.alerts if alert.key not in named)
+    for alert in stored.alerts:
+        is_few = alert.told_at is None and alert.count < least.get(alert.key.kind, 1)
+        if alert.key not in named and not is_few:
+            yield f"alert {line(alert)}"

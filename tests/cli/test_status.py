@@ -196,3 +196,12 @@ def test_the_daemon_looks_again_when_it_is_asked_what_stands(tmp_path: Path) -> 
     assert daemon.command("alerts").stdout.splitlines()[-1].startswith("waiting  desk  since ")
     with daemon:
         assert "mended: waiting  desk  since " in daemon.command("alerts").stdout
+
+
+@pytest.mark.parametrize(("count", "is_wrong"), [(1, False), (4, False), (5, True)])
+def test_a_few_strangers_are_nothing_wrong(
+    offline: Daemon, site: Site, count: int, is_wrong: bool
+) -> None:
+    at = 1_790_000_000.0
+    site.store.write_now(stored.change, [Change([Alert(AlertKey("keys", "desk"), at, at, count)])])
+    assert ("wrong      alert keys  desk" in run(offline, "status").stdout) is is_wrong
