@@ -5,7 +5,7 @@ from urllib.parse import quote_from_bytes
 import pytest
 
 from relay.core.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
-from relay.web.bodies import JSON, MULTIPART, URLENCODED, parse
+from relay.web.bodies import JSON, MULTIPART, URLENCODED, parse, submission_of
 from tests.conftest import Outbox, Post
 
 READ = [
@@ -169,3 +169,9 @@ async def test_what_stays_refused_is_not_stored(
     reply = await post("/rest/email/contactform", body=body, headers={"content-type": media})
     assert reply.status == status
     assert outbox.states() == []
+
+
+@pytest.mark.parametrize("content", ['{"a": "x"}', '\n{"a": "x"}', '{"a": "x"}\n', "a=x", "a=x\n"])
+def test_a_byte_order_mark_before_a_saved_form_is_skipped(content: str) -> None:
+    submission = submission_of("contactform", f"\ufeff{content}".encode())
+    assert dict(submission.fields) == {"a": "x"}
