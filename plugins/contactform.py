@@ -9,6 +9,7 @@ from marshmallow import fields
 from relay import (
     Address,
     EmailForm,
+    HiddenLine,
     Line,
     Link,
     Message,
@@ -32,8 +33,8 @@ class ContactForm(EmailForm):
 
     name = Line(load_default=None, max=200)
     phone = Line(load_default=None, max=100)
-    url = Line(load_default=None, max=2000)
-    browser = Line(load_default=None, max=1000)
+    url = HiddenLine(load_default=None, max=2000)
+    browser = HiddenLine(load_default=None, max=1000)
 
 
 @hookimpl

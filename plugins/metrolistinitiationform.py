@@ -8,6 +8,7 @@ from marshmallow import fields
 
 from relay import (
     EmailForm,
+    HiddenLine,
     Line,
     Link,
     Message,
@@ -29,7 +30,7 @@ class InitiationForm(EmailForm):
 
     message = Text(required=True)
     name = Line(load_default=None, max=200)
-    url = Line(load_default=None, max=2000)
+    url = HiddenLine(load_default=None, max=2000)
 
 
 @hookimpl

@@ -8,6 +8,7 @@ from marshmallow import EXCLUDE, Schema, fields
 
 from relay import (
     EmailForm,
+    HiddenLine,
     Line,
     Link,
     Message,
@@ -52,7 +53,7 @@ class ConfirmationForm(EmailForm):
     message_required = False  # the mail has a body of its own
 
     name = Line(load_default=None, max=200)
-    url = Line(load_default=None, max=2000)
+    url = HiddenLine(load_default=None, max=2000)
     property_name = Line(load_default=None, max=500)
     select_development = Line(load_default=None, max=200)
     current_units = Rows(Unit(), load_default=())

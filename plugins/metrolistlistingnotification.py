@@ -10,6 +10,7 @@ from marshmallow import fields
 
 from relay import (
     EmailForm,
+    HiddenLine,
     Line,
     Link,
     Message,
@@ -46,7 +47,7 @@ class NotificationForm(EmailForm):
     message_required = False  # the mail has a body of its own
 
     name = Line(load_default=None, max=200)
-    url = Line(load_default=None, max=2000)
+    url = HiddenLine(load_default=None, max=2000)
     completed = WholeNumber(load_default=None, min=0, max=LAST_SECOND)
     select_development = Line(load_default=None, max=200)
     select_contact = Line(load_default=None, max=200)

@@ -28,6 +28,7 @@ from relay.forms.declared import Declaration, DeclaredFields
 from relay.forms.email_form import EmailForm, base_message, plain_message, reference_of, templated
 from relay.forms.fields import (
     Headers,
+    HiddenLine,
     Html,
     Line,
     Link,
@@ -55,6 +56,7 @@ __all__ = [
     "EmailForm",
     "File",
     "Headers",
+    "HiddenLine",
     "Html",
     "Identity",
     "InvalidSubmission",

@@ -56,7 +56,19 @@ def line(text: str) -> str:
 
 def one_line(text: str, max: int = 2000) -> str:
     """Make one line of any text, without invisible characters and cut to a length."""
-    return " ".join(visible(_NOT_IN_A_LINE.sub(" ", text)).split())[:max].strip()
+    return cut(" ".join(visible(_NOT_IN_A_LINE.sub(" ", text)).split()), max).strip()
+
+
+def length(text: str) -> int:
+    """Count UTF-16 units, as Postmark does: characters beyond the basic plane are two."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def cut(text: str, max: int) -> str:
+    """Return what of a text fits into a length; no character is cut in two."""
+    if length(text) <= max:
+        return text
+    return text.encode("utf-16-le", "surrogatepass")[: 2 * max].decode("utf-16-le", "ignore")
 
 
 def each(change: Callable[[str], str], value: Any) -> Any:

@@ -16,6 +16,7 @@ from relay.core.server import Server
 from relay.forms.fields import (
     Attachments,
     Headers,
+    HiddenLine,
     Html,
     Line,
     MailAddress,
@@ -57,6 +58,8 @@ class Form(Mapping[str, Any]):
         self.submitted = submitted
         self.aliases = aliases
         self.used: set[str] = set()
+        # What the history of its message is to say.
+        self.warnings: tuple[str, ...] = ()
         # What the writer is told to ask by; "" where the server tells its writers nothing.
         self.reference = ""
         # Whether the caller may choose the name in From: its key is secret, or it posts no session.
@@ -164,7 +167,14 @@ class EmailForm(Schema):
 
     @post_load(pass_original=True)
     def _form(self, data: dict[str, Any], original: Mapping[str, Any], **kwargs: Any) -> Form:
-        return Form(data, original, self.aliases)
+        form = Form(data, original, self.aliases)
+        given = _given(original, self.aliases)
+        form.warnings = tuple(
+            f"{name} was cut to {field.max} characters"
+            for name, field in self.fields.items()
+            if isinstance(field, HiddenLine) and field.cuts(given.get(name))
+        )
+        return form
 
 
 def _given(data: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:

@@ -61,13 +61,33 @@ class Text(fields.String):
 
 
 class Line(Text):
-    """A single line: subjects, names, tags. Invisible characters are taken out."""
+    """A single line: subjects, names, tags. Invisible characters are taken out.
+
+    max: in UTF-16 units, which is what providers count: an emoji is two.
+    """
 
     def __init__(self, *, max: int = 1000, **options: Any) -> None:
-        super().__init__(validate=validate.Length(max=max), **options)
+        super().__init__(**options)
+        self.max = max
 
     def _cleaned(self, given: str) -> str:
         return text.line(given)
+
+    def _validate(self, value: Any) -> None:
+        super()._validate(value)
+        if text.length(value) > self.max:
+            raise ValidationError(f"Longer than maximum length {self.max}.")
+
+
+class HiddenLine(Line):
+    """A line that a page fills in unseen: cut where it is too long, as no writer could mend it."""
+
+    def _cleaned(self, given: str) -> str:
+        return text.cut(text.line(given), self.max).strip()
+
+    def cuts(self, given: Any) -> bool:
+        """Return whether only a part of what was given is kept."""
+        return isinstance(given, str) and text.length(text.line(given)) > self.max
 
 
 class Html(Text):

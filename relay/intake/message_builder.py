@@ -58,7 +58,7 @@ class MessageBuilder:
         identity: who calls. token: the session token that it spends. id: the message's; a new one
         where none is given. Raise SubmissionError.
         """
-        message = compose(chain, submission, identity)
+        form, message = composed(chain, submission, identity)
         check_policy(message, chain.server, session=submission.session)
         receipt, reference = None, submission.reference
         if reference:
@@ -66,7 +66,8 @@ class MessageBuilder:
             message = replace(message, headers=headers)
             receipt = references.receipt(reference, message.writer)
         message, route = routed(message, chain.server, self._secret, submission.received_at)
-        message, warnings = await self._rendered(message, chain)
+        message, missing = await self._rendered(message, chain)
+        warnings = (*(form.warnings if isinstance(form, Form) else ()), *missing)
         return Outgoing(message, chain, identity.key, id, warnings, (), token, route, receipt)
 
     async def numbered(self, chain: Chain, submission: Submission) -> Submission:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from relay.core.errors import TemplateFault
+from relay.core.text import length
 from relay.mustachio.tags import TAG, Tag, TagKind, read_tag
 
 # Blocks inside each other, each dotted segment of their paths counted. The renderer uses one Python
@@ -187,10 +188,5 @@ def located(pieces: Sequence[str], wrong: Iterable[tuple[int, str]]) -> list[Tem
             line += piece.count("\n")
             character = 1
             piece = piece[piece.rindex("\n") + 1 :]
-        character += len(piece) if piece.isascii() else _units(piece)
+        character += length(piece)
     return [TemplateFault(message, *begins[place]) for place, message in wrong]
-
-
-def _units(text: str) -> int:
-    """Count UTF-16 units: characters beyond the Basic Multilingual Plane are two."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2

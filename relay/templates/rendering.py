@@ -7,7 +7,7 @@ from typing import Any
 
 from relay.core.errors import TemplateNotFound, TemplateRenderError, TemplateSyntaxError
 from relay.core.message import Message
-from relay.core.text import line, lines, storable
+from relay.core.text import length, line, lines, storable
 from relay.mustachio import Template
 from relay.store import templates
 from relay.store.engine.database import Connection
@@ -15,7 +15,7 @@ from relay.store.templates import Standing
 from relay.templates.inlining import inlined
 from relay.templates.parts import Cache, Compiled, compiled
 from relay.templates.references import not_found
-from relay.templates.rules import MAX_LENGTHS, PARTS, length
+from relay.templates.rules import MAX_LENGTHS, PARTS
 
 MAX_WARNINGS = 20
 

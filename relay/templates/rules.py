@@ -14,7 +14,7 @@ from relay.core.errors import (
     TemplateInvalid,
     TemplateTooLong,
 )
-from relay.core.text import is_storable
+from relay.core.text import is_storable, length
 from relay.store.templates import StoredTemplate, TemplateType
 
 # Active templates of one server, and templates in one push.
@@ -158,11 +158,6 @@ def auto_alias(name: str, type: TemplateType) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", letters.lower())
     words = words.lstrip("-0123456789")[:200].rstrip("-")
     return words if words and words not in ("validate", "push") else f"{type.lower()}-template"
-
-
-def length(text: str) -> int:
-    """Count UTF-16 units, as Postmark does: characters beyond the basic plane are two."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _segments(text: str) -> int:

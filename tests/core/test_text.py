@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from relay.core.text import (
     as_html,
+    cut,
     is_storable,
+    length,
     line,
     lines,
     shown,
@@ -168,3 +170,20 @@ def test_long_words_of_other_people_cost_next_to_nothing(shape: str) -> None:
     started = time.process_time()
     without_addresses(shape * (2**18 // len(shape)))
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "most", "kept"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "abc"),
+        ("\U0001f600\U0001f600", 4, "\U0001f600\U0001f600"),
+        ("\U0001f600\U0001f600", 3, "\U0001f600"),
+        ("a\U0001f600", 2, "a"),
+        ("\u20ac\u20ac", 1, "\u20ac"),
+        ("", 0, ""),
+    ],
+)
+def test_a_text_is_cut_between_characters(words: str, most: int, kept: str) -> None:
+    assert cut(words, most) == kept
+    assert length(kept) <= most

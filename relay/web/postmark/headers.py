@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from relay.core.header_names import is_reserved
-from relay.templates.rules import length
+from relay.core.text import length
 from relay.web.postmark.reading import Fields, line, refused
 
 MAX_HEADERS = 100

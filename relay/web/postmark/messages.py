@@ -10,10 +10,9 @@ from relay.core.errors import TemplateIncomplete
 from relay.core.file_types import UNKNOWN_MEDIA, is_forbidden
 from relay.core.immutable import freeze
 from relay.core.message import Attachment, Message
-from relay.core.text import each, lines, storable
+from relay.core.text import each, length, lines, storable
 from relay.intake.api_messages import MODEL_REQUIRED
 from relay.intake.outbox import MAX_METADATA
-from relay.templates.rules import length
 from relay.web import bodies
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.handler import MEGABYTE

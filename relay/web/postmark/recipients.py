@@ -5,7 +5,7 @@ import re
 from relay.core import addresses
 from relay.core.addresses import Address
 from relay.core.policy import MAX_RECIPIENTS
-from relay.templates.rules import length
+from relay.core.text import length
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.reading import Fields, refused, wrong_type
 
