@@ -169,6 +169,7 @@ def read_again(site: Site) -> str | None:
         site.reload(settings.load(site.settings.path))
     except ConfigurationError as error:
         log.error("settings.refused", problem=str(error))
+        site.event_counts.settings_refused(str(error))
         return str(error)
     log.info("settings.read", servers=sorted(site.chains))
     return None

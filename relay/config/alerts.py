@@ -38,8 +38,11 @@ KINDS = {
         AlertKind("disk", lasts=True, urgent=True),
         # While this is known, nothing is told of `waiting`.
         AlertKind("waiting_long", lasts=True, urgent=True),
+        AlertKind("broken"),
         AlertKind("breaker", lasts=True),
         AlertKind("waiting", lasts=True),
+        AlertKind("refused"),
+        AlertKind("settings"),
         AlertKind(State.QUARANTINED),
         AlertKind(State.FAILED),
         AlertKind(State.EXPIRED),
@@ -63,6 +66,23 @@ KEY_REASONS = frozenset(
     {"no_header", "unknown_key", "wrong_server", "key_kind", "webhook_secret", "webhook_network"}
 )
 TOKEN_REASONS = frozenset({"token_missing", "token_unknown", "token_expired", "token_used"})
+# The reasons that point at a page or the settings, where many posts are refused for one of them.
+FORM_REASONS = frozenset(
+    {
+        "origin",
+        "recipient",
+        "sender",
+        "header",
+        "invalid",
+        "malformed",
+        "too_large",
+        "media_type",
+        "attachments",
+        "template",
+        "scheduling",
+        "idempotency_key",
+    }
+)
 # What befalls messages on their way: of alerts themselves, no alert is made.
 DELIVERIES = frozenset({*TROUBLES, "dropped", "bounced", "resent"})
 

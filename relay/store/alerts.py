@@ -17,7 +17,10 @@ from relay.store.schema import alerts, installation
 
 
 class AlertKey(NamedTuple):
-    """What an alert is about: `server` "" is the installation, `plugin` one that delivers."""
+    """What an alert is about: `server` "" is the installation.
+
+    plugin: one that delivers, or the reason of refusals; "" for none.
+    """
 
     kind: str
     server: str

@@ -249,7 +249,7 @@ receipts = _table(
 alerts = _table(
     "alerts",
     Column("kind", String(20), primary_key=True),
-    # "" for what is about the whole installation; `plugin` where it is about a delivery.
+    # "" for what is about the whole installation; `plugin` for a delivery or a reason.
     Column("server", String(100), primary_key=True),
     Column("plugin", String(100), primary_key=True),
     Column("since", Float, nullable=False),

@@ -385,6 +385,29 @@ class RelayHandler(BaseHandler):
             received_at=self.started_at,
         )
 
+    @property
+    def watched(self) -> str | None:
+        """The server whose operator is told when its posts are refused or break something.
+
+        "" is for all of them; None for nothing to tell.
+        """
+        return None
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        super().log_exception(typ, value, tb)
+        server = self.watched
+        if value is None or server is None:
+            return
+        if isinstance(value, SubmissionError):
+            self.site.event_counts.post_refused(server, value.reason, self.started_at)
+        elif responses.status(value) == 500:
+            self.site.event_counts.post_broke(server, value)
+
     def options(self, *args: str) -> None:
         """Respond to a browser's question whether a page may post."""
         self.set_status(204)

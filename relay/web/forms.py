@@ -58,6 +58,13 @@ class FormHandler(RelayHandler):
         """The server that takes this post, whatever is read from the settings meanwhile."""
         return self.configuration.chain(self.server_name).server
 
+    @property
+    def watched(self) -> str | None:
+        try:
+            return self.server.name
+        except UnknownServer:
+            return None
+
     def check_page(self) -> None:
         """Raise OriginRefused, or keep it: the page that the body names is told of it."""
         try:
@@ -152,6 +159,8 @@ class FormHandler(RelayHandler):
         if self._refusal is not None:
             raise self._refusal
         accepted = await self._accept_counted(body)
+        if accepted.message is not None:
+            self.site.event_counts.post_taken(self.server.name, self.started_at)
         try:
             await self._conclude(accepted)
         finally:

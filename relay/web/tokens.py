@@ -38,6 +38,8 @@ class TokenHandler(RelayHandler):
 class CreateTokenHandler(TokenHandler):
     """Makes a token."""
 
+    watched = ""
+
     def admit(self) -> None:
         super().admit()
         self.check_room()
@@ -47,6 +49,7 @@ class CreateTokenHandler(TokenHandler):
         settings = self.configuration.settings
         most = settings.limits.max_unspent_tokens if self.is_limited else 0
         token = await self.site.tokens.make(self.started_at, settings.token_seconds, most)
+        self.site.event_counts.post_taken(self.watched, self.started_at)
         self.write({"token_session": token})
 
 

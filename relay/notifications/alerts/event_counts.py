@@ -1,17 +1,19 @@
 """What was seen since the last look: counted in memory, because observers must not block."""
 
 import re
-from collections import Counter
+import traceback
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.config.alerts import KEY_REASONS, TOKEN_REASONS
+from relay.config.alerts import FORM_REASONS, KEY_REASONS, TOKEN_REASONS
 from relay.core.errors import ServerDayUsed, SubmissionError
 from relay.core.message import Confirmation, ProviderEvent
 from relay.core.states import TROUBLES, State
 from relay.core.submission import Decoy
 from relay.core.text import without_addresses
+from relay.notifications.alerts.recent_posts import RecentPosts
 from relay.store.alerts import AlertKey
 
 # How many ids of messages one alert names, and how many different reasons.
@@ -54,6 +56,7 @@ class EventCounts:
         self.refusals: dict[str, str] = {}
         self.senders: set[str] = set()
         self._seen: dict[AlertKey, EventCount] = {}
+        self._posts: defaultdict[str, RecentPosts] = defaultdict(RecentPosts)
 
     def take(self) -> dict[AlertKey, EventCount]:
         """Return what was seen since the last time."""
@@ -104,8 +107,35 @@ class EventCounts:
         elif error.reason in TOKEN_REASONS:
             self._at("tokens", server).add(error.reason)
 
-    def _at(self, kind: str, server: str) -> EventCount:
-        return self._seen.setdefault(AlertKey(kind, server), EventCount())
+    def post_taken(self, server: str, now: float) -> None:
+        """Take note that a post was accepted; `server` "" for a session token that was made."""
+        self._posts[server].add("", now)
+
+    def post_refused(self, server: str, reason: str, now: float) -> None:
+        """Take note of a refused post, where the reason points at a page or the settings."""
+        if reason in FORM_REASONS and (count := self._posts[server].add(reason, now)):
+            self._at("refused", server, reason).add(count=count)
+
+    def post_broke(self, server: str, error: BaseException) -> None:
+        """Take note of a post on which something raised; the error's words may hold content."""
+        self._at("broken", server).add(f"{type(error).__name__}{_raised_by(error)}")
+
+    def settings_refused(self, words: str) -> None:
+        """Take note of settings that could not be read again."""
+        self._at("settings", "").add(words=words)
+
+    def _at(self, kind: str, server: str, about: str = "") -> EventCount:
+        return self._seen.setdefault(AlertKey(kind, server, about), EventCount())
+
+
+def _raised_by(error: BaseException) -> str:
+    """Name the plugin and its function that raised an error; "" for Relay itself."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        package, _, plugin = frame.f_globals.get("__name__", "").partition(".")
+        if package == "relay_plugins":
+            return f" in {plugin} {frame.f_code.co_name}"
+    return ""
 
 
 def publishable(words: str) -> str:
