@@ -174,7 +174,7 @@ CREDENTIALS: list[tuple[str, dict[str, Any]]] = [
     ("a token that is none", {"form": {**CANARIES, "token_session": "canary"}}),
     ("a broken key", {"headers": {"Authorization": f"token {KEY}\xff"}}),
     ("a page", {"key": APPLICATION_KEY, "form": {**CANARIES, "return_to": "canary"}}),
-    ("a wrong origin", {"headers": {"Origin": "https://canary.evil.com"}}),
+    ("a wrong origin", {"headers": {"Origin": "https://www.evil.com/canary"}}),
     ("a bad request key", {"headers": {"Idempotency-Key": "canary canary"}}),
     ("JSON that is none", {"form": None, "body": b'{"canary": ', "media": "application/json"}),
     ("a form that is none", {"form": None, "body": b"canary", "media": "canary/canary"}),

@@ -126,7 +126,12 @@ FAILED = f"'{new_id(1)}'"
             ["x: a writer is to be told of it, but there is no message"],
         ),
         (
-            ["INSERT INTO tokens VALUES (x'00', 0, 'x', NULL), (x'01', 0, NULL, 0)"],
+            [
+                (
+                    "INSERT INTO tokens (digest, expires_at, message, made_at)"
+                    " VALUES (x'00', 0, 'x', NULL), (x'01', 0, NULL, 0)"
+                )
+            ],
             ["x: a token was spent on it, but there is no message"],
         ),
     ],
