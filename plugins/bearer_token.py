@@ -15,9 +15,9 @@ def authenticate(submission: Submission, server: Server) -> Identity | None:
     if key is None:
         raise AuthenticationFailed(reason="unknown_key")
     if not key.opens(server.name):
-        raise AuthenticationFailed(reason="wrong_server")
+        raise AuthenticationFailed(reason="wrong_server", key=key.id)
     if key.kind == "account" or (key.kind == "publishable" and not submission.session):
-        raise AuthenticationFailed(reason="key_kind")
+        raise AuthenticationFailed(reason="key_kind", key=key.id)
     return Identity(key.id, key.kind)
 
 

@@ -44,15 +44,28 @@ class PluginConflict(ConfigurationError):
 
 
 class SubmissionError(RelayError):
-    """A submission that is not accepted; nothing of it was stored."""
+    """A submission that is not accepted; nothing of it was stored.
+
+    For its log line: `key` is the id of the caller's key, `domain` that of the address that was
+    refused; "" where there is none.
+    """
 
     words: ClassVar[str] = "refused"
     reason: str = "refused"
 
-    def __init__(self, words: str | None = None, *, reason: str | None = None) -> None:
+    def __init__(
+        self,
+        words: str | None = None,
+        *,
+        reason: str | None = None,
+        key: str = "",
+        domain: str = "",
+    ) -> None:
         super().__init__(words or self.words)
         if reason is not None:
             self.reason = reason
+        self.key = key
+        self.domain = domain
 
 
 class AuthenticationFailed(SubmissionError):
@@ -98,9 +111,11 @@ class InvalidSubmission(SubmissionError):
 
     reason = "invalid"
 
-    def __init__(self, fields: Mapping[str, Sequence[str]], *, reason: str | None = None) -> None:
+    def __init__(
+        self, fields: Mapping[str, Sequence[str]], *, reason: str | None = None, domain: str = ""
+    ) -> None:
         words = "; ".join(f"{name}: {' '.join(messages)}" for name, messages in fields.items())
-        super().__init__(words, reason=reason)
+        super().__init__(words, reason=reason, domain=domain)
         self.fields = {name: list(messages) for name, messages in fields.items()}
 
 

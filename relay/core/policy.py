@@ -45,10 +45,12 @@ def check_addresses(message: Message, server: Server) -> None:
     refused = stranger(message, server)
     if refused is not None:
         words = ["not a recipient that this server sends to"]
-        raise InvalidSubmission({refused[0]: words}, reason="recipient")
+        name, address = refused
+        raise InvalidSubmission({name: words}, reason="recipient", domain=address.domain)
     if not can_send_as(message.sender, server):
         words = ["not a sender that this server may send as"]
-        raise InvalidSubmission({"from_address": words}, reason="sender")
+        fields = {"from_address": words}
+        raise InvalidSubmission(fields, reason="sender", domain=message.sender.domain)
 
 
 def stranger(message: Message, server: Server) -> tuple[str, Address] | None:

@@ -84,6 +84,7 @@ class Acceptance:
         SubmissionError, and then nothing was stored.
         """
         chain = self.chain(submission.server)
+        identity: Identity | None = None
         try:
             identity = identify(chain, submission)
             begun = await begin_request(self.idempotency, chain, submission, identity, path)
@@ -104,6 +105,7 @@ class Acceptance:
                     self.idempotency.end(begun)
                 raise
         except SubmissionError as error:
+            error.key = identity.key if identity else error.key
             chain.observe("refused", submission=submission, error=error)
             raise
 

@@ -1,6 +1,7 @@
 """The one base of all handlers: receiving a body, the order of refusals, errors and their lines."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, partial
@@ -51,6 +52,9 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+# What a log line may show of an address that was refused.
+_DOMAIN = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*", re.IGNORECASE | re.ASCII)
 
 T = TypeVar("T")
 
@@ -288,6 +292,7 @@ class BaseHandler(RequestHandler):
             known["fields"] = [name[:50] for name in error.fields][:10]
         if origin := cors.named_origin(self.request.headers):
             known["origin"] = origin
+        known |= who(error)
         log.info("submission.refused", reason=error.reason, client=self.caller.address, **known)
 
     @cached_property
@@ -420,3 +425,12 @@ class UnknownPathHandler(RelayHandler):
 
     def check_page(self) -> None:
         raise UnknownPath
+
+
+def who(error: BaseException) -> dict[str, str]:
+    """Return what a refusal's line says of who called and whom it named: a key's id, a domain."""
+    if not isinstance(error, SubmissionError):
+        return {}
+    domain = error.domain if _DOMAIN.fullmatch(error.domain) else ""
+    known = {"key": error.key, "domain": domain}
+    return {name: value for name, value in known.items() if value}

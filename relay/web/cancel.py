@@ -62,7 +62,7 @@ class CancelHandler(RelayHandler):
         try:
             identity = identify(self.chain, submission)
             if identity.kind != "secret":
-                raise AuthenticationFailed(reason="key_kind")
+                raise AuthenticationFailed(reason="key_kind", key=identity.key)
         except AuthenticationFailed as error:
             self.site.event_counts.refused(self.chain.server.name, error)
             raise

@@ -11,7 +11,7 @@ from relay.core.errors import AuthenticationFailed
 from relay.core.server import Key
 from relay.hooks.chain import Chain
 from relay.web import bodies
-from relay.web.base import RelayHandler
+from relay.web.base import RelayHandler, who
 from relay.web.postmark import errors
 from relay.web.postmark.reading import MAX_STRUCTURE, is_digits, json_value
 from relay.web.responses import UnknownPath
@@ -101,7 +101,7 @@ class PostmarkHandler(RelayHandler):
         [server] = self.key.servers if len(self.key.servers) == 1 else ("*",)
         chain = self.configuration.chains.get(server)
         if chain is None:
-            raise AuthenticationFailed(reason="wrong_server")
+            raise AuthenticationFailed(reason="wrong_server", key=self.key.id)
         self.chain = chain
         self.group_chain = self.configuration.chains[chain.server.group]
 
@@ -113,7 +113,7 @@ class PostmarkHandler(RelayHandler):
         if key is None:
             raise AuthenticationFailed(reason="unknown_key")
         if key.kind != ("account" if self.account else "secret"):
-            raise AuthenticationFailed(reason="key_kind")
+            raise AuthenticationFailed(reason="key_kind", key=key.id)
         return key
 
     async def json(self) -> Any:
@@ -169,7 +169,7 @@ class PostmarkHandler(RelayHandler):
         """Log a refusal without its words: they may repeat an address."""
         reason = getattr(error, "reason", None)
         why = {"reason": reason} if reason else {}
-        log.info("call.refused", client=self.caller.address, **known, **why)
+        log.info("call.refused", client=self.caller.address, **known, **why, **who(error))
 
 
 class UnknownPostmarkPathHandler(PostmarkHandler):
