@@ -282,6 +282,10 @@ class BaseHandler(RequestHandler):
             log.error(self.failed, **known, **trace(value))
         else:
             self.log_refusal(value, known)
+        self.count_error(value)
+
+    def count_error(self, error: BaseException) -> None:
+        """Count a refusal or failure of which the operator may be told."""
 
     def log_refusal(self, error: BaseException, known: dict[str, Any]) -> None:
         """Log what was refused; known: the path and the error's facts."""
@@ -398,20 +402,14 @@ class RelayHandler(BaseHandler):
         """
         return None
 
-    def log_exception(
-        self,
-        typ: type[BaseException] | None,
-        value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        super().log_exception(typ, value, tb)
+    def count_error(self, error: BaseException) -> None:
         server = self.watched
-        if value is None or server is None:
+        if server is None:
             return
-        if isinstance(value, SubmissionError):
-            self.site.event_counts.post_refused(server, value.reason, self.started_at)
-        elif responses.status(value) == 500:
-            self.site.event_counts.post_broke(server, value)
+        if isinstance(error, SubmissionError):
+            self.site.event_counts.post_refused(server, error.reason, self.started_at)
+        elif responses.status(error) == 500:
+            self.site.event_counts.post_broke(server, error)
 
     def options(self, *args: str) -> None:
         """Respond to a browser's question whether a page may post."""
