@@ -8,6 +8,7 @@ Nothing is stored and nothing is sent; no daemon runs.
 import json
 import os
 import secrets
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from relay.config import settings
+from relay.config.template_files import unfilled_names
 from relay.core.errors import ConfigurationError, SubmissionError
 from relay.core.message import Message
 from relay.core.secret import digest
@@ -92,6 +94,8 @@ class FormServer:
         if decoy is not None:
             raise Screened(decoy.reason)
         _, message = rehearsal.compose(identity)
+        for words in unfilled_names(self.chain.server):
+            warnings.warn(words, stacklevel=3)
         documents.dump(message)  # what cannot be written down cannot be accepted
         return message
 

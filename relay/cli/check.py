@@ -13,6 +13,7 @@ import click
 from relay.cli.context import built, reading
 from relay.cli.terminal import say
 from relay.config.settings import Settings
+from relay.config.template_files import unfilled_names
 from relay.core.server import Server
 from relay.core.states import State
 from relay.core.times import shown
@@ -44,6 +45,7 @@ def check(path: Path, *, strict: bool) -> None:
         *_limits(read),
         *_files(read),
         *_servers(chains),
+        *_template_names(chains),
         *_mail_servers(chains),
         *_alerts(read, chains),
         *_retention(read),
@@ -112,6 +114,11 @@ def _secret_files(value: Any) -> Iterator[str]:
             yield value["file"]
         for member in value.values():
             yield from _secret_files(member)
+
+
+def _template_names(chains: Mapping[str, Chain]) -> Iterator[str]:
+    for name, chain in chains.items():
+        yield from (f"[servers.{name}] {words}" for words in unfilled_names(chain.server))
 
 
 def _servers(chains: Mapping[str, Chain]) -> Iterator[str]:

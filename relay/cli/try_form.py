@@ -9,6 +9,7 @@ import click
 
 from relay.cli.context import built
 from relay.cli.terminal import say
+from relay.config.template_files import unfilled_names
 from relay.core.errors import AuthenticationFailed, ConfigurationError, SubmissionError
 from relay.core.message import Message
 from relay.core.times import shown
@@ -62,6 +63,7 @@ def _run(rehearsal: DryRun) -> Iterator[str]:
         return
     yield f"schema        {type(rehearsal.chain.schema).__name__}: in order"
     yield "compose       a message"
+    yield from (f"warning       {words}" for words in unfilled_names(rehearsal.chain.server))
     yield f"unused fields {', '.join(_unused(form, rehearsal.submission.fields)) or 'none'}"
     yield ""
     yield from _shown(message)

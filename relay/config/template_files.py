@@ -17,6 +17,7 @@ from relay.core.errors import ConfigurationError, TemplateRenderError, TemplateS
 from relay.core.message import Message
 from relay.core.server import Server
 from relay.core.text import as_html, nearest
+from relay.forms.declared import OWN_WORDS, Declaration
 from relay.mustachio import Template, parse
 
 log = structlog.get_logger()
@@ -71,6 +72,17 @@ def template_file(server: Server, name: str) -> Template:
     in `schema` too, and a missing or broken file is told at startup.
     """
     return _read(server.templates, name)
+
+
+def unfilled_names(server: Server) -> list[str]:
+    """Say which names in the template files of a form in the settings no field ever fills."""
+    form, name = server.options.get("fields"), server.options.get("template_files")
+    if not isinstance(form, Declaration) or not isinstance(name, str):
+        return []
+    files = template_files(server, name)
+    parts = (part for part in (files.text, files.html) if part is not None)
+    faults = (fault for part in parts for fault in form.faults(part.suggested_model, OWN_WORDS))
+    return [f"template files {name}: {fault}; it prints nothing" for fault in dict.fromkeys(faults)]
 
 
 @lru_cache(maxsize=256)

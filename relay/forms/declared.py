@@ -8,7 +8,7 @@
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +144,10 @@ def _aliases(value: Any) -> tuple[str, ...]:
 _USABLE = ("from_address", "sender", "subject", "message")
 
 
+# What a template file may use besides.
+OWN_WORDS = ("body", "rows", "reference")
+
+
 class DeclaredFields(fields.Field["Declaration"]):
     """The setting `fields`: the declared fields in the order in which they stand."""
 
@@ -204,9 +208,12 @@ class Declaration:
         own = (field.name for field in self.fields if not field.is_shared)
         return {name: _printable(form[name]) for name in own}
 
-    def faults(self, used: object) -> Iterator[str]:
-        """Say which names of a template's suggested model no field has, with the nearest."""
-        known = [*(field.name for field in self.fields), *_USABLE, "reference"]
+    def faults(self, used: object, own: Iterable[str] = ("reference",)) -> Iterator[str]:
+        """Say which names of a template's suggested model no field has, with the nearest.
+
+        own: names that are filled in without a field.
+        """
+        known = [*(field.name for field in self.fields), *_USABLE, *own]
         for name in used if isinstance(used, Mapping) else ():
             if name not in known:
                 yield f"there is no field {name}{nearest(name, known)}"

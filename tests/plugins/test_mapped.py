@@ -1,17 +1,24 @@
 """The mapped server: fields and message stand in the settings, and nothing in Python."""
 
+import json
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from relay.cli.check import _template_names
 from relay.config import settings
+from relay.config.template_files import unfilled_names
 from relay.core.addresses import Address
 from relay.core.errors import ConfigurationError
 from relay.core.message import Message
 from relay.hooks import loader
+from relay.intake.message_builder import compose
 from relay.testing import FormServer, Screened
+from relay.web.bodies import JSON, submission_of
 
 PERMITS = """
 [servers.permits]
@@ -272,3 +279,54 @@ def test_a_mistake_is_told_at_the_start_with_its_place(
         form_server("permits", PERMITS.replace(old, new, 1))
     assert str(raised.value).startswith(f"settings.toml [servers.permits] {words}")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ("{{permt}}", ["permt; did you mean permit?"]),
+        ("{{{zzzzzz}}}", ["zzzzzz"]),
+        ("{{#parkin}}yes{{/parkin}}", ["parkin; did you mean parking?"]),
+        ("{{^visitor}}none{{/visitor}}", ["visitor; did you mean visitors?"]),
+        ("{{#each row}}{{label}}{{/each}}", ["row; did you mean rows?"]),
+        ("{{qqqq}} {{permit}} {{zzzz}} {{qqqq}}", ["qqqq", "zzzz"]),
+        ("{{permit}} {{message}} {{subject}} {{sender}} {{from_address}}", []),
+        ("{{body}} {{reference}} {{#each rows}}{{label}}: {{value}}{{/each}}", []),
+        ("{{#asked}}{{.}}{{/asked}}", []),
+    ],
+)
+def test_names_in_template_files_that_no_field_fills_are_warned_of(
+    tmp_path: Path, own: str, words: list[str]
+) -> None:
+    server = _filed(tmp_path, own)
+    told = [f"template files permits: there is no field {one}; it prints nothing" for one in words]
+    found = unfilled_names(server.chain.server)
+    assert found == told
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        server.post(FIELDS)
+    assert [str(one.message) for one in warned] == told
+    assert list(_template_names({"permits": server.chain})) == [
+        f"[servers.permits] {one}" for one in told
+    ]
+
+
+def _filed(folder: Path, own: str) -> FormServer:
+    (folder / "templates").mkdir()
+    (folder / "templates" / "permits.txt").write_text(own)
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "trusting.py").write_text(
+        "from relay import Identity, hookimpl\n"
+        "@hookimpl\ndef authenticate(submission): return Identity('x', 'secret')\n"
+    )
+    text = PERMITS.replace("tag =", 'template_files = "permits"\ntag =')
+    path = folder / "settings.toml"
+    path.write_text(text.replace('"bearer_token", ', '"trusting", '))
+    return FormServer(loader.build(settings.load(path, {}), ())["permits"], "")
+
+
+def test_a_reference_number_is_filled_in(tmp_path: Path) -> None:
+    server = _filed(tmp_path, "Nr. {{reference}}")
+    submission = submission_of("permits", json.dumps(FIELDS).encode(), media=JSON)
+    message = compose(server.chain, replace(submission, reference="K7-22"))
+    assert message.text == "Nr. K7-22"
