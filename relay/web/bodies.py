@@ -139,7 +139,7 @@ def _value(name: str, value: bytes, charset: Charset) -> str:
         return text.storable(charset.decode(value))
     except ValueError:
         _check_name(name)
-        raise MalformedBody(f"{name}: {charset.fault}") from None
+        raise MalformedBody(f"{text.one_line(name)}: {charset.fault}") from None
 
 
 def json_object(body: bytes, most: int, charset: Charset = UNDECLARED) -> dict[str, Any]:

@@ -135,6 +135,8 @@ def mail_of(chain: Chain, media: str, body: bytes) -> bytes | None:
 @example(JSON, b'{"to":"desk@example.gov"}')
 @example(JSON, b'\xef\xbb\xbf{"to":["a"],"subject":{},"message":"\\ud800"}')
 @example(URLENCODED, b"to=desk@example.gov&from_address=a@example.com&subject=%ED%A0%80")
+@example(URLENCODED, urlencode({**FORM, "message": "a\x00\x0b\x1b\x7f\x85b"}).encode())
+@example(f"{URLENCODED}; charset=windows-1252", b"a%0Db=\x8d")
 def test_any_body_is_refused_with_words_or_makes_sound_mail(
     chain: Chain, media: str, body: bytes
 ) -> None:
