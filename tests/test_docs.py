@@ -39,11 +39,10 @@ from relay.provider import Callback, Confirmation, ProviderEvent
 from relay.store.engine import migrate
 from relay.store.engine.database import Store
 from tests.support.contact_page import serving
-from tests.support.daemon import ROOT, Daemon
+from tests.support.daemon import ROOT, SHIPPED, Daemon
 from tests.support.docs import FENCE, PAGES, block, blocks, page
 from tests.test_architecture import ORDER
 
-SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 PERMITS = "plugins/first-plugin"
 MAPPED = "plugins/without-code"
 PROVIDERS = "plugins/providers"

@@ -14,7 +14,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from tests.conftest import FORM
-from tests.support.daemon import REGISTRY, SHIPPED, Daemon
+from tests.support.daemon import REGISTRY, WITHOUT_REGISTRY, Daemon
 from tests.support.fake_postmark import FakePostmark, Taken
 
 pytestmark = pytest.mark.slow
@@ -77,7 +77,7 @@ def test_a_message_that_was_being_sent_when_the_daemon_was_killed_arrives_once(
 ) -> None:
     fake = provider.fake
     fake.answers = [answer]
-    toml = SHIPPED + REGISTRY.format(url=fake.url) + "settle = [1, 2]\n"
+    toml = WITHOUT_REGISTRY + REGISTRY.format(url=fake.url) + "settle = [1, 2]\n"
     daemon = Daemon(tmp_path, toml, {"POSTMARK_TOKEN": "postmark-server-token"})
     daemon.start()
     key = daemon.made_keys()["application"]

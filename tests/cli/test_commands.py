@@ -9,9 +9,7 @@ import pytest
 from relay.cli import main
 from relay.config.settings import load
 from relay.core.errors import ConfigurationError
-from tests.support.daemon import ROOT, Daemon
-
-SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
+from tests.support.daemon import SHIPPED, Daemon
 
 PAYLOAD = (
     "email[to_address]=desk@example.gov&email[from_address]=resident@example.com"

@@ -8,9 +8,7 @@ import pytest
 from tornado.netutil import bind_unix_socket
 
 from relay.cli import control_socket
-from tests.support.daemon import ROOT, Daemon
-
-SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
+from tests.support.daemon import SHIPPED, Daemon
 
 
 def folder_of(top: Path, length: int, character: str = "d") -> Path:

@@ -12,10 +12,8 @@ import pytest
 from relay.store.engine.database import Store
 from relay.store.engine.migrate import newest_schema
 from relay.store.engine.newer_schema import NewerSchema
-from tests.support.daemon import ROOT, Daemon
+from tests.support.daemon import SHIPPED, Daemon
 from tests.support.stored import put
-
-SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 
 
 def schema_is(path: Path, schema: str) -> None:

@@ -11,7 +11,7 @@ from typing import Self
 import pytest
 import requests
 
-from tests.support.daemon import REGISTRY, SHIPPED, Daemon
+from tests.support.daemon import REGISTRY, WITHOUT_REGISTRY, Daemon
 
 FORM = {
     "to_address": "desk@example.gov",
@@ -23,7 +23,7 @@ FORM = {
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Daemon:
-    return Daemon(tmp_path, SHIPPED, {"POSTMARK_TOKEN": "postmark-server-token"})
+    return Daemon(tmp_path, WITHOUT_REGISTRY, {"POSTMARK_TOKEN": "postmark-server-token"})
 
 
 class Provider:
@@ -99,7 +99,7 @@ def test_a_signal_stops_cleanly_after_finishing_what_runs(
     daemon: Daemon, number: signal.Signals
 ) -> None:
     with Provider() as provider:
-        daemon.settings.write_text(SHIPPED + REGISTRY.format(url=provider.url))
+        daemon.settings.write_text(WITHOUT_REGISTRY + REGISTRY.format(url=provider.url))
         daemon.start()
         replies: list[requests.Response] = []
         key = daemon.made_keys()["application"]
@@ -127,7 +127,7 @@ def test_a_second_signal_stops_at_once_and_what_was_being_sent_is_in_doubt(
     daemon: Daemon,
 ) -> None:
     with Provider() as provider:
-        daemon.settings.write_text(SHIPPED + REGISTRY.format(url=provider.url))
+        daemon.settings.write_text(WITHOUT_REGISTRY + REGISTRY.format(url=provider.url))
         daemon.start()
         key = daemon.made_keys()["application"]
         failures: list[Exception] = []
@@ -161,13 +161,13 @@ def test_a_killed_daemon_sends_what_was_queued_and_parks_what_it_was_sending(
 ) -> None:
     with Provider() as provider:
         off = REGISTRY.replace("[servers.registry]", "[servers.registry]\nenabled = false")
-        daemon.settings.write_text(SHIPPED + off.format(url=provider.url))
+        daemon.settings.write_text(WITHOUT_REGISTRY + off.format(url=provider.url))
         daemon.start()
         key = daemon.made_keys()["application"]
         queued = daemon.post("/rest/email/registry", key, data=FORM)
         assert queued.json()["response"] == "Message queued"
         assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
-        daemon.settings.write_text(SHIPPED + REGISTRY.format(url=provider.url))
+        daemon.settings.write_text(WITHOUT_REGISTRY + REGISTRY.format(url=provider.url))
         daemon.start()
         assert provider.called.acquire(timeout=10)
         assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
@@ -199,19 +199,21 @@ def test_a_reload_is_all_or_nothing(daemon: Daemon) -> None:
             return daemon.post(f"/rest/email/{server}", key, data=FORM).status_code
 
         assert (status("default"), status("new")) == (200, 404)
-        new = SHIPPED.replace("[servers.default]", "[servers.new]")
+        new = WITHOUT_REGISTRY.replace("[servers.default]", "[servers.new]")
         daemon.settings.write_text(new)
         assert daemon.command("reload").stdout == "settings read\n"
         assert (status("default"), status("new")) == (404, 200)
-        daemon.settings.write_text(SHIPPED.replace("sender", "sendr"))
+        daemon.settings.write_text(WITHOUT_REGISTRY.replace("sender", "sendr"))
         refused = daemon.command("reload")
         assert (refused.returncode, "did you mean sender?" in refused.stderr) == (2, True)
-        daemon.settings.write_text(SHIPPED.replace("[relay]", '[relay]\npublic_url = "http://x"'))
+        daemon.settings.write_text(
+            WITHOUT_REGISTRY.replace("[relay]", '[relay]\npublic_url = "http://x"')
+        )
         daemon.process.send_signal(signal.SIGHUP)
         while daemon.events()[-1]["event"] != "settings.read":
             pass
         assert (status("default"), status("new")) == (200, 404)
-        moved = SHIPPED.replace('data = "var"', 'data = "elsewhere"')
+        moved = WITHOUT_REGISTRY.replace('data = "var"', 'data = "elsewhere"')
         daemon.settings.write_text(moved)
         daemon.process.send_signal(signal.SIGHUP)
         while daemon.events()[-1]["event"] != "settings.refused":
@@ -224,11 +226,11 @@ def test_a_reload_is_all_or_nothing(daemon: Daemon) -> None:
 def test_two_secrets_of_one_key_live_together(tmp_path: Path) -> None:
     old, new = "old-secret-" * 4, "new-secret-" * 4
     keys = '[keys.a]\nsecrets = [{ env = "OLD" }, { env = "NEW" }]\nservers = ["*"]\n'
-    with Daemon(tmp_path, keys + SHIPPED, {"OLD": old, "NEW": new}) as daemon:
+    with Daemon(tmp_path, keys + WITHOUT_REGISTRY, {"OLD": old, "NEW": new}) as daemon:
         assert "curl" not in daemon.output
         for key, expected in ((old, 200), (new, 200), ("other-secret-" * 4, 401)):
             assert daemon.post("/emails", key, data=FORM).status_code == expected
-        daemon.settings.write_text(keys.replace('{ env = "OLD" }, ', "") + SHIPPED)
+        daemon.settings.write_text(keys.replace('{ env = "OLD" }, ', "") + WITHOUT_REGISTRY)
         daemon.command("reload")
         for key, expected in ((old, 401), (new, 200)):
             assert daemon.post("/emails", key, data=FORM).status_code == expected
@@ -260,8 +262,8 @@ def test_health_is_told_without_a_key(daemon: Daemon) -> None:
 
 MISTAKES = [
     ("", "settings.toml"),
-    (SHIPPED.replace("session_token", "sesion_token"), "did you mean session_token?"),
-    (SHIPPED.replace("port = 8025", 'port = "x"'), "[relay] port"),
+    (WITHOUT_REGISTRY.replace("session_token", "sesion_token"), "did you mean session_token?"),
+    (WITHOUT_REGISTRY.replace("port = 8025", 'port = "x"'), "[relay] port"),
 ]
 
 

@@ -22,7 +22,7 @@ from relay.store.queries import listing
 from relay.web.control import make_control
 from tests.conftest import FORM, SETTINGS, Outbox, Post
 from tests.forms.test_attachments import CONTENTS, multipart
-from tests.support.daemon import SHIPPED, Daemon
+from tests.support.daemon import WITHOUT_REGISTRY, Daemon
 from tests.support.keys import PAGE_KEY
 
 NewToken = Callable[[], Awaitable[int]]
@@ -374,7 +374,7 @@ async def test_two_orders_to_drop_one_submission_drop_it_once(post: Post, site: 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Daemon:
-    return Daemon(tmp_path, SHIPPED)
+    return Daemon(tmp_path, WITHOUT_REGISTRY)
 
 
 @pytest.mark.slow

@@ -17,10 +17,9 @@ from relay.cli.banner import LAST_LINE
 
 ROOT = Path(__file__).parents[2]
 
-# The settings as they come, but for the server whose place REGISTRY takes.
-SHIPPED = re.sub(
-    r"\[servers\.registry\]\n(?:.+\n)+", "", (ROOT / "settings.toml").read_text(encoding="utf-8")
-)
+# The settings as they come; and without the server whose place REGISTRY takes.
+SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
+WITHOUT_REGISTRY = re.sub(r"\[servers\.registry\]\n(?:.+\n)+", "", SHIPPED)
 
 # A server that delivers through a provider, quickly given up on and quickly tried again.
 REGISTRY = """

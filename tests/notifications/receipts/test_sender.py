@@ -29,7 +29,7 @@ from relay.store.outbox.operator_actions import Order
 from relay.store.outbox.references import NewReceipt
 from relay.store.outbox.retention import Clearing
 from tests.conftest import FORM, SETTINGS, Outbox, Post
-from tests.support.daemon import ROOT, Daemon
+from tests.support.daemon import SHIPPED, Daemon
 from tests.support.fake_postmark import FakePostmark
 from tests.support.generated import examples
 from tests.support.stored import happened, rows
@@ -610,7 +610,6 @@ def test_a_template_that_cannot_be_rendered_is_told_at_the_start(
         pass
 
 
-SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 OFFLINE = SHIPPED.replace("[servers.contactform]", "[servers.contactform]\nreceipt = true", 1)
 
 

@@ -9,10 +9,9 @@ from relay.core import states
 from relay.store.engine.database import Store
 from relay.store.maintenance import audit as audits
 from relay.store.maintenance.audit import Audit, AuditPosition
-from tests.support.daemon import ROOT, Daemon
+from tests.support.daemon import Daemon
 from tests.support.stored import CREATED, new_id, put
 
-SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 DAY = 86_400.0
 
 

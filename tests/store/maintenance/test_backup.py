@@ -20,7 +20,7 @@ from relay.store.engine.sqlite import take_lock
 from relay.store.maintenance import backup
 from relay.store.maintenance.backup import BackupError
 from relay.store.tokens import NewToken, Spending, TokenUse
-from tests.support.daemon import REGISTRY, ROOT, SHIPPED, Daemon
+from tests.support.daemon import REGISTRY, ROOT, WITHOUT_REGISTRY, Daemon
 from tests.support.fake_postmark import FakePostmark
 from tests.support.stored import CREATED, happened, put, row, rows
 
@@ -204,7 +204,7 @@ def test_a_backup_under_load_put_back_later_sends_nothing_twice(
 ) -> None:
     registry = REGISTRY.format(url=provider.url) + "settle = [0.5, 0.5]\n"
     limits = "\n[relay.limits]\nposts_per_minute = 0\n"
-    shipped = SHIPPED.replace("[relay]", "[relay]", 1) + registry + limits
+    shipped = WITHOUT_REGISTRY.replace("[relay]", "[relay]", 1) + registry + limits
     daemon = Daemon(tmp_path, shipped, {"POSTMARK_TOKEN": "postmark-server-token"})
     with daemon:
         assert daemon.command("pause", "registry").returncode == 0

@@ -17,10 +17,9 @@ from relay.store.outbox.operator_actions import Order
 from relay.store.outbox.retention import Clearing, Expired
 from relay.store.queries import listing, search
 from relay.store.queries.search import Search
-from tests.support.daemon import ROOT, Daemon
+from tests.support.daemon import Daemon
 from tests.support.stored import CREATED, DOCUMENT, happened, put, row, rows
 
-SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 DAY = 86_400.0
 FINAL = ("sent", "failed", "expired", "cancelled", "suppressed", "quarantined", "screened")
 OPEN = ("queued", "scheduled", "held", "sending", "in_doubt")
