@@ -413,6 +413,7 @@ def bash(script: str, **environment: str) -> str:
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_the_line_that_calls_the_example_sends(daemon: Daemon) -> None:
     with daemon:
         shown = daemon.command("keys", "show").stdout
@@ -474,6 +475,7 @@ def test_a_pages_settings_are_in_order(daemon: Daemon, name: str, settings: str)
     assert (ran.returncode, "in order" in ran.stdout) == (0, True), f"{name}: {ran.stderr}"
 
 
+@pytest.mark.slow
 def test_the_line_that_tries_a_webhook_is_noted(daemon: Daemon) -> None:
     settings = completed(block("api/webhooks", "toml", "[servers.contactform]"))
     daemon.settings.write_text(settings, encoding="utf-8")

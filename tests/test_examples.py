@@ -60,6 +60,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
         yield daemon
 
 
+@pytest.mark.slow
 @each_caller
 def test_an_application_sends_a_mail(daemon: Daemon, caller: tuple[str, ...]) -> None:
     done = call(caller, daemon.url)
@@ -72,6 +73,7 @@ def test_an_application_sends_a_mail(daemon: Daemon, caller: tuple[str, ...]) ->
     assert "A Resident <resident@example.com>" in mail
 
 
+@pytest.mark.slow
 @each_caller
 def test_an_application_with_a_wrong_key_is_refused(
     daemon: Daemon, caller: tuple[str, ...]
@@ -83,6 +85,7 @@ def test_an_application_with_a_wrong_key_is_refused(
     assert states(daemon) == []
 
 
+@pytest.mark.slow
 @each_caller
 def test_an_application_says_when_no_relay_answers(daemon: Daemon, caller: tuple[str, ...]) -> None:
     daemon.stop()
@@ -329,6 +332,7 @@ def test_the_production_settings_are_in_order() -> None:
     assert [note for note in notes if "is an example" not in note and "[" in note] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRODUCTION)
 def test_the_production_settings_need_every_secret(name: str) -> None:
     done = check({other: value for other, value in PRODUCTION.items() if other != name})

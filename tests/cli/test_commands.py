@@ -50,6 +50,7 @@ webhook_secrets = [{ file = "keys/hook" }]
 """
 
 
+@pytest.mark.slow
 def test_check_names_secret_files_that_others_may_read_and_limits_that_are_off(
     offline: Daemon,
 ) -> None:
@@ -74,6 +75,7 @@ def test_check_names_secret_files_that_others_may_read_and_limits_that_are_off(
     assert "tokens_per_minute is 0" not in ran.stdout
 
 
+@pytest.mark.slow
 def test_plugins_prints_each_servers_chain_in_call_order(offline: Daemon) -> None:
     ran = offline.command("plugins")
     assert ran.returncode == 0
@@ -92,6 +94,7 @@ def test_every_command_that_is_listed_is_there() -> None:
     assert main.relay.get_command(context, "nothing") is None
 
 
+@pytest.mark.slow
 def test_try_shows_every_verdict_the_unused_fields_and_the_message(offline: Daemon) -> None:
     ran = offline.command("try", "ContactForm", "-", stdin=PAYLOAD)
     assert ran.returncode == 0, ran.stderr
@@ -111,6 +114,7 @@ def test_try_shows_every_verdict_the_unused_fields_and_the_message(offline: Daem
     assert not (offline.folder / "var").exists()
 
 
+@pytest.mark.slow
 def test_try_reads_json_from_a_file_and_shows_a_templates_model(offline: Daemon) -> None:
     file = offline.folder / "form.json"
     file.write_text(

@@ -87,6 +87,7 @@ def test_the_first_start_prints_lines_that_work_as_they_are(daemon: Daemon) -> N
     assert daemon.stop() == 0
 
 
+@pytest.mark.slow
 def test_only_the_data_folder_is_written_to(daemon: Daemon) -> None:
     with daemon:
         daemon.post("/emails", daemon.made_keys()["application"], data=FORM)
@@ -254,6 +255,7 @@ def test_what_a_robot_sent_is_listed_and_shown(daemon: Daemon) -> None:
         assert daemon.command("mailbox").stdout.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_health_is_told_without_a_key(daemon: Daemon) -> None:
     with daemon:
         reply = requests.get(f"{daemon.url}/healthz", timeout=5)
@@ -290,6 +292,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(daemon: Daemon) -> None:
     assert "cannot be written" in ran.stderr
 
 
+@pytest.mark.slow
 def test_what_the_daemon_writes_is_its_owners_alone(daemon: Daemon) -> None:
     with daemon:
         daemon.post("/emails", daemon.made_keys()["application"], data=FORM)

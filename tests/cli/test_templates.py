@@ -201,6 +201,7 @@ def test_push_shows_what_would_change_and_honours_no(here: Daemon) -> None:
     assert sorted(listed(here)) == ["basic", "welcome"]
 
 
+@pytest.mark.slow
 def test_push_refuses_to_change_anything_unasked_without_a_terminal(here: Daemon) -> None:
     words = refused(here, "push", "letters", "letters")
     assert "Create  Standard  welcome  Welcome\n" in words
@@ -384,6 +385,7 @@ def test_no_alias_of_an_account_leaves_the_folder_or_is_stored(
     assert listed(here) == {}
 
 
+@pytest.mark.slow
 def test_long_work_shows_its_progress_on_a_terminal_only(
     here: Daemon, provider: FakeAccount
 ) -> None:
@@ -405,6 +407,7 @@ def test_long_work_shows_its_progress_on_a_terminal_only(
     assert here.command("templates", "pull", "letters", "unseen", "--provider").stderr == ""
 
 
+@pytest.mark.slow
 def test_a_database_that_cannot_be_read_is_one_line(here: Daemon) -> None:
     for file in (here.folder / "var").glob("relay.db*"):
         file.unlink()
@@ -470,6 +473,7 @@ def test_preview_prints_html_alone_and_warns_of_what_the_model_lacks(here: Daemo
     assert not (here.folder / "welcome.html").exists()
 
 
+@pytest.mark.slow
 def test_preview_shows_a_layout_alone(here: Daemon) -> None:
     run(here, "push", "letters", "letters", "--force")
     assert run(here, "preview", "letters", "basic") == "basic.html\n"
@@ -509,6 +513,7 @@ def test_validate_names_file_line_and_character(here: Daemon) -> None:
     assert "3 templates, 3 with errors" in ran.stderr
 
 
+@pytest.mark.slow
 def test_validate_checks_what_is_stored(here: Daemon) -> None:
     run(here, "push", "letters", "letters", "--force")
     ran = here.command("templates", "validate", "notices")

@@ -107,6 +107,7 @@ def checked(tmp_path: Path) -> Callable[..., str]:
     return check
 
 
+@pytest.mark.slow
 def test_check_warns_where_nobody_is_told(checked: Callable[..., str]) -> None:
     assert "before production: no [alerts]" in checked(SERVERS)
     assert "no [alerts]" not in checked(TO + SERVERS)

@@ -355,6 +355,7 @@ async def test_queue_show_tells_of_every_recipient_and_retention_forgets_them(
     assert fates(site) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "words"),
     [

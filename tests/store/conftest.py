@@ -18,7 +18,7 @@ def postgresql_url() -> Iterator[str]:
 
 
 # What `make test` runs on PostgreSQL, too; the rest is left to `make test-all`.
-QUICK = ("test_database", "test_transitions", "test_operator_actions")
+QUICK = ("test_database", "test_transitions")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

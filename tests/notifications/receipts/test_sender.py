@@ -626,6 +626,7 @@ def test_queue_show_finds_a_message_by_what_its_writer_was_told(tmp_path: Path) 
         assert daemon.command("queue", "show", "K7M-4QX-9RD").returncode == 1
 
 
+@pytest.mark.slow
 def test_check_says_that_anybody_can_have_receipts_sent(tmp_path: Path) -> None:
     words = "anybody can have a receipt sent to any address, 10 an hour and 20 a day"
     assert words not in Daemon(tmp_path, OFFLINE).command("check").stdout

@@ -253,6 +253,7 @@ def restored(offline: Daemon, *options: str) -> Any:
     return offline.command("restore", "--yes", *options, "copy")
 
 
+@pytest.mark.slow
 def test_what_waited_is_in_doubt_and_all_else_is_as_it_was(offline: Daemon) -> None:
     store = _opened(offline.folder)
     ids = {
@@ -304,6 +305,7 @@ def test_the_secrets_of_the_backup_are_put_back_and_the_present_ones_kept(offlin
     assert names(var) == {"relay.db", "relay.lock", "secret", "keys.json", aside.name}
 
 
+@pytest.mark.slow
 def test_a_backup_is_put_back_where_there_is_nothing_yet(offline: Daemon) -> None:
     store = _opened(offline.folder)
     put(store, 1, "sent")
@@ -318,6 +320,7 @@ def test_a_backup_is_put_back_where_there_is_nothing_yet(offline: Daemon) -> Non
     assert states(offline.folder / "var" / "relay.db") == {"An idea": "sent"}
 
 
+@pytest.mark.slow
 def test_a_backup_is_put_back_in_the_place_of_a_damaged_database(offline: Daemon) -> None:
     store = _opened(offline.folder)
     put(store, 1, "sent")
@@ -398,6 +401,7 @@ def test_a_restore_while_another_command_reads_is_refused_and_changes_nothing(
         assert connection.execute("SELECT count(*) FROM messages").fetchone() == (2,)
 
 
+@pytest.mark.slow
 def test_a_restore_asks_first(offline: Daemon) -> None:
     _opened(offline.folder).close()
     assert offline.command("backup", "copy").returncode == 0

@@ -102,6 +102,7 @@ MESSAGES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @examples(1500)
 @given(MESSAGES)
 def test_a_message_that_is_read_can_be_stored_and_written_as_mail(changes: dict[str, Any]) -> None:
