@@ -403,12 +403,14 @@ class RelayHandler(BaseHandler):
         return None
 
     def count_error(self, error: BaseException) -> None:
+        if not isinstance(error, SubmissionError) and responses.status(error) != 500:
+            return  # Tornado's own refusals: of a path that is no text, which names no server
         server = self.watched
         if server is None:
             return
         if isinstance(error, SubmissionError):
             self.site.event_counts.post_refused(server, error.reason, self.started_at)
-        elif responses.status(error) == 500:
+        else:
             self.site.event_counts.post_broke(server, error)
 
     def options(self, *args: str) -> None:

@@ -143,7 +143,7 @@ def test_templates_are_listed_and_seen_as_they_look(
     page.goto(daemon.pages)
     page.get_by_role("link", name="Templates").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Templates")
-    expect(page.locator(".subject")).to_have_text(["Town", "Order confirmed"])
+    expect(page.locator(".subject")).to_have_text(["Order confirmed", "Town"])
     assert fits(page)
     page.get_by_role("link", name="Order confirmed").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Order confirmed")

@@ -248,3 +248,12 @@ async def test_a_body_that_never_ends_is_cut_off(
     answer = await asyncio.wait_for(_raw(http_server, HEAD + b"Content-Length: 9\r\n\r\nab"), 5)
     assert answer == b""
     assert outbox.rows() == []
+
+
+@pytest.mark.gen_test
+async def test_a_path_that_is_no_text_is_refused_and_breaks_nothing(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in ("/rest/email/%ff", "/rest/email_session/%c3%28", "/rest/email_cancel/%80"):
+        assert (await post(path, {"a": "b"})).status == 400
+    assert [one for one in caplog.records if one.name == "tornado.application"] == []

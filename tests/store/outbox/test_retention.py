@@ -196,6 +196,8 @@ def test_a_cleared_message_keeps_its_history_for_the_command(offline: Daemon, st
     assert ran.stdout.splitlines() == [
         f"{id}  sent  server contactform  key application",
         "to -",
+        "writer -",
+        "subject -",
         "2026-09-21 14:13:20Z  accepted with key application",
         "2026-09-21 14:14:20Z  sent by postmark after 0.00 s: said sent",
         "2026-10-22 14:13:20Z  contents cleared",
