@@ -171,8 +171,7 @@ def _objects(listed: Any) -> list[Mapping[str, Any]]:
 
 def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
-    # Office writes vertical tabs and form feeds for line breaks.
-    return value.replace("\v", "\n").replace("\f", "\n") if isinstance(value, str) else ""
+    return value if isinstance(value, str) else ""
 
 
 def _line(text: str) -> str:

@@ -116,7 +116,7 @@ def _parts(given: Message, writer: Address, server: Server) -> tuple[str, str | 
 
 
 def _notice(left_out: Sequence[str]) -> str:
-    """Tell the writer which files the answer had besides."""
+    """Return what the writer reads of files that the answer had besides."""
     names = ", ".join(left_out[:MAX_NAMES])
     others = f" and {len(left_out) - MAX_NAMES} more" if len(left_out) > MAX_NAMES else ""
     return f"These files of the answer could not be passed on: {names}{others}"
