@@ -19,6 +19,7 @@ from relay.cli.alerts import line
 from relay.cli.control_client import ask
 from relay.cli.terminal import counted, say
 from relay.config import settings
+from relay.config.alerts import AlertSettings
 from relay.config.settings import Settings
 from relay.core.errors import ConfigurationError
 from relay.core.states import WAITING, State
@@ -78,8 +79,8 @@ def status(path: Path) -> None:
     stored = _stored(store, servers, now)
     for name, value in _facts(path, daemon, stored, servers, folder, now):
         say(f"{name:10} {value}")
-    least = read.alerts.at_least if isinstance(read, Settings) else {}
-    wrong = [*_unwell(daemon), *_full(folder), *_undone(stored), *_alerts(daemon, stored, least)]
+    terms = read.alerts if isinstance(read, Settings) else None
+    wrong = [*_unwell(daemon), *_full(folder), *_undone(stored), *_alerts(daemon, stored, terms)]
     for words in wrong:
         say(f"wrong      {words}")
     if wrong:
@@ -232,15 +233,16 @@ def _undone(stored: Stored | str) -> Iterator[str]:
             yield f"{counted(count, 'message')} {_called(state)}: `run.py queue --state {state}`"
 
 
-def _alerts(daemon: Daemon, stored: Stored | str, least: Mapping[str, int]) -> Iterator[str]:
+def _alerts(daemon: Daemon, stored: Stored | str, terms: AlertSettings | None) -> Iterator[str]:
     """Return the alerts that stand, but for those of providers that are named already.
 
-    least: of what there are too few, and nobody was told, nothing is said here either.
+    terms: of what there are too few for them, and nobody was told, nothing is said here either.
     """
     if isinstance(stored, str):
         return
     named = {("breaker", one["group"], one["plugin"]) for one in daemon.said.get("outages", ())}
     for alert in stored.alerts:
-        is_few = alert.told_at is None and alert.count < least.get(alert.key.kind, 1)
+        least = 1 if terms is None else terms.least(alert.key.kind)
+        is_few = alert.told_at is None and alert.count < least
         if alert.key not in named and not is_few:
             yield f"alert {line(alert)}"

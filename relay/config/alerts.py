@@ -114,6 +114,10 @@ class AlertSettings:
         last = len(self.repeat) - 1
         return self.repeat[last if KINDS[kind].slow else min(max(told - 1, 0), last)]
 
+    def least(self, kind: str) -> int:
+        """Return how many of a kind there must be before anybody is told."""
+        return self.at_least.get(kind, 1)
+
 
 def read(table: Any, servers: Mapping[str, Server], place: str) -> AlertSettings:
     """Check `[alerts]` against the servers that there are; raise ConfigurationError.

@@ -113,7 +113,7 @@ def _is_done(
         said = not _end_is_news(alert) and now - quiet_since >= pause
         return said or _is_covered(alert, others)
     pause = min(pause, QUIET_SECONDS)
-    if alert.untold >= _least(alert, terms):
+    if alert.untold >= terms.least(alert.key.kind):
         return False
     quiet_since = alert.since if alert.told_at is None else max(alert.last_at, alert.told_at)
     return now - quiet_since >= pause
@@ -130,7 +130,7 @@ def _alert_due(
         if now - alert.over_at < kind.calm or not _end_is_news(alert):
             return None
         return AlertDue(alert, over=True, told=replace(alert, told_at=now, told_count=alert.count))
-    if not kind.lasts and alert.untold < _least(alert, terms):
+    if not kind.lasts and alert.untold < terms.least(alert.key.kind):
         return None
     pause = share * terms.pause(alert.key.kind, alert.tellings)
     if alert.told_at is not None and now - alert.told_at < pause:
@@ -138,10 +138,6 @@ def _alert_due(
     count, tellings = alert.count, alert.tellings + 1
     told = replace(alert, told_at=now, told_count=count, tellings=tellings, reasons={}, ids=())
     return AlertDue(alert, over=False, told=told)
-
-
-def _least(alert: Alert, terms: AlertSettings) -> int:
-    return terms.at_least.get(alert.key.kind, 1)
 
 
 def _is_covered(alert: Alert, others: Mapping[AlertKey, Alert]) -> bool:
