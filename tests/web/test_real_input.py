@@ -18,7 +18,7 @@ import pytest
 from relay.core.times import utc
 from relay.site import Site
 from tests.conftest import Outbox, Post, Reply
-from tests.support.keys import ACCOUNT_KEY, APPLICATION_KEY, PAGE_KEY
+from tests.support.keys import key
 from tests.support.mail_server import MailServerRig, mail_server_rig
 from tests.web.postmark.conftest import settled
 
@@ -28,28 +28,15 @@ FAMILIES: dict[str, list[dict[str, Any]]] = {
 }
 SERVER_TOKEN = "server-token-server-token-server-to"
 
-SETTINGS = """
+SETTINGS = (
+    key("application", "*")
+    + key("page", "contactform", kind="publishable")
+    + key("server", "shop")
+    + key("account", "*", kind="account")
+    + """
 [relay.limits]
 posts_per_minute = 0
 tokens_per_minute = 0
-
-[keys.application]
-secret = { env = "APPLICATION_KEY" }
-servers = ["*"]
-
-[keys.page]
-secret = { env = "PAGE_KEY" }
-kind = "publishable"
-servers = ["contactform"]
-
-[keys.server]
-secret = { env = "SERVER_TOKEN" }
-servers = ["shop"]
-
-[keys.account]
-secret = { env = "ACCOUNT_KEY" }
-kind = "account"
-servers = ["*"]
 
 [servers.contactform]
 plugins = ["bearer_token", "session_token", "honeypot", "contactform", "smtp"]
@@ -80,6 +67,7 @@ recipients = ["@example.gov", "@example.com"]
 plugins = ["smtp"]
 sender = "Shop <shop@example.gov>"
 """
+)
 
 
 class Answered(NamedTuple):
@@ -153,13 +141,9 @@ def rig() -> Iterator[MailServerRig]:
 
 
 @pytest.fixture
-def environment() -> dict[str, str]:
-    return {
-        "APPLICATION_KEY": APPLICATION_KEY,
-        "PAGE_KEY": PAGE_KEY,
-        "SERVER_TOKEN": SERVER_TOKEN,
-        "ACCOUNT_KEY": ACCOUNT_KEY,
-    }
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    """The keys' secrets; the cases call the server's a token."""
+    return environment | {"SERVER_KEY": SERVER_TOKEN, "SERVER_TOKEN": SERVER_TOKEN}
 
 
 @pytest.fixture
