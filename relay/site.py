@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from relay.config import settings as settings_file
 from relay.config.alerts import AlertSettings
 from relay.config.keys import MadeKey, hashing_secret
 from relay.config.settings import Settings
+from relay.core import clock
 from relay.core.byte_limit import ByteLimiter
 from relay.core.capacity import BytesAtOnce, Turns
 from relay.core.errors import ConfigurationError, UnknownServer
@@ -39,6 +39,7 @@ from relay.notifications.alerts.monitor import Monitor
 from relay.notifications.receipts import emails
 from relay.notifications.receipts.sender import ReceiptSender
 from relay.store import installation
+from relay.store.cluster.membership import Membership
 from relay.store.engine.database import Store
 from relay.store.engine.disk_space import Space
 from relay.store.suppressions import Suppressions
@@ -84,7 +85,7 @@ class Site:
 
     def __init__(self, settings: Settings, closing: ExitStack) -> None:
         self.stopping = False
-        self.started_at = time.time()
+        self.started_at = clock.now()
         self.listening: tuple[str, int] = (settings.host, settings.port)
         self.pages: tuple[str, int] | None = settings.pages
         self.requests = RunningRequests()
@@ -101,13 +102,21 @@ class Site:
         closing.callback(store.close)
         remember = [("installation", secrets.token_hex(4))]
         [own_id] = store.write_now(installation.remember, remember)
+        self.membership = Membership(store, lambda: self.settings.digest, self._address)
+        self.membership.join()
         self.space = Space(store.path.parent if store.path else settings.data)
         self.library = Library(store)
         self.tokens = SessionTokens(store, self.secret)
         self.idempotency = IdempotentRequests(store)
-        self.suppressions = Suppressions(store, time.time())
+        self.suppressions = Suppressions(store, clock.now())
         self.pauses = Pauses(store, self._chains, self._changed)
-        self.dispatcher = Dispatcher(store, self._chains, self.pauses.names, self.suppressions)
+        self.dispatcher = Dispatcher(
+            store,
+            self._chains,
+            self.pauses.names,
+            self.suppressions,
+            self.membership.may_send,
+        )
         self.in_doubt = InDoubtResolver(
             store, self._chains, self.dispatcher.revived, self.dispatcher.settled
         )
@@ -199,6 +208,9 @@ class Site:
             RateLimiter(settings.limits.posts_per_minute),
             RateLimiter(settings.limits.tokens_per_minute),
         )
+
+    def _address(self) -> str:
+        return "{}:{}".format(*self.listening)
 
     def _chains(self) -> Mapping[str, Chain]:
         return self.configuration.chains

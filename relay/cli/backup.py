@@ -1,7 +1,6 @@
 """`backup` and `restore`: a folder that holds all that this installation keeps."""
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,8 +12,10 @@ from relay.cli.control_client import ask
 from relay.cli.terminal import agree, counted, progress, say
 from relay.config import settings
 from relay.config.settings import Settings
+from relay.core import clock
 from relay.core.errors import ConfigurationError
 from relay.core.times import utc
+from relay.store.engine.database import Store
 from relay.store.engine.sqlite import take_lock
 from relay.store.maintenance import backup as backups
 from relay.store.maintenance import restore as restoring
@@ -49,15 +50,19 @@ def restore(path: Path, folder: Path, *, yes: bool) -> None:
     """
     os.umask(0o077)
     read = settings.load(path)
+    file = Store(read.database, read.data).path
+    if file is None:
+        words = "a server's database is put back by its own tools"
+        raise ConfigurationError(f"{read.path.name} [relay] database: {words}")
     if ask(read.data, "GET", "/status") is not None:
         raise click.ClickException("a daemon runs: stop it first")
     agree(f"Put {folder} in the place of the database?", agreed=yes, option="--yes")
     read.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    now = time.time()
+    now = clock.now()
     with take_lock(read.data), _pages() as went_on:
         report = restoring.restore(
             folder.absolute(),
-            Path(read.database.removeprefix("sqlite:///")),
+            file,
             read.data,
             _interruption(read, now),
             aside=f"before-restore-{utc(now):%Y%m%dT%H%M%SZ}",

@@ -1,6 +1,5 @@
 """`reload`, `pause` and `resume`: what the running daemon is told."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from relay.cli.control_client import ask, running
 from relay.cli.terminal import say
 from relay.config import settings
 from relay.config.settings import Settings
+from relay.core import clock
 from relay.core.errors import ConfigurationError
 from relay.core.text import nearest
 from relay.store import installation as stored
@@ -38,7 +38,7 @@ def pause(path: Path, server: str) -> None:
     """
     read = settings.load(path)
     name = server_of(read, server).name
-    _order(read, "/pause", name, lambda store: store.write_now(stored.pause, [(name, time.time())]))
+    _order(read, "/pause", name, lambda store: store.write_now(stored.pause, [(name, clock.now())]))
     say(f"{name}  paused")
 
 

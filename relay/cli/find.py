@@ -1,12 +1,12 @@
 """`find`: which messages a person means, whatever became of them."""
 
-import time
 from pathlib import Path
 
 import click
 
 from relay.cli.context import reading
 from relay.cli.terminal import paged, print_page, say
+from relay.core import clock
 from relay.core.times import shown
 from relay.store.queries import word_search
 from relay.store.queries.word_search import FoundMessage
@@ -23,7 +23,7 @@ def find(path: Path, words: tuple[str, ...], limit: int, below: str | None) -> N
     name; or it is a day: 2026-11-28, today, yesterday (UTC).
     """
     with reading(path) as (_, store):
-        what = word_search.wanted(words, time.time())
+        what = word_search.wanted(words, clock.now())
         page = store.read_now(word_search.find, what, below, limit)
     print_page(page.rows, page.below, _line)
     if not page.rows:

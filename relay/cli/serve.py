@@ -72,6 +72,7 @@ def _spare_the_collector() -> None:
 async def _serve(site: Site) -> bool:
     stop = _signals(site)
     servers = _listen(site)
+    site.membership.start()
     say(banner(site))
     log.info(
         "daemon.started", address="{}:{}".format(*site.listening), sqlite=sqlite3.sqlite_version
@@ -104,6 +105,7 @@ async def _serve(site: Site) -> bool:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await site.alerts.stop()
+    await site.membership.leave()
     for server in servers:
         await server.close_all_connections()
     return whole

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,9 @@ from relay.cli.terminal import counted, say
 from relay.config import settings
 from relay.config.alerts import AlertSettings
 from relay.config.settings import Settings
+from relay.core import clock
 from relay.core.errors import ConfigurationError
+from relay.core.secret import Secret
 from relay.core.states import WAITING, State
 from relay.core.times import age, shown
 from relay.notifications.alerts import standing
@@ -75,7 +76,7 @@ def status(path: Path) -> None:
     url = read.database if isinstance(read, Settings) else _file_url(daemon)
     store = Store(url, data) if url else None
     folder = store.path.parent if store and store.path else data
-    now = time.time()
+    now = clock.now()
     stored = _stored(store, servers, now)
     for name, value in _facts(path, daemon, stored, servers, folder, now):
         say(f"{name:10} {value}")
@@ -103,9 +104,9 @@ def _data(path: Path) -> Path:
     return path.resolve().parent
 
 
-def _file_url(daemon: Daemon) -> str:
+def _file_url(daemon: Daemon) -> Secret | None:
     """Return the URL of a daemon's database, where that is a file."""
-    return f"sqlite:///{daemon.said['database']}" if daemon.said["database"] else ""
+    return Secret(f"sqlite:///{daemon.said['database']}") if daemon.said["database"] else None
 
 
 def asked(data: Path) -> Daemon:

@@ -1,6 +1,5 @@
 """`suppressions`: the addresses that get no mail, and what an operator changes about them."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import click
 from relay.cli.context import Orders, reading, server_of
 from relay.cli.terminal import counted, print_page, say
 from relay.config import settings
-from relay.core import addresses
+from relay.core import addresses, clock
 from relay.core.times import shown
 from relay.store import suppressions as stored
 from relay.store.outbox import resend
@@ -31,7 +30,7 @@ def suppressions(
         return
     with reading(context.obj) as (read, store):
         group = None if server is None else server_of(read, server).group
-        page = store.read_now(stored.page, group, time.time(), below, limit)
+        page = store.read_now(stored.page, group, clock.now(), below, limit)
     print_page(page.rows, page.after and " ".join(page.after), _line)
 
 
@@ -72,11 +71,11 @@ def _noted(path: Path, server: str, address: str, reason: Reason, words: str) ->
     read = settings.load(path)
     group, email = server_of(read, server).group, email_of(address)
     with reading(path) as (_, store):
-        stands = bool(store.read_now(stored.standing, group, [email], time.time()))
+        stands = bool(store.read_now(stored.standing, group, [email], clock.now()))
     if stands == (reason != "lifted"):
         raise click.ClickException(f"{email} is {'' if stands else 'not '}suppressed for {group}")
     asked = {"server": group, "address": email, "reason": reason, "words": words}
-    word = Word(group, email, reason, time.time(), words=words)
+    word = Word(group, email, reason, clock.now(), words=words)
     with Orders(read, see="suppressions") as orders:
         orders.carry_out("/suppressions", asked, lambda store: store.write_now(stored.note, [word]))
     return group, email

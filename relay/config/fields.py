@@ -5,6 +5,7 @@ A mistake becomes one line that names the place.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, tzinfo
 from pathlib import Path
 from types import MappingProxyType
@@ -126,6 +127,23 @@ class SecretReference(fields.Field[Secret]):
                 'a secret stands elsewhere: write { env = "NAME" } or { file = "path" }'
             )
         return value
+
+
+class DatabaseUrl(fields.Field[Secret]):
+    """A database's URL; one with a password in it only as a secret is given."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:
+        if isinstance(value, Secret):
+            return value
+        if not isinstance(value, str):
+            raise ValidationError('write "sqlite:///path" or "postgresql://user@host/name"')
+        with suppress(ValueError):
+            if urlsplit(value).password is not None:
+                raise ValidationError(
+                    'a password stands elsewhere: write { env = "NAME" } or { file = "path" },'
+                    " or set `database_password`"
+                )
+        return Secret(value)
 
 
 def digests(secrets: Iterable[Secret]) -> tuple[bytes, ...]:

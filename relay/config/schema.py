@@ -2,7 +2,7 @@
 
 settings.toml stands beside run.py, or where `--settings` or `RELAY_SETTINGS` says. `plugins/` and
 `templates/` beside it are the installation's own. Relative paths count from its folder. Keys of
-`[relay]`, but for `secret` and `limits`, can be overridden by the environment: `RELAY_PORT`,
+`[relay]`, but for `limits` and the secrets, can be overridden by the environment: `RELAY_PORT`,
 `RELAY_DATA`, `RELAY_PAGES`, and so on.
 
 A secret never stands in the file. It is `{ env = "NAME" }` or `{ file = "path" }`; a file that
@@ -25,6 +25,7 @@ from relay.config.fields import (
     AT_LEAST,
     KEEP_DAYS,
     Counts,
+    DatabaseUrl,
     Days,
     Names,
     Parsed,
@@ -118,8 +119,11 @@ class RelayTable(Schema):
     """where the mailbox pages listen; `""` is off"""
     data = setting(fields.String(validate=Length(min=1)), "var")
     """the only folder written to: database, socket, made secrets"""
-    database = setting(fields.String(), "", shown="made")
-    """`"sqlite:///path"`; without it `relay.db` in `data`"""
+    database = setting(DatabaseUrl(), "", shown="made")
+    """`"sqlite:///path"` or `"postgresql://user@host/name"`, also as a secret; without it
+    `relay.db` in `data`"""
+    database_password = setting(SecretReference(), None, shown="")
+    """PostgreSQL's, where it stands neither in the URL nor in `PGPASSFILE`"""
     legacy_server = setting(fields.String(), "contactform")
     """the server that `/emails` posts to; `""` is none"""
     unknown_server = setting(fields.String(), "")

@@ -1,13 +1,16 @@
 """settings.toml, checked whole and frozen; every mistake is one line that names the place."""
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from relay.config import alerts as terms
 from relay.config.alerts import AlertSettings
@@ -20,8 +23,9 @@ from relay.core.server import Key, Server
 from relay.core.text import nearest
 
 # Environment variables that override keys of [relay], and which.
+_NOT_OVERRIDDEN = {"limits", "secret", "database_password"}
 OVERRIDES: Mapping[str, str] = {
-    f"RELAY_{name.upper()}": name for name in RelayTable().fields.keys() - {"limits", "secret"}
+    f"RELAY_{name.upper()}": name for name in RelayTable().fields.keys() - _NOT_OVERRIDDEN
 }
 
 
@@ -52,14 +56,17 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything settings.toml says. Paths are absolute, times in seconds."""
+    """Everything settings.toml says. Paths are absolute, times in seconds.
+
+    `digest`: equal for daemons whose settings differ only in what is each one's own.
+    """
 
     path: Path
     host: str
     port: int
     pages: tuple[str, int] | None
     data: Path
-    database: str
+    database: Secret
     legacy_server: str
     unknown_server: str
     wait: float
@@ -73,6 +80,7 @@ class Settings:
     keys: tuple[Key, ...]
     servers: Mapping[str, ServerSettings]
     alerts: AlertSettings
+    digest: str
 
 
 def load(
@@ -101,11 +109,13 @@ def load(
         "alerts": terms.read(content.get("alerts"), named, f"{path.name} [alerts]"),
         "path": path,
         "data": data,
-        "database": _database(values["database"], data, path),
         "limits": Limits(**limits),
         "keys": keys,
+        "digest": _digest(content),
         "servers": MappingProxyType(servers),
     }
+    values["database"] = _database(values, data, path)
+    del values["database_password"]
     return Settings(**values)
 
 
@@ -169,11 +179,38 @@ def shipped(name: str) -> Path:
     return package / name if (package / name).exists() else package.parent / name
 
 
-def _database(url: str, data: Path, path: Path) -> str:
-    """Return the database's URL with an absolute path; SQLite is the only engine so far."""
-    if not url:
-        return f"sqlite:///{data / 'relay.db'}"
-    scheme, _, file = url.partition(":///")
-    if scheme != "sqlite" or not file:
-        raise ConfigurationError(f'{path.name} [relay] database: write "sqlite:///path"')
-    return f"sqlite:///{(path.parent / file).resolve()}"
+def _database(values: Mapping[str, Any], data: Path, path: Path) -> Secret:
+    """Return the database's URL: with an absolute path, or with its password."""
+    url = values["database"].reveal() or f"sqlite:///{data / 'relay.db'}"
+    place = f"{path.name} [relay] database"
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        return Secret(f"sqlite:///{(path.parent / rest[1:]).resolve()}")
+    if scheme not in ("postgresql", "postgres") or not rest:
+        words = 'write "sqlite:///path" or "postgresql://user@host/name"'
+        raise ConfigurationError(f"{place}: {words}")
+    password = values["database_password"]
+    if password is not None:
+        user, at, host = rest.rpartition("@")
+        if not at or ":" in user:
+            words = "name a user in `database`, without a password, beside `database_password`"
+            raise ConfigurationError(f"{place}: {words}")
+        rest = f"{user}:{quote(password.reveal(), safe='')}@{host}"
+    for name, needed in (("secret", values["secret"]), ("keys", values["keys"])):
+        if not needed:
+            words = "needed with PostgreSQL: what is made in `data` is one machine's"
+            raise ConfigurationError(f"{path.name} {_TABLES[name]}: {words}")
+    return Secret(f"postgresql://{rest}")
+
+
+_TABLES = {"secret": "[relay] secret", "keys": "[keys.NAME]"}
+
+# What may differ between the daemons of one database.
+_OWN = ("host", "port", "pages", "data", "log")
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return a digest by which daemons compare their settings; of secrets nothing is in it."""
+    relay = {name: value for name, value in content.get("relay", {}).items() if name not in _OWN}
+    whole = json.dumps({**content, "relay": relay}, sort_keys=True, default=repr)
+    return sha256(whole.encode()).hexdigest()

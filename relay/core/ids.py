@@ -7,8 +7,9 @@ import random
 import re
 import secrets
 import threading
-import time
 import uuid
+
+from relay.core import clock
 
 # Nothing that looks like something else on paper, and no vowels: no words come of it.
 REFERENCE_CHARACTERS = "CDFHJKMNPQRTWXY34679"
@@ -26,7 +27,7 @@ def message_id() -> str:
     # away at every call.
     bits = random.getrandbits(64)
     with _lock:
-        milliseconds = time.time_ns() // 1_000_000
+        milliseconds = int(clock.now() * 1000)
         if milliseconds > _last_milliseconds:
             _last_milliseconds, _counter = milliseconds, bits >> 62
         else:  # the same millisecond, or a clock that went back

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import structlog
 
+from relay.core import clock
 from relay.core.errors import DeliveryDeferred, DeliveryError, DeliveryInDoubt, Unavailable
 from relay.core.logs import trace
 from relay.core.message import Confirmation, Message
@@ -57,7 +58,8 @@ log = structlog.get_logger()
 class Attempts:
     """Makes attempts with a pool of `senders` threads, and tells who waits for them.
 
-    `message_cache` keeps messages between acceptance and their first attempt.
+    `message_cache` keeps messages between acceptance and their first attempt. may_send: whether
+    what was claimed under a daemon's number is surely its own yet.
     """
 
     store: Store
@@ -65,6 +67,7 @@ class Attempts:
     senders: int
     heard: Heard
     suppression_filter: SuppressionFilter
+    may_send: Callable[[int], bool]
 
     def __post_init__(self) -> None:
         self._pool = ThreadPoolExecutor(self.senders, "sender")
@@ -83,7 +86,7 @@ class Attempts:
 
         ahead: seconds by which the attempt's clock runs ahead of this machine's.
         """
-        started_at = time.time() + ahead
+        started_at = clock.now() + ahead
         attempted = await self._attempted(call, chains, ahead)
         settlements = [
             outcomes.settlement(
@@ -92,7 +95,7 @@ class Attempts:
                 chains[claimed.server].server,
                 call.lane.plugin,
                 started_at=started_at,
-                now=time.time() + ahead,
+                now=clock.now() + ahead,
                 random=random.random(),  # noqa: S311 - spreads retries, guards nothing
                 watched=self.waiters.settle(claimed.id),
                 fates=outcomes.fates(one.message, one.result),
@@ -117,16 +120,16 @@ class Attempts:
         own = [chains[one.server] for one in call.messages]
         group = chains[call.lane.group]
         stored = _for_plugin(await self.message_cache.find(call.messages), group, call.lane.plugin)
-        sifted = self.suppression_filter.sift(stored, own, time.time() + ahead)
+        sifted = self.suppression_filter.sift(stored, own, clock.now() + ahead)
         messages = [message for message in sifted if isinstance(message, Message)]
         answers: Sequence[DeliverResult] = []
         if messages:
-            answers = await self._deliver(group, call.lane.plugin, messages)
-            self.heard(call.lane, answers, time.time() + ahead)
+            answers = await self._deliver(group, call, messages)
+            self.heard(call.lane, answers, clock.now() + ahead)
         delivered = iter(answers)
         results = [next(delivered) if isinstance(one, Message) else one for one in sifted]
         results = await self.suppression_filter.hear(
-            stored, sifted, results, own, time.time() + ahead
+            stored, sifted, results, own, clock.now() + ahead
         )
         whole = map(outcomes.concluded, stored, results)
         return [Attempted(message, result) for message, result in zip(sifted, whole, strict=True)]
@@ -146,18 +149,25 @@ class Attempts:
         return before in WAITING
 
     async def _deliver(
-        self, group: Chain, plugin: str, messages: Sequence[Message]
+        self, group: Chain, call: Call, messages: Sequence[Message]
     ) -> list[DeliverResult]:
         """Call a plugin's deliver hook in a thread; return one result for each message."""
         answer: Any
+        plugin, deadline = call.lane.plugin, group.server.deadline
         try:
-            deadline = group.server.deadline
-            answer = await in_thread(self._pool, deadline, group.deliver, messages, plugin)
+            answer = await in_thread(self._pool, deadline, self._sent, group, call, messages)
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises, or its time-out
             answer = error
         if isinstance(answer, Exception) and not isinstance(answer, DeliveryError):
             log.error("delivery.broken", plugin=plugin, server=group.server.name, **trace(answer))
         return outcomes.per_message(answer, len(messages))
+
+    def _sent(self, group: Chain, call: Call, messages: Sequence[Message]) -> Any:
+        """Hand messages to the plugin, unless another daemon may have them by now."""
+        if not self.may_send(call.daemon):
+            words = "this daemon was not heard of for too long: others may have it"
+            raise DeliveryDeferred(words, code="lapsed", counted=False)
+        return group.deliver(messages, call.lane.plugin)
 
     async def _settle(self, settlements: Sequence[AttemptOutcome]) -> list[bool]:
         """Store outcomes; if the store refuses for long, leave them to the next start."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import structlog
 
+from relay.core import clock
 from relay.core.logs import trace
 from relay.core.message import Message
 from relay.core.states import WAITING, State
@@ -52,6 +53,7 @@ class Dispatcher:
         chains: Callable[[], Mapping[str, Chain]],
         paused: Callable[[], Collection[str]],
         suppressions: Suppressions,
+        may_send: Callable[[int], bool],
         senders: int = 16,
     ) -> None:
         self.waiters = Waiters()
@@ -63,7 +65,7 @@ class Dispatcher:
         self._fair_queue = FairQueue(self._lanes)
         suppression_filter = SuppressionFilter(suppressions)
         self._attempts = Attempts(
-            store, self.waiters, senders, self._lanes.heard, suppression_filter
+            store, self.waiters, senders, self._lanes.heard, suppression_filter, may_send
         )
         self._running: set[asyncio.Task[int]] = set()
         self._call_seconds = 0.0  # what a call takes, on average
@@ -132,7 +134,7 @@ class Dispatcher:
 
         Outcomes count from `now` too, so that a test can live through days in an instant.
         """
-        now = time.time() if now is None else now
+        now = clock.now() if now is None else now
         count = 0
         self._fair_queue.mark(self._lanes.servers)
         while started := await self._claim(now):
@@ -150,7 +152,7 @@ class Dispatcher:
             except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
                 log.error("outbox.unreadable", **trace(error))
                 due = None
-            delay = LOOK_SECONDS if due is None else min(due - time.time(), LOOK_SECONDS)
+            delay = LOOK_SECONDS if due is None else min(due - clock.now(), LOOK_SECONDS)
             try:
                 await asyncio.wait_for(self._alarm.wait(), max(delay, PAUSE_SECONDS))
             except TimeoutError:
@@ -159,7 +161,7 @@ class Dispatcher:
 
     async def look(self, now: float | None = None) -> float | None:
         """Find out what is due and begin to deliver it; return the time of the next thing to do."""
-        now = time.time() if now is None else now
+        now = clock.now() if now is None else now
         await self._follow_clock(now)
         servers, first_only = list(self._lanes.servers), self._lanes.first_only
         dues = await self._store.read(claims.next_due, servers, first_only)
@@ -208,7 +210,7 @@ class Dispatcher:
             while self._again and not self._stopping:
                 await self._pace()
                 self._again = False
-                if await self._claim(time.time()):
+                if await self._claim(clock.now()):
                     self._again = bool(self._fair_queue)
         except Exception as error:  # noqa: BLE001 - run() looks again, soon
             log.error("outbox.unclaimable", **trace(error))
@@ -236,7 +238,7 @@ class Dispatcher:
             if done or not claimed.calls:
                 self._alarm.set()  # something may be due later: nobody has looked past this
             if claimed.calls:
-                ahead = now - time.time()
+                ahead = now - clock.now()
                 return {self._start(call, chains, ahead) for call in claimed.calls}
             if not done:
                 break
@@ -244,7 +246,7 @@ class Dispatcher:
 
     def _start(self, call: Call, chains: Mapping[str, Chain], ahead: float) -> asyncio.Task[int]:
         self._fair_queue.started(call)
-        self._lanes.started(call.lane, time.time() + ahead)
+        self._lanes.started(call.lane, clock.now() + ahead)
         task = asyncio.create_task(self._attempt(call, chains, ahead))
         self._running.add(task)
         task.add_done_callback(lambda task: self._ended(call, task))

@@ -1,7 +1,6 @@
 """Settling doubts: look messages whose answer was lost up at their provider, and decide."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from relay.core import clock
 from relay.core.errors import DeliveryError, DeliveryInDoubt, MessageBroken
 from relay.core.logs import trace
 from relay.core.message import Absent, Confirmation, Message
@@ -63,7 +63,7 @@ class InDoubtResolver:
         self._told_of: Mapping[str, Chain] | None = None  # by which it was logged who is gone
 
     def interrupted(self, now: float | None = None) -> int:
-        """Put in doubt what an earlier daemon was sending: at start, before anything is claimed."""
+        """Put in doubt what daemons that are gone were sending: at start, before any claim."""
         [count] = self.store.write_now(recovery.interrupted, [self._interruption(now)])
         return count
 
@@ -72,8 +72,8 @@ class InDoubtResolver:
 
         Decisions count from `now` too, so that a test can live through days in an instant.
         """
-        ahead = 0.0 if now is None else now - time.time()
-        now = time.time() + ahead
+        ahead = 0.0 if now is None else now - clock.now()
+        now = clock.now() + ahead
         await self._doubt_lapsed(now)
         chains, count = self.chains(), 0
         asked, longest = _asked(chains), _longest_wait(chains)
@@ -108,10 +108,13 @@ class InDoubtResolver:
 
     def _interruption(self, now: float | None) -> Interruption:
         first = {name: _first_look(chain.server) for name, chain in self.chains().items()}
-        return Interruption(time.time() if now is None else now, first)
+        return Interruption(clock.now() if now is None else now, first)
 
     async def _doubt_lapsed(self, now: float) -> None:
-        """Put in doubt what this daemon claimed and never settled."""
+        """Put in doubt what was claimed and never settled, here or by a daemon that is gone."""
+        if self.store.shared is not None and await self.store.read(recovery.any_interrupted):
+            count = await self.store.write(recovery.interrupted, self._interruption(now))
+            log.warning("messages.in_doubt", count=count)
         if await self.store.read(recovery.any_lapsed, now):
             count = await self.store.write(recovery.lapsed, self._interruption(now))
             log.warning("messages.lapsed", count=count)
@@ -135,7 +138,7 @@ class InDoubtResolver:
         plugin = doubt.delivery or group.deliver_plugins[0]
         lane = (group.server.name, plugin)
         message: Message | None = None
-        decision = without_asking(doubt, chain.server, time.time() + ahead)
+        decision = without_asking(doubt, chain.server, clock.now() + ahead)
         if decision is None:
             async with self._free:
                 if failures.get(lane, 0) >= OUTAGE or self._stopped.is_set():
@@ -144,7 +147,7 @@ class InDoubtResolver:
             if isinstance(answer, DeliveryError):
                 failures[lane] = failures.get(lane, 0) + 1
                 log.warning("look_up.failed", id=doubt.id, plugin=plugin, code=answer.code)
-            decision = verdict(doubt, answer, chain.server, plugin, time.time() + ahead)
+            decision = verdict(doubt, answer, chain.server, plugin, clock.now() + ahead)
         if not await self.store.write(in_doubt.decide, decision):
             return False
         self._tell(decision)

@@ -1,8 +1,8 @@
 """Servers that an operator paused: their mail is stored, and attempted when they are resumed."""
 
-import time
 from collections.abc import Callable, Collection
 
+from relay.core import clock
 from relay.core.errors import UnknownServer
 from relay.store import installation
 from relay.store.engine.database import Store
@@ -29,7 +29,7 @@ class Pauses:
     async def pause(self, server: str) -> None:
         """Store a server's mail and attempt none of it, until `resume`; raise UnknownServer."""
         name = self._found(server)
-        await self._store.write(installation.pause, (name, time.time()))
+        await self._store.write(installation.pause, (name, clock.now()))
         self._names |= {name}
         self._changed()
 

@@ -1,9 +1,9 @@
 """From messages that an application wrote itself to the outbox: all of a call in one commit."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from relay.core import clock
 from relay.core.errors import (
     BodyTooLarge,
     InvalidSubmission,
@@ -110,7 +110,7 @@ class ApiMessages:
 
     def _reached(self, message: Message, group: str) -> tuple[Message, Warnings]:
         """Take recipients who get no mail out of a message; raise RecipientsInactive if all do."""
-        gone = self._suppressions.among(message.recipients, group, time.time())
+        gone = self._suppressions.among(message.recipients, group, clock.now())
         if not gone:
             return message, ()
         reached = message.without(gone)

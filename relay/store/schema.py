@@ -7,6 +7,7 @@ rewrite a narrow row.
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -44,6 +45,10 @@ IS_SCREENED = text(f"messages.state = '{State.SCREENED}' AND messages.cleared_at
 IS_ACCEPTED = text(f"messages.state != '{State.SCREENED}'")
 IS_TAKEN = text("messages.provider_id IS NOT NULL AND messages.delivery != 'mailbox'")
 IN_MAILBOX = text(f"messages.delivery = 'mailbox' AND messages.state = '{State.SENT}'")
+
+
+# SQLite numbers rows by itself only where the column is called INTEGER, which has 64 bits there.
+_LONG = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _bare(condition: TextClause) -> TextClause:
@@ -97,6 +102,9 @@ messages = _table(
     # The addresses that its Reply-To names, in lower case, for searches: who wrote a form. NULL of
     # those that an older Relay stored; "" once the contents are cleared.
     Column("writer", Text),
+    # The daemon that accepted it, or that claimed it last. It goes first: others leave what is due
+    # to it for some seconds, so that whoever was posted to can say what became of it.
+    Column("daemon", Integer, nullable=False, server_default="0"),
     _partial("messages_new", "server", "due_at", where=IS_NEW),
     _partial("messages_retried", "server", "due_at", where=IS_RETRIED),
     _partial("messages_suspect", "due_at", where=IS_SUSPECT),
@@ -134,7 +142,7 @@ message_metadata = _table(
 # What happened to a message besides its attempts.
 events = _table(
     "events",
-    Column("id", Integer, primary_key=True),
+    Column("id", _LONG, primary_key=True),
     Column("message", String(36), nullable=False),
     Column("at", Float, nullable=False),
     Column("kind", String(20), nullable=False),
@@ -154,11 +162,12 @@ attempts = _table(
 )
 
 # How many messages every server accepted, by day (UTC): counted apart from their rows, so that the
-# two can be compared.
+# two can be compared. Every daemon counts in rows of its own: they would wait for each other.
 ledger = _table(
     "ledger",
     Column("server", String(100), primary_key=True),
     Column("day", String(10), primary_key=True),
+    Column("daemon", Integer, primary_key=True, autoincrement=False, server_default="0"),
     Column("accepted", Integer, nullable=False),
     Column("screened", Integer, nullable=False),
     # Of those accepted, how many were screened first and released by an operator.
@@ -285,7 +294,7 @@ servers = _table(
 def _template_columns() -> list[Column[Any]]:
     return [
         Column("server", String(100), nullable=False),
-        Column("id", Integer, nullable=False),
+        Column("id", _LONG, nullable=False),
         Column("version", Integer, nullable=False),
         Column("name", Text, nullable=False),
         Column("alias", String(255)),
@@ -327,6 +336,42 @@ tokens = _table(
     Column("content", LargeBinary(32)),
     Index("tokens_expires", "expires_at"),
     Index("tokens_message", "message"),
+)
+
+# The daemons that share this database; on SQLite there is one, and it has no row.
+daemons = _table(
+    "daemons",
+    Column("id", Integer, primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", String(50), nullable=False),
+    # Where its API listens, once it does; and a digest of the settings it uses.
+    Column("address", String(255), nullable=False, server_default=""),
+    Column("settings", String(64), nullable=False, server_default=""),
+    # By the database's clock; and how far its own is ahead of that, in seconds.
+    Column("started_at", Float, nullable=False),
+    Column("heartbeat_at", Float, nullable=False),
+    Column("offset", Float, nullable=False, server_default="0"),
+    # How many changes it has heard of, by topic, as JSON.
+    Column("heard", Text, nullable=False, server_default="{}"),
+    # When it stopped, or when others found that it is not heard of any more.
+    Column("ended_at", Float),
+)
+
+# What one daemon does for all: who it is, since when, and until when without another word.
+leases = _table(
+    "leases",
+    Column("name", String(20), primary_key=True),
+    Column("daemon", Integer, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("until", Float, nullable=False),
+)
+
+# How often what daemons keep in memory was changed: who has heard of fewer changes reads again.
+versions = _table(
+    "versions",
+    Column("topic", String(20), primary_key=True),
+    Column("number", _LONG, nullable=False),
 )
 
 installation = _table(

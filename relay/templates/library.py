@@ -1,10 +1,10 @@
 """The stored templates of an installation, as handlers, commands and acceptance use them."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from relay.core import clock
 from relay.core.errors import StoredTemplateError, TemplateInvalid
 from relay.core.message import Message
 from relay.store import templates
@@ -135,7 +135,7 @@ class Library:
 
 
 def _author(who: str) -> Author:
-    return Author(who, time.time())
+    return Author(who, clock.now())
 
 
 def _check_new(connection: Connection, server: str, draft: TemplateDraft) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, partial
 from types import MappingProxyType, TracebackType
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import structlog
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
+from relay.core import clock
 from relay.core.errors import (
     BodyTooLarge,
     InvalidSubmission,
@@ -318,7 +318,7 @@ class RelayHandler(BaseHandler):
     def initialize(self) -> None:
         super().initialize()
         self.request_id = request_id()
-        self.started_at = time.time()
+        self.started_at = clock.now()
         self.page: str | None = None
         self._counted = False
 

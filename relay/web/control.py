@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from tornado.escape import json_decode
 from tornado.web import Application
 
 from relay import __version__
+from relay.core import clock
 from relay.core.errors import RelayError, SubmissionError
 from relay.core.logs import trace
 from relay.core.states import TOLD, WAITING, State
@@ -123,7 +123,7 @@ class MessagesHandler(OperationHandler):
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         operation = operator_actions.OPERATIONS[arguments[0]]
-        order = Order(asked["ids"], time.time(), bool(asked["twice"]))
+        order = Order(asked["ids"], clock.now(), bool(asked["twice"]))
         verdicts: list[Verdict] = await self.site.store.write(operation, order)
         self._count(verdicts)
         for verdict in verdicts:
@@ -144,13 +144,13 @@ class ScreenedHandler(OperationHandler):
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         if arguments[0] == "drop":
-            order = Order(asked["ids"], time.time())
+            order = Order(asked["ids"], clock.now())
             return {"verdicts": await self.site.store.write(screened.drop, order)}
         return {"verdicts": [await self._release(id) for id in asked["ids"]]}
 
     async def _release(self, id: str) -> Verdict:
         try:
-            released = await self.site.acceptance.release(id, time.time())
+            released = await self.site.acceptance.release(id, clock.now())
         except SubmissionError as error:
             return Verdict(id, State.SCREENED, "", str(error))
         except Exception as error:  # noqa: BLE001 - one that breaks a plugin is no other's matter
@@ -178,7 +178,7 @@ class SuppressionHandler(OperationHandler):
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         word = Word(
-            asked["server"], asked["address"], asked["reason"], time.time(), words=asked["words"]
+            asked["server"], asked["address"], asked["reason"], clock.now(), words=asked["words"]
         )
         [changed] = await self.site.suppressions.note([word])
         return {"changed": changed}
@@ -194,7 +194,7 @@ class ReplayHandler(OperationHandler):
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         servers = {name: chain.server for name, chain in self.configuration.chains.items()}
         order = resend.order(
-            asked["address"], asked["server"], servers, time.time(), asked["after"]
+            asked["address"], asked["server"], servers, clock.now(), asked["after"]
         )
         replayed = await self.site.store.write(resend.replay, order)
         self.site.suppressions.learn(replayed.lifted)
@@ -207,7 +207,7 @@ class LookHandler(OperationHandler):
     """POST /alerts/look: look at what goes wrong now, and not only four times a minute."""
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
-        await self.site.alerts.look(time.time())
+        await self.site.alerts.look(clock.now())
         return {}
 
 

@@ -52,7 +52,7 @@ def test_defaults_are_those_of_the_docs(load: Load) -> None:
     calls = (262144, 60, 60, 2_000_000, 50 * 2**20)
     connections, visitors = (64 * 2**20, 1000, 100), (50 * 2**20, 2**30, 200_000)
     assert read.limits == settings.Limits(*calls, *connections, *visitors)
-    assert read.database == f"sqlite:///{read.path.parent}/var/relay.db"
+    assert read.database.reveal() == f"sqlite:///{read.path.parent}/var/relay.db"
     assert server.retry == (15, 60, 300, 900, 1800, 3600, 7200, 14400)
     assert (server.deadline, server.max_age, server.group) == (25, 259200, "contactform")
     assert (server.enabled, server.queue_enabled, server.session_key) == (True, True, "required")
@@ -80,7 +80,16 @@ MISTAKES = [
     ('[relay]\npublic_url = "relay.example.gov"', "[relay] public_url: a URL looks like"),
     ('[relay]\nlegacy_server = "contactfrom"', "no such server; did you mean contactform?"),
     ('[relay]\nunknown_server = "defalt"', "[relay] unknown_server: no such server"),
-    ('[relay]\ndatabase = "postgresql://x"', '[relay] database: write "sqlite:///path"'),
+    ('[relay]\ndatabase = "mysql://x"', '[relay] database: write "sqlite:///path"'),
+    ('[relay]\ndatabase = "postgresql://"', '[relay] database: write "sqlite:///path"'),
+    ('[relay]\ndatabase = "sqlite://"', '[relay] database: write "sqlite:///path"'),
+    ("[relay]\ndatabase = 1", '[relay] database: write "sqlite:///path"'),
+    ('[relay]\ndatabase = "postgresql://r:s@x/y"', "[relay] database: a password stands elsewhere"),
+    ('[relay]\ndatabase = "postgresql://r@x/y"', "[relay] secret: needed with PostgreSQL"),
+    (
+        '[relay]\ndatabase = "postgresql://x"\ndatabase_password = { env = "PAGE_KEY" }',
+        "[relay] database: name a user",
+    ),
     ('[relay]\nlog = "loud"', "[relay] log: Must be one of"),
     ("[relay.limits]\nform_byte = 1", "[relay.limits] form_byte: is not a setting here"),
     ("[relay.limits]\nposts_per_minute = -1", "[relay.limits] posts_per_minute: Must be"),
@@ -251,6 +260,35 @@ def test_the_environment_overrides_keys_of_relay(
         load(MINIMAL)
 
 
+def test_a_shared_database_needs_a_secret_and_keys_that_all_daemons_have(
+    load: Load, environment: dict[str, str]
+) -> None:
+    environment |= {"HASHED_WITH": "h" * 32, "PASSWORD": "a/b@c:%"}
+    shared = '[relay]\nsecret = { env = "HASHED_WITH" }\ndatabase = "postgresql://relay@db/mail"\n'
+    with pytest.raises(ConfigurationError, match=r"\[keys.NAME\]: needed with PostgreSQL"):
+        load(shared + MINIMAL)
+    keys = '[keys.website]\nsecret = { env = "KEY" }\nservers = ["*"]\n'
+    environment["KEY"] = "k" * 40
+    read = load(shared + MINIMAL + keys)
+    assert read.database.reveal() == "postgresql://relay@db/mail"
+    read = load(shared + 'database_password = { env = "PASSWORD" }\n' + MINIMAL + keys)
+    assert read.database.reveal() == "postgresql://relay:a%2Fb%40c%3A%25@db/mail"
+    environment["URL"] = "postgres://relay:pw@db/mail"
+    whole = shared.replace('"postgresql://relay@db/mail"', '{ env = "URL" }')
+    read = load(whole + MINIMAL + keys)
+    assert read.database.reveal() == "postgresql://relay:pw@db/mail"
+    assert "pw@" not in repr(read)
+
+
+def test_the_digest_is_of_what_all_daemons_are_to_have_alike(load: Load) -> None:
+    same = (
+        load("[relay]\nport = 1\nhost = '::1'\n" + MINIMAL),
+        load("[relay]\nport = 2\n" + MINIMAL),
+    )
+    assert same[0].digest == same[1].digest
+    assert load("[relay]\nwait = 5\n" + MINIMAL).digest != same[0].digest
+
+
 def test_switches_in_relay_hold_for_every_server(load: Load) -> None:
     read = load("[relay]\nenabled = false\n" + SETTINGS)
     assert not any(one.server.enabled for one in read.servers.values())
@@ -306,8 +344,9 @@ def test_the_settings_are_what_the_tables_of_relay_and_tokens_hold() -> None:
     fields = {**tables.RelayTable().fields, **tables.TokensTable().fields}
     declared = {field.attribute or name for name, field in fields.items()}
     values = {field.name for field in dataclasses.fields(settings.Settings)}
-    assert declared - values == {"enabled", "queue_enabled"}  # of every server
-    assert values - declared == {"path", "keys", "servers", "alerts"}
+    of_every_server, in_the_url = {"enabled", "queue_enabled"}, {"database_password"}
+    assert declared - values == of_every_server | in_the_url
+    assert values - declared == {"path", "keys", "servers", "alerts", "digest"}
 
 
 def test_every_setting_says_what_it_means() -> None:

@@ -1,6 +1,5 @@
 """`queue`: what was not sent, why, and what an operator orders about it."""
 
-import time
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ from relay.cli.queue.actions import cancel, dismiss, found, release, retry
 from relay.cli.queue.replay import replay
 from relay.cli.queue.show import show
 from relay.cli.terminal import paged, print_page, say
+from relay.core import clock
 from relay.core.times import age, shown
 from relay.store import installation
 from relay.store.outbox import unsent as stored
@@ -42,7 +42,7 @@ def queue(
     with reading(context.obj) as (_, store):
         page = store.read_now(stored.page, selection, below, limit)
         pauses = store.read_now(installation.paused_servers)
-    now = time.time()
+    now = clock.now()
     print_page(page.rows, page.below, lambda row: _line(row, now))
     for name, since in pauses.items():
         say(f"{name} is paused since {shown(since)}", err=True)

@@ -1,7 +1,6 @@
 """`queue retry`, `release`, `cancel`, `found`, `dismiss`: messages by id, or all of a state."""
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 from relay.cli.context import Orders, reading
 from relay.cli.terminal import agree, counted, progress, say
 from relay.config.settings import Settings
+from relay.core import clock
 from relay.store.engine.database import Store
 from relay.store.outbox import operator_actions
 from relay.store.outbox import unsent as stored
@@ -104,7 +104,7 @@ def _carry_out(read: Settings, name: str, ids: Sequence[str], *, twice: bool) ->
 
 
 def _alone(name: str, asked: dict[str, Any], store: Store) -> dict[str, Any]:
-    [verdicts] = store.write_now(OPERATIONS[name], [Order(now=time.time(), **asked)])
+    [verdicts] = store.write_now(OPERATIONS[name], [Order(now=clock.now(), **asked)])
     return {"verdicts": verdicts}
 
 

@@ -1,6 +1,5 @@
 """`queue replay`: send what is held for an office's address, once it takes mail again."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from relay.cli.context import Orders, server_of
 from relay.cli.suppressions import email_of
 from relay.cli.terminal import counted, say
 from relay.config import settings
+from relay.core import clock
 from relay.store.engine.database import Store
 from relay.store.outbox import resend
 
@@ -29,7 +29,7 @@ def replay(path: Path, what: str) -> None:
     count, lifted, after = 0, set[str](), ""
 
     def alone(store: Store) -> dict[str, Any]:
-        order = resend.order(address, server, servers, time.time(), after)
+        order = resend.order(address, server, servers, clock.now(), after)
         [done] = store.write_now(resend.replay, [order])
         emails = [word.address for word in done.lifted]
         return {"count": done.queued, "lifted": emails, "after": done.after}

@@ -1,6 +1,5 @@
 """`queue show`: all that happened to a message, in order of time, and what happens next."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from relay.cli.context import reading
 from relay.cli.status import Daemon, asked, outage
 from relay.cli.terminal import say
 from relay.config.settings import Settings
+from relay.core import clock
 from relay.core.ids import as_reference
 from relay.core.states import WAITING, State
 from relay.core.times import age, shown
@@ -67,7 +67,7 @@ def show(path: Path, id: str) -> None:
         told.append((row.cleared_at, "contents cleared"))
     for at, words in sorted(told, key=lambda one: one[0]):
         say(f"{shown(at)}  {words}")
-    for line in _next(row, read, pauses, daemon, time.time()):
+    for line in _next(row, read, pauses, daemon, clock.now()):
         say(line)
     if row.words and not any(row.words in words for _, words in told):
         say(f"now: {row.words}")

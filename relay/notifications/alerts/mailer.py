@@ -1,11 +1,11 @@
 """Alerts as mail: ordinary messages of the server that the settings name for them."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from relay.config.alerts import KINDS, AlertSettings
+from relay.core import clock
 from relay.core.addresses import Address
 from relay.core.errors import ConfigurationError
 from relay.core.ids import message_id
@@ -77,7 +77,7 @@ class AlertMailer:
         """
         if not self.is_wanted:
             raise ConfigurationError("the settings have no [alerts]: nobody is told by mail")
-        written = email("test", {}, self._terms, time.time())
+        written = email("test", {}, self._terms, clock.now())
         id, waiters = message_id(), self.dispatcher.waiters
         mail = replace(self._mail(written, self._terms.urgent_to), id=id)
         waiters.open(id)

@@ -5,13 +5,13 @@ that is down. That an alert cannot be sent is logged, and makes no alert.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from relay.config.alerts import DELIVERIES, AlertSettings
+from relay.core import clock
 from relay.core.logs import trace
 from relay.core.message import Message
 from relay.core.states import TROUBLES
@@ -62,7 +62,7 @@ class Monitor:
         self._conditions = Conditions(
             self.store, self.dispatcher, self.space, self.event_counts, self.paused
         )
-        self._began_at = time.time()
+        self._began_at = clock.now()
         self._caught_up = False
         self._unsent: set[tuple[AlertKey, bool]] = set()  # those of which it was logged
         self._looking = asyncio.Lock()
@@ -71,7 +71,7 @@ class Monitor:
         """Look for ever."""
         while True:
             try:
-                await self.look(time.time())
+                await self.look(clock.now())
             except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
                 log.error("alerts.unlooked", **trace(error))
             await asyncio.sleep(LOOK_SECONDS)
@@ -80,7 +80,7 @@ class Monitor:
         """Look once more, so that what was seen is not forgotten."""
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await self.look(time.time())
+                await self.look(clock.now())
         except Exception as error:  # noqa: BLE001 - the daemon stops all the same
             log.error("alerts.unlooked", **trace(error))
 
@@ -89,7 +89,7 @@ class Monitor:
         async with self._looking:
             known = await self.store.read(stored.remembered)
             await self._catch_up(known)
-            taken_at, seen = time.time(), self.event_counts.take()
+            taken_at, seen = clock.now(), self.event_counts.take()
             try:
                 return await self._look(seen, known, taken_at, now)
             except Exception:

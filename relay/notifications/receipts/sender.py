@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from relay.core import clock
 from relay.core.errors import ConfigurationError, TemplateRenderError
 from relay.core.logs import trace
 from relay.core.server import Server
@@ -102,7 +103,7 @@ class ReceiptSender:
 
     async def _write(self, rows: Sequence[OpenReceipt], now: float | None) -> int:
         """Store the receipts of those messages whose fate is known; count them."""
-        now = time.time() if now is None else now
+        now = clock.now() if now is None else now
         results = await asyncio.gather(*(self._decide(row, now) for row in rows))
         return sum(results)
 

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 
 from relay.core.errors import ConfigurationError
+from relay.core.secret import Secret
+from relay.store.cluster.daemons import Identity
 from relay.store.engine.postgresql import Postgresql
 from relay.store.engine.sqlite import Sqlite
 from relay.store.engine.writer import Writer, unavailable
@@ -31,17 +33,21 @@ class Store:
 
     url: `sqlite:///path` or `postgresql://user@host/name`. data: the folder of the installation.
     `open` takes the lock and migrates; `write` and `read` are for the event loop, `read_now` for
-    commands. Readers cannot write: their connections refuse it.
+    commands. Readers cannot write: their connections refuse it. `identity` has the number of this
+    daemon once it has joined those that share the database.
     """
 
-    def __init__(self, url: str, data: Path) -> None:
-        where = make_url(url)
+    def __init__(self, url: Secret | str, data: Path) -> None:
+        where = make_url(url if isinstance(url, str) else url.reveal())
         self._engine: Sqlite | Postgresql
         if where.get_backend_name() == "postgresql":
             self._engine = Postgresql(where)
         else:
             self._engine = Sqlite(Path(where.database or ""), data)
         self._writing, self._reading = self._engine.writing, self._engine.reading
+        self.identity = Identity()
+        for engine in (self._writing, self._reading):
+            engine.update_execution_options(identity=self.identity)
         self._writer = Writer(self._writing)
         self._readers = ThreadPoolExecutor(2, "reader")
 
@@ -75,6 +81,11 @@ class Store:
     def where(self) -> str:
         """The database's file, or its URL without the password."""
         return self._engine.where
+
+    @property
+    def shared(self) -> Postgresql | None:
+        """The server, where other daemons may use this database at the same time."""
+        return self._engine if isinstance(self._engine, Postgresql) else None
 
     @property
     def is_missing(self) -> bool:

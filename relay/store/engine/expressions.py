@@ -3,16 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, Integer, Table, Text
+from sqlalchemy import Boolean, Connection, Float, Integer, Table, Text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 
-def upsert(connection: Connection, table: Table) -> Any:
-    """Make an INSERT that may say what is done where the row is there: `on_conflict_do_update`."""
-    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[connection.dialect.name]
+def upsert(engine: Connection | str, table: Table) -> Any:
+    """Make an INSERT that may say what is done where the row is there: `on_conflict_do_update`.
+
+    engine: the connection that it is for, or the name of its dialect.
+    """
+    name = engine if isinstance(engine, str) else engine.dialect.name
+    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[name]
     return insert(table)
 
 
@@ -44,6 +48,13 @@ class whole(FunctionElement[int]):
     inherit_cache = True
 
 
+class clock_time(FunctionElement[float]):
+    """The time by the database's clock, in epoch seconds: not that at which a transaction began."""
+
+    type = Float()
+    inherit_cache = True
+
+
 def _compiled(element: Any, **templates: str) -> None:
     for dialect, template in templates.items():
         compiles(element, dialect)(_filled(template))
@@ -65,3 +76,8 @@ _compiled(
 _compiled(member, sqlite="json_extract({0}, '$.' || {1})", postgresql="CAST({0} AS json) ->> {1}")
 # A cast rounds in PostgreSQL, and not every SQLite has floor().
 _compiled(whole, sqlite="CAST({0} AS INTEGER)", postgresql="CAST(floor({0}) AS INTEGER)")
+_compiled(
+    clock_time,
+    sqlite="(julianday('now') - 2440587.5) * 86400.0",
+    postgresql="CAST(extract(epoch FROM clock_timestamp()) AS double precision)",
+)

@@ -1,11 +1,14 @@
 """PostgreSQL: the same tables and statements, on a server of its own."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
 
 from relay.core.errors import ConfigurationError
+from relay.store.cluster.versions import CHANNEL
 
 # The oldest server that is tested, as `server_version_num` says it.
 OLDEST = 140000
@@ -38,6 +41,7 @@ class Postgresql:
         self.where = url.render_as_string(hide_password=True)
         self.writing = _engine(url, SETTINGS)
         self.reading = _engine(url, SETTINGS | READING)
+        self._watching = _engine(url, SETTINGS, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
     def open(self) -> None:
         """Bring the schema up to date; raise ConfigurationError for a server that is too old."""
@@ -50,6 +54,19 @@ class Postgresql:
                 raise ConfigurationError(f"{self.where}: {words}")
         migrate(self.writing, self.where, None)
 
+    @contextmanager
+    def watching(self) -> Iterator[Connection]:
+        """Open a connection that commits every statement and hears of changes."""
+        with self._watching.connect() as connection:
+            connection.execute(text(f"LISTEN {CHANNEL}"))
+            yield connection
+
+    def wait_for_change(self, connection: Connection, seconds: float) -> None:
+        """Wait until a change is committed by anybody, or for so many seconds."""
+        driver: Any = connection.connection.driver_connection
+        for _ in driver.notifies(timeout=seconds, stop_after=1):
+            pass
+
     def finish(self) -> None:
         """Do nothing: the server keeps its own files."""
 
@@ -59,8 +76,8 @@ class Postgresql:
         self.writing.dispose()
 
 
-def _engine(url: URL, settings: dict[str, str]) -> Engine:
-    engine = create_engine(url.set(drivername="postgresql+psycopg"))
+def _engine(url: URL, settings: dict[str, str], **options: Any) -> Engine:
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), **options)
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, record: Any) -> None:

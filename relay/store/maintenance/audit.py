@@ -122,10 +122,10 @@ class _Faults:
 
 
 def _ledger(connection: Connection) -> dict[AuditPosition, Balance]:
-    return {
-        AuditPosition(row.server, row.day): Balance(row.accepted, row.screened)
-        for row in connection.execute(select(ledger))
-    }
+    columns = (ledger.c.server, ledger.c.day)
+    counted = (func.sum(ledger.c.accepted), func.sum(ledger.c.screened))
+    rows = connection.execute(select(*columns, *counted).group_by(*columns))
+    return {AuditPosition(server, on): Balance(*counts) for server, on, *counts in rows}
 
 
 def _chunks(connection: Connection, column: ColumnElement[str]) -> Iterator[tuple[str, str, int]]:

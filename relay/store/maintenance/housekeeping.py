@@ -1,11 +1,11 @@
 """What is done every few minutes: what is of no use any more is forgotten, what is old cleared."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 
 import structlog
 
+from relay.core import clock
 from relay.core.errors import RelayError
 from relay.core.server import Server
 from relay.store import callbacks, idempotency, reply_addresses, suppressions, tokens
@@ -35,4 +35,4 @@ async def forget(store: Store) -> None:
     Reply addresses too: who answers later than they are good writes to nobody.
     """
     for one in (tokens, reply_addresses, idempotency, callbacks, suppressions):
-        await store.write(one.forget, time.time())
+        await store.write(one.forget, clock.now())

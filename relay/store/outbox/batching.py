@@ -53,13 +53,15 @@ class ClaimOrder(NamedTuple):
 class Call:
     """Messages that go to a provider together; `size` in bytes of their documents.
 
-    alone: there must be no other call beside it, because it may end the daemon.
+    alone: there must be no other call beside it, because it may end the daemon. daemon: the number
+    under which they are claimed.
     """
 
     lane: Lane
     messages: list[Claimed] = field(default_factory=list)
     size: int = 0
     alone: bool = False
+    daemon: int = 0
 
 
 class Claims(NamedTuple):

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 
 from relay.core.states import WAITING, State
+from relay.store.cluster.daemons import own_number
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import batching
 from relay.store.outbox.batching import Call, ClaimOrder, Claims, Plan
@@ -112,9 +113,12 @@ def _leased(connection: Connection, calls: Sequence[Call], now: float) -> Sequen
         for one in call.messages:
             alike.setdefault((lease, plugin, one.fence), []).append(one.id)
     begun: set[str] = set()
+    daemon = own_number(connection)
+    for call in calls:
+        call.daemon = daemon
     for (lease, plugin, fence), ids in alike.items():
         # Whoever finds it `sending` after a crash knows which provider to ask.
-        values = {"fence": fence, "due_at": now + lease, "delivery": plugin}
+        values = {"fence": fence, "due_at": now + lease, "delivery": plugin, "daemon": daemon}
         lease_begins = Change(WAITING, State.SENDING, values, {"fence": fence - 1})
         begun |= change(connection, ids, lease_begins)
     if len(begun) == sum(map(len, alike.values())):

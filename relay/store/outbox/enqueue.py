@@ -13,6 +13,7 @@ from relay.core.reply_address import ReplyRoute
 from relay.core.server import Server
 from relay.core.states import State
 from relay.store import documents, tokens
+from relay.store.cluster.daemons import own_number
 from relay.store.outbox import ledger, references
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.references import NewReceipt
@@ -137,7 +138,7 @@ def add_together(connection: Connection, batch: Sequence[Sequence[NewMessage]]) 
 
 def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
     rows: dict[Table, list[dict[str, Any]]] = {
-        messages: [_row(message) for message in new],
+        messages: [_row(message, own_number(connection)) for message in new],
         contents: [_content(message) for message in new],
         message_metadata: [label for message in new for label in _labels(message)],
         reply_addresses: [
@@ -175,8 +176,9 @@ def _labels(message: NewMessage) -> list[dict[str, Any]]:
     ]
 
 
-def _row(message: NewMessage) -> dict[str, Any]:
+def _row(message: NewMessage, daemon: int) -> dict[str, Any]:
     names = ("id", "server", "state", "created_at", "kind", "key", "words", "writer")
     due_at = message.created_at if message.due_at is None else message.due_at
     values = {name: getattr(message, name) for name in names}
-    return {**values, "due_at": due_at, "since": due_at, "size": len(message.document)}
+    size = len(message.document)
+    return {**values, "due_at": due_at, "since": due_at, "size": size, "daemon": daemon}

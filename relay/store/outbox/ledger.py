@@ -5,12 +5,15 @@ compared with it.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection
 
 from relay.core.times import utc
+from relay.store.cluster.daemons import own_number
+from relay.store.engine.expressions import upsert
 from relay.store.schema import ledger
 
 
@@ -25,25 +28,34 @@ class LedgerEntry(NamedTuple):
 def record(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
     """Count messages as accepted, or as screened, on the day (UTC) on which they came in."""
     counts = Counter((one.server, day(one.created_at), one.screened) for one in entries)
-    for (server, on, screened), count in counts.items():
-        counted = {"accepted": 0, "screened": 0, "screened" if screened else "accepted": count}
-        more = {f"more_{name}": number for name, number in counted.items()}
-        if not connection.execute(_COUNT, {"of": server, "on": on, **more}).rowcount:
-            connection.execute(insert(ledger), {"server": server, "day": on, **counted})
+    for (server, on, screened), count in sorted(counts.items()):
+        _add(connection, server, on, {"screened" if screened else "accepted": count})
 
 
 def release(connection: Connection, server: str, created_at: float) -> None:
-    """Count a screened submission as released, besides as accepted: it is screened no more."""
-    counted = {"screened": ledger.c.screened - 1, "released": ledger.c.released + 1}
-    mine = (ledger.c.server == server, ledger.c.day == day(created_at))
-    connection.execute(update(ledger).where(*mine).values(counted))
+    """Count a screened submission as released, besides as accepted: it is screened no more.
+
+    Where another daemon counted it, there is one less than none in the row of this one.
+    """
+    _add(connection, server, day(created_at), {"screened": -1, "released": 1})
 
 
-_COUNT = (
-    update(ledger)
-    .where(ledger.c.server == bindparam("of"), ledger.c.day == bindparam("on"))
-    .values({name: ledger.c[name] + bindparam(f"more_{name}") for name in ("accepted", "screened")})
-)
+_COUNTS = ("accepted", "screened", "released")
+
+
+def _add(connection: Connection, server: str, on: str, counted: Mapping[str, int]) -> None:
+    """Add to the row in which this daemon counts."""
+    place = {"server": server, "day": on, "daemon": own_number(connection)}
+    statement = _adding(connection.dialect.name)
+    connection.execute(statement, {**place, **dict.fromkeys(_COUNTS, 0), **counted})
+
+
+@cache
+def _adding(dialect: str) -> Any:
+    """Write the statement, once: to write it takes longer than to run it."""
+    statement = upsert(dialect, ledger)
+    more = {name: ledger.c[name] + statement.excluded[name] for name in _COUNTS}
+    return statement.on_conflict_do_update(index_elements=["server", "day", "daemon"], set_=more)
 
 
 def day(seconds: float) -> str:

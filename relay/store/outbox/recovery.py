@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, select
 
 from relay.core.states import State
+from relay.store.cluster import daemons
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change_each
@@ -25,10 +26,24 @@ class Interruption(NamedTuple):
 
 @one_by_one
 def interrupted(connection: Connection, interruption: Interruption) -> int:
-    """Put in doubt whatever a daemon that is gone left `sending`, and count it."""
+    """Put in doubt whatever daemons that are gone left `sending`, and count it."""
     event = ("interrupted", "the daemon stopped while it was being sent")
-    sending = and_(IS_UNDECIDED, messages.c.state == State.SENDING)
-    return put_in_doubt(connection, sending, interruption, event, crashed=True)
+    which = and_(IS_UNDECIDED, _is_orphaned())
+    return put_in_doubt(connection, which, interruption, event, crashed=True)
+
+
+def any_interrupted(connection: Connection) -> bool:
+    """Return whether anything is `sending` that a daemon left which is gone."""
+    found = select(messages.c.id).where(IS_UNDECIDED, _is_orphaned()).limit(1)
+    return connection.execute(found).first() is not None
+
+
+def _is_orphaned() -> ColumnElement[bool]:
+    """Return the condition for being claimed by a daemon that is not among the living.
+
+    The one daemon of a database of its own is never among them: it asks before it claims.
+    """
+    return (messages.c.state == State.SENDING) & messages.c.daemon.not_in(daemons.living())
 
 
 @one_by_one

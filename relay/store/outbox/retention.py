@@ -4,12 +4,12 @@ Rows, attempts and events are never deleted: the outbox still balances. Nothing 
 be sent yet, and what failed only where the settings name it or a person dismissed it.
 """
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from relay.core import clock
 from relay.core.server import Server
 from relay.core.states import UNSEEN, State
 from relay.store import documents
@@ -104,7 +104,7 @@ def terms(servers: Iterable[Server], now: float) -> list[Expired]:
 
 async def clear_old(store: Store, servers: Iterable[Server], now: float | None = None) -> int:
     """Clear all that was kept long enough, in small commits between others; count it."""
-    now = time.time() if now is None else now
+    now = clock.now() if now is None else now
     count = 0
     for which in terms(servers, now):
         after = ""

@@ -3,12 +3,11 @@
 They are the server's whole group's, so that every stream has the same.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from relay.core import addresses
+from relay.core import addresses, clock
 from relay.core.times import utc
 from relay.store import suppressions
 from relay.store.suppressions import Word
@@ -58,7 +57,7 @@ class SuppressionsHandler(StreamsHandler):
         await self.stream(stream)
         given = _emails(Fields(await self.json()))
         read = [_email(one, self.chain.server.named_domains) for one in given]
-        now = time.time()
+        now = clock.now()
         rows = await self.site.store.read(suppressions.of, self.group, read, now)
         known = {row.address: row.reason for row in rows}
         words = [objection(email, known) if email else INVALID for email in read]
@@ -84,7 +83,7 @@ class SuppressionsDumpHandler(SuppressionsHandler):
         wanted = [(self.query(name) or "").lower() for name in ("SuppressionReason", "Origin")]
         email = self.query("EmailAddress")
         only = None if email is None else [email.lower()]
-        rows = await self.site.store.read(suppressions.of, self.group, only, time.time())
+        rows = await self.site.store.read(suppressions.of, self.group, only, clock.now())
         await self.respond_aside(lambda: {"Suppressions": list(_shown(rows, first, last, *wanted))})
 
     def _day(self, name: str, otherwise: date) -> date:

@@ -1,0 +1,1 @@
+"""The daemons of one database: who they are, who leads, what they must hear of."""

@@ -1,0 +1,153 @@
+"""The daemons that share a database: each says now and then that it lives, or has lapsed.
+
+Every time here is the database's: that of their machines may differ. What was being sent by one
+that is not heard of any more is in doubt, and its own word on it counts no longer.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
+
+from relay.core.states import State
+from relay.store.engine.expressions import clock_time
+from relay.store.schema import IS_UNDECIDED, daemons, messages
+
+# How often a daemon says that it lives, and for how long it counts as living without a word.
+HEARTBEAT_SECONDS = 5.0
+LAPSED_SECONDS = 30.0
+# It stops sending so long before others may say that it lapsed.
+MARGIN_SECONDS = 5.0
+# For how long one that ended is listed.
+LISTED_SECONDS = 86400.0
+
+
+class Registration(NamedTuple):
+    """What a daemon says of itself when it joins the others."""
+
+    host: str
+    pid: int
+    version: str
+    settings: str
+
+
+class Heartbeat(NamedTuple):
+    """A daemon's word that it lives; `offset` is by how much its clock is ahead, in seconds."""
+
+    daemon: int
+    address: str
+    settings: str
+    offset: float
+    heard: Mapping[str, int]
+
+
+class Member(NamedTuple):
+    """A daemon as the others see it. `sending` is how many messages it has claimed.
+
+    age: seconds since it was heard of. heard: how many changes it knows of, by topic.
+    """
+
+    id: int
+    host: str
+    pid: int
+    version: str
+    address: str
+    settings: str
+    started_at: float
+    age: float
+    offset: float
+    heard: Mapping[str, int]
+    is_living: bool
+    is_leader: bool
+    sending: int
+
+
+class Identity:
+    """The number of this process's daemon among those of its database.
+
+    0 while it has none: on a database of its own, and for commands.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+
+
+def own_number(connection: Connection) -> int:
+    """Return the number of the daemon whose connection this is; 0 where it has none."""
+    identity: Identity = connection.get_execution_options()["identity"]
+    return identity.number
+
+
+def join(connection: Connection, new: Registration) -> int:
+    """Register a daemon; return its number, which no other ever has."""
+    values = {**new._asdict(), "started_at": clock_time(), "heartbeat_at": clock_time()}
+    statement = insert(daemons).values(values).returning(daemons.c.id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def beat(connection: Connection, heartbeat: Heartbeat) -> bool:
+    """Say that a daemon lives; return whether it still counts as living."""
+    columns = daemons.c
+    statement = update(daemons).where(columns.id == heartbeat.daemon, columns.ended_at.is_(None))
+    values = {
+        "heartbeat_at": clock_time(),
+        "address": heartbeat.address,
+        "settings": heartbeat.settings,
+        "offset": heartbeat.offset,
+        "heard": json.dumps(dict(heartbeat.heard), sort_keys=True),
+    }
+    return connection.execute(statement.values(values)).rowcount == 1
+
+
+def leave(connection: Connection, daemon: int) -> None:
+    """Say that a daemon stopped: what it left `sending` is nobody's."""
+    statement = update(daemons).where(daemons.c.id == daemon, daemons.c.ended_at.is_(None))
+    connection.execute(statement.values(ended_at=clock_time()))
+
+
+def end_lapsed(connection: Connection) -> list[int]:
+    """Call those ended that were not heard of for too long; return their numbers."""
+    columns = daemons.c
+    silent = (columns.ended_at.is_(None), columns.heartbeat_at < clock_time() - LAPSED_SECONDS)
+    ended = update(daemons).where(*silent).values(ended_at=clock_time()).returning(columns.id)
+    return list(connection.execute(ended).scalars())
+
+
+def forget(connection: Connection) -> None:
+    """Drop what ended long ago and left nothing behind."""
+    old = daemons.c.ended_at < clock_time() - LISTED_SECONDS
+    claimed = select(messages.c.daemon).where(IS_UNDECIDED)
+    connection.execute(delete(daemons).where(old, daemons.c.id.not_in(claimed)))
+
+
+def living() -> Select[tuple[int]]:
+    """Make the query for the numbers of the daemons that count as living."""
+    return select(daemons.c.id).where(daemons.c.ended_at.is_(None))
+
+
+def members(connection: Connection, leader: int | None = None) -> list[Member]:
+    """List the daemons that live, and those that ended within a day, in the order they came."""
+    is_sending = (IS_UNDECIDED, messages.c.state == State.SENDING)
+    query = select(messages.c.daemon, func.count()).where(*is_sending).group_by(messages.c.daemon)
+    sending = {row[0]: row[1] for row in connection.execute(query)}
+    age = (clock_time() - daemons.c.heartbeat_at).label("age")
+    rows = connection.execute(select(daemons, age).order_by(daemons.c.id))
+    return [
+        Member(
+            id=row.id,
+            host=row.host,
+            pid=row.pid,
+            version=row.version,
+            address=row.address,
+            settings=row.settings,
+            started_at=row.started_at,
+            age=row.age,
+            offset=row.offset,
+            heard=json.loads(row.heard),
+            is_living=row.ended_at is None,
+            is_leader=row.id == leader,
+            sending=sending.get(row.id, 0),
+        )
+        for row in rows
+    ]
