@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -102,8 +103,11 @@ class Site:
         closing.callback(store.close)
         remember = [("installation", secrets.token_hex(4))]
         [own_id] = store.write_now(installation.remember, remember)
-        self.membership = Membership(store, lambda: self.settings.digest, self._address)
+        self.membership = Membership(
+            store, settings.data, lambda: self.settings.digest, self._address
+        )
         self.membership.join()
+        closing.callback(self.membership.release)
         self.space = Space(store.path.parent if store.path else settings.data)
         self.library = Library(store)
         self.tokens = SessionTokens(store, self.secret)
@@ -115,7 +119,7 @@ class Site:
             self._chains,
             self.pauses.names,
             self.suppressions,
-            self.membership.may_send,
+            self.membership,
         )
         self.in_doubt = InDoubtResolver(
             store, self._chains, self.dispatcher.revived, self.dispatcher.settled
@@ -139,7 +143,9 @@ class Site:
             store, self.suppressions, self.outbox, self.dispatcher.settled, secret=self.secret
         )
         self.replies = ReplyForwarding(store, self._chains, self.outbox, secret=self.secret)
-        self.receipts = ReceiptSender(store, self._chains, self.outbox)
+        self.receipts = ReceiptSender(
+            store, self._chains, self.outbox, lambda: self.membership.is_leader
+        )
         self.event_counts = EventCounts()
         self.alerts = Monitor(
             store,
@@ -150,7 +156,12 @@ class Site:
             chains=self._chains,
             terms=self._alert_settings,
             paused=self.pauses.names,
+            membership=self.membership,
         )
+        self.membership.reports(self._outages)
+        self.membership.when_changed("pauses", self.pauses.read_again)
+        self.membership.when_changed("suppressions", self.suppressions.read_again)
+        self.membership.when_changed("mail", self.dispatcher.look_again)
         self._listeners += [self.event_counts.saw, self.receipts.saw]
 
     def reload(self, settings: Settings) -> None:
@@ -211,6 +222,9 @@ class Site:
 
     def _address(self) -> str:
         return "{}:{}".format(*self.listening)
+
+    def _outages(self) -> list[dict[str, Any]]:
+        return [one._asdict() for one in self.dispatcher.outages()]
 
     def _chains(self) -> Mapping[str, Chain]:
         return self.configuration.chains

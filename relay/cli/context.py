@@ -16,6 +16,7 @@ from relay.core.text import nearest
 from relay.hooks import loader
 from relay.hooks.chain import Chain
 from relay.notifications.receipts import emails
+from relay.store.cluster import versions
 from relay.store.engine.database import Store, StoreUnreadable
 
 
@@ -67,8 +68,11 @@ class Orders:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._store is not None:
-            self._store.close()
+        if self._store is None:
+            return
+        if self._store.shared is not None and not any(error):
+            self._store.write_now(versions.mail_waits, [None])  # daemons elsewhere look at once
+        self._store.close()
 
     def carry_out(self, path: str, asked: Mapping[str, Any], alone: Callable[[Store], Any]) -> Any:
         """Return the daemon's answer to `asked`, or what `alone` returns, given the open store."""

@@ -15,6 +15,7 @@ from relay.core import clock
 from relay.core.errors import ConfigurationError
 from relay.core.text import nearest
 from relay.store import installation as stored
+from relay.store.cluster.membership import unheard
 from relay.store.engine.database import Store
 
 
@@ -57,5 +58,11 @@ def resume(path: Path, server: str) -> None:
 
 
 def _order(read: Settings, path: str, server: str, alone: Callable[[Store], Any]) -> None:
+    def told(store: Store) -> dict[str, Any]:
+        alone(store)
+        return {"unheard": [one.name for one in unheard(store, "pauses")]}
+
     with Orders(read, see="status") as orders:
-        orders.carry_out(path, {"server": server}, alone)
+        answer = orders.carry_out(path, {"server": server}, told)
+    for name in answer["unheard"]:
+        say(f"{name} has not heard of it yet: see `status`", err=True)

@@ -83,7 +83,11 @@ async def _serve(site: Site) -> bool:
         asyncio.create_task(site.receipts.run()),
         asyncio.create_task(site.alerts.run()),
         asyncio.create_task(
-            housekeeping.keep(site.store, lambda: [one.server for one in site.chains.values()])
+            housekeeping.keep(
+                site.store,
+                lambda: [one.server for one in site.chains.values()],
+                lambda: site.membership.is_leader,
+            )
         ),
     }
     site.store.when_broken(stop.set)

@@ -28,6 +28,9 @@ from relay.core.times import age, shown
 from relay.notifications.alerts import standing
 from relay.store import installation
 from relay.store.alerts import Alert
+from relay.store.cluster import daemons
+from relay.store.cluster.daemons import Member
+from relay.store.cluster.membership import OFFSET_SECONDS
 from relay.store.engine.database import Connection, Store, StoreUnreadable
 from relay.store.engine.disk_space import MEGABYTE, Space
 from relay.store.outbox import unsent
@@ -55,6 +58,7 @@ class Stored(NamedTuple):
     oldest: Mapping[str, float]
     pauses: Mapping[str, float]
     alerts: Sequence[Alert]
+    members: Sequence[Member]
 
 
 @click.command()
@@ -81,7 +85,13 @@ def status(path: Path) -> None:
     for name, value in _facts(path, daemon, stored, servers, folder, now):
         say(f"{name:10} {value}")
     terms = read.alerts if isinstance(read, Settings) else None
-    wrong = [*_unwell(daemon), *_full(folder), *_undone(stored), *_alerts(daemon, stored, terms)]
+    wrong = [
+        *_unwell(daemon),
+        *_apart(stored),
+        *_full(folder),
+        *_undone(stored),
+        *_alerts(daemon, stored, terms),
+    ]
     for words in wrong:
         say(f"wrong      {words}")
     if wrong:
@@ -139,6 +149,7 @@ def _stored(store: Store | None, servers: Sequence[str], now: float) -> Stored |
             statistics.oldest_waiting(connection, servers, now),
             installation.paused_servers(connection),
             standing.divided(connection)[0],
+            daemons.members(connection),
         )
 
     try:
@@ -176,8 +187,40 @@ def _facts(
         yield "waiting", _waiting(stored, now)
         for state in _LEFT:
             yield _called(state), f"{stored.counts.get(state, 0):,}"
+        for one in stored.members:
+            yield "daemon", _member(one)
     if said:
         yield "replies", ", ".join(said["replies"]) or "none"
+
+
+def _member(one: Member) -> str:
+    """Say who a daemon of a shared database is, and how it is."""
+    leads = ", leads" if one.is_leader else ""
+    heard = f"heard of {age(one.age)} ago"
+    clock_is = f"clock {one.offset:+.1f}s"
+    return (
+        f"{one.id} on {one.host} (pid {one.pid}, relay {one.version}, {one.address}): {heard},"
+        f" {clock_is}, sends {one.sending}{leads}"
+    )
+
+
+def _apart(stored: Stored | str) -> Iterator[str]:
+    """Return what is wrong with the daemons of a shared database."""
+    members = [] if isinstance(stored, str) else stored.members
+    living = [one for one in members if one.is_living]
+    for one in members:
+        # Another one there took its place.
+        if not one.is_living and not any(it.host == one.host and it.id > one.id for it in living):
+            yield f"{one.name} was not heard of for {age(one.age)}: what it was sending is in doubt"
+    for one in living:
+        if abs(one.offset) > OFFSET_SECONDS:
+            yield f"the clock of {one.name} is {one.offset:+.0f} seconds from the database's"
+    for what, values in (
+        ("versions", sorted({one.version for one in living})),
+        ("settings", sorted({one.settings for one in living})),
+    ):
+        if len(values) > 1:
+            yield f"the daemons have different {what}: bring them to the same ones"
 
 
 def _called(state: State) -> str:

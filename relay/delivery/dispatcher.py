@@ -17,6 +17,7 @@ from relay.delivery.lanes import Lanes, Outage
 from relay.delivery.suppression_filter import SuppressionFilter
 from relay.delivery.waiters import Outcome, Waiters
 from relay.hooks.chain import Chain
+from relay.store.cluster.membership import Membership
 from relay.store.engine.database import Store
 from relay.store.outbox import claims
 from relay.store.outbox.batching import Call
@@ -53,20 +54,26 @@ class Dispatcher:
         chains: Callable[[], Mapping[str, Chain]],
         paused: Callable[[], Collection[str]],
         suppressions: Suppressions,
-        may_send: Callable[[int], bool],
+        membership: Membership,
         senders: int = 16,
     ) -> None:
         self.waiters = Waiters()
-        unsent = store.read_now(listing.count_unsent)
-        self._waiting = sum(unsent.get(state, 0) for state in WAITING)
+        self._waiting = _waiting(store.read_now(listing.count_unsent))
+        self._counted_at = time.monotonic()
         self._store = store
         self._senders = senders
         self._lanes = Lanes(chains, paused, senders)
         self._fair_queue = FairQueue(self._lanes)
         suppression_filter = SuppressionFilter(suppressions)
         self._attempts = Attempts(
-            store, self.waiters, senders, self._lanes.heard, suppression_filter, may_send
+            store,
+            self.waiters,
+            senders,
+            self._lanes.heard,
+            suppression_filter,
+            membership.may_send,
         )
+        self._membership = membership
         self._running: set[asyncio.Task[int]] = set()
         self._call_seconds = 0.0  # what a call takes, on average
         # Groups and plugins by which a message was deferred and none sent since.
@@ -109,6 +116,11 @@ class Dispatcher:
     def wake(self) -> None:
         """Look for mail of every server, soon; several calls before that are one."""
         self._deliver_soon(self._lanes.servers)
+
+    async def look_again(self) -> None:
+        """Look for mail that was not stored by this daemon, and count what waits."""
+        await self._recount()
+        self.wake()
 
     def is_healthy(self, server: str) -> bool:
         """Whether a message of this server stored now would most likely be sent at once."""
@@ -163,6 +175,8 @@ class Dispatcher:
         """Find out what is due and begin to deliver it; return the time of the next thing to do."""
         now = clock.now() if now is None else now
         await self._follow_clock(now)
+        if self._store.shared and time.monotonic() - self._counted_at >= LOOK_SECONDS:
+            await self._recount()
         servers, first_only = list(self._lanes.servers), self._lanes.first_only
         dues = await self._store.read(claims.next_due, servers, first_only)
         self._fair_queue.mark(server for server, due in dues.items() if due <= now)
@@ -182,9 +196,19 @@ class Dispatcher:
         self._attempts.stop()
         return not pending
 
+    async def _recount(self) -> None:
+        """Count what waits: other daemons store and deliver, too."""
+        self._waiting = _waiting(await self._store.read(listing.count_unsent))
+        self._counted_at = time.monotonic()
+
     async def _follow_clock(self, now: float) -> None:
-        """Where the machine's clock was set, and at first, bring back what waits for too long."""
+        """Where the machine's clock was set, and at first, bring back what waits for too long.
+
+        One daemon does it for all, by the clock that they share.
+        """
         ahead = now - time.monotonic()
+        if not self._membership.is_leader:
+            return
         if self._clock_ahead is not None and abs(ahead - self._clock_ahead) < CLOCK_SET_SECONDS:
             return
         orders = [
@@ -280,3 +304,7 @@ class Dispatcher:
             log.error("attempt.broken", **trace(error))
         if self._fair_queue:
             self._claim_soon()
+
+
+def _waiting(unsent: Mapping[str, int]) -> int:
+    return sum(unsent.get(state, 0) for state in WAITING)

@@ -22,6 +22,11 @@ class Pauses:
         self._changed = changed
         self._names = frozenset(store.read_now(installation.paused_servers))
 
+    async def read_again(self) -> None:
+        """Know which are stored: another daemon paused or resumed some."""
+        self._names = frozenset(await self._store.read(installation.paused_servers))
+        self._changed()
+
     def names(self) -> frozenset[str]:
         """Return the servers that are paused; the same value until others are."""
         return self._names

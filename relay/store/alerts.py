@@ -10,10 +10,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from relay.store.cluster import leases
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
-from relay.store.schema import alerts, installation
+from relay.store.schema import alert_reports, alerts, installation
+
+
+class NotLeading(Exception):
+    """Another daemon leads by now: what this one was about to tell is that one's."""
 
 
 class AlertKey(NamedTuple):
@@ -57,16 +62,19 @@ class Alert:
 class Change:
     """What one look changes: alerts put in the place of the old, alerts that are done with, mails.
 
-    remembered: values by name, for the looks to come.
+    remembered: values by name, for the looks to come. reported: the reports of other daemons
+    that are in it. leader: the daemon that must lead yet for any of it to be made.
     """
 
     put: Sequence[Alert] = ()
     dropped: Sequence[AlertKey] = ()
     mails: Sequence[NewMessage] = ()
     remembered: Mapping[str, float] = field(default_factory=dict)
+    reported: Sequence[int] = ()
+    leader: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.put or self.dropped or self.mails or self.remembered)
+        return bool(self.put or self.dropped or self.mails or self.remembered or self.reported)
 
 
 def standing(connection: Connection) -> list[Alert]:
@@ -82,8 +90,23 @@ def remembered(connection: Connection) -> dict[str, float]:
 
 
 @one_by_one
+def report(connection: Connection, seen: str) -> None:
+    """Leave what a daemon saw to the one that leads, as JSON."""
+    connection.execute(insert(alert_reports).values(seen=seen))
+
+
+def reports(connection: Connection) -> list[tuple[int, str]]:
+    """Return what daemons left to the one that leads, in their order, each with its number."""
+    query = select(alert_reports.c.id, alert_reports.c.seen).order_by(alert_reports.c.id)
+    return [(row.id, row.seen) for row in connection.execute(query)]
+
+
+@one_by_one
 def change(connection: Connection, one: Change) -> None:
-    """Make changes, each whole or not at all."""
+    """Make changes, each whole or not at all; raise NotLeading for one of a daemon that led."""
+    if one.leader and leases.holder(connection, leases.LEADER, lock=True) != one.leader:
+        raise NotLeading
+    connection.execute(delete(alert_reports).where(alert_reports.c.id.in_(one.reported)))
     for key in [*one.dropped, *(alert.key for alert in one.put)]:
         connection.execute(delete(alerts).where(*_is(key)))
     if one.put:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select
 
+from relay.store.cluster import versions
 from relay.store.engine.database import Store
 from relay.store.engine.writer import one_by_one
 from relay.store.schema import installation, paused, servers
@@ -49,13 +50,17 @@ def pause(connection: Connection, order: tuple[str, float]) -> bool:
     if server in paused_servers(connection):
         return False
     connection.execute(insert(paused).values(server=server, since=since))
+    versions.bump(connection, "pauses")
     return True
 
 
 @one_by_one
 def resume(connection: Connection, server: str) -> bool:
     """Let servers go on; return which were paused."""
-    return connection.execute(delete(paused).where(paused.c.server == server)).rowcount == 1
+    if not connection.execute(delete(paused).where(paused.c.server == server)).rowcount:
+        return False
+    versions.bump(connection, "pauses")
+    return True
 
 
 def paused_servers(connection: Connection) -> dict[str, float]:

@@ -276,6 +276,14 @@ alerts = _table(
     Column("over_at", Float),
 )
 
+# What daemons that do not lead saw and is worth an alert, as JSON: until the one that leads, which
+# tells it, has it.
+alert_reports = _table(
+    "alert_reports",
+    Column("id", _LONG, primary_key=True),
+    Column("seen", Text, nullable=False),
+)
+
 # Servers that an operator paused.
 paused = _table(
     "paused",
@@ -352,9 +360,10 @@ daemons = _table(
     Column("started_at", Float, nullable=False),
     Column("heartbeat_at", Float, nullable=False),
     Column("offset", Float, nullable=False, server_default="0"),
-    # How many changes it has heard of, by topic, as JSON.
+    # How many changes it has heard of, by topic; and the providers that fail it: as JSON.
     Column("heard", Text, nullable=False, server_default="{}"),
-    # When it stopped, or when others found that it is not heard of any more.
+    Column("outages", Text, nullable=False, server_default="[]"),
+    # When others found that it is not heard of any more. One that stopped has no row.
     Column("ended_at", Float),
 )
 

@@ -10,7 +10,9 @@ from typing import Any, Literal, NamedTuple
 import structlog
 from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select
 
+from relay.core import clock
 from relay.core.addresses import Address
+from relay.store.cluster import versions
 from relay.store.engine.database import Store
 from relay.store.engine.expressions import upsert
 from relay.store.engine.writer import one_by_one
@@ -51,9 +53,15 @@ class SuppressedAddress(NamedTuple):
     after: tuple[str, str] | None
 
 
-@one_by_one
-def note(connection: Connection, word: Word) -> bool:
+def note(connection: Connection, batch: Sequence[Word]) -> list[bool]:
     """Take words on addresses, in this order; return which of them changed anything."""
+    changed = [_noted(connection, word) for word in batch]
+    if any(changed):
+        versions.bump(connection, "suppressions")
+    return changed
+
+
+def _noted(connection: Connection, word: Word) -> bool:
     known = connection.execute(
         select(suppressions).where(
             suppressions.c.server == word.server, suppressions.c.address == word.address
@@ -152,8 +160,11 @@ class Suppressions:
     def __init__(self, store: Store, now: float) -> None:
         self._store = store
         self._until: dict[str, dict[str, float]] = {}
-        for row in store.read_now(active, now):
-            self._set(row.server, row.address, row.until)
+        self._know(store.read_now(active, now))
+
+    async def read_again(self) -> None:
+        """Know what is stored: another daemon changed it."""
+        self._know(await self._store.read(active, clock.now()))
 
     def of(self, group: str) -> bool:
         """Return whether anybody at all may be suppressed in a group."""
@@ -197,6 +208,11 @@ class Suppressions:
                     domain=word.address.rpartition("@")[2],
                     message=word.message,
                 )
+
+    def _know(self, words: Iterable[Word]) -> None:
+        self._until = {}
+        for word in words:
+            self._set(word.server, word.address, word.until)
 
     def _set(self, group: str, address: str, until: float | None) -> None:
         self._until.setdefault(group, {})[address] = FOR_EVER if until is None else until

@@ -17,6 +17,7 @@ from relay.core.errors import RelayError, SubmissionError
 from relay.core.logs import trace
 from relay.core.states import TOLD, WAITING, State
 from relay.site import Site
+from relay.store.cluster.membership import unheard
 from relay.store.outbox import operator_actions, resend, screened
 from relay.store.outbox.operator_actions import Order, Verdict
 from relay.store.suppressions import Word
@@ -162,12 +163,17 @@ class ScreenedHandler(OperationHandler):
 
 
 class PauseHandler(OperationHandler):
-    """POST /pause and /resume with `{"server": ...}`: `paused` are all that are paused then."""
+    """POST /pause and /resume with `{"server": ...}`: `paused` are all that are paused then.
+
+    `unheard` are the other daemons of this database that have not heard of it yet.
+    """
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         change = self.site.pauses.pause if arguments[0] == "pause" else self.site.pauses.resume
         await change(asked["server"])
-        return {"paused": sorted(self.site.pauses.names())}
+        deaf = await asyncio.to_thread(unheard, self.site.store, "pauses")
+        names = sorted(self.site.pauses.names())
+        return {"paused": names, "unheard": [one.name for one in deaf]}
 
 
 class SuppressionHandler(OperationHandler):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from relay.config.alerts import KINDS, AlertSettings
 from relay.core.times import shown
@@ -10,6 +11,7 @@ from relay.hooks.chain import Chain
 from relay.notifications.alerts.event_counts import EventCounts, publishable
 from relay.notifications.alerts.rules import Condition
 from relay.store.alerts import Alert, AlertKey
+from relay.store.cluster import daemons
 from relay.store.engine.database import Store
 from relay.store.engine.disk_space import Space
 from relay.store.queries import statistics
@@ -29,6 +31,7 @@ class Conditions:
     paused: Callable[[], Collection[str]]
     _down: dict[tuple[str, str], float] = field(default_factory=dict, init=False)
     _seen_down: set[tuple[str, str]] = field(default_factory=set, init=False)
+    _elsewhere: list[Mapping[str, Any]] = field(default_factory=list, init=False)
 
     async def look(
         self,
@@ -42,6 +45,8 @@ class Conditions:
 
         standing: what was so before. expected: since when mail of a server is expected at all.
         """
+        if self.store.shared is not None:
+            self._elsewhere = await self.store.read(daemons.outages)
         others = {name: chain for name, chain in chains.items() if name != terms.server}
         return [
             *self._breakers(standing, terms, now),
@@ -56,7 +61,8 @@ class Conditions:
     ) -> Iterator[Condition]:
         """Return providers that fail for long enough, or again before the last time was over."""
         known = {alert.key for alert in standing}
-        down = self.dispatcher.down()
+        elsewhere = {(one["group"], one["plugin"]): one["servers"] for one in self._elsewhere}
+        down = {**elsewhere, **self.dispatcher.down()}
         self._seen_down |= down.keys()
         self._down = {way: self._down.get(way, now) for way in down}
         for way, since in self._down.items():
@@ -112,7 +118,8 @@ class Conditions:
         return "it is tried again and again"
 
     def _said(self, servers: Iterable[str]) -> str:
-        refusals = self.event_counts.refusals
+        told = {name: one["words"] for one in self._elsewhere for name in one["servers"]}
+        refusals = {**told, **self.event_counts.refusals}
         words = next((publishable(refusals[name]) for name in servers if name in refusals), "")
         return f"; the provider's last words: {words}" if words else ""
 

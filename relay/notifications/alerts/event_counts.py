@@ -1,10 +1,12 @@
 """What was seen since the last look: counted in memory, because observers must not block."""
 
+import json
 import re
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from relay.config.alerts import FORM_REASONS, KEY_REASONS, TOKEN_REASONS
@@ -44,6 +46,30 @@ class EventCount:
             self.ids.append(id)
         self.words = publishable(words) or self.words
 
+    def include(self, other: "EventCount") -> None:
+        """Count what was seen later."""
+        self.count += other.count
+        self.reasons.update(other.reasons)
+        self.ids = [*self.ids, *other.ids][:NAMED]
+        self.words = other.words or self.words
+
+
+def report(seen: Mapping[AlertKey, EventCount]) -> str:
+    """Write what was seen as JSON, for the daemon that tells it."""
+    return json.dumps([[*key, asdict(one)] for key, one in seen.items()])
+
+
+def with_reports(
+    seen: Mapping[AlertKey, EventCount], reports: Iterable[str]
+) -> dict[AlertKey, EventCount]:
+    """Return what was seen together with what other daemons report; change neither."""
+    together = {key: deepcopy(one) for key, one in seen.items()}
+    for said in reports:
+        for *key, values in json.loads(said):
+            one = EventCount(**{**values, "reasons": Counter(values["reasons"])})
+            together.setdefault(AlertKey(*key), EventCount()).include(one)
+    return together
+
 
 class EventCounts:
     """Counts what observers tell, by kind and server, until it is taken.
@@ -66,11 +92,7 @@ class EventCounts:
     def give_back(self, taken: Mapping[AlertKey, EventCount]) -> None:
         """Count again what was taken and could not be written down."""
         for key, one in taken.items():
-            later = self._seen.get(key, EventCount())
-            one.count += later.count
-            one.reasons.update(later.reasons)
-            one.ids = [*one.ids, *later.ids][:NAMED]
-            one.words = later.words or one.words
+            one.include(self._seen.get(key, EventCount()))
             self._seen[key] = one
 
     def saw(self, server: str, what: str, about: Mapping[str, Any]) -> None:

@@ -21,11 +21,17 @@ from relay.intake.outbox import Outbox, Outgoing
 from relay.notifications.alerts import digest
 from relay.notifications.alerts.conditions import Conditions, is_moot, newly_expected
 from relay.notifications.alerts.digest import Span
-from relay.notifications.alerts.event_counts import EventCount, EventCounts
+from relay.notifications.alerts.event_counts import (
+    EventCount,
+    EventCounts,
+    report,
+    with_reports,
+)
 from relay.notifications.alerts.mailer import AlertMailer
 from relay.notifications.alerts.rules import AlertDue, Decisions, decide
 from relay.store import alerts as stored
 from relay.store.alerts import Alert, AlertKey, Change
+from relay.store.cluster.membership import Membership
 from relay.store.engine.database import Store
 from relay.store.engine.disk_space import Space
 from relay.store.queries import statistics
@@ -46,6 +52,8 @@ class Monitor:
     `look` is one look, at any time; `run` the endless loop around it. `event_counts` is where the
     chains' observers report. chains, terms, paused: give what holds now; paused names the servers
     that an operator paused.
+
+    Of several daemons one tells: the others leave it what they saw.
     """
 
     store: Store
@@ -56,6 +64,7 @@ class Monitor:
     chains: Callable[[], Mapping[str, Chain]]
     terms: Callable[[], AlertSettings]
     paused: Callable[[], Collection[str]]
+    membership: Membership
 
     def __post_init__(self) -> None:
         self._mailing = AlertMailer(self.dispatcher, self.outbox, self.chains, self.terms)
@@ -87,11 +96,16 @@ class Monitor:
     async def look(self, now: float) -> int:
         """Write down what was seen, and tell what is to be told at `now`; count the mails."""
         async with self._looking:
-            known = await self.store.read(stored.remembered)
+            leads = self.membership.is_leader
+            known = await self.store.read(stored.remembered) if leads else {}
             await self._catch_up(known)
             taken_at, seen = clock.now(), self.event_counts.take()
             try:
-                return await self._look(seen, known, taken_at, now)
+                if leads:
+                    return await self._look(seen, known, taken_at, now)
+                if seen:
+                    await self.store.write(stored.report, report(seen))
+                return 0
             except Exception:
                 self.event_counts.give_back(seen)
                 raise
@@ -101,11 +115,14 @@ class Monitor:
         return await self._mailing.test()
 
     async def _catch_up(self, known: Mapping[str, float]) -> None:
-        """See what a daemon that is gone saw and did not write down any more."""
-        if self._caught_up:
+        """See what a daemon that is gone saw and did not write down any more, where this leads."""
+        leads = self.membership.is_leader
+        if self._caught_up or not leads:
+            self._caught_up = leads
             return
         if LOOKED in known:
-            since, until = known[LOOKED], self._began_at
+            since = known[LOOKED]
+            until = self._began_at if self.store.shared is None else clock.now()
             missed = await self.store.read(statistics.ended, TROUBLES, since, until)
             for one in missed:
                 about = {"id": one.id, "words": one.words}
@@ -120,6 +137,8 @@ class Monitor:
         now: float,
     ) -> int:
         chains, terms = self.chains(), self.terms()
+        reports = await self.store.read(stored.reports) if self.store.shared else []
+        seen = with_reports(seen, (said for _, said in reports)) if reports else seen
         before, moot = await self._standing()
         expected = newly_expected(chains.values(), known, now)
         lasting = await self._conditions.look(
@@ -134,7 +153,14 @@ class Monitor:
         if seen or LOOKED not in known:
             remembered[LOOKED] = taken_at
         moot += judged.dropped
-        change = Change(_changed(judged, told, before), moot, (), remembered)
+        change = Change(
+            _changed(judged, told, before),
+            moot,
+            (),
+            remembered,
+            [number for number, _ in reports],
+            self.store.identity.number,
+        )
         sent = await self._mailing.send(mails, change) if change or mails else []
         self._log(told, sent)
         return len(mails)

@@ -46,12 +46,13 @@ class ReceiptSender:
     """Writes to the writers of one installation.
 
     `look` is one pass, `run` the endless loop around it; nothing starts before one of them is
-    called.
+    called. What this daemon settled is always its own to tell; what was missed is the leader's.
     """
 
     store: Store
     chains: Callable[[], Mapping[str, Chain]]
     outbox: Outbox
+    is_leader: Callable[[], bool]
     _settled: list[str] = field(default_factory=list, init=False)
     _alarm: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _hour: HourlyLimit = field(default_factory=HourlyLimit, init=False)
@@ -77,7 +78,7 @@ class ReceiptSender:
             self._alarm.clear()
             settled, self._settled = self._settled, []
             try:
-                if time.monotonic() - looked_at >= LOOK_SECONDS:
+                if self.is_leader() and time.monotonic() - looked_at >= LOOK_SECONDS:
                     await self.look()
                     looked_at = time.monotonic()
                 else:

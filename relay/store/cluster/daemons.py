@@ -5,12 +5,13 @@ that is not heard of any more is in doubt, and its own word on it counts no long
 """
 
 import json
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from relay.core.states import State
+from relay.store.cluster import leases
 from relay.store.engine.expressions import clock_time
 from relay.store.schema import IS_UNDECIDED, daemons, messages
 
@@ -19,7 +20,7 @@ HEARTBEAT_SECONDS = 5.0
 LAPSED_SECONDS = 30.0
 # It stops sending so long before others may say that it lapsed.
 MARGIN_SECONDS = 5.0
-# For how long one that ended is listed.
+# For how long one that lapsed is listed.
 LISTED_SECONDS = 86400.0
 
 
@@ -33,19 +34,24 @@ class Registration(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """A daemon's word that it lives; `offset` is by how much its clock is ahead, in seconds."""
+    """A daemon's word that it lives, and how it is.
+
+    offset: by how much its clock is ahead, in seconds. heard: how many changes it knows of, by
+    topic. outages: the providers that fail it.
+    """
 
     daemon: int
     address: str
     settings: str
     offset: float
     heard: Mapping[str, int]
+    outages: Sequence[Mapping[str, Any]]
 
 
 class Member(NamedTuple):
     """A daemon as the others see it. `sending` is how many messages it has claimed.
 
-    age: seconds since it was heard of. heard: how many changes it knows of, by topic.
+    age: seconds since it was heard of. heard, outages: as in its last heartbeat.
     """
 
     id: int
@@ -58,9 +64,15 @@ class Member(NamedTuple):
     age: float
     offset: float
     heard: Mapping[str, int]
+    outages: Sequence[Mapping[str, Any]]
     is_living: bool
     is_leader: bool
     sending: int
+
+    @property
+    def name(self) -> str:
+        """What it is called where a person reads it."""
+        return f"daemon {self.id} on {self.host}"
 
 
 class Identity:
@@ -96,14 +108,14 @@ def beat(connection: Connection, heartbeat: Heartbeat) -> bool:
         "settings": heartbeat.settings,
         "offset": heartbeat.offset,
         "heard": json.dumps(dict(heartbeat.heard), sort_keys=True),
+        "outages": json.dumps(list(heartbeat.outages)),
     }
     return connection.execute(statement.values(values)).rowcount == 1
 
 
 def leave(connection: Connection, daemon: int) -> None:
-    """Say that a daemon stopped: what it left `sending` is nobody's."""
-    statement = update(daemons).where(daemons.c.id == daemon, daemons.c.ended_at.is_(None))
-    connection.execute(statement.values(ended_at=clock_time()))
+    """Drop a daemon that stopped: what it left `sending` is nobody's."""
+    connection.execute(delete(daemons).where(daemons.c.id == daemon))
 
 
 def end_lapsed(connection: Connection) -> list[int]:
@@ -115,10 +127,9 @@ def end_lapsed(connection: Connection) -> list[int]:
 
 
 def forget(connection: Connection) -> None:
-    """Drop what ended long ago and left nothing behind."""
+    """Drop those that lapsed long ago."""
     old = daemons.c.ended_at < clock_time() - LISTED_SECONDS
-    claimed = select(messages.c.daemon).where(IS_UNDECIDED)
-    connection.execute(delete(daemons).where(old, daemons.c.id.not_in(claimed)))
+    connection.execute(delete(daemons).where(old))
 
 
 def living() -> Select[tuple[int]]:
@@ -126,8 +137,9 @@ def living() -> Select[tuple[int]]:
     return select(daemons.c.id).where(daemons.c.ended_at.is_(None))
 
 
-def members(connection: Connection, leader: int | None = None) -> list[Member]:
-    """List the daemons that live, and those that ended within a day, in the order they came."""
+def members(connection: Connection) -> list[Member]:
+    """List the daemons that live, and those that lapsed within a day, in the order they came."""
+    leader = leases.holder(connection, leases.LEADER)
     is_sending = (IS_UNDECIDED, messages.c.state == State.SENDING)
     query = select(messages.c.daemon, func.count()).where(*is_sending).group_by(messages.c.daemon)
     sending = {row[0]: row[1] for row in connection.execute(query)}
@@ -145,9 +157,24 @@ def members(connection: Connection, leader: int | None = None) -> list[Member]:
             age=row.age,
             offset=row.offset,
             heard=json.loads(row.heard),
+            outages=json.loads(row.outages),
             is_living=row.ended_at is None,
             is_leader=row.id == leader,
             sending=sending.get(row.id, 0),
         )
         for row in rows
+    ]
+
+
+def outages(connection: Connection) -> list[Mapping[str, Any]]:
+    """Return the providers that fail other daemons."""
+    others = (daemons.c.ended_at.is_(None), daemons.c.id != own_number(connection))
+    rows = connection.execute(select(daemons.c.outages).where(*others).order_by(daemons.c.id))
+    return [one for row in rows for one in json.loads(row.outages)]
+
+
+def deaf(connection: Connection, topic: str, number: int) -> list[Member]:
+    """Return the daemons that live and have not heard of a topic's change of a number."""
+    return [
+        one for one in members(connection) if one.is_living and one.heard.get(topic, 0) < number
     ]

@@ -30,8 +30,8 @@ def take(connection: Connection, name: str, daemon: int) -> bool:
             "until": now + TERM_SECONDS,
         },
         where=is_own | (leases.c.until < now),
-    )
-    return connection.execute(statement).rowcount == 1
+    ).returning(leases.c.daemon)
+    return connection.execute(statement).first() is not None
 
 
 def give_up(connection: Connection, daemon: int) -> None:
@@ -39,8 +39,13 @@ def give_up(connection: Connection, daemon: int) -> None:
     connection.execute(delete(leases).where(leases.c.daemon == daemon))
 
 
-def holder(connection: Connection, name: str) -> int | None:
-    """Return the number of the daemon that has a lease now; None if nobody has."""
+def holder(connection: Connection, name: str, *, lock: bool = False) -> int | None:
+    """Return the number of the daemon that has a lease now; None if nobody has.
+
+    lock: nobody else takes it before this transaction ends.
+    """
     query = select(leases.c.daemon).where(leases.c.name == name, leases.c.until >= clock_time())
+    if lock:
+        query = query.with_for_update()
     found: int | None = connection.execute(query).scalar()
     return found

@@ -9,7 +9,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
 
 import structlog
 from sqlalchemy import Connection
@@ -18,15 +20,19 @@ from sqlalchemy.exc import DBAPIError
 from relay import __version__
 from relay.core import clock
 from relay.store.cluster import daemons, leases, versions
-from relay.store.cluster.daemons import Heartbeat, Registration
+from relay.store.cluster.daemons import Heartbeat, Member, Registration
 from relay.store.engine.database import Store
 from relay.store.engine.expressions import clock_time
 from relay.store.engine.postgresql import Postgresql
+from relay.store.engine.sqlite import take_lock
 
 # How often the numbers of changes are read, whether or not a word of them came.
 LOOK_SECONDS = 1.0
 # How long a daemon may take to read again what changed.
 READ_SECONDS = 10.0
+# How long one waits for all daemons to have heard of a change, and between two looks at that.
+HEAR_SECONDS = 5.0
+HEAR_PAUSE_SECONDS = 0.1
 # A clock that is off by more than this is worth a word.
 OFFSET_SECONDS = 60.0
 
@@ -41,22 +47,26 @@ class Membership:
 
     On a database of its own a daemon is alone: it leads, it counts as living, and no thread runs.
 
-    settings: what tells whether daemons have the same settings; address: where this one listens.
+    data: the folder that no other daemon may use at the same time. settings: what tells whether
+    daemons have the same settings. address: where this one listens.
     """
 
     def __init__(
-        self, store: Store, settings: Callable[[], str], address: Callable[[], str]
+        self, store: Store, data: Path, settings: Callable[[], str], address: Callable[[], str]
     ) -> None:
         self._server = store.shared
         self._identity = store.identity
+        self._data = data
         self._settings = settings
         self._address = address
+        self._outages: Callable[[], Sequence[Mapping[str, Any]]] = list
         self._readers: dict[str, Callable[[], Awaitable[None]]] = {}
         self._heard: dict[str, int] = {}
         self._living_until = self._leading_until = 0.0
         self._offset = 0.0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._lock: IO[str] | None = None
 
     @property
     def is_leader(self) -> bool:
@@ -73,9 +83,17 @@ class Membership:
         """Have a topic's reader called, on the event loop, when another daemon changed it."""
         self._readers[topic] = read
 
+    def reports(self, outages: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+        """Have the others know which providers fail this daemon."""
+        self._outages = outages
+
     def join(self) -> None:
-        """Become one of the daemons, before anything is read that is kept in memory."""
+        """Become one of the daemons, before anything is read that is kept in memory.
+
+        Raise ConfigurationError if another one uses the same folder.
+        """
         if self._server is not None:
+            self._lock = take_lock(self._data)
             with self._server.watching() as connection:
                 self._heard = dict(versions.numbers(connection))
                 self._join(connection)
@@ -96,6 +114,11 @@ class Membership:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
         self._living_until = self._leading_until = 0.0
+
+    def release(self) -> None:
+        """Leave the folder to others."""
+        if self._lock is not None:
+            self._lock.close()
 
     def _run(self, server: Postgresql, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stopping.is_set():
@@ -137,6 +160,7 @@ class Membership:
             self._settings(),
             self._offset,
             self._heard,
+            self._outages(),
         )
         if not daemons.beat(connection, heartbeat):
             # What it had claimed is in doubt by now, and others lead.
@@ -175,6 +199,17 @@ class Membership:
                 _call(reader, loop)
             self._heard[topic] = number
         return bool(changed)
+
+
+def unheard(store: Store, topic: versions.Topic, seconds: float = HEAR_SECONDS) -> list[Member]:
+    """Wait until all daemons have heard of a topic's last change; return those that have not."""
+    if store.shared is None:
+        return []
+    number = store.read_now(versions.numbers).get(topic, 0)
+    ends = time.monotonic() + seconds
+    while (deaf := store.read_now(daemons.deaf, topic, number)) and time.monotonic() < ends:
+        time.sleep(HEAR_PAUSE_SECONDS)
+    return deaf
 
 
 def _call(reader: Callable[[], Awaitable[None]], loop: asyncio.AbstractEventLoop) -> None:

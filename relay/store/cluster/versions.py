@@ -9,9 +9,11 @@ from typing import Literal
 from sqlalchemy import Connection, select, text
 
 from relay.store.engine.expressions import upsert
+from relay.store.engine.writer import one_by_one
 from relay.store.schema import versions
 
-Topic = Literal["pauses", "suppressions", "templates"]
+# `mail`: what waits in the outbox, where no daemon put it there.
+Topic = Literal["pauses", "suppressions", "mail"]
 
 # What daemons listen to. One word for all: PostgreSQL tells equal ones of a commit once.
 CHANNEL = "relay_changed"
@@ -32,3 +34,9 @@ def bump(connection: Connection, topic: Topic) -> int:
 def numbers(connection: Connection) -> Mapping[str, int]:
     """Return the number of the last change, by topic."""
     return {row.topic: row.number for row in connection.execute(select(versions))}
+
+
+@one_by_one
+def mail_waits(connection: Connection, nothing: None) -> int:
+    """Have all daemons look for mail that none of them stored."""
+    return bump(connection, "mail")

@@ -17,11 +17,13 @@ PAUSE_SECONDS = 600
 log = structlog.get_logger()
 
 
-async def keep(store: Store, servers: Callable[[], Iterable[Server]]) -> None:
-    """Do the chores for ever; one that cannot be done now is done the next time."""
+async def keep(
+    store: Store, servers: Callable[[], Iterable[Server]], is_leader: Callable[[], bool]
+) -> None:
+    """Do the chores for ever, while it leads; one that cannot be done now is done the next time."""
     while True:
         chores = (forget, lambda store: retention.clear_old(store, servers()))
-        for chore in chores:
+        for chore in chores if is_leader() else ():
             try:
                 await chore(store)
             except RelayError as error:

@@ -194,7 +194,7 @@ def loaded(connection: Connection, ids: Sequence[str]) -> dict[str, Message | Ex
 
 
 def count_unsent(connection: Connection) -> dict[str, int]:
-    """Count the messages that were not sent, by state: at start only, it reads them all."""
+    """Count the messages that were not sent, by state: seldom, it reads them all."""
     query = select(messages.c.state, func.count()).where(IS_UNSENT).group_by(messages.c.state)
     return {row[0]: row[1] for row in connection.execute(query)}
 

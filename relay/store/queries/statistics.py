@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, func, select
 
 from relay.core.states import UNDECIDED, State
+from relay.store.cluster import daemons
 from relay.store.queries.search import first_id
 from relay.store.schema import (
     IS_ACCEPTED,
@@ -30,7 +31,7 @@ class Trouble(NamedTuple):
 def ended(
     connection: Connection, states: Collection[str], since: float, until: float
 ) -> list[Trouble]:
-    """Return the messages that came into one of these states in a time, oldest first.
+    """Return the messages that a daemon that is gone brought into a state in a time, oldest first.
 
     It reads all that was not sent: for a start, not for every minute.
     """
@@ -38,6 +39,7 @@ def ended(
         select(messages.c.id, messages.c.server, messages.c.state, messages.c.words)
         .where(IS_UNSENT, messages.c.state.in_(states))
         .where(messages.c.due_at > since, messages.c.due_at <= until)
+        .where(messages.c.daemon.not_in(daemons.living()))
         .order_by(messages.c.id)
     )
     return [Trouble(*row[:3], row[3] or "") for row in connection.execute(query)]

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("heartbeat_at", sa.Float, nullable=False),
         sa.Column("offset", sa.Float, nullable=False, server_default="0"),
         sa.Column("heard", sa.Text, nullable=False, server_default="{}"),
+        sa.Column("outages", sa.Text, nullable=False, server_default="[]"),
         sa.Column("ended_at", sa.Float),
     )
     op.create_table(
@@ -46,6 +47,11 @@ def upgrade() -> None:
         sa.Column("daemon", sa.Integer, nullable=False),
         sa.Column("since", sa.Float, nullable=False),
         sa.Column("until", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "alert_reports",
+        sa.Column("id", LONG, primary_key=True),
+        sa.Column("seen", sa.Text, nullable=False),
     )
     op.create_table(
         "versions",
