@@ -107,7 +107,7 @@ class Site:
             store, settings.data, lambda: self.settings.digest, self._address
         )
         self.membership.join()
-        closing.callback(self.membership.release)
+        closing.callback(self.membership.leave)
         self.space = Space(store.path.parent if store.path else settings.data)
         self.library = Library(store)
         self.tokens = SessionTokens(store, self.secret)

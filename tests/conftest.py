@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,12 +19,15 @@ from tornado.web import Application
 
 from relay.config import settings as relay_settings
 from relay.config.settings import Settings
+from relay.core.secret import Secret
 from relay.site import Site, open_site
 from relay.store.engine.database import Store
 from relay.web.application import make_app
 from tests.support.daemon import SHIPPED, Daemon
+from tests.support.engines import empty
 from tests.support.fake_postmark import FakePostmark
 from tests.support.keys import APPLICATION_KEY, ENVIRONMENT, key
+from tests.support.postgresql import server_url
 
 SETTINGS = (
     key("application", "contactform", "default")
@@ -65,6 +69,8 @@ FORM = {
     "message": "Make the roads green.",
 }
 
+ALL_DAEMONS = Secret("secret-of-all-daemons-of-this-test")
+
 Post = Callable[..., Awaitable["Reply"]]
 
 
@@ -98,13 +104,19 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def load(tmp_path: Path, environment: dict[str, str]) -> Callable[[str], Settings]:
+def load(
+    tmp_path: Path, environment: dict[str, str], engine: str, request: pytest.FixtureRequest
+) -> Callable[[str], Settings]:
     """Write settings to the test's folder and read them."""
 
     def load_settings(toml: str) -> Settings:
         path = tmp_path / "settings.toml"
         path.write_text(toml, encoding="utf-8")
-        return relay_settings.load(path, environment)
+        settings = relay_settings.load(path, environment)
+        if engine == "sqlite":
+            return settings
+        url = Secret(request.getfixturevalue("postgresql_url"))
+        return replace(settings, database=url, secret=settings.secret or ALL_DAEMONS)
 
     return load_settings
 
@@ -142,13 +154,32 @@ def offline(tmp_path: Path) -> Daemon:
     return Daemon(tmp_path, SHIPPED)
 
 
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A database on a real server."""
+    with server_url() as url:
+        yield url
+
+
 @pytest.fixture
-def settings(load: Callable[[str], Settings], settings_toml: str, empty_database: Path) -> Settings:
+def engine() -> str:
+    """The database's engine; a package whose tests run on both makes two of each."""
+    return "sqlite"
+
+
+@pytest.fixture
+def settings(
+    load: Callable[[str], Settings], settings_toml: str, engine: str, request: pytest.FixtureRequest
+) -> Iterator[Settings]:
     """The settings under test, with a database that needs no migration."""
     settings = load(settings_toml)
     settings.data.mkdir(mode=0o700, exist_ok=True)
-    shutil.copy(empty_database, settings.data)
-    return settings
+    if engine == "sqlite":
+        shutil.copy(request.getfixturevalue("empty_database"), settings.data)
+        yield settings
+        return
+    yield settings
+    empty(settings.database.reveal())
 
 
 @pytest.fixture

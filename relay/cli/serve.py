@@ -109,7 +109,7 @@ async def _serve(site: Site) -> bool:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await site.alerts.stop()
-    await site.membership.leave()
+    await site.membership.stop()
     for server in servers:
         await server.close_all_connections()
     return whole

@@ -20,6 +20,7 @@ from relay.web.application import make_app
 from tests.conftest import FORM, Outbox, Post
 from tests.support.fake_postmark import FakePostmark, error
 from tests.support.keys import APPLICATION_KEY
+from tests.support.stored import dies
 
 SETTINGS = """
 [relay]
@@ -525,7 +526,7 @@ async def test_what_was_queued_before_a_restart_is_sent_after_it_and_what_was_se
     await postmark.hanging()
     assert outbox.states() == ["queued", "sending"]
     # The daemon dies here: a second one finds the rows as they are on the disk.
-    site.store._engine._lock.close()
+    dies(site)
     with open_site(settings) as second:
         assert make_app(second) is not None
         assert outbox.states() == ["queued", "in_doubt"]

@@ -469,6 +469,7 @@ async def test_what_a_crash_left_is_settled_by_the_policy_too(
     postmark.answers = [(503, b"")]
     case = await in_doubt(server)
     case.change(state="sending")
+    site.membership.leave()
     now = time.time()
     assert settler.interrupted(now) == 1
     assert await settler.look(now) == 1
@@ -542,6 +543,7 @@ async def test_what_a_stopped_daemon_was_sending_is_in_doubt_with_a_crash_more(
     case.change(state="queued", due_at=now)
     waiting.change(state="queued", due_at=now + 99)
     one = await claimed(site, "scripted", now)
+    site.membership.leave()
     assert settler.interrupted(now) == 1
     row = case.row
     assert (row["state"], row["crashes"], row["fence"]) == ("in_doubt", 1, one.fence + 1)
@@ -714,6 +716,7 @@ async def test_of_two_decisions_on_the_same_look_the_first_counts(
     assert (results, case.state, case.kinds) == ([True, False], "sent", ["found"])
 
 
+@pytest.mark.sqlite
 @pytest.mark.gen_test
 async def test_messages_in_doubt_are_found_by_their_index(site: Site) -> None:
     plans: list[str] = []

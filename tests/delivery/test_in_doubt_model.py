@@ -180,6 +180,7 @@ class Life(RuleBasedStateMachine):
         assert self.claimed is not None
         self.take(took)
         self.stale.append(self.claimed)
+        self.world.dies()
         assert self.world.doubts.interrupted(self.now) == 1
         self.model.doubt(self.now, crashed=True)
         self.waits(False)
@@ -297,6 +298,11 @@ class World:
 
     def _settled(self, count: int) -> None:
         self.waiting -= count
+
+    def dies(self) -> None:
+        """Let the daemon be another one from here on."""
+        self.site.membership.leave()
+        self.site.membership.join()
 
     def clear(self) -> None:
         def empty(connection: Any, batch: Any) -> list[None]:

@@ -23,6 +23,7 @@ from relay.store.outbox.enqueue import NewMessage
 from relay.store.queries import listing
 from tests.conftest import FORM, Outbox, Post
 from tests.support.fake_postmark import FakePostmark, error
+from tests.support.stored import dies
 
 # A delivery that a test looks into and holds up; `answers` are what the next calls get.
 DELIVERY = """
@@ -651,7 +652,7 @@ async def test_a_paused_server_stores_its_mail_also_after_a_restart(
     assert (await post("/rest/email/b", FORM)).json == SENT
     assert await site.dispatcher.deliver_waiting(time.time() + 1e6) == 0
     assert outbox.states() == ["queued", "sent"]
-    site.store._engine._lock.close()
+    dies(site)
     with open_site(settings) as second:
         assert second.pauses.names() == {"a"}
         assert await second.dispatcher.deliver_waiting() == 0

@@ -70,7 +70,7 @@ async def answered(site: Site, post: Post, **changes: Any) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "waiting"),
-    [({}, 1), ({"state": "held"}, 1), ({"state": "queued", "maybe_twice": 1}, 0)],
+    [({}, 1), ({"state": "held"}, 1), ({"state": "queued", "maybe_twice": True}, 0)],
     ids=["in doubt", "held", "about to be sent again"],
 )
 @pytest.mark.gen_test

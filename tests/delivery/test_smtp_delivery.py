@@ -336,6 +336,7 @@ def printed(settings: Path, *command: str) -> str:
     return ran.stdout + ran.stderr
 
 
+@pytest.mark.sqlite
 @pytest.mark.gen_test
 async def test_queue_show_tells_of_every_recipient_and_retention_forgets_them(
     site: Site, post: Post, rig: MailServerRig, tmp_path: Path

@@ -5,7 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, text, update
 
+from relay.site import Site
 from relay.store.engine.database import Store
+from relay.store.engine.sqlite import Sqlite
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import attempts, events, messages
@@ -83,3 +85,11 @@ def happened(store: Store, id: str) -> list[tuple[str, str]]:
     """A message's events: kinds and words, in order."""
     found = rows(store, "SELECT kind, words FROM events WHERE message = :id ORDER BY id", id=id)
     return [(one["kind"], one["words"]) for one in found]
+
+
+def dies(site: Site) -> None:
+    """Let a site's daemon be gone, as others see it after a `kill -9`."""
+    if site.store.shared is not None:
+        site.membership.leave()
+    elif isinstance(site.store._engine, Sqlite) and site.store._engine._lock is not None:
+        site.store._engine._lock.close()

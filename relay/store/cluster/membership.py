@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -108,15 +109,20 @@ class Membership:
             )
             self._thread.start()
 
-    async def leave(self) -> None:
-        """Say that this daemon sends nothing any more; others take over at once."""
+    async def stop(self) -> None:
+        """End the thread."""
         self._stopping.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
-        self._living_until = self._leading_until = 0.0
 
-    def release(self) -> None:
-        """Leave the folder to others."""
+    def leave(self) -> None:
+        """Say that this daemon sends nothing any more: others take over at once."""
+        self._living_until = self._leading_until = 0.0
+        number, self._identity.number = self._identity.number, 0
+        if self._server is not None and number:
+            with suppress(DBAPIError), self._server.watching() as connection:
+                leases.give_up(connection, number)
+                daemons.leave(connection, number)
         if self._lock is not None:
             self._lock.close()
 
@@ -142,8 +148,6 @@ class Membership:
                 beaten_at = 0.0  # whoever changed it waits to hear that this daemon has heard
             else:
                 server.wait_for_change(connection, LOOK_SECONDS)
-        leases.give_up(connection, self._identity.number)
-        daemons.leave(connection, self._identity.number)
 
     def _join(self, connection: Connection) -> None:
         new = Registration(socket.gethostname(), os.getpid(), __version__, self._settings())

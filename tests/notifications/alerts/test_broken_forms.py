@@ -173,6 +173,7 @@ async def test_bad_keys_and_unknown_servers_are_no_broken_form(
     assert [mail.subject for mail in mails()] == ["[Relay] fragile: 10 calls with a wrong key"]
 
 
+@pytest.mark.sqlite
 @pytest.mark.gen_test
 async def test_settings_that_are_not_taken_are_told(
     site: Site,

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from relay.config.settings import Settings
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt, MessageBroken
 from relay.core.message import Confirmation, ProviderEvent
 from relay.site import Site, open_site
+from relay.store.alerts import NotLeading
 from tests.conftest import FORM, Outbox, Post
 from tests.notifications.alerts.conftest import (
     DAY,
@@ -573,3 +575,77 @@ class TestWithoutAlerts:
             ("failed", "registry", 1)
         ]
         assert mails() == []
+
+
+# What a daemon sees of a message that failed.
+FAILED = {"id": "01a225c9-8625-7000-8000-00639b340123", "words": "no"}
+
+
+def elsewhere(settings: Settings) -> Settings:
+    """The same settings for a daemon on another machine, with a folder of its own."""
+    data = settings.data.with_name("elsewhere")
+    data.mkdir()
+    return replace(settings, data=data)
+
+
+@pytest.mark.postgresql
+@pytest.mark.gen_test
+async def test_of_several_daemons_one_tells_what_all_of_them_saw_and_once(
+    settings: Settings, now_after: Callable[[], float]
+) -> None:
+    (leading, close), (other, close_other) = another(settings), another(elsewhere(settings))
+    assert (leading.membership.is_leader, other.membership.is_leader) == (True, False)
+    await leading.alerts.look(now_after())
+    await _fail(other)
+    assert await other.alerts.look(now_after()) == 0  # left to the other one
+    leading.event_counts.saw("registry", "failed", FAILED)
+    assert await leading.alerts.look(now_after()) == 1
+    [alert] = standing(leading)
+    assert alert["count"] == 2
+    assert await leading.alerts.look(now_after()) == 0
+    close_other()
+    close()
+
+
+@pytest.mark.postgresql
+@pytest.mark.gen_test
+async def test_a_provider_that_fails_another_daemon_alone_is_told_too(
+    settings: Settings, now_after: Callable[[], float]
+) -> None:
+    (leading, close), (other, close_other) = another(settings), another(elsewhere(settings))
+    script("provider").answers[:] = [KEY_REFUSED]
+    put(other.store, 1, "queued", server="quiet", at=time.time())
+    await other.dispatcher.deliver_waiting()
+    assert other.dispatcher.down()
+    assert not leading.dispatcher.down()
+    with other.store.shared.watching() as connection:  # type: ignore[union-attr]
+        other.membership._beat(connection)
+    assert await leading.alerts.look(now_after()) == 0
+    assert await leading.alerts.look(now_after() + 150) == 1
+    [alert] = standing(leading)
+    assert alert["kind"] == "breaker"
+    close_other()
+    close()
+
+
+@pytest.mark.postgresql
+@pytest.mark.gen_test
+async def test_a_daemon_that_leads_no_more_tells_nothing_and_forgets_nothing(
+    settings: Settings, now_after: Callable[[], float]
+) -> None:
+    (former, close), (new, close_new) = another(settings), another(elsewhere(settings))
+    await former.alerts.look(now_after())
+    former.event_counts.saw("registry", "failed", FAILED)
+    with new.store.shared.watching() as connection:  # type: ignore[union-attr]
+        connection.execute(text("UPDATE leases SET until = 0"))  # it does not know that yet
+        new.membership._beat(connection)
+    assert former.membership.is_leader
+    assert new.membership.is_leader
+    with pytest.raises(NotLeading):
+        await former.alerts.look(now_after())
+    assert standing(new) == []
+    former.membership._leading_until = 0.0
+    assert await former.alerts.look(now_after()) == 0
+    assert await new.alerts.look(now_after()) == 1
+    close()
+    close_new()

@@ -31,7 +31,7 @@ def join(tmp_path: Path) -> Iterator[Join]:
             (tmp_path / folder).mkdir(exist_ok=True)
             member = Membership(store, tmp_path / folder, lambda: "digest", lambda: "here:8025")
             member.join()
-            closing.callback(member.release)
+            closing.callback(member.leave)
             return member
 
         yield joined
@@ -67,7 +67,7 @@ def test_a_second_daemon_in_the_same_folder_is_refused(another: Open, join: Join
     first = join(another(), "one")
     with pytest.raises(ConfigurationError, match="another daemon uses this folder"):
         join(another(), "one")
-    first.release()
+    first.leave()
     join(another(), "one")
 
 
@@ -121,7 +121,8 @@ async def test_what_another_daemon_changes_is_read_again(another: Open, join: Jo
     member.start()
     await hears(member, changing)
     assert await asyncio.to_thread(membership.unheard, changing, "pauses") == []
-    await member.leave()
+    await member.stop()
+    member.leave()
     assert changing.read_now(daemons.members) == []
 
 
@@ -167,4 +168,4 @@ async def test_a_connection_that_breaks_is_opened_again(another: Open, join: Joi
 
     in_store(changing, break_it)
     await hears(member, changing)
-    await member.leave()
+    await member.stop()
