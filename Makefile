@@ -21,9 +21,9 @@ test-all: test
 	RELAY_TESTS=all $(VENV)/bin/python -m pytest -n auto -rs -m "slow or hypothesis"
 	$(VENV)/bin/python -m pytest -n auto -rs tests/browser
 
-# The chaos tests in full: more kills, and those that `make test` leaves out. About half an hour.
+# The chaos tests in full: more kills, and those that `make test` leaves out. Under an hour.
 chaos: $(VENV)/installed-dev
-	RELAY_CHAOS=full $(VENV)/bin/python -m pytest -rs tests/chaos
+	RELAY_CHAOS=full $(VENV)/bin/python -m pytest -rs tests/chaos tests/cluster
 
 # What CI checks besides the tests: format, lint, types.
 check: $(VENV)/installed-dev
