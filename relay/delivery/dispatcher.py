@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import structlog
 
 from relay.core import clock
+from relay.core.errors import Unavailable
 from relay.core.logs import trace
 from relay.core.message import Message
 from relay.core.states import WAITING, State
@@ -161,6 +162,8 @@ class Dispatcher:
             started = time.monotonic()
             try:
                 due = await self.look()
+            except Unavailable:  # which the store has logged
+                due = clock.now()
             except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
                 log.error("outbox.unreadable", **trace(error))
                 due = None
@@ -236,6 +239,8 @@ class Dispatcher:
                 self._again = False
                 if await self._claim(clock.now()):
                     self._again = bool(self._fair_queue)
+        except Unavailable:  # which the store has logged
+            self._alarm.set()
         except Exception as error:  # noqa: BLE001 - run() looks again, soon
             log.error("outbox.unclaimable", **trace(error))
             self._alarm.set()

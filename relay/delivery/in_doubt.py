@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from relay.core import clock
-from relay.core.errors import DeliveryError, DeliveryInDoubt, MessageBroken
+from relay.core.errors import DeliveryError, DeliveryInDoubt, MessageBroken, Unavailable
 from relay.core.logs import trace
 from relay.core.message import Absent, Confirmation, Message
 from relay.core.server import Server
@@ -94,6 +94,8 @@ class InDoubtResolver:
         while not self._stopped.is_set():
             try:
                 await self.look()
+            except Unavailable:
+                pass  # the store has logged it
             except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
                 log.error("doubts.unsettled", **trace(error))
             try:

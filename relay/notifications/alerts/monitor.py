@@ -12,6 +12,7 @@ import structlog
 
 from relay.config.alerts import DELIVERIES, AlertSettings
 from relay.core import clock
+from relay.core.errors import Unavailable
 from relay.core.logs import trace
 from relay.core.message import Message
 from relay.core.states import TROUBLES
@@ -81,6 +82,8 @@ class Monitor:
         while True:
             try:
                 await self.look(clock.now())
+            except Unavailable:
+                pass  # the store has logged it
             except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
                 log.error("alerts.unlooked", **trace(error))
             await asyncio.sleep(LOOK_SECONDS)

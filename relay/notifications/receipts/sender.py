@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from relay.core import clock
-from relay.core.errors import ConfigurationError, TemplateRenderError
+from relay.core.errors import ConfigurationError, TemplateRenderError, Unavailable
 from relay.core.logs import trace
 from relay.core.server import Server
 from relay.core.states import TOLD, State
@@ -83,6 +83,8 @@ class ReceiptSender:
                     looked_at = time.monotonic()
                 else:
                     await self._look_at(settled)
+            except Unavailable:
+                pass  # the store has logged it
             except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
                 log.error("receipts.untold", **trace(error))
             await asyncio.sleep(PAUSE_SECONDS)

@@ -24,6 +24,7 @@ from relay.store.cluster import daemons, leases, versions
 from relay.store.cluster.daemons import Heartbeat, Member, Registration
 from relay.store.engine.database import Store
 from relay.store.engine.expressions import clock_time
+from relay.store.engine.failures import OutageLog
 from relay.store.engine.postgresql import Postgresql
 from relay.store.engine.sqlite import take_lock
 
@@ -65,6 +66,7 @@ class Membership:
         self._heard: dict[str, int] = {}
         self._living_until = self._leading_until = 0.0
         self._offset = 0.0
+        self._outage = OutageLog("membership")
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock: IO[str] | None = None
@@ -131,8 +133,9 @@ class Membership:
             try:
                 with server.watching() as connection:
                     self._stay(server, connection, loop)
-            except (DBAPIError, OSError) as error:
-                log.warning("membership.lost", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - whatever fails, it is to be heard of again
+                cause = error.orig if isinstance(error, DBAPIError) else error
+                self._outage.failed(cause)
                 self._stopping.wait(LOOK_SECONDS)
 
     def _stay(
@@ -144,6 +147,7 @@ class Membership:
             if _elapsed() - beaten_at >= daemons.HEARTBEAT_SECONDS:
                 beaten_at = _elapsed()
                 self._beat(connection)
+                self._outage.worked()
             if self._follow(connection, loop):
                 beaten_at = 0.0  # whoever changed it waits to hear that this daemon has heard
             else:

@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection, func, make_url, select
 from sqlalchemy.exc import DBAPIError
 
 from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret
 from relay.store.cluster.daemons import Identity
+from relay.store.engine.failures import OutageLog, explained, words
 from relay.store.engine.postgresql import Postgresql
 from relay.store.engine.sqlite import Sqlite
 from relay.store.engine.writer import Writer, unavailable
@@ -46,10 +47,13 @@ class Store:
             self._engine = Sqlite(Path(where.database or ""), data)
         self._writing, self._reading = self._engine.writing, self._engine.reading
         self.identity = Identity()
-        for engine in (self._writing, self._reading):
+        self._long_writing = self._engine.long_writing
+        self._long_reading = self._engine.long_reading
+        for engine in {self._writing, self._reading, self._long_writing, self._long_reading}:
             engine.update_execution_options(identity=self.identity)
         self._writer = Writer(self._writing)
-        self._readers = ThreadPoolExecutor(2, "reader")
+        self._readers = ThreadPoolExecutor(self._engine.readers, "reader")
+        self._outage = OutageLog("reading")
 
     def open(self) -> None:
         """Bring the schema up to date, start writing.
@@ -61,7 +65,7 @@ class Store:
         except BaseException as error:
             self._engine.close()
             if isinstance(error, DBAPIError):
-                raise ConfigurationError(f"{self.where}: {error.orig}") from None
+                raise ConfigurationError(f"{self.where}: {explained(error)}") from None
             raise
         self._writer.start()
 
@@ -121,7 +125,7 @@ class Store:
         batch: Sequence[Argument],
     ) -> Sequence[T]:
         """Run an operation in this thread: at start, and for commands while no daemon runs."""
-        with self._writing.connect() as connection, connection.begin():
+        with self._long_writing.connect() as connection, connection.begin():
             return operation(connection, batch)
 
     async def read(
@@ -132,12 +136,7 @@ class Store:
     ) -> T:
         """Run a query in a reader's thread; raise Unavailable if the database cannot be read."""
         loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(
-                self._readers, lambda: self.read_now(query, *args, **kwargs)
-            )
-        except StoreUnreadable as error:
-            raise unavailable(error.__cause__) from error.__cause__
+        return await loop.run_in_executor(self._readers, lambda: self._read(query, *args, **kwargs))
 
     def read_now(
         self,
@@ -147,12 +146,34 @@ class Store:
     ) -> T:
         """Run a query in this thread; raise StoreUnreadable if the database cannot be read."""
         try:
-            with self._reading.connect() as connection:
+            with self._long_reading.connect() as connection:
                 return query(connection, *args, **kwargs)
         except DBAPIError as error:
-            raise StoreUnreadable(str(error.orig)) from error.orig
+            raise StoreUnreadable(words(error.orig)) from error.orig
+
+    def _read(
+        self,
+        query: Callable[Concatenate[Connection, Arguments], T],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> T:
+        """Run a query on a reader's connection: once more on a new one, if that was lost."""
+        for is_last in (False, True):
+            try:
+                with self._reading.connect() as connection:
+                    result = query(connection, *args, **kwargs)
+            except DBAPIError as error:
+                if is_last or not error.connection_invalidated:
+                    self._outage.failed(error.orig)
+                    raise unavailable(error.orig) from error.orig
+            else:
+                self._outage.worked()
+                return result
+        raise AssertionError
 
 
 def nothing(connection: Connection, batch: Sequence[None]) -> Sequence[None]:
-    """Take part in a commit, which needs the store's write lock, and change nothing."""
+    """Take part in a commit, which needs a store that can be written, and change nothing."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_current_xact_id()))
     return batch

@@ -5,26 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
+from sqlalchemy import URL, Connection, NullPool, text
 
 from relay.core.errors import ConfigurationError
 from relay.store.cluster.versions import CHANNEL
+from relay.store.engine import server_facts
+from relay.store.engine.connecting import Connector, make_engine
 
-# The oldest server that is tested, as `server_version_num` says it.
-OLDEST = 140000
-
-# Of a group's transaction; and how long one may stand still between two statements.
-STATEMENT_SECONDS = 30
-IDLE_SECONDS = 60
-
-# What every session is set to, whatever the server's own settings are: a commit is on the disk
-# before it is answered.
-SETTINGS = {
-    "synchronous_commit": "on",
-    "statement_timeout": f"{STATEMENT_SECONDS}s",
-    "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
-    "timezone": "UTC",
-}
 # A reader sees one moment, however many queries it asks, as it does in SQLite.
 READING = {
     "default_transaction_read_only": "on",
@@ -33,26 +20,39 @@ READING = {
 
 
 class Postgresql:
-    """A database on a server: `writing` and `reading` are its engines. Readers cannot write."""
+    """A database on a server: `writing` and `reading` are its engines. Readers cannot write.
+
+    The connections of a daemon are one to write, one for each of its `readers`, and one to hear of
+    the others. What may take long has its own for as long as it takes: `long_writing`,
+    `long_reading`.
+    """
 
     path: Path | None = None
+    readers = 4
 
     def __init__(self, url: URL) -> None:
         self.where = url.render_as_string(hide_password=True)
-        self.writing = _engine(url, SETTINGS)
-        self.reading = _engine(url, SETTINGS | READING)
-        self._watching = _engine(url, SETTINGS, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        connector = Connector()
+        kept: dict[str, Any] = {"max_overflow": 0, "pool_timeout": 10}
+        self.writing = make_engine(url, connector, {}, pool_size=1, **kept)
+        self.reading = make_engine(url, connector, READING, pool_size=self.readers, **kept)
+        long: dict[str, Any] = {"timed": False, "poolclass": NullPool}
+        self.long_writing = make_engine(url, connector, {}, **long)
+        self.long_reading = make_engine(url, connector, READING, **long)
+        self._watching = make_engine(
+            url, connector, {}, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
 
     def open(self) -> None:
-        """Bring the schema up to date; raise ConfigurationError for a server that is too old."""
+        """Bring the schema up to date; raise ConfigurationError for a server that will not do."""
         from relay.store.engine.migrate import migrate
 
-        with self.writing.connect() as connection:
-            version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
-            if version < OLDEST:
-                words = f"PostgreSQL {version // 10000} is too old; {OLDEST // 10000} is needed"
-                raise ConfigurationError(f"{self.where}: {words}")
-        migrate(self.writing, self.where, None)
+        with self.writing.connect() as first, self.reading.connect() as second:
+            obstacle = server_facts.obstacle(server_facts.ask(first))
+            obstacle = obstacle or server_facts.pooler(first, second)
+        if obstacle:
+            raise ConfigurationError(f"{self.where}: {obstacle}")
+        migrate(self.long_writing, self.where, None)
 
     @contextmanager
     def watching(self) -> Iterator[Connection]:
@@ -61,11 +61,10 @@ class Postgresql:
             connection.execute(text(f"LISTEN {CHANNEL}"))
             yield connection
 
-    def wait_for_change(self, connection: Connection, seconds: float) -> None:
-        """Wait until a change is committed by anybody, or for so many seconds."""
+    def wait_for_change(self, connection: Connection, seconds: float) -> bool:
+        """Wait until a change is committed by anybody, or for so many seconds; return whether."""
         driver: Any = connection.connection.driver_connection
-        for _ in driver.notifies(timeout=seconds, stop_after=1):
-            pass
+        return any(True for _ in driver.notifies(timeout=seconds, stop_after=1))
 
     def finish(self) -> None:
         """Do nothing: the server keeps its own files."""
@@ -74,16 +73,3 @@ class Postgresql:
         """Release the connections."""
         self.reading.dispose()
         self.writing.dispose()
-
-
-def _engine(url: URL, settings: dict[str, str], **options: Any) -> Engine:
-    engine = create_engine(url.set(drivername="postgresql+psycopg"), **options)
-
-    @event.listens_for(engine, "connect")
-    def connect(connection: Any, record: Any) -> None:
-        with connection.cursor() as cursor:
-            for name, value in settings.items():
-                cursor.execute(f"SET SESSION {name} = '{value}'")
-        connection.commit()
-
-    return engine

@@ -33,6 +33,8 @@ class Sqlite:
     data: the folder whose lock keeps a second daemon out.
     """
 
+    readers = 2
+
     def __init__(self, path: Path, data: Path) -> None:
         self.path: Path | None = path
         self.where = str(path)
@@ -42,6 +44,7 @@ class Sqlite:
         writing = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
         self.writing = _engine(path, "BEGIN IMMEDIATE", writing)
         self.reading = _engine(path, "BEGIN", ("query_only=ON", "wal_autocheckpoint=0"))
+        self.long_writing, self.long_reading = self.writing, self.reading
 
     def open(self) -> None:
         """Take the lock and bring the schema up to date; raise ConfigurationError."""

@@ -7,16 +7,19 @@ batch it can insert a hundred rows with one statement, which is what makes a gro
 
 import asyncio
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from relay.core.errors import Unavailable
+from relay.store.engine.failures import CommitUnknown, OutageLog, Remedy, remedy, words
 from relay.store.engine.sqlite import is_lost_sync
 
 Operation = Callable[[Connection, Sequence[Any]], Sequence[Any]]
@@ -41,6 +44,13 @@ def one_by_one(
 MAX_GROUP = 1000
 RETRY_AFTER_SECONDS = 5
 
+# How often a group is run that something stands in the way of, and how far apart at most: the
+# others that stand there wait for other times.
+TRIES = {Remedy.AGAIN: 5, Remedy.RECONNECTED: 2, Remedy.NONE: 1}
+APART_SECONDS = 0.05
+
+log = structlog.get_logger()
+
 
 class _Unit(NamedTuple):
     operation: Operation
@@ -49,7 +59,7 @@ class _Unit(NamedTuple):
 
 
 class Writer:
-    """Owns the writing connection; started by `start`, ended by `stop` after all that waits.
+    """Owns the writing; started by `start`, ended by `stop` after all that waits.
 
     `is_broken` once a sync has failed: then nothing is written any more, and `when_broken` is
     called on the loop.
@@ -60,6 +70,7 @@ class Writer:
         self._waiting: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._begun_at: float | None = None
+        self._outage = OutageLog("writing")
         self.is_broken = False
         self.when_broken: Callable[[], None] = lambda: None
 
@@ -87,17 +98,16 @@ class Writer:
         return future
 
     def _run(self) -> None:
-        with self._engine.connect() as connection:
-            while group := self._next_group():
-                self._begun_at = time.monotonic()
-                results = self._commit(connection, group)
-                self._begun_at = None
-                # One hand-over to the loop for the whole group.
-                loop = group[0].future.get_loop()
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(_resolve, group, results)
-                    if self.is_broken:
-                        loop.call_soon_threadsafe(self.when_broken)
+        while group := self._next_group():
+            self._begun_at = time.monotonic()
+            results = self._commit(group)
+            self._begun_at = None
+            # One hand-over to the loop for the whole group.
+            loop = group[0].future.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_resolve, group, results)
+                if self.is_broken:
+                    loop.call_soon_threadsafe(self.when_broken)
 
     def _next_group(self) -> list[_Unit]:
         """Wait for a unit and take all others that wait; an empty group ends the thread."""
@@ -112,32 +122,56 @@ class Writer:
             self._waiting.put(None)  # the end comes after this last group
         return group
 
-    def _commit(self, connection: Connection, group: Sequence[_Unit]) -> list[Any]:
+    def _commit(self, group: Sequence[_Unit]) -> list[Any]:
         if self.is_broken:
             return [Unavailable(RETRY_AFTER_SECONDS, reason="store")] * len(group)
-        try:
-            return _run_all(connection, group)
-        except Exception as error:  # noqa: BLE001 - it becomes the result of whoever caused it
-            if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
-                self.is_broken = is_lost_sync(error)
-                # The disk or the file: trying again one by one would only fail as often.
-                return [unavailable(error.orig)] * len(group)
-            if len(group) == 1:
-                return [error]
-        # One unit spoilt the transaction: each gets one of its own, and only the culprit fails.
-        return [result for unit in group for result in self._commit(connection, [unit])]
+        tries = 0
+        while True:
+            try:
+                results = _run_all(self._engine, group)
+            except Exception as error:  # noqa: BLE001 - it becomes the result of whoever caused it
+                tries += 1
+                what_helps = remedy(error)
+                if what_helps is Remedy.ALONE:
+                    return [error] if len(group) == 1 else self._one_by_one(group)
+                if tries >= TRIES[what_helps]:
+                    return self._refused(group, error)
+                time.sleep(random.uniform(0, tries * APART_SECONDS))  # noqa: S311 - nothing secret
+            else:
+                self._outage.worked()
+                return results
+
+    def _one_by_one(self, group: Sequence[_Unit]) -> list[Any]:
+        """Run a group that one unit spoilt: each alone, so that only the culprit fails."""
+        return [result for unit in group for result in self._commit([unit])]
+
+    def _refused(self, group: Sequence[_Unit], error: Exception) -> list[Any]:
+        """Return the results of a group that the database does not take."""
+        cause = error.orig if isinstance(error, DBAPIError) else error.__cause__
+        self.is_broken = isinstance(error, DBAPIError) and is_lost_sync(error)
+        if isinstance(error, CommitUnknown):
+            log.error("commit.unknown", units=len(group), words=words(cause))
+        self._outage.failed(cause)
+        return [unavailable(cause)] * len(group)
 
 
-def _run_all(connection: Connection, group: Sequence[_Unit]) -> list[Any]:
+def _run_all(engine: Engine, group: Sequence[_Unit]) -> list[Any]:
     batches: dict[Operation, list[int]] = {}
     for index, unit in enumerate(group):
         batches.setdefault(unit.operation, []).append(index)
     results: list[Any] = [None] * len(group)
-    with connection.begin():
+    with engine.connect() as connection:
+        transaction = connection.begin()
         for operation, indexes in batches.items():
             batch = [group[index].argument for index in indexes]
             for index, result in zip(indexes, operation(connection, batch), strict=True):
                 results[index] = result
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise CommitUnknown from error.orig
+            raise
     return results
 
 
