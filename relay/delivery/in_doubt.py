@@ -21,7 +21,7 @@ from relay.hooks.chain import Chain
 from relay.store import documents
 from relay.store.engine.database import Store
 from relay.store.outbox import in_doubt, recovery
-from relay.store.outbox.in_doubt import Decision, Doubt
+from relay.store.outbox.in_doubt import Decision, Doubt, Looking
 from relay.store.outbox.recovery import Interruption
 from relay.store.queries import listing
 
@@ -81,13 +81,19 @@ class InDoubtResolver:
             await self._log_unasked(asked)
             self._told_of = chains
         failures: dict[tuple[str, str], int] = {}
-        batch = await self.store.read(in_doubt.due, now, longest, asked)
-        while batch and not self._stopped.is_set():
+        looking = Looking(now, longest, asked)
+        batch: Sequence[Doubt] = ()
+        while (batch := await self._next(looking, batch)) and not self._stopped.is_set():
             looks = (self._decided(one, chains, failures, ahead) for one in batch)
             count += sum(await asyncio.gather(*looks))
-            after = (batch[-1].due_at, batch[-1].id)
-            batch = await self.store.read(in_doubt.due, now, longest, asked, after)
         return count
+
+    async def _next(self, looking: Looking, before: Sequence[Doubt]) -> Sequence[Doubt]:
+        """Return what is to be looked up next, after what was before."""
+        if self.store.shared is not None:
+            return await self.store.write(in_doubt.take, looking)
+        after = (before[-1].due_at, before[-1].id) if before else (0.0, "")
+        return await self.store.read(in_doubt.due, *looking, after)
 
     async def run(self) -> None:
         """Look up for ever what becomes due."""

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 
 from relay.store.cluster import leases
+from relay.store.engine.expressions import upsert
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
@@ -121,9 +122,9 @@ _PREFIX = "alerts: "
 
 
 def _remember(connection: Connection, name: str, value: str) -> None:
-    mine = update(installation).where(installation.c.name == name)
-    if not connection.execute(mine.values(value=value)).rowcount:
-        connection.execute(insert(installation).values(name=name, value=value))
+    statement = upsert(connection, installation).values(name=name, value=value)
+    changed = statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
+    connection.execute(changed)
 
 
 def _is(key: AlertKey) -> list[Any]:

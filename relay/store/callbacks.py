@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete
 
 from relay.core.message import ProviderEvent
 from relay.core.states import TAKEN
 from relay.store import suppressions
+from relay.store.engine.expressions import upsert
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import in_doubt, resend
 from relay.store.outbox.history import NewEvent, note
@@ -61,11 +62,9 @@ def digest_of(group: str, identity: str) -> bytes:
 
 def remember(connection: Connection, digest: bytes, now: float) -> bool:
     """Remember that something was told; return whether that is new."""
-    known = select(callbacks.c.digest).where(callbacks.c.digest == digest)
-    if connection.execute(known).first() is not None:
-        return False
-    connection.execute(insert(callbacks).values(digest=digest, at=now))
-    return True
+    added = upsert(connection, callbacks).values(digest=digest, at=now)
+    new = added.on_conflict_do_nothing().returning(callbacks.c.digest)
+    return connection.execute(new).first() is not None
 
 
 @one_by_one

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from relay.core.errors import IdempotencyRunning, TokenRefused, Unavailable
 from relay.core.states import State
+from relay.store.engine.expressions import upsert
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
@@ -79,32 +80,37 @@ def add(
 
     One whose digest is taken, or whose token is gone, is not stored: its result is the refusal.
     """
-    taken = _taken(connection, batch)
+    won = _taken(connection, batch)
     results: list[TokenRefused | Unavailable | IdempotencyRunning | None] = []
     for entry in batch:
-        refusal = None
-        if entry.digest in taken:
-            refusal = IdempotencyRunning(RETRY_AFTER_SECONDS)
-        taken.add(entry.digest)
-        results.append(refusal)
+        is_first = won.get(entry.digest) is entry
+        results.append(None if is_first else IdempotencyRunning(RETRY_AFTER_SECONDS))
     first = [index for index, refusal in enumerate(results) if refusal is None]
     stored = [(index, message) for index in first for message in batch[index].messages]
     refusals = enqueue.add(connection, [message for _, message in stored])
     for (index, _), not_stored in zip(stored, refusals, strict=True):
         results[index] = results[index] or not_stored
-    rows = [_row(entry) for entry, refusal in zip(batch, results, strict=True) if refusal is None]
-    if rows:
-        connection.execute(insert(idempotency), rows)
+    unstored = [batch[index].digest for index in first if results[index] is not None]
+    if unstored:
+        connection.execute(delete(idempotency).where(idempotency.c.digest.in_(unstored)))
     return results
 
 
-def _taken(connection: Connection, batch: Sequence[IdempotencyEntry]) -> set[bytes]:
-    """Return which digests are in use; those that were to be forgotten are, now."""
-    digests = [entry.digest for entry in batch]
-    mine = idempotency.c.digest.in_(digests)
-    now = min(entry.now for entry in batch)
-    connection.execute(delete(idempotency).where(mine, idempotency.c.expires_at <= now))
-    return set(connection.execute(select(idempotency.c.digest).where(mine)).scalars())
+def _taken(
+    connection: Connection, batch: Sequence[IdempotencyEntry]
+) -> dict[bytes, IdempotencyEntry]:
+    """Take the digests that are free; return by which requests. Old ones are forgotten, now.
+
+    Another daemon that takes the same one at this moment has it, or waits for this transaction.
+    """
+    first = {entry.digest: entry for entry in reversed(batch)}
+    expired = idempotency.c.expires_at <= min(entry.now for entry in batch)
+    mine = idempotency.c.digest.in_(list(first))
+    connection.execute(delete(idempotency).where(mine, expired))
+    taking = upsert(connection, idempotency).on_conflict_do_nothing()
+    rows = [_row(first[digest]) for digest in sorted(first)]
+    taken = connection.execute(taking.returning(idempotency.c.digest), rows).scalars()
+    return {digest: first[digest] for digest in taken}
 
 
 def _row(entry: IdempotencyEntry) -> dict[str, object]:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from relay.store.cluster import versions
 from relay.store.engine.database import Store
+from relay.store.engine.expressions import lock, upsert
 from relay.store.engine.writer import one_by_one
 from relay.store.schema import installation, paused, servers
 
@@ -20,6 +21,7 @@ FIRST = 2
 @one_by_one
 def number(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     """Number servers, where they have none yet; return those of all."""
+    lock(connection, "servers")
     known = numbers(connection)
     new = [name for name in names if name not in known]
     if new:
@@ -47,9 +49,10 @@ async def numbered(store: Store, names: Collection[str]) -> dict[str, int]:
 def pause(connection: Connection, order: tuple[str, float]) -> bool:
     """Pause servers, each from a time on; return which were not paused before."""
     server, since = order
-    if server in paused_servers(connection):
+    added = upsert(connection, paused).values(server=server, since=since)
+    new = added.on_conflict_do_nothing().returning(paused.c.server)
+    if connection.execute(new).first() is None:
         return False
-    connection.execute(insert(paused).values(server=server, since=since))
     versions.bump(connection, "pauses")
     return True
 
@@ -78,8 +81,7 @@ def schema(connection: Connection) -> str:
 def remember(connection: Connection, proposal: tuple[str, str]) -> str:
     """Return the remembered value of each name, or remember the one proposed."""
     name, proposed = proposal
+    added = upsert(connection, installation).values(name=name, value=proposed)
+    connection.execute(added.on_conflict_do_nothing())
     query = select(installation.c.value).where(installation.c.name == name)
-    known: str | None = connection.execute(query).scalar()
-    if known is None:
-        connection.execute(insert(installation).values(name=name, value=proposed))
-    return proposed if known is None else known
+    return str(connection.execute(query).scalar_one())

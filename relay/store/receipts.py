@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import Connection, Select, func, select, update
 
 from relay.core.states import State
+from relay.store.engine.expressions import lock
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
@@ -82,9 +83,12 @@ def _open() -> Select[Any]:
 def write(connection: Connection, one: ReceiptOrder) -> ReceiptOutcome:
     """Store the mail to writers, each with the note that it was done, unless a limit forbids it."""
     query = _open().add_columns(receipts.c.mailbox).where(receipts.c.message == one.message)
+    # Another daemon that is about to write it has it, or waits for this transaction.
+    query = query.with_for_update(of=receipts)
     row = connection.execute(query.where(messages.c.state == one.state)).first()
     if row is None:
         return "open"
+    lock(connection, f"mailbox {row.mailbox}")
     receipt, words = one.receipt, one.words
     objection = _objection(connection, row.mailbox, one) if receipt else ""
     if objection:

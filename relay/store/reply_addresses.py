@@ -6,6 +6,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from relay.core.states import State
 from relay.store import callbacks
+from relay.store.engine.expressions import lock
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
@@ -61,6 +62,7 @@ def pass_on(connection: Connection, passing: Passing) -> PassingResult:
     digest = callbacks.digest_of(passing.group, passing.identity)
     if not callbacks.remember(connection, digest, passing.now):
         return "repeated"
+    lock(connection, f"reply address {passing.address}")
     row = find(connection, passing.address, passing.now)
     if row is None:
         return "expired"

@@ -14,7 +14,7 @@ from relay.core import clock
 from relay.core.addresses import Address
 from relay.store.cluster import versions
 from relay.store.engine.database import Store
-from relay.store.engine.expressions import upsert
+from relay.store.engine.expressions import lock, upsert
 from relay.store.engine.writer import one_by_one
 from relay.store.schema import suppressions
 
@@ -62,6 +62,7 @@ def note(connection: Connection, batch: Sequence[Word]) -> list[bool]:
 
 
 def _noted(connection: Connection, word: Word) -> bool:
+    lock(connection, f"suppression {word.server} {word.address}")
     known = connection.execute(
         select(suppressions).where(
             suppressions.c.server == word.server, suppressions.c.address == word.address

@@ -21,6 +21,7 @@ from sqlalchemy.engine import Row
 
 from relay.core.errors import StoredTemplateError
 from relay.core.text import is_storable
+from relay.store.engine.expressions import lock
 from relay.store.schema import template_versions, templates
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ def change(
     connection: Connection, batch: Sequence[Callable[[Connection], T]]
 ) -> list[T | Exception]:
     """Make changes one after the other; of one that is refused nothing remains."""
+    lock(connection, "templates")
     results: list[T | Exception] = []
     for one in batch:
         try:

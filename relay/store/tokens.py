@@ -70,6 +70,7 @@ def spend(connection: Connection, batch: Sequence[Spending]) -> list[TokenRefuse
     query = select(tokens.c.digest, tokens.c.expires_at).where(
         tokens.c.digest.in_(digests), tokens.c.message.is_(None)
     )
+    query = query.order_by(tokens.c.digest)  # in the order in which every daemon locks them
     usable = {row.digest: row.expires_at for row in connection.execute(query.with_for_update())}
     won: list[dict[str, object]] = []
     results: list[TokenRefused | None] = []

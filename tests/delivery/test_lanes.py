@@ -19,6 +19,7 @@ from relay.site import Site, open_site
 from relay.store.engine.database import Store
 from relay.store.outbox import batching, claims, enqueue
 from relay.store.outbox.batching import ClaimOrder, Claims, Lane
+from relay.store.outbox.claims import OWNED_SECONDS
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.queries import listing
 from tests.conftest import FORM, Outbox, Post
@@ -657,7 +658,7 @@ async def test_a_paused_server_stores_its_mail_also_after_a_restart(
         assert second.pauses.names() == {"a"}
         assert await second.dispatcher.deliver_waiting() == 0
         await second.pauses.resume("a")
-        await second.dispatcher.deliver_waiting()
+        await second.dispatcher.deliver_waiting(time.time() + OWNED_SECONDS)
         assert outbox.states() == ["sent", "sent"]
         await second.dispatcher.stop(5)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, Float, Integer, Table, Text
+from sqlalchemy import Boolean, Connection, Float, Integer, Table, Text, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -18,6 +18,15 @@ def upsert(engine: Connection | str, table: Table) -> Any:
     name = engine if isinstance(engine, str) else engine.dialect.name
     insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[name]
     return insert(table)
+
+
+def lock(connection: Connection, what: str) -> None:
+    """Let no other daemon do a thing until this transaction ends. In SQLite one writes at a time.
+
+    what: names the thing; two names may share a lock, by a rare accident that does no harm.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(what))))
 
 
 class holds(FunctionElement[bool]):

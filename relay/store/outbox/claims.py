@@ -3,6 +3,9 @@
 Servers take turns, message by message, each with new and retried mail alternately. Nothing is
 sorted and nothing is read that is not taken: both kinds stand in an index by server and time.
 What a wrong clock put off too far is pulled back.
+
+Of several daemons, the one that accepted a message goes first, so that it can say what became of
+it; some seconds later it is anybody's. What another one claims at this moment is passed over.
 """
 
 from collections import deque
@@ -10,13 +13,17 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     CursorResult,
+    Float,
     Integer,
     Select,
     TextClause,
     bindparam,
+    case,
     func,
+    or_,
     select,
     update,
 )
@@ -45,12 +52,22 @@ _NAMES = (
 
 _COLUMNS = [messages.c[name] for name in _NAMES]
 
+# For how long a message that is due is left to the daemon that accepted it. Of those that none
+# accepted, and on a database of its own, the number is 0.
+OWNED_SECONDS = 5.0
+
+
+def _is_own() -> ColumnElement[bool]:
+    return messages.c.daemon.in_((0, bindparam("daemon")))
+
 
 def _due(*conditions: TextClause) -> Select[Any]:
+    now = bindparam("now", type_=Float)
     return (
         select(*_COLUMNS)
         .where(*conditions, messages.c.server == bindparam("of"))
-        .where(messages.c.due_at <= bindparam("now"), messages.c.crashes < SUSPECT_CRASHES)
+        .where(messages.c.due_at <= now, messages.c.crashes < SUSPECT_CRASHES)
+        .where(or_(_is_own(), messages.c.due_at <= now - OWNED_SECONDS))
         .order_by(messages.c.due_at)
         .limit(bindparam("most", type_=Integer))
         .with_for_update(skip_locked=True)
@@ -139,6 +156,7 @@ class _Queue:
         self._results: list[CursorResult[Any]] | None = None
         self._sources: deque[Iterator[Row[Any]]] = deque()
         self._row: Row[Any] | None = None
+        self._left = 0
 
     def next(self) -> Row[Any] | None:
         """Return the next message; None at the end."""
@@ -149,7 +167,9 @@ class _Queue:
             self._row = next(self._sources[0], None)
             if self._row is None:
                 self._sources.popleft()
-        self.is_drained = self._row is None
+            else:
+                self._left -= 1
+        self.is_drained = self._row is None and self._left > 0
         return self._row
 
     def advance(self) -> None:
@@ -167,8 +187,20 @@ class _Queue:
             queries = [_POSTED]
         elif self.server in self._order.retried_first:
             queries.reverse()
-        bound = {"of": self.server, "now": self._order.now, "most": batching.MAX_CLAIM}
+        most = self._left = _most(self._order, self.server)
+        bound = {
+            "of": self.server,
+            "now": self._order.now,
+            "most": most,
+            "daemon": own_number(self._connection),
+        }
         return [self._connection.execute(query, bound) for query in queries]
+
+
+def _most(order: ClaimOrder, server: str) -> int:
+    """Return how many messages of a server a claim may take: others are left to other daemons."""
+    lanes = order.lanes[server]
+    return min(batching.MAX_CLAIM, order.calls * max(lane.max_batch for lane in lanes))
 
 
 class PullBack(NamedTuple):
@@ -213,6 +245,19 @@ def next_due(
 def _first_due(
     connection: Connection, server: str, conditions: Sequence[TextClause]
 ) -> float | None:
-    query = select(func.min(messages.c.due_at)).where(*conditions, messages.c.server == server)
-    due: float | None = connection.execute(query).scalar()
-    return due
+    mine = messages.c.server == server
+    query = select(func.min(messages.c.due_at)).where(*conditions, mine)
+    first: float | None = connection.execute(query).scalar()
+    daemon = own_number(connection)
+    if first is None or not daemon:
+        return first
+    # It may be another daemon's; one of its own may follow before that is anybody's.
+    due = case((_is_own(), messages.c.due_at), else_=messages.c.due_at + OWNED_SECONDS)
+    next_ones = (
+        select(due.label("due"))
+        .where(*conditions, mine, messages.c.due_at < first + OWNED_SECONDS)
+        .order_by(messages.c.due_at)
+        .limit(batching.MAX_CLAIM)
+        .subquery()
+    )
+    return connection.execute(select(func.min(next_ones.c.due)), {"daemon": daemon}).scalar()

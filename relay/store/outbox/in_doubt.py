@@ -17,6 +17,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    update,
 )
 from sqlalchemy.engine import Row
 
@@ -28,7 +29,8 @@ from relay.store.schema import IS_UNDECIDED, events, messages
 
 # How many messages one look takes out of the store.
 BATCH = 100
-
+# When what a daemon took to look up is due again, if it says nothing of it.
+TAKEN_SECONDS = 60.0
 
 # What a decision changes besides the state.
 CHANGES = (
@@ -123,16 +125,44 @@ def due(
     asked: pairs of a server and a plugin that can be asked about its messages; "" where none was
     written down. A message due in more than `longest` seconds is due now: the clock was set back.
     """
-    query = (
+    later = tuple_(messages.c.due_at, messages.c.id) > tuple_(*map(literal, after))
+    query = _due(now, longest, asked).where(later)
+    return [_doubt(row) for row in connection.execute(query)] if asked else []
+
+
+def _due(now: float, longest: float, asked: Sequence[tuple[str, str]]) -> Select[Any]:
+    return (
         select(messages, _failing_since())
         .where(IS_UNDECIDED, messages.c.state == State.IN_DOUBT)
         .where(or_(messages.c.due_at <= now, messages.c.due_at > now + longest))
-        .where(tuple_(messages.c.due_at, messages.c.id) > tuple_(*map(literal, after)))
         .where(_asked().in_(asked))
         .order_by(messages.c.due_at, messages.c.id)
         .limit(BATCH)
     )
-    return [_doubt(row) for row in connection.execute(query)] if asked else []
+
+
+class Looking(NamedTuple):
+    """An order to take messages that are due for a look-up; as `due` has it."""
+
+    now: float
+    longest: float
+    asked: Sequence[tuple[str, str]]
+
+
+@one_by_one
+def take(connection: Connection, order: Looking) -> list[Doubt]:
+    """Take some of the messages that are to be looked up, so that no other daemon does it now.
+
+    Whose daemon dies over it is due again soon.
+    """
+    if not order.asked:
+        return []
+    query = _due(order.now, order.longest, order.asked)
+    query = query.with_for_update(of=messages, skip_locked=True)
+    found = [_doubt(row) for row in connection.execute(query)]
+    later = update(messages).where(messages.c.id.in_([one.id for one in found]))
+    connection.execute(later.values(due_at=order.now + TAKEN_SECONDS))
+    return found
 
 
 def unasked(

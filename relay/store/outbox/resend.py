@@ -18,7 +18,7 @@ from relay.core.server import Server
 from relay.core.states import TAKEN, State
 from relay.store import documents, suppressions
 from relay.store.documents import CLEARED
-from relay.store.engine.expressions import first_of
+from relay.store.engine.expressions import first_of, lock
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
@@ -213,6 +213,7 @@ def find_returned(
 
 def send_again(connection: Connection, id: str, second: SecondSending, returned: Return) -> bool:
     """Store a second sending, unless an office has the first one; return whether it was done."""
+    lock(connection, f"returned {id}")
     others = set(second.offices) - {returned.address}
     dead = set(suppressions.standing(connection, returned.group, others, returned.now))
     if others - dead or _is_sent_again(connection, id):

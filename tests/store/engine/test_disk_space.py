@@ -198,6 +198,7 @@ async def test_a_full_outbox_takes_no_mail_of_the_api_either(
     assert outbox.rows() == []
 
 
+@pytest.mark.sqlite
 @pytest.mark.slow
 @pytest.mark.gen_test
 async def test_a_store_that_another_process_holds_is_503_and_nothing_is_stored(
@@ -239,6 +240,7 @@ async def test_nobody_queues_up_behind_a_store_that_does_not_come_to_an_end(
     assert (await post("/rest/email/contactform", FORM)).status == 200
 
 
+@pytest.mark.sqlite
 @pytest.mark.gen_test
 async def test_a_full_database_loses_nothing_that_was_answered(
     site: Site, post: Post, outbox: Outbox
