@@ -136,7 +136,7 @@ def test_every_command_is_in_the_docs_with_its_arguments_and_options() -> None:
     for heading, text in re.findall(
         r"^###? `(run.py [^\n]*)\n(.*?)(?=^#|\Z)", COMMANDS_PAGE, re.MULTILINE | re.DOTALL
     ):
-        name = re.match(r"run\.py(?: [a-z]+)+", heading)
+        name = re.match(r"run\.py(?: [a-z]+(?:-[a-z]+)*)+", heading)
         assert name is not None
         options = set(re.findall(r"^\| `(--[\w-]+)[ `]", text, re.MULTILINE))
         told[name[0]] = (set(re.findall(r"\b[A-Z]+\b", heading)), options)
@@ -154,7 +154,7 @@ def test_every_command_is_in_the_docs_with_its_arguments_and_options() -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_command_that_a_page_names_exists(name: str) -> None:
     known = dict(commands())
-    for words in re.findall(r"run\.py((?: [a-z]+)+)", page(name).replace("\n", " ")):
+    for words in re.findall(r"run\.py((?: [a-z]+(?:-[a-z]+)*)+)", page(name).replace("\n", " ")):
         [first, second] = [*words.split(), ""][:2]
         command = known.get(f"run.py {first}")
         assert command is not None, words

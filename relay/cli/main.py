@@ -28,6 +28,7 @@ COMMANDS = {
     "init": "init.init",
     "keys": "keys.keys",
     "mailbox": "mailbox.mailbox",
+    "move-store": "move.move_store",
     "pause": "daemon.pause",
     "plugins": "check.plugins",
     "queue": "queue.queue",

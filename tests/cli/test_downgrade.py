@@ -17,9 +17,11 @@ from tests.support.stored import put
 
 
 def schema_is(path: Path, schema: str) -> None:
-    """Say of a database that it has another schema."""
+    """Say of a database that it has another schema, with which no older program runs."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", [schema])
+        oldest = "UPDATE installation SET value = ? WHERE name = 'oldest_schema'"
+        connection.execute(oldest, [schema])
 
 
 def copied(path: Path, schema: str) -> Path:

@@ -13,7 +13,7 @@ def server_url() -> Iterator[str]:
     """Run a server, and return the URL of a database in it whose tables may be emptied."""
     named = os.environ.get("RELAY_TEST_POSTGRES")
     if named:
-        yield _own_database(named)
+        yield new_database(named, f"relay_tests_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
         return
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # where the library keeps its locks
@@ -33,10 +33,9 @@ def server_url() -> Iterator[str]:
             server.cleanup()
 
 
-def _own_database(server: str) -> str:
-    """Make an empty database for this worker of the tests on a server; return its URL."""
+def new_database(server: str, name: str) -> str:
+    """Make an empty database on the server of a URL, in the place of one of its name; its URL."""
     url = make_url(server)
-    name = f"relay_tests_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     engine = create_engine(url.set(drivername="postgresql+psycopg"))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
+from relay.core.errors import ConfigurationError
 from relay.core.states import State
 from relay.store.cluster import leases
 from relay.store.engine.expressions import clock_time
+from relay.store.engine.writer import one_by_one
 from relay.store.schema import IS_UNDECIDED, daemons, messages
 
 # How often a daemon says that it lives, and for how long it counts as living without a word.
@@ -135,6 +137,17 @@ def forget(connection: Connection) -> None:
 def living() -> Select[tuple[int]]:
     """Make the query for the numbers of the daemons that count as living."""
     return select(daemons.c.id).where(daemons.c.ended_at.is_(None))
+
+
+@one_by_one
+def refuse_living(connection: Connection, where: str) -> None:
+    """Raise ConfigurationError if a daemon runs on the database that is called so."""
+    end_lapsed(connection)
+    for one in members(connection):
+        if one.is_living:
+            words = f"{one.name} was heard of {one.age:.0f} s ago: stop it"
+            hint = f"if it is gone, try again in {LAPSED_SECONDS:.0f} s"
+            raise ConfigurationError(f"{where}: {words}; {hint}")
 
 
 def members(connection: Connection) -> list[Member]:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret
 from relay.store.cluster.daemons import Identity
+from relay.store.engine import served
 from relay.store.engine.failures import OutageLog, explained, words
 from relay.store.engine.postgresql import Postgresql
 from relay.store.engine.sqlite import Sqlite
@@ -55,13 +56,16 @@ class Store:
         self._readers = ThreadPoolExecutor(self._engine.readers, "reader")
         self._outage = OutageLog("reading")
 
-    def open(self) -> None:
+    def open(self, *, to_serve: bool = True) -> None:
         """Bring the schema up to date, start writing.
 
-        Raise ConfigurationError if another daemon has the lock or the schema is a newer one.
+        Raise ConfigurationError if another daemon has the lock, the schema is a newer one, or what
+        is to be served may not be.
         """
         try:
             self._engine.open()
+            if to_serve:
+                self.write_now(served.check, [self.where])
         except BaseException as error:
             self._engine.close()
             if isinstance(error, DBAPIError):

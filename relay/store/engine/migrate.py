@@ -1,7 +1,14 @@
-"""Bringing the schema up to date: at start, in one transaction, after copying the database."""
+"""Bringing the schema up to date, at start: that of a file in one transaction, after copying it.
+
+On a server daemons of the version before go on meanwhile, and afterwards. So every migration says
+of which schema the oldest program may be that runs with it, as `oldest`; without a word it is the
+migration's own.
+"""
 
 import sqlite3
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import structlog
@@ -9,17 +16,23 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, text
 
+from relay.store.engine.expressions import upsert
 from relay.store.engine.newer_schema import NewerSchema, copied_before, schema_of
-from relay.store.schema import metadata
+from relay.store.schema import installation, metadata
 
 log = structlog.get_logger()
 
 
 # Who migrates holds this lock of PostgreSQL's; a number that nobody else uses there.
 LOCK = 0x52454C4159
+LOCK_PAUSE_SECONDS = 0.2
+# How long a migration waits for a table: whoever comes after it waits, too.
+TABLE_SECONDS = 10
+
+# The name in `installation` of the oldest schema whose program may run with the database's.
+OLDEST_SCHEMA = "oldest_schema"
 
 
 def migrate(engine: Engine, where: str, path: Path | None) -> None:
@@ -28,28 +41,24 @@ def migrate(engine: Engine, where: str, path: Path | None) -> None:
     where: what the database is called in an error. path: its file, which is copied before.
     """
     config, scripts = _scripts()
-    with engine.connect() as connection, connection.begin():
-        if engine.dialect.name == "postgresql":
-            connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current == scripts.get_current_head():
+    with _alone(engine) if path is None else engine.begin() as connection:
+        current, head = _current(connection), str(scripts.get_current_head())
+        if current == head:
             return
-        try:
-            if current is not None:
-                scripts.get_revision(current)
-        except CommandError:
-            copy = None if path is None else _copy_for(scripts, path)
-            raise NewerSchema(where, str(current), copy) from None
-        if current is not None and path is not None:
-            _copy(path, copied_before(path, str(scripts.get_current_head())))
+        if current is not None and not _is_known(scripts, current):
+            if _is_known(scripts, _oldest_of(connection)):
+                log.info("schema.newer", schema=current)
+                return
+            raise NewerSchema(where, current, None if path is None else _copy_for(scripts, path))
         config.attributes["connection"] = connection
-        if current is None and path is None:
-            # The first migrations are older than PostgreSQL is an engine.
-            metadata.create_all(connection)
-            command.stamp(config, "head")
+        if path is None:
+            _migrate_server(connection, config, scripts, is_new=current is None)
         else:
+            if current is not None:
+                _copy(path, copied_before(path, head))
             command.upgrade(config, "head")
-        log.info("schema.migrated", before=current, after=scripts.get_current_head())
+            _note_oldest(connection, scripts)
+        log.info("schema.migrated", before=current, after=head)
 
 
 def newest_schema() -> str | None:
@@ -57,11 +66,77 @@ def newest_schema() -> str | None:
     return _scripts()[1].get_current_head()
 
 
+def oldest_schema(scripts: ScriptDirectory) -> str:
+    """Return the schema of the oldest program that runs with the newest one.
+
+    scripts: the migrations, of which each says what it asks for.
+    """
+    newest_first = list(scripts.walk_revisions())
+    names = [script.revision for script in newest_first]
+    asked = [getattr(script.module, "oldest", script.revision) for script in newest_first]
+    return str(min(asked, key=names.index))
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """Open a connection to a server for whoever migrates, once nobody else does.
+
+    The lock is another connection's, outside of any transaction: who waits for it by asking again
+    holds up no index that is made concurrently.
+    """
+    with engine.connect() as locking, engine.connect() as connection:
+        locking.execution_options(isolation_level="AUTOCOMMIT")
+        while not locking.execute(select(func.pg_try_advisory_lock(LOCK))).scalar_one():
+            time.sleep(LOCK_PAUSE_SECONDS)
+        connection.execute(text(f"SET lock_timeout = '{TABLE_SECONDS}s'"))
+        connection.commit()
+        yield connection
+
+
+def _migrate_server(
+    connection: Connection, config: Config, scripts: ScriptDirectory, *, is_new: bool
+) -> None:
+    """Run the migrations, each in a transaction of its own; make all tables of a new database.
+
+    Programs that are too old are kept out before: the first migrations may be all that is done.
+    """
+    connection.rollback()  # what was read until here began a transaction
+    with connection.begin():
+        if is_new:  # the first migrations are older than PostgreSQL is an engine
+            metadata.create_all(connection)
+            command.stamp(config, "head")
+        _note_oldest(connection, scripts)
+    command.upgrade(config, "head")
+
+
+def _current(connection: Connection) -> str | None:
+    """Return the schema of a database; None of an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _oldest_of(connection: Connection) -> str | None:
+    """Return the schema of the oldest program that runs with a database, as it says."""
+    query = select(installation.c.value).where(installation.c.name == OLDEST_SCHEMA)
+    oldest: str | None = connection.execute(query).scalar()
+    return oldest
+
+
+def _note_oldest(connection: Connection, scripts: ScriptDirectory) -> None:
+    added = upsert(connection, installation).values(
+        name=OLDEST_SCHEMA, value=oldest_schema(scripts)
+    )
+    values = {"value": added.excluded.value}
+    connection.execute(added.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+def _is_known(scripts: ScriptDirectory, revision: str | None) -> bool:
+    return revision in {script.revision for script in scripts.walk_revisions()}
+
+
 def _copy_for(scripts: ScriptDirectory, path: Path) -> Path | None:
     """Return the latest copy that a newer program made of a schema that this one works with."""
-    known = {script.revision for script in scripts.walk_revisions()}
     copies = path.parent.glob(copied_before(path, "*").name)
-    usable = [copy for copy in copies if schema_of(copy) in known]
+    usable = [copy for copy in copies if _is_known(scripts, schema_of(copy))]
     return max(usable, key=lambda copy: copy.stat().st_mtime, default=None)
 
 

@@ -370,6 +370,7 @@ def test_what_is_no_good_backup_changes_nothing(offline: Daemon, damage: str) ->
     else:
         with closing(sqlite3.connect(copy)) as connection, connection:
             connection.execute("UPDATE alembic_version SET version_num = '9999'")
+            connection.execute("DELETE FROM installation WHERE name = 'oldest_schema'")
     before = (offline.folder / "var" / "relay.db").read_bytes()
     ran = restored(offline)
     assert (ran.returncode, "Traceback" in ran.stderr) == (2, False), ran.stderr

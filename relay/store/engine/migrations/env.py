@@ -1,4 +1,7 @@
-"""What Alembic runs: the migrations, on the connection and in the transaction handed to it."""
+"""What Alembic runs: the migrations, on the connection that is handed to it.
+
+All in its transaction, where it has begun one; else each in one of its own.
+"""
 
 from alembic import context
 
@@ -8,5 +11,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     render_as_batch=True,
+    transaction_per_migration=True,
 )
-context.run_migrations()
+with context.begin_transaction():
+    context.run_migrations()

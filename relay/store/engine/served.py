@@ -1,0 +1,71 @@
+"""Whether a database may be served: not one whose mail is elsewhere, or may have been sent since.
+
+What a dump put back is known by a row that says of itself in which transaction it was written, and
+into which table: put back, it was written by another one.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, insert, literal_column, select, text
+
+from relay.core.errors import ConfigurationError
+from relay.store.engine.expressions import upsert
+from relay.store.engine.writer import one_by_one
+from relay.store.schema import installation
+
+# Names in `installation`: why a database is not served; and the row that tells of a dump.
+NOT_SERVED, ORIGIN = "not_served", "origin"
+
+_THIS_WRITING = text("SELECT pg_current_xact_id()::xid || '/' || 'installation'::regclass::oid")
+_ITS_WRITING = select(
+    installation.c.value, literal_column("xmin || '/' || tableoid").label("written")
+).where(installation.c.name == ORIGIN)
+
+
+@one_by_one
+def check(connection: Connection, where: str) -> None:
+    """Raise ConfigurationError for a database that may not be served."""
+    words = why_not(connection)
+    if words:
+        raise ConfigurationError(f"{where}: {words}")
+    if is_put_back(connection):
+        hint = "what waited in it may have been sent since: `run.py restore --check`"
+        raise ConfigurationError(f"{where}: it was put back from a dump, and {hint}")
+
+
+def why_not(connection: Connection) -> str:
+    """Return why a database is not served, in the words that were kept; "" where it is."""
+    query = select(installation.c.value).where(installation.c.name == NOT_SERVED)
+    return connection.execute(query).scalar() or ""
+
+
+@one_by_one
+def refuse(connection: Connection, words: str) -> None:
+    """Let nobody serve a database from here on, and say why; "" ends that."""
+    connection.execute(delete(installation).where(installation.c.name == NOT_SERVED))
+    if words:
+        connection.execute(insert(installation).values(name=NOT_SERVED, value=words))
+
+
+def is_put_back(connection: Connection) -> bool:
+    """Return whether a dump was put back, and nobody has said since that it may be served."""
+    if connection.dialect.name != "postgresql":
+        return False
+    found = connection.execute(_ITS_WRITING).first()
+    if found is None:
+        mark(connection, [None])
+        return False
+    said, is_so = found
+    return bool(said != is_so)
+
+
+def mark(connection: Connection, batch: Sequence[None]) -> Sequence[None]:
+    """Note of a server's database that it is no dump's, or may be served although it is."""
+    added = upsert(connection, installation).values(
+        name=ORIGIN, value=connection.execute(_THIS_WRITING).scalar_one()
+    )
+    changed = added.on_conflict_do_update(
+        index_elements=["name"], set_={"value": added.excluded.value}
+    )
+    connection.execute(changed)
+    return batch
