@@ -161,7 +161,7 @@ class BaseHandler(RequestHandler):
         if self.body_seconds is None:
             return
         self.check_size()
-        if bodies.media_of(self.request.headers.get("Content-Type", "")) == bodies.JSON:
+        if bodies.media_of(self.content_type) == bodies.JSON:
             self._structure = JsonStructure(self.max_structure)
         self._slow = asyncio.get_running_loop().call_later(self.body_seconds, self._give_up)
 
@@ -208,8 +208,7 @@ class BaseHandler(RequestHandler):
 
     async def body(self) -> bodies.Body:
         """Parse the request's body; raise what bodies.parse raises."""
-        content_type = self.request.headers.get("Content-Type", "")
-        return await self.aside(partial(bodies.parse, content_type), self.raw_body())
+        return await self.aside(partial(bodies.parse, self.content_type), self.raw_body())
 
     async def aside(self, function: Callable[[bytes], T], body: bytes) -> T:
         """Call a function that reads a body: where there is much to read, in a turn or a thread."""
@@ -299,6 +298,11 @@ class BaseHandler(RequestHandler):
         known |= who(error)
         log.info("submission.refused", reason=error.reason, client=self.caller.address, **known)
 
+    @property
+    def content_type(self) -> str:
+        """What the caller says of the body; "" if nothing."""
+        return self.request.headers.get("Content-Type", "")
+
     @cached_property
     def caller(self) -> Caller:
         """The client, as the trusted proxies name it."""
@@ -357,8 +361,7 @@ class RelayHandler(BaseHandler):
             raise Unavailable(STOPPING_RETRY_AFTER_SECONDS, reason="stopping")
 
     def check_media(self) -> None:
-        content_type = self.request.headers.get("Content-Type", "")
-        if self.media is not None and bodies.media_of(content_type) != self.media:
+        if self.media is not None and bodies.media_of(self.content_type) != self.media:
             raise UnsupportedMedia
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise UnsupportedMedia(None if self.media else "content encoding is not read here")

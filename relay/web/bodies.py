@@ -85,6 +85,17 @@ def _charset(content_type: str, default: Charset) -> Charset:
     return declared(label) if label else default
 
 
+def json_charset(content_type: str) -> Charset:
+    """Return the charset that JSON declares, where it is read here; what declares another is UTF-8.
+
+    For callers that are programs: some declare what they do not send.
+    """
+    try:
+        return _charset(content_type, UNDECLARED)
+    except UnsupportedMedia:
+        return UNDECLARED
+
+
 def _form_charset(labels: Iterable[bytes], default: Charset) -> Charset:
     """Return the charset that a form's field `_charset_` names, if it names one."""
     given = {label.strip().decode("latin-1") for label in labels} - {""}

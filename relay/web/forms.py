@@ -80,8 +80,7 @@ class FormHandler(RelayHandler):
     @property
     def _may_name_a_page(self) -> bool:
         """Whether a visitor without JavaScript may come back to a page, which the body names."""
-        content_type = self.request.headers.get("Content-Type", "")
-        return bool(self.server.return_to) and return_page.may_be_named(content_type)
+        return bool(self.server.return_to) and return_page.may_be_named(self.content_type)
 
     def check_size(self) -> None:
         """Raise BodyTooLarge; where the body may name a page, once so much of it has come."""
@@ -99,8 +98,7 @@ class FormHandler(RelayHandler):
 
     def _find_page(self, raw: bytes) -> None:
         """Find the page to come back to, in a body that perhaps cannot be read."""
-        content_type = self.request.headers.get("Content-Type", "")
-        self.return_url = return_page.named_in(content_type, raw, self.server.return_to)
+        self.return_url = return_page.named_in(self.content_type, raw, self.server.return_to)
 
     @property
     def max_bytes(self) -> int:

@@ -8,7 +8,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import structlog
@@ -81,7 +81,7 @@ class WebhookHandler(RelayHandler):
             raise
 
     async def post(self, *args: str) -> None:
-        body = await self.aside(read, self.raw_body())
+        body = await self.aside(partial(read, self.content_type), self.raw_body())
         callback = Callback(
             server=self.chain.server.name,
             stream=self.path_args[1],
@@ -107,9 +107,10 @@ class WebhookHandler(RelayHandler):
             )
 
 
-def read(body: bytes) -> Any:
+def read(content_type: str, body: bytes) -> Any:
     """Read a call's JSON object, its texts cleaned, frozen; raise MalformedBody."""
-    return freeze(each(lines, bodies.json_object(body, MAX_STRUCTURE)))
+    charset = bodies.json_charset(content_type)
+    return freeze(each(lines, bodies.json_object(body, MAX_STRUCTURE, charset)))
 
 
 def secret_of(headers: Mapping[str, str]) -> bytes:

@@ -175,3 +175,17 @@ async def test_what_stays_refused_is_not_stored(
 def test_a_byte_order_mark_before_a_saved_form_is_skipped(content: str) -> None:
     submission = submission_of("contactform", f"\ufeff{content}".encode())
     assert dict(submission.fields) == {"a": "x"}
+
+
+@pytest.mark.parametrize(
+    ("declared", "body"),
+    [
+        ("application/json", '{"a": "Caf\u00e9"}'.encode()),
+        ("application/json; charset=utf-8", b'\xef\xbb\xbf{"a": "Caf\xc3\xa9"}'),
+        ("application/json; charset=ISO-8859-1", b'{"a": "Caf\xe9"}'),
+        ("application/json;charset=windows-1252", b'{"a": "Caf\xe9"}'),
+        ("application/json; charset=utf-32", '{"a": "Caf\u00e9"}'.encode()),
+    ],
+)
+def test_a_webhook_is_read_in_the_charset_that_it_declares(declared: str, body: bytes) -> None:
+    assert webhooks.read(declared, body)["a"] == "Caf\u00e9"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import structlog
@@ -118,7 +119,7 @@ class PostmarkHandler(RelayHandler):
 
     async def json(self) -> Any:
         """Read the request's body as JSON; raise BodyTooLarge or MalformedBody."""
-        return await self.aside(json_value, self.raw_body())
+        return await self.aside(partial(json_value, self.content_type), self.raw_body())
 
     def query(self, name: str) -> str | None:
         """Return a parameter of the query, its name in any case; None if it is absent or empty."""
@@ -169,7 +170,9 @@ class PostmarkHandler(RelayHandler):
         """Log a refusal without its words: they may repeat an address."""
         reason = getattr(error, "reason", None)
         why = {"reason": reason} if reason else {}
-        log.info("call.refused", client=self.caller.address, **known, **why, **who(error))
+        caller = {"key": self.key.id} if "key" in self.__dict__ else {}
+        said = {**known, **why, **caller, **who(error)}
+        log.info("call.refused", client=self.caller.address, **said)
 
 
 class UnknownPostmarkPathHandler(PostmarkHandler):

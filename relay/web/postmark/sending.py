@@ -87,7 +87,7 @@ class SendingHandler(PostmarkHandler):
 
     def _parsed(self, body: bytes) -> tuple[Sequence[Read], bytes]:
         """Read a body; return its fingerprint too, where the caller named the request."""
-        value = json_value(body)
+        value = json_value(self.content_type, body)
         # In a smaller body no message can be too large.
         given = self.read(value, measured=len(body) > MAX_MESSAGE)
         return given, fingerprint_of(value) if HEADER in self.request.headers else b""

@@ -1,6 +1,7 @@
 """/templates: the stored templates of a server, and pushing them to another."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -152,7 +153,7 @@ async def read_fields(handler: PostmarkHandler) -> Fields:
     body = handler.raw_body()
     if not body.strip():
         raise no_template()
-    value = await handler.aside(json_value, body)
+    value = await handler.aside(partial(json_value, handler.content_type), body)
     if value is None or value == {}:
         raise no_template()
     return Fields(value)
