@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from relay.config import settings
-from relay.config.template_files import unfilled_names
 from relay.core.errors import ConfigurationError, SubmissionError
 from relay.core.message import Message
 from relay.core.secret import digest
@@ -94,7 +93,7 @@ class FormServer:
         if decoy is not None:
             raise Screened(decoy.reason)
         _, message = rehearsal.compose(identity)
-        for words in unfilled_names(self.chain.server):
+        for words in rehearsal.warnings:
             warnings.warn(words, stacklevel=3)
         documents.dump(message)  # what cannot be written down cannot be accepted
         return message

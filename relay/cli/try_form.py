@@ -1,7 +1,8 @@
 """`try`: what a payload would become; nothing is stored and nothing is sent."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,23 @@ import click
 
 from relay.cli.context import built
 from relay.cli.terminal import say
-from relay.config.template_files import unfilled_names
-from relay.core.errors import AuthenticationFailed, ConfigurationError, SubmissionError
+from relay.config.settings import Settings
+from relay.core.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    SubmissionError,
+    TemplateNotFound,
+    TemplateRenderError,
+)
 from relay.core.message import Message
 from relay.core.times import shown
 from relay.forms.email_form import ALIASES, CONTROL_FIELDS, Form
+from relay.hooks.chain import Chain
 from relay.intake.dry_run import DryRun
 from relay.intake.message_builder import NoMessage
+from relay.store.engine.database import Store, StoreUnreadable
+from relay.templates.parts import Cache
+from relay.templates.rendering import render_message
 from relay.web.bodies import submission_of
 
 
@@ -36,14 +47,28 @@ def try_form(path: Path, server: str, file: Any, key: str, *, session: bool) -> 
         raise ConfigurationError(f"{read.path.name}: no server {server} takes forms")
     try:
         submission = submission_of(chain.server.name, file.read(), key=key, session=session)
-        for line in _run(DryRun(chain, submission)):
+        for line in _run(DryRun(chain, submission), partial(_lacking, read, chain)):
             say(line)
     except SubmissionError as error:
         raise click.ClickException(f"refused: {error}") from None
 
 
-def _run(rehearsal: DryRun) -> Iterator[str]:
-    """Go through the steps; who is not let in sees what would become of the form all the same."""
+def _lacking(read: Settings, chain: Chain, message: Message) -> Sequence[str]:
+    """Say what a stored template would print nothing for, as far as there is a store to read."""
+    store = Store(read.database, read.data)
+    if message.template is None or store.is_missing:
+        return []
+    try:
+        return store.read_now(render_message, message, chain.server.group, Cache())[1]
+    except (TemplateNotFound, TemplateRenderError, StoreUnreadable) as error:
+        return [str(error)]
+
+
+def _run(rehearsal: DryRun, stored: Callable[[Message], Sequence[str]]) -> Iterator[str]:
+    """Go through the steps; who is not let in sees what would become of the form all the same.
+
+    stored: says what is amiss with the stored template that a message names.
+    """
     identity = None
     try:
         identity, claim = rehearsal.admit()
@@ -63,7 +88,8 @@ def _run(rehearsal: DryRun) -> Iterator[str]:
         return
     yield f"schema        {type(rehearsal.chain.schema).__name__}: in order"
     yield "compose       a message"
-    yield from (f"warning       {words}" for words in unfilled_names(rehearsal.chain.server))
+    for words in (*rehearsal.warnings, *stored(message)):
+        yield f"warning       {words}"
     yield f"unused fields {', '.join(_unused(form, rehearsal.submission.fields)) or 'none'}"
     yield ""
     yield from _shown(message)

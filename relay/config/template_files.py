@@ -5,6 +5,8 @@ texts of alerts in `templates/alerts/` or, if they are not there, in the package
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,12 +25,31 @@ from relay.mustachio import Template, parse
 log = structlog.get_logger()
 
 
+# What is said of names that no model has, while somebody notices.
+_noticed: ContextVar[dict[str, None] | None] = ContextVar("noticed", default=None)
+
+
+@contextmanager
+def noticing() -> Iterator[Mapping[str, None]]:
+    """Collect what is said of names in template files that print nothing, as they are filled."""
+    noticed: dict[str, None] = {}
+    reset = _noticed.set(noticed)
+    try:
+        yield noticed
+    finally:
+        _noticed.reset(reset)
+
+
 @dataclass(frozen=True, slots=True)
 class TemplateFiles:
-    """A mail's words: the template file of its text part, and that of its HTML part if any."""
+    """A mail's words: the template file of its text part, and that of its HTML part if any.
+
+    `name`: what they are called in the folder.
+    """
 
     text: Template
     html: Template | None = None
+    name: str = ""
 
     def fill(
         self, message: Message, words: Mapping[str, Any], markup: Mapping[str, Any] | None
@@ -38,11 +59,32 @@ class TemplateFiles:
         words: what the text part's file may use. markup: the same for the HTML part, where
         `{{name}}` is escaped and `{{{name}}}` is not; None is no HTML part.
         """
-        plain = self.text.render(words, escape=False)
+        plain = self._rendered(self.text, words, escape=False)
         if markup is None:
             return replace(message, text=plain, html=None)
-        html = self.html.render(markup) if self.html else as_html(plain)
+        html = self._rendered(self.html, markup) if self.html else as_html(plain)
         return replace(message, text=plain, html=html)
+
+    def _rendered(self, template: Template, model: Mapping[str, Any], escape: bool = True) -> str:
+        noticed = _noticed.get()
+        if noticed is None:
+            return template.render(model, escape)
+        missing: dict[str, None] = {}
+        rendered = template.render(model, escape, missing=missing)
+        for path in missing:
+            if not _has(model, path.split(".")):
+                words = f"template files {self.name}: nothing is called {path}"
+                noticed[f"{words}{nearest(path, model)}; it prints nothing"] = None
+        return rendered
+
+
+def _has(model: Any, path: Sequence[str]) -> bool:
+    """Return whether a model has a path, be it without a value."""
+    if not path or not isinstance(model, Mapping | list | tuple):
+        return True
+    if isinstance(model, Mapping):
+        return path[0] in model and _has(model[path[0]], path[1:])
+    return any(_has(one, path[path[0].isdecimal() :]) for one in model)
 
 
 class Pattern(fields.Field[Template]):
@@ -90,7 +132,7 @@ def _wording(folders: tuple[str, ...], name: str) -> TemplateFiles:
     markup = f"{name}.html"
     has_markup = any((Path(folder) / markup).is_file() for folder in folders)
     return TemplateFiles(
-        _read(folders, f"{name}.txt"), _read(folders, markup) if has_markup else None
+        _read(folders, f"{name}.txt"), _read(folders, markup) if has_markup else None, name
     )
 
 

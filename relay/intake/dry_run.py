@@ -1,8 +1,9 @@
 """A submission taken through a server's chain as far as its message; nothing is stored or sent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from relay.config.template_files import noticing, unfilled_names
 from relay.core.message import Message
 from relay.core.policy import check_policy
 from relay.core.submission import Claim, Decoy, Identity, Submission
@@ -11,12 +12,16 @@ from relay.intake.authentication import claimed, identify
 from relay.intake.message_builder import composed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DryRun:
-    """The same steps as a daemon's, in the same order; each raises what a daemon would answer."""
+    """The same steps as a daemon's, in the same order; each raises what a daemon would answer.
+
+    `warnings`: what is said of names in template files that print nothing, once composed.
+    """
 
     chain: Chain
     submission: Submission
+    warnings: Sequence[str] = ()
 
     def admit(self) -> tuple[Identity, Claim | None]:
         """Return who posts, and which session token would be looked up."""
@@ -29,6 +34,9 @@ class DryRun:
 
     def compose(self, identity: Identity | None = None) -> tuple[Mapping[str, object], Message]:
         """Return the validated form, and the message that would be stored; identity: who posts."""
-        form, message = composed(self.chain, self.submission, identity)
+        with noticing() as noticed:
+            form, message = composed(self.chain, self.submission, identity)
+        # Where the settings declare the fields, it is known of all forms and not of this one alone.
+        self.warnings = unfilled_names(self.chain.server) or list(noticed)
         check_policy(message, self.chain.server, session=self.submission.session)
         return form, message

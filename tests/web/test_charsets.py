@@ -5,6 +5,7 @@ from urllib.parse import quote_from_bytes
 import pytest
 
 from relay.core.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
+from relay.web import webhooks
 from relay.web.bodies import JSON, MULTIPART, URLENCODED, parse, submission_of
 from tests.conftest import Outbox, Post
 
