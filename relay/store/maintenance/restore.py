@@ -16,12 +16,13 @@ from sqlalchemy import Connection, and_, delete, func, or_, select
 
 from relay.core.states import UNDECIDED, State
 from relay.store import installation
+from relay.store.engine import served
 from relay.store.engine.database import Store
 from relay.store.engine.writer import one_by_one
 from relay.store.maintenance import backup
 from relay.store.maintenance.backup import BESIDE, DATABASE, BackupError, Progress
 from relay.store.outbox.recovery import Interruption, put_in_doubt
-from relay.store.schema import messages, tokens
+from relay.store.schema import daemons, leases, messages, tokens
 
 # How many messages are put in doubt at a time.
 CHUNK = 5000
@@ -74,6 +75,16 @@ def doubt(connection: Connection, interruption: Interruption) -> Restored:
     return Restored(
         doubted, scheduled, dropped, tuple(installation.paused_servers(connection)), newest
     )
+
+
+@one_by_one
+def accept_dump(connection: Connection, interruption: Interruption) -> Restored:
+    """Do the same to what a server's own tools put back, and let it be served from here on."""
+    for table in (daemons, leases):  # as they were
+        connection.execute(delete(table))
+    [rows] = doubt(connection, [interruption])
+    served.mark(connection, [None])
+    return rows
 
 
 def restore(
