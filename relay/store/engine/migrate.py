@@ -90,7 +90,10 @@ def _alone(engine: Engine) -> Iterator[Connection]:
             time.sleep(LOCK_PAUSE_SECONDS)
         connection.execute(text(f"SET lock_timeout = '{TABLE_SECONDS}s'"))
         connection.commit()
-        yield connection
+        try:
+            yield connection
+        finally:
+            locking.execute(select(func.pg_advisory_unlock(LOCK)))
 
 
 def _migrate_server(

@@ -293,7 +293,8 @@ CREATE TABLE versions (
 );
 
 CREATE TABLE alembic_version (
-    version_num VARCHAR(32) PRIMARY KEY
+    version_num VARCHAR(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
 
 INSERT INTO alembic_version VALUES ('0007');
