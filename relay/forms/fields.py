@@ -5,7 +5,6 @@
 """
 
 import re
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,7 +12,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from relay.core import addresses, text
+from relay.core import addresses, clock, text
 from relay.core.addresses import Address
 from relay.core.html_cleaning import clean_html
 from relay.core.html_text import as_text
@@ -198,7 +197,7 @@ class SendTime(fields.Field[float | None]):
     Dates and times of day that name no zone are UTC.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.time, **options: Any) -> None:
+    def __init__(self, *, clock: Callable[[], float] = clock.now, **options: Any) -> None:
         super().__init__(**options)
         self.clock = clock
 

@@ -46,11 +46,32 @@ def always_may_send() -> None:
     Membership.may_send = lambda self, number: True  # type: ignore[method-assign]
 
 
-def always_leads() -> None:
-    """Let every daemon believe that it leads."""
+def leads_alone() -> None:
+    """Let every daemon believe that it leads, and know of nothing that others told."""
+    from relay.store import alerts
+    from relay.store.cluster import leases
+    from relay.store.cluster.daemons import own_number
     from relay.store.cluster.membership import Membership
 
     Membership.is_leader = property(lambda self: True)  # type: ignore[assignment, method-assign]
+    leases.holder = lambda connection, name, **options: own_number(connection)
+    alerts.standing = lambda connection: []
+
+
+def succeeds_nobody() -> None:
+    """Let no daemon take over from one that led."""
+    from sqlalchemy import select
+
+    from relay.store import schema
+    from relay.store.cluster import leases
+
+    take = leases.take
+
+    def keep(connection: Any, name: str, daemon: int) -> bool:
+        held = connection.execute(select(schema.leases.c.daemon)).scalar()
+        return held in (None, daemon) and take(connection, name, daemon)
+
+    leases.take = keep
 
 
 def interrupts_everybody() -> None:
@@ -88,11 +109,63 @@ def claims_what_others_claim() -> None:
     claims.change = unguarded
 
 
+def settles_without_its_fence() -> None:
+    """Let an outcome count whatever became of its message meanwhile."""
+    from sqlalchemy import update
+
+    from relay.store.outbox import outcomes
+    from relay.store.schema import messages
+
+    def unguarded(connection: Any, changes: Any) -> list[bool]:
+        for id, change in changes:
+            this = update(messages).where(messages.c.id == id)
+            connection.execute(this.values(state=change.to, **change.values))
+        return [True] * len(changes)
+
+    outcomes.change_each = unguarded
+
+
+def answers_before_it_is_on_the_disk() -> None:
+    """Let PostgreSQL say that a commit is done before it is written down."""
+    from relay.store.engine import connecting, server_facts
+
+    connecting._SET_SAFE_COMMIT = "SELECT set_config('synchronous_commit', 'off', false)"
+    server_facts.SAFE_COMMITS = ("off",)
+
+
+def locks_nothing() -> None:
+    """Let what is read to be changed be read by others at the same time."""
+    from sqlalchemy import Select
+
+    Select.with_for_update = lambda self, **options: self  # type: ignore[method-assign]
+
+
+def knows_no_request() -> None:
+    """Let every request be the first of its key."""
+    from relay.store import idempotency
+
+    idempotency._taken = lambda connection, batch: {one.digest: one for one in batch}
+
+
+def remembers_no_callback() -> None:
+    """Let everything that a provider tells be new."""
+    from relay.store import callbacks
+
+    callbacks.remember = lambda connection, digest, now: True
+
+
 ALTERATIONS: dict[str, Callable[..., None]] = {
     one.__name__: one
     for one in (
-        *(clock_ahead, hesitates, always_may_send, always_leads, interrupts_everybody),
-        *(follows_no_clock, claims_what_others_claim),
+        *(clock_ahead, hesitates, always_may_send, leads_alone, succeeds_nobody),
+        *(
+            interrupts_everybody,
+            follows_no_clock,
+            claims_what_others_claim,
+            settles_without_its_fence,
+        ),
+        *(answers_before_it_is_on_the_disk, locks_nothing, knows_no_request),
+        remembers_no_callback,
     )
 }
 

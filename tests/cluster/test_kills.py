@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.rig import FULL, Cluster
-from tests.cluster.server import Server
 from tests.support.daemon import Daemon
+from tests.support.killable_postgresql import Server
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.ledger import QUEUED, Ledger
 from tests.cluster.rig import Cluster, post_many
-from tests.cluster.server import Server
+from tests.support.killable_postgresql import Server
 
 pytestmark = pytest.mark.slow
 

@@ -7,6 +7,7 @@
 import json
 import math
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from marshmallow import ValidationError
 
+from relay.core import clock
+from relay.forms.fields import SendTime
 from relay.forms.send_time import (
     MAX_LENGTH,
     PAST,
@@ -253,3 +257,26 @@ def test_time_grows_with_the_text_and_not_with_its_square(text: str) -> None:
         return time.perf_counter() - begun
 
     assert min(seconds(20000) for _ in range(2)) < 1.0
+
+
+@pytest.fixture
+def late() -> Iterator[float]:
+    """This machine's clock is five minutes behind the one that all daemons share."""
+    clock.follow(300)
+    yield time.time() + 300
+    clock.follow(0)
+
+
+@pytest.mark.parametrize("seconds", [-290, -60, -2])
+def test_what_is_past_for_all_daemons_is_past(late: float, seconds: int) -> None:
+    with pytest.raises(ValidationError, match="in the past"):
+        SendTime().deserialize(str(late + seconds))
+
+
+@pytest.mark.parametrize("seconds", [10, 60, 290, 400])
+def test_what_is_to_come_for_all_daemons_is_scheduled(late: float, seconds: int) -> None:
+    assert SendTime().deserialize(str(late + seconds)) == pytest.approx(late + seconds)
+
+
+def test_words_count_from_the_time_of_all_daemons(late: float) -> None:
+    assert SendTime().deserialize("+1 hour") == pytest.approx(late + 3600, abs=2)
