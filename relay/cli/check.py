@@ -22,6 +22,7 @@ from relay.hooks.chain import Chain
 from relay.store import installation
 from relay.store.engine.database import Store
 from relay.store.engine.sqlite import SAFE_SQLITE
+from relay.store.maintenance import server_check
 from relay.store.outbox import unsent
 
 STRANGERS_LIMITS = (
@@ -187,9 +188,14 @@ def _retention(read: Settings) -> Iterator[str]:
 
 
 def _stored(read: Settings) -> Iterator[str]:
-    """Say what the database holds back; nothing where there is none yet."""
-    if Store(read.database, read.data).is_missing:
+    """Say what the database needs and holds back; nothing where there is none yet."""
+    store = Store(read.database, read.data)
+    if store.is_missing:
         return
+    if store.shared is not None:
+        yield from server_check.notes(store.shared)
+        if not server_check.has_schema(store.shared):
+            return
     with reading(read.path) as (_, store):
         pauses = store.read_now(installation.paused_servers)
         waiting = store.read_now(unsent.waiting_servers)

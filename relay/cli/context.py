@@ -48,8 +48,7 @@ def reading(path: Path) -> Iterator[tuple[Settings, Store]]:
     try:
         yield read, store
     except StoreUnreadable as error:
-        hint = "an older database is brought up to date when the daemon starts"
-        raise ConfigurationError(f"{store.where}: {error} ({hint})") from None
+        raise ConfigurationError(f"{store.where}: {error} ({error.hint})") from None
 
 
 class Orders:

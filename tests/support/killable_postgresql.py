@@ -28,6 +28,7 @@ class Server:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._data = folder / "data"
         self._log = folder / "log"
         with socket.socket() as free:
@@ -63,7 +64,7 @@ class Server:
                 [_binary("postgres"), "-D", str(self._data), *options],
                 stdout=log,
                 stderr=log,
-                **_as_user(),
+                **as_user(),
             )
         ends = time.monotonic() + 30
         while True:
@@ -120,7 +121,7 @@ class Server:
 
     def _run(self, name: str, *arguments: Any) -> None:
         command = [_binary(name), *map(str, arguments)]
-        subprocess.run(command, check=True, capture_output=True, **_as_user())
+        subprocess.run(command, check=True, capture_output=True, **as_user())
 
 
 @contextmanager
@@ -153,5 +154,5 @@ def _binary(name: str) -> str:
     return str(path / name)
 
 
-def _as_user() -> dict[str, Any]:
+def as_user() -> dict[str, Any]:
     return {"user": USER, "group": USER} if os.geteuid() == 0 else {}

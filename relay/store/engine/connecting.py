@@ -97,7 +97,8 @@ def make_engine(
     chosen = ", ".join(
         f"set_config('{name}', '{value}', false)" for name, value in settings.items()
     )
-    defaults = {"application_name": "relay", "connect_timeout": CONNECT_SECONDS, **NETWORK}
+    session = {"application_name": "relay", "client_encoding": "utf8"}
+    defaults = {"connect_timeout": CONNECT_SECONDS, **session, **NETWORK}
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Any, record: Any, arguments: Any, parameters: Any) -> Connection:

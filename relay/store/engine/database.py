@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+import psycopg
 from sqlalchemy import Connection, func, make_url, select
 from sqlalchemy.exc import DBAPIError
 
@@ -13,7 +14,7 @@ from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret
 from relay.store.cluster.daemons import Identity
 from relay.store.engine import served
-from relay.store.engine.failures import OutageLog, explained, words
+from relay.store.engine.failures import OutageLog, advice, explained, words
 from relay.store.engine.postgresql import Postgresql
 from relay.store.engine.sqlite import Sqlite
 from relay.store.engine.writer import Writer, unavailable
@@ -27,7 +28,11 @@ Arguments = ParamSpec("Arguments")
 
 
 class StoreUnreadable(Exception):
-    """The database cannot be read, in its own words."""
+    """The database cannot be read, in its own words; `hint` is what may help."""
+
+    def __init__(self, words: str, hint: str) -> None:
+        super().__init__(words)
+        self.hint = hint
 
 
 class Store:
@@ -153,7 +158,7 @@ class Store:
             with self._long_reading.connect() as connection:
                 return query(connection, *args, **kwargs)
         except DBAPIError as error:
-            raise StoreUnreadable(words(error.orig)) from error.orig
+            raise StoreUnreadable(words(error.orig), _hint(error)) from error.orig
 
     def _read(
         self,
@@ -174,6 +179,13 @@ class Store:
                 self._outage.worked()
                 return result
         raise AssertionError
+
+
+def _hint(error: DBAPIError) -> str:
+    """Return what may help against an error of a query, or of the connection that it needs."""
+    if isinstance(error.orig, psycopg.Error) and error.statement is None:
+        return advice(error)
+    return "an older database is brought up to date when the daemon starts"
 
 
 def nothing(connection: Connection, batch: Sequence[None]) -> Sequence[None]:

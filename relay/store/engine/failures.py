@@ -1,5 +1,6 @@
 """What to do when the database fails, and what is logged of it."""
 
+import re
 import threading
 import time
 from enum import Enum, auto
@@ -52,18 +53,19 @@ def sqlstate(error: BaseException | None) -> str:
 def words(error: BaseException | None) -> str:
     """Return what the database says of an error, in one line and without what was stored."""
     said = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
-    return " ".join(said.split())
+    # What the library asks beside it is left out.
+    return " ".join(re.sub(r"\n\t.*", "", said).split())
 
 
 # What to do where a database cannot be opened, by the words for it. A server may speak another
 # language: then the last advice stands beside what it says.
 _ADVICE = (
+    (("too many", "slots"), "raise max_connections, or let others use fewer"),
+    (("starting up", "shutting down", "accepting conn"), "start again when it takes connections"),
     (
         ("password", "authentication", "pg_hba", "role "),
         "mend the user of [relay] database, or database_password",
     ),
-    (("too many", "slots"), "raise max_connections, or let others use fewer"),
-    (("starting up", "shutting down", "recovery"), "start again in a moment"),
     (("read-only",), "name the primary"),
     (("permission denied",), "grant it to the user"),
     (("certificate", "ssl"), "mend sslmode or the certificates"),
@@ -74,10 +76,13 @@ _ADVICE = (
 
 def explained(error: DBAPIError) -> str:
     """Return why a database cannot be opened and what to do, in one line."""
-    said = words(error.orig)
-    why = said.rpartition("failed: ")[2].lower()
-    advice = next(advice for signs, advice in _ADVICE if any(sign in why for sign in signs))
-    return f"{said}: {advice}"
+    return f"{words(error.orig)}: {advice(error)}"
+
+
+def advice(error: DBAPIError) -> str:
+    """Return what to do where a database cannot be opened."""
+    why = words(error.orig).rpartition("failed: ")[2].lower()
+    return next(advice for signs, advice in _ADVICE if any(sign in why for sign in signs))
 
 
 class OutageLog:

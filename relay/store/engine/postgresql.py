@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, NullPool, text
+from sqlalchemy.exc import DBAPIError
 
 from relay.core.errors import ConfigurationError
 from relay.store.cluster.versions import CHANNEL
 from relay.store.engine import server_facts
 from relay.store.engine.connecting import Connector, make_engine
+from relay.store.engine.failures import explained
+from relay.store.engine.server_facts import Facts
 
 # A reader sees one moment, however many queries it asks, as it does in SQLite.
 READING = {
@@ -47,12 +50,24 @@ class Postgresql:
         """Bring the schema up to date; raise ConfigurationError for a server that will not do."""
         from relay.store.engine.migrate import migrate
 
-        with self.writing.connect() as first, self.reading.connect() as second:
-            obstacle = server_facts.obstacle(server_facts.ask(first))
-            obstacle = obstacle or server_facts.pooler(first, second)
+        self.examine()
+        migrate(self.long_writing, self.where, None)
+
+    def examine(self) -> Facts:
+        """Return what the server is; raise ConfigurationError for one that will not do."""
+        try:
+            with self.writing.connect() as first, self.reading.connect() as second:
+                # First: behind such a pooler, what one session is set to holds for others.
+                self._refuse(server_facts.pooler(first, second))
+                facts = server_facts.ask(first)
+                self._refuse(server_facts.obstacle(facts))
+        except DBAPIError as error:
+            raise ConfigurationError(f"{self.where}: {explained(error)}") from None
+        return facts
+
+    def _refuse(self, obstacle: str | None) -> None:
         if obstacle:
             raise ConfigurationError(f"{self.where}: {obstacle}")
-        migrate(self.long_writing, self.where, None)
 
     @contextmanager
     def watching(self) -> Iterator[Connection]:
