@@ -100,7 +100,8 @@ class Server:
     def thaw(self) -> None:
         """Let it go on."""
         for process in self._processes():
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None

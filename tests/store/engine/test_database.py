@@ -160,6 +160,7 @@ def test_an_older_schema_is_copied_and_migrated_and_a_newer_one_refused(tmp_path
     store.close()
     with sqlite3.connect(tmp_path / "relay.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE installation SET value = '9999' WHERE name = 'oldest_schema'")
     connection.close()
     newer = Store(url, tmp_path)
     with pytest.raises(ConfigurationError) as caught:
