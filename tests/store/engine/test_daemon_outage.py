@@ -1,8 +1,8 @@
 """A daemon whose database is killed, stands still and comes back, under load."""
 
 import threading
-from collections import Counter
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
