@@ -116,13 +116,13 @@ def settles_without_its_fence() -> None:
     from relay.store.outbox import outcomes
     from relay.store.schema import messages
 
-    def unguarded(connection: Any, changes: Any) -> list[bool]:
-        for id, change in changes:
+    def unguarded(connection: Any, batch: Any) -> list[list[bool]]:
+        for id, change in (outcomes._change(one) for settlements in batch for one in settlements):
             this = update(messages).where(messages.c.id == id)
             connection.execute(this.values(state=change.to, **change.values))
-        return [True] * len(changes)
+        return [[True] * len(settlements) for settlements in batch]
 
-    outcomes.change_each = unguarded
+    outcomes.settle = unguarded
 
 
 def answers_before_it_is_on_the_disk() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
 import requests
 from sqlalchemy import create_engine, make_url, text
 
@@ -24,7 +25,10 @@ from tests.support.balancer import Balancer
 from tests.support.daemon import Daemon
 from tests.support.killable_postgresql import Server
 
-__all__ = ["FULL", "KEY", "TOKEN", "Cluster", "post", "post_many", "until"]
+__all__ = ["FULL", "FULL_ONLY", "KEY", "TOKEN", "Cluster", "post", "post_many", "until"]
+
+# What takes a minute and stands on a proof that the short tier has.
+FULL_ONLY = pytest.mark.skipif(not FULL, reason="not run: RELAY_CHAOS=full only")
 
 SHARED = """
 [relay]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.rig import FULL, Cluster, post, until
+from tests.cluster.rig import FULL, FULL_ONLY, Cluster, post, until
 from tests.support.daemon import Daemon
 from tests.support.killable_postgresql import Server
 
@@ -52,8 +52,20 @@ def cut_off(cluster: Cluster, how: str, seconds: float) -> dict[str, str]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("how", ["fall_silent", "refuse"])
+@pytest.mark.parametrize("how", ["fall_silent", pytest.param("refuse", marks=FULL_ONLY)])
 def test_the_others_go_on_and_it_takes_part_again(tmp_path: Path, server: Server, how: str) -> None:
     with Cluster(tmp_path, server, 2, proxied=True, alterations=["hesitates=0.5"]) as cluster:
         answers = cut_off(cluster, how, GIVES_UP if FULL else LAPSES)
         cluster.compared(answers)
+
+
+@FULL_ONLY
+@pytest.mark.timeout(300)
+def test_outcomes_that_need_no_fence_are_seen(tmp_path: Path, server: Server) -> None:
+    altered = ["hesitates=0.5", "settles_without_its_fence"]
+    with Cluster(tmp_path, server, 2, proxied=True, alterations=altered) as cluster:
+        # Until the other one has sent again what this one could not write down, and not longer.
+        answers = cut_off(cluster, "refuse", LAPSES + 12)
+        cluster.hang_up()
+        cluster.settled()
+        assert cluster.ledger(answers, audited=False).doubled

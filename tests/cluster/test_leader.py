@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relay.notifications.alerts.monitor import LOOK_SECONDS
-from tests.cluster.rig import Cluster, post, until
+from tests.cluster.rig import FULL_ONLY, Cluster, post, until
 from tests.support.daemon import Daemon
 from tests.support.killable_postgresql import Server
 
@@ -80,6 +80,7 @@ def test_alerts_are_told_soon_and_once(tmp_path: Path, server: Server) -> None:
         assert seconds < SOON
 
 
+@FULL_ONLY
 @pytest.mark.timeout(150)
 def test_a_leader_without_successor_is_seen(tmp_path: Path, server: Server) -> None:
     with Cluster(tmp_path, server, 2, alterations=["succeeds_nobody"], more=ALERTS) as cluster:

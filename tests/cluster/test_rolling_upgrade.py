@@ -9,8 +9,8 @@ import pytest
 
 from relay.store.engine.migrate import newest_schema
 from tests.cluster.rig import Cluster, port_of
-from tests.cluster.server import Server
 from tests.support.daemon import ROOT, Daemon
+from tests.support.killable_postgresql import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

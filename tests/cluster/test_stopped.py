@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relay.store.cluster.daemons import LAPSED_SECONDS
-from tests.cluster.rig import Cluster, port_of
+from tests.cluster.rig import FULL_ONLY, Cluster, port_of
 from tests.support.killable_postgresql import Server
 
 pytestmark = pytest.mark.slow
@@ -42,6 +42,7 @@ def test_it_sends_nothing_of_what_others_have(tmp_path: Path, server: Server) ->
         assert {found.times[name] for name in found.promised} == {1}
 
 
+@FULL_ONLY
 @pytest.mark.timeout(200)
 def test_one_that_always_may_send_is_seen(tmp_path: Path, server: Server) -> None:
     altered = ["hesitates=0.5", "always_may_send"]
