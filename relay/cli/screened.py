@@ -1,4 +1,7 @@
-"""`screened`: the submissions that were kept back as a robot's, to be released or dropped."""
+"""`screened`: the submissions that were kept back, to be released or dropped.
+
+A robot's are; and those that a plugin failed at, until it is mended.
+"""
 
 import json
 import re
@@ -17,6 +20,8 @@ from relay.core.times import shown
 from relay.store.outbox import screened as stored
 from relay.store.outbox.operator_actions import Verdict
 from relay.store.queries import listing
+from relay.store.queries.listing import MessageRow
+from relay.store.schema import BROKEN
 
 # Submissions of one order to the daemon, and the seconds that one may take.
 BATCH = 100
@@ -27,7 +32,7 @@ SECONDS = 120.0
 @paged(limit=50)
 @click.pass_context
 def screened(context: click.Context, limit: int, below: str | None) -> None:
-    """List the submissions that were kept back, newest first, with the reason."""
+    """List what was kept back as a robot's, or because a plugin failed at it, newest first."""
     if context.invoked_subcommand is not None:
         return
     with reading(context.obj) as (_, store):
@@ -36,12 +41,17 @@ def screened(context: click.Context, limit: int, below: str | None) -> None:
     print_page(
         page.rows,
         page.below,
-        lambda row: f"{row.id}  {shown(row.created_at)}  {row.server:16}  {row.words}",
+        _line,
     )
     for rate in rates:
         share = f"{rate.released / rate.screened:.0%}"
         words = f"{rate.released} of {rate.screened} screened were released ({share})"
         say(f"{rate.server}: {words}", err=True)
+
+
+def _line(row: MessageRow) -> str:
+    broke = "broke: " if row.kind == BROKEN else ""
+    return f"{row.id}  {shown(row.created_at)}  {row.server:16}  {broke}{row.words}"
 
 
 @screened.command()
@@ -51,8 +61,9 @@ def show(path: Path, id: str) -> None:
     """Print the fields of one, as they were submitted, and the names of its files."""
     with reading(path) as (_, store):
         found = store.read_now(listing.find, id)
-    if found is None or found[0].state != State.SCREENED:
-        raise click.ClickException(f"no screened submission {id}")
+    kept = found and (found.row.state == State.SCREENED or found.row.kind == BROKEN)
+    if found is None or not kept:
+        raise click.ClickException(f"no submission {id} was kept back")
     if found.row.cleared_at is not None:
         raise click.ClickException(f"its fields were cleared on {shown(found.row.cleared_at)}")
     document = json.loads(found[1].document)
@@ -68,7 +79,7 @@ def show(path: Path, id: str) -> None:
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @click.pass_obj
 def release(path: Path, ids: Sequence[str]) -> None:
-    """Send what was kept back by mistake: from the schema onwards, as if it came in now."""
+    """Send what was kept back: from the schema onwards, as if it came in now."""
     _order(path, "release", ids)
 
 

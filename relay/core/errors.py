@@ -8,6 +8,7 @@
     │     InvalidSubmission, MalformedBody, TooManyValues, MessageRefused, BodyTooLarge,
     │     UnsupportedMedia, TooManyRequests, ServerDayUsed, Unavailable, IdempotencyKeyInvalid,
     │     IdempotencyConflict, IdempotencyRunning, UnknownMessage, NotCancellable
+    ├── SubmissionKept          a plugin failed at a form, which is kept: 500
     ├── TemplateError           a template's author's, or its model's
     │   │ TemplateSyntaxError, TemplateRenderError
     │   └── StoredTemplateError what is asked of the stored templates cannot be done
@@ -80,6 +81,13 @@ class WebhookRefused(SubmissionError):
 
     words = "could not authenticate"
     reason = "webhook_secret"
+
+
+class SubmissionKept(RelayError):
+    """A plugin failed at a submission, which is kept until that is mended; the cause is its error.
+
+    No error of a caller's: it is answered 500.
+    """
 
 
 class TokenRefused(SubmissionError):

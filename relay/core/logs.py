@@ -89,6 +89,16 @@ def trace(error: BaseException) -> dict[str, Any]:
     }
 
 
+def raised_by(error: BaseException) -> str:
+    """Name the plugin and its function that raised an error; "" for Relay itself."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        package, _, plugin = frame.f_globals.get("__name__", "").partition(".")
+        if package == "relay_plugins":
+            return f" in {plugin} {frame.f_code.co_name}"
+    return ""
+
+
 def fingerprint(secret: Secret, address: Address) -> str:
     """Return what tells two addresses apart without showing them: 8 hex digits of a keyed hash."""
     return keyed_digest(secret, address.email.lower()).hex()[:8]

@@ -10,6 +10,9 @@
                                  v                  |                             |
                                 sent <------------found---------------------------+
 
+What breaks a plugin before it is a message is quarantined from the start; a person releases it as
+what was screened.
+
 What goes along `===` a person orders. A person may also queue again, or call sent, what is held, in
 doubt, failed, expired or quarantined, and cancel what is held. A message in doubt may end expired
 or quarantined. Whatever waited when a backup was taken is in doubt once that is put back. Word that
@@ -80,6 +83,8 @@ ORDERS: Mapping[State, frozenset[State]] = {
     State.IN_DOUBT: frozenset({State.QUEUED, State.SENT}),
     State.HELD: frozenset({State.QUEUED, State.SENT, State.CANCELLED}),
     **dict.fromkeys(UNSEEN, frozenset({State.QUEUED, State.SENT})),
+    # A submission that a plugin failed at may have asked to be sent later.
+    State.QUARANTINED: frozenset({*WAITING, State.SENT}),
     State.SCREENED: frozenset(WAITING),
 }
 

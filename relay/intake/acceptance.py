@@ -2,7 +2,8 @@
 
 Each refusal is an error of its own, in this order: unknown server, authentication, a repeated
 request, token, fields.
-What a robot sent is stored too, apart, and answered as if it were a message.
+What a robot sent is stored too, apart, and answered as if it were a message. What was let in and
+breaks a plugin after that is kept until the plugin is mended.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +11,16 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from relay.core.errors import SubmissionError, TokenRefused, UnknownServer
+from relay.core.errors import (
+    IdempotencyRunning,
+    SubmissionError,
+    SubmissionKept,
+    TokenRefused,
+    UnknownServer,
+)
 from relay.core.ids import message_id, timestamp
 from relay.core.immutable import freeze
+from relay.core.logs import raised_by
 from relay.core.message import Message
 from relay.core.server import Server
 from relay.core.states import State
@@ -20,15 +28,24 @@ from relay.core.submission import Identity, Submission
 from relay.forms.send_time import ScheduleError, scheduled_time
 from relay.hooks.chain import Chain
 from relay.intake.authentication import begin_request, claimed, content_of, identify
-from relay.intake.idempotency import IdempotentRequests, Repeat, Request, repeat_of
+from relay.intake.idempotency import (
+    KEPT,
+    IdempotentRequests,
+    Repeat,
+    Request,
+    fingerprint_of,
+    repeat_of,
+)
 from relay.intake.message_builder import MessageBuilder
 from relay.intake.outbox import Guard, Outbox
 from relay.intake.session_tokens import SessionTokens
 from relay.store import documents, idempotency
 from relay.store.engine.database import Store
+from relay.store.idempotency import BrokenSubmission
 from relay.store.outbox import references, screened
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.screened import Kept, Release
+from relay.store.schema import BROKEN
 from relay.store.tokens import TokenUse
 
 SEND_TIME = "senddatetime"
@@ -81,7 +98,7 @@ class Acceptance:
         before_commit is called with the message, so that nothing of its delivery is missed. path:
         where it was posted; an Idempotency-Key is good for one path. has_page: whether its visitor
         goes back to a page, for whom it is no error to have pressed Send twice. Raise
-        SubmissionError, and then nothing was stored.
+        SubmissionError, and then nothing was stored, or SubmissionKept.
         """
         chain = self.chain(submission.server)
         identity: Identity | None = None
@@ -132,10 +149,37 @@ class Acceptance:
             log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
             return Accepted(row.id, None, row.due_at is not None, request, reference=reference)
-        outgoing = await self.builder.make(chain, submission, identity, token=use)
+        try:
+            outgoing = await self.builder.make(chain, submission, identity, token=use)
+        except SubmissionError:
+            raise
+        except Exception as error:
+            await self._keep(chain, submission, identity, use, request, error)
+            raise SubmissionKept from error
         [message] = await self.outbox.put([outgoing], request=request, before_commit=before_commit)
         scheduled = message.send_at is not None
         return Accepted(message.id, message, scheduled, request, reference=reference)
+
+    async def _keep(
+        self,
+        chain: Chain,
+        submission: Submission,
+        identity: Identity,
+        use: TokenUse | None,
+        request: Request | None,
+        error: Exception,
+    ) -> None:
+        """Keep a submission that a plugin failed at, unless the same content is kept already."""
+        reason = f"{type(error).__name__}{raised_by(error)}"
+        row = _kept_back(submission, chain.server, identity, use, reason, broken=True)
+        name = fingerprint_of([KEPT, (await content_of(submission, chain.server.name)).hex()])
+        content = Request(name, name, submission.received_at).entry([row])
+        kept = BrokenSubmission(content, request.entry([row]) if request else None)
+        try:
+            await self.store.write(idempotency.keep, kept)
+        except IdempotencyRunning:
+            return
+        log.warning("submission.kept", id=row.id, server=row.server, reason=reason)
 
     async def _sent_before(
         self, chain: Chain, submission: Submission, identity: Identity, content: bytes | None
@@ -149,11 +193,13 @@ class Acceptance:
         return await self._repeated(repeat_of(found[0])) if found else None
 
     async def _repeated(self, repeat: Repeat) -> Accepted:
+        if repeat.answer == KEPT:
+            raise SubmissionKept
         reference = await self.store.read(references.told_number, repeat.message)
         return Accepted(repeat.message, None, repeat=repeat, reference=reference)
 
     async def release(self, id: str, now: float) -> bool:
-        """Queue what a screened submission asks for, under its own id, as if it came in now.
+        """Queue what a submission that was kept back asks for, under its own id, as if it came now.
 
         It runs from the schema onwards. False where it is not there, or was released before. Raise
         SubmissionError where it could not be accepted either.
@@ -187,13 +233,16 @@ def _kept_back(
     identity: Identity,
     token: TokenUse | None,
     reason: str,
+    *,
+    broken: bool = False,
 ) -> NewMessage:
-    """Make the row of a robot's submission, which is kept for review."""
+    """Make the row of a submission that is kept for a person: a robot's, or one that broke."""
     id = message_id()
     return NewMessage(
         id=id,
         server=server.name,
-        state=State.SCREENED,
+        state=State.QUARANTINED if broken else State.SCREENED,
+        kind=BROKEN if broken else "plain",
         created_at=timestamp(id),
         due_at=_would_be_due(submission, server),
         key=identity.key,
@@ -204,7 +253,7 @@ def _kept_back(
 
 
 def _kept_submission(kept: Kept, now: float) -> Submission:
-    """Read a screened submission again, to be accepted after all.
+    """Read a submission again, to be accepted after all.
 
     What it wanted sent later is, while that time lies ahead; after that it is sent at once.
     """

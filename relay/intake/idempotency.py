@@ -32,10 +32,14 @@ from relay.store.idempotency import (
     KnownMessage,
 )
 from relay.store.outbox.enqueue import NewMessage
+from relay.store.schema import BROKEN
 
 HEADER = "Idempotency-Key"
 KEPT_SECONDS = 24 * 3600.0
 MAX_CHARACTERS = 255
+
+# The answer of a request that broke a plugin: what it asked for is kept.
+KEPT = "kept"
 
 # A string as structured fields write it (RFC 9651), or the bare characters.
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
@@ -69,7 +73,8 @@ class Repeat:
     """A request that was made before: what it was answered, and the first of its messages.
 
     Of one whose answer was never written down, the answer is what its message says now:
-    `sent`, `scheduled`, `failed` (with the provider's `words`) or `queued`.
+    `sent`, `scheduled`, `failed` (with the provider's `words`), `queued`, or `kept` where a plugin
+    failed at it.
     """
 
     status: int
@@ -155,6 +160,8 @@ def repeat_of(row: KnownMessage) -> Repeat:
     scheduled = row.state in (State.SCHEDULED, State.SCREENED) and row.due_at > row.created_at
     # A robot is told what a clean submission most likely would have been.
     alike = {State.SCREENED: State.SENT, State.SUPPRESSED: State.FAILED}
+    if row.kind == BROKEN and row.state == State.QUARANTINED:
+        return Repeat(500, KEPT, row.id)
     told = State.SCHEDULED if scheduled else alike.get(row.state, row.state)
     is_told = told in (State.SENT, State.SCHEDULED, State.FAILED)
     return Repeat(200, told if is_told else State.QUEUED, row.id, row.words or "")

@@ -1,7 +1,7 @@
 """Requests that their callers named by a key: stored with their messages, found when repeated."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
@@ -28,6 +28,16 @@ class IdempotencyEntry(NamedTuple):
     answer: str | None = None
 
 
+class BrokenSubmission(NamedTuple):
+    """What is kept of a submission that a plugin failed at, by the digest of its content.
+
+    request: what its caller named by a key, if anything.
+    """
+
+    content: IdempotencyEntry
+    request: IdempotencyEntry | None
+
+
 class Answered(NamedTuple):
     """What a request was answered."""
 
@@ -41,6 +51,7 @@ class KnownMessage(NamedTuple):
 
     id: str
     state: State
+    kind: str
     created_at: float
     due_at: float
     words: str | None
@@ -83,7 +94,7 @@ def add(
     won = _taken(connection, batch)
     results: list[TokenRefused | Unavailable | IdempotencyRunning | None] = []
     for entry in batch:
-        is_first = won.get(entry.digest) is entry
+        is_first = won.pop(entry.digest, None) is not None
         results.append(None if is_first else IdempotencyRunning(RETRY_AFTER_SECONDS))
     first = [index for index, refusal in enumerate(results) if refusal is None]
     stored = [(index, message) for index in first for message in batch[index].messages]
@@ -93,6 +104,20 @@ def add(
     unstored = [batch[index].digest for index in first if results[index] is not None]
     if unstored:
         connection.execute(delete(idempotency).where(idempotency.c.digest.in_(unstored)))
+    return results
+
+
+def keep(connection: Connection, batch: Sequence[BrokenSubmission]) -> list[Any]:
+    """Keep submissions that a plugin failed at, each with the token and the request that it spends.
+
+    Of the same content, what is kept already changes nothing; results are as those of `add`.
+    """
+    results = []
+    for one in batch:
+        [refusal] = add(connection, [one.content])
+        if refusal is None and one.request is not None:
+            _taken(connection, [one.request])
+        results.append(refusal)
     return results
 
 

@@ -4,7 +4,7 @@ What a message says stands in `contents`, apart from its state, so that claiming
 rewrite a narrow row.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -41,8 +41,12 @@ IS_SUSPECT = text(f"{_IS_WAITING} AND messages.crashes >= {SUSPECT_CRASHES}")
 IS_UNDECIDED = text(f"messages.state IN {in_sql(UNDECIDED)}")
 IS_KEPT = text(f"messages.cleared_at IS NULL AND messages.state IN {in_sql(FINAL)}")
 IS_UNSENT = text(f"messages.state NOT IN {in_sql([State.SENT, State.SCREENED])}")
-IS_SCREENED = text(f"messages.state = '{State.SCREENED}' AND messages.cleared_at IS NULL")
+# A submission that was kept back, and is no message yet: a robot's, or one that broke a plugin.
+BROKEN: Literal["form"] = "form"
+IS_SUBMISSION = text(f"(messages.state = '{State.SCREENED}' OR messages.kind = '{BROKEN}')")
+IS_KEPT_BACK = text(f"{IS_SUBMISSION.text} AND messages.cleared_at IS NULL")
 IS_ACCEPTED = text(f"messages.state != '{State.SCREENED}'")
+IS_MESSAGE = text(f"{IS_ACCEPTED.text} AND messages.kind != '{BROKEN}'")
 IS_TAKEN = text("messages.provider_id IS NOT NULL AND messages.delivery != 'mailbox'")
 IN_MAILBOX = text(f"messages.delivery = 'mailbox' AND messages.state = '{State.SENT}'")
 
@@ -93,7 +97,8 @@ messages = _table(
     # Attempts in which the provider got something to judge, and all that were made.
     Column("attempts", Integer, nullable=False, default=0),
     Column("tries", Integer, nullable=False, default=0),
-    # What shares a call: plain messages, or those with a template; and the bytes of the document.
+    # What shares a call: plain messages, or those with a template; `form` is a submission that a
+    # plugin failed at. And the bytes of the document.
     Column("kind", String(8), nullable=False, server_default="plain"),
     Column("size", Integer, nullable=False, server_default="0"),
     # How often a daemon died while it was sending; look-ups since it is in doubt, and how many in
@@ -122,7 +127,7 @@ messages = _table(
     _partial("messages_undecided", "due_at", where=IS_UNDECIDED),
     _partial("messages_kept", "server", "state", "id", where=IS_KEPT),
     _partial("messages_unsent", "id", where=IS_UNSENT),
-    _partial("messages_screened", "id", where=IS_SCREENED),
+    _partial("messages_kept_back", "id", where=IS_KEPT_BACK),
     _partial("messages_mailbox", "id", where=IN_MAILBOX),
     _partial("messages_accepted", "server", "id", where=IS_ACCEPTED),
     _partial("messages_taken", "provider_id", where=IS_TAKEN),

@@ -15,6 +15,7 @@ from relay.core.errors import (
     BodyTooLarge,
     InvalidSubmission,
     SubmissionError,
+    SubmissionKept,
     Unavailable,
     UnsupportedMedia,
 )
@@ -278,7 +279,7 @@ class BaseHandler(RequestHandler):
             return
         known = {"path": self.request.path[:100], **self.facts(value)}
         if known["status"] == 500:
-            log.error(self.failed, **known, **trace(value))
+            log.error(self.failed, **known, **trace(_fault(value)))
         else:
             self.log_refusal(value, known)
         self.count_error(value)
@@ -414,7 +415,7 @@ class RelayHandler(BaseHandler):
         if isinstance(error, SubmissionError):
             self.site.event_counts.post_refused(server, error.reason, self.started_at)
         else:
-            self.site.event_counts.post_broke(server, error)
+            self.site.event_counts.post_broke(server, _fault(error))
 
     def options(self, *args: str) -> None:
         """Respond to a browser's question whether a page may post."""
@@ -428,6 +429,11 @@ class UnknownPathHandler(RelayHandler):
 
     def check_page(self) -> None:
         raise UnknownPath
+
+
+def _fault(error: BaseException) -> BaseException:
+    """Return what a plugin raised at a submission that is kept for that; else the error itself."""
+    return (isinstance(error, SubmissionKept) and error.__cause__) or error
 
 
 def who(error: BaseException) -> dict[str, str]:

@@ -150,16 +150,18 @@ class ScreenedHandler(OperationHandler):
         return {"verdicts": [await self._release(id) for id in asked["ids"]]}
 
     async def _release(self, id: str) -> Verdict:
+        kept = await self.site.store.read(screened.find, id)
+        before = kept.state if kept else ""
         try:
             released = await self.site.acceptance.release(id, clock.now())
         except SubmissionError as error:
-            return Verdict(id, State.SCREENED, "", str(error))
+            return Verdict(id, before, "", str(error))
         except Exception as error:  # noqa: BLE001 - one that breaks a plugin is no other's matter
             log.error("release.failed", id=id, **trace(error))
-            return Verdict(id, State.SCREENED, "", f"a plugin fails at it: {type(error).__name__}")
+            return Verdict(id, before, "", f"a plugin fails at it: {type(error).__name__}")
         if not released:
             return Verdict(id, "", "", screened.ABSENT)
-        return Verdict(id, State.SCREENED, State.QUEUED, "released")
+        return Verdict(id, before, State.QUEUED, "released")
 
 
 class PauseHandler(OperationHandler):

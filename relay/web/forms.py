@@ -11,6 +11,7 @@ from relay.core.errors import (
     MessageRefused,
     OriginRefused,
     SubmissionError,
+    SubmissionKept,
     TooManyRequests,
     Unavailable,
     UnknownServer,
@@ -197,6 +198,8 @@ class FormHandler(RelayHandler):
         self.count(self._size)
         try:
             return await self._accept(body)
+        except SubmissionKept:
+            raise
         except BaseException:
             self.count(-self._size)
             raise

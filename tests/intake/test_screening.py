@@ -122,7 +122,7 @@ async def test_released_twice_at_once_it_is_sent_once(
     id = await caught(post)
     verdicts = await asyncio.gather(*(tell("release", id, id) for _ in range(4)))
     words = sorted(verdict[3] for answer in verdicts for verdict in answer)
-    assert words == ["released"] + ["there is no such screened submission"] * 7
+    assert words == ["released"] + ["there is no such submission"] * 7
     await idle(site)
     assert outbox.states() == ["sent"]
     assert len(outbox.attempts()) == 1
@@ -202,7 +202,7 @@ async def test_only_what_is_screened_can_be_released_or_dropped(
     assert (await tell("drop", dropped))[0][2] == "dropped"
     for order in ("release", "drop"):
         for verdict in await tell(order, id, "nobody", "", dropped):
-            assert verdict[2:] == ["", "there is no such screened submission"]
+            assert verdict[2:] == ["", "there is no such submission"]
     found = [site.store.read_now(listing.find, one) for one in (id, dropped)]
     assert [one.row.state for one in found] == ["sent", "screened"]
     assert [event.kind for one in found for event in one.events] == ["dropped"]
@@ -215,7 +215,7 @@ async def test_a_dropped_submission_says_nothing_any_more_and_is_listed_no_longe
     id = await caught(post)
     assert await tell("drop", id, id) == [
         [id, "screened", "dropped", "dropped"],
-        [id, "", "", "there is no such screened submission"],
+        [id, "", "", "there is no such submission"],
     ]
     assert listed(site) == []
     found = site.store.read_now(listing.find, id)
@@ -391,7 +391,7 @@ def test_an_operator_lists_releases_and_drops_by_command(daemon: Daemon) -> None
         assert (released.returncode, released.stdout) == (0, f"{ids[0]}  released\n")
         again = daemon.command("screened", "release", ids[0], "x\x1by")
         assert (again.returncode, again.stdout) == (1, "")
-        assert "left alone: there is no such screened submission" in again.stderr
+        assert "left alone: there is no such submission" in again.stderr
         assert "\x1b" not in again.stderr
         assert daemon.command("screened", "drop", ids[1]).stdout == f"{ids[1]}  dropped\n"
         shown = daemon.command("screened")

@@ -19,6 +19,7 @@ from relay.store.outbox.outcomes import recipients_of
 from relay.store.queries import listing, word_search
 from relay.store.queries.listing import MessageRow
 from relay.store.queries.word_search import Wanted
+from relay.store.schema import BROKEN
 
 # What a person can do about a message that nothing will happen to by itself.
 _PERSONS = {
@@ -88,7 +89,9 @@ def _next(
     """Return what happens next, and what is unusual about a message."""
     if row.state in _DUE:
         yield f"{shown(row.due_at)}  {_DUE[row.state]}"
-    if row.state in _PERSONS:
+    if row.kind == BROKEN and row.state == State.QUARANTINED:
+        yield "next: stays until `screened release`, once its plugin is mended, or `screened drop`"
+    elif row.state in _PERSONS:
         yield f"next: {_PERSONS[row.state]}"
     if row.state in (*WAITING, State.IN_DOUBT):
         reasons = [*_hindrances(row, read, pauses), *_delays(row, daemon)] or [*_turn(row, now)]

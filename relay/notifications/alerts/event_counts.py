@@ -2,7 +2,6 @@
 
 import json
 import re
-import traceback
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -11,6 +10,7 @@ from typing import Any
 
 from relay.config.alerts import FORM_REASONS, KEY_REASONS, TOKEN_REASONS
 from relay.core.errors import ServerDayUsed, SubmissionError
+from relay.core.logs import raised_by
 from relay.core.message import Confirmation, ProviderEvent
 from relay.core.states import TROUBLES, State
 from relay.core.submission import Decoy
@@ -140,7 +140,7 @@ class EventCounts:
 
     def post_broke(self, server: str, error: BaseException) -> None:
         """Take note of a post on which something raised; the error's words may hold content."""
-        self._at("broken", server).add(f"{type(error).__name__}{_raised_by(error)}")
+        self._at("broken", server).add(f"{type(error).__name__}{raised_by(error)}")
 
     def settings_refused(self, words: str) -> None:
         """Take note of settings that could not be read again."""
@@ -148,16 +148,6 @@ class EventCounts:
 
     def _at(self, kind: str, server: str, about: str = "") -> EventCount:
         return self._seen.setdefault(AlertKey(kind, server, about), EventCount())
-
-
-def _raised_by(error: BaseException) -> str:
-    """Name the plugin and its function that raised an error; "" for Relay itself."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    for frame in reversed(frames):
-        package, _, plugin = frame.f_globals.get("__name__", "").partition(".")
-        if package == "relay_plugins":
-            return f" in {plugin} {frame.f_code.co_name}"
-    return ""
 
 
 def publishable(words: str) -> str:

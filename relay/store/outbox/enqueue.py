@@ -29,7 +29,7 @@ from relay.store.tokens import TokenUse
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message (or, `screened`, a submission) to be stored, and the token it spends.
+    """A message (or a submission that is kept back) to be stored, and the token it spends.
 
     `reply_route`: the way of the answers to it, where its Reply-To is a reply address. `receipt`:
     what its writer is to be told.
@@ -43,7 +43,7 @@ class NewMessage:
     created_at: float
     key: str
     document: str
-    kind: Literal["plain", "template"] = "plain"
+    kind: Literal["plain", "template", "form"] = "plain"
     due_at: float | None = None
     recipients: str = ""
     subject: str = ""

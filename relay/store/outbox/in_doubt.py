@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    TextClause,
     func,
     literal,
     or_,
@@ -218,7 +219,7 @@ def _change(decision: Decision) -> tuple[str, Change]:
     return doubt.id, Change((State.IN_DOUBT,), decision.state, values, expected)
 
 
-def seen(*conditions: ColumnElement[bool]) -> Select[Any]:
+def seen(*conditions: ColumnElement[bool] | TextClause) -> Select[Any]:
     """Make the query for messages as Seen has them."""
     return select(*(messages.c[name] for name in Seen._fields)).where(*conditions)
 

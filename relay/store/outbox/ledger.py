@@ -32,12 +32,13 @@ def record(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
         _add(connection, server, on, {"screened" if screened else "accepted": count})
 
 
-def release(connection: Connection, server: str, created_at: float) -> None:
-    """Count a screened submission as released, besides as accepted: it is screened no more.
+def release(connection: Connection, server: str, created_at: float, screened: bool) -> None:
+    """Count what was kept back as released, now that it is counted once more as accepted.
 
     Where another daemon counted it, there is one less than none in the row of this one.
     """
-    _add(connection, server, day(created_at), {"screened": -1, "released": 1})
+    counted = {"screened": -1, "released": 1} if screened else {"accepted": -1}
+    _add(connection, server, day(created_at), counted)
 
 
 _COUNTS = ("accepted", "screened", "released")

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, select
-from sqlalchemy.engine import Row
 
 from relay.core.states import DOUBTFUL, UNSEEN, WAITING, State
 from relay.core.times import shown
@@ -17,7 +16,7 @@ from relay.store.engine.writer import one_by_one
 from relay.store.outbox import references
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change
-from relay.store.schema import attempts, events, messages
+from relay.store.schema import BROKEN, attempts, events, messages
 
 # Events after which nobody knows whether the provider has a message, and the one that tells.
 _LOST = ("interrupted", "restored")
@@ -153,7 +152,8 @@ def _latest(
 
 def _carry_out(connection: Connection, order: Order, action: _Action) -> list[Verdict]:
     ids = list(dict.fromkeys(order.ids))
-    query = select(messages.c.id, messages.c.state, messages.c.cleared_at, is_dismissed())
+    columns = [messages.c[name] for name in ("id", "state", "kind", "cleared_at")]
+    query = select(*columns, is_dismissed())
     rows = {row.id: row for row in connection.execute(query.where(messages.c.id.in_(ids)))}
     unsure = doubtful(connection, ids) if action.sends else set()
     told = references.told_of_loss(connection, ids) if action.sends else set()
@@ -173,14 +173,16 @@ def _carry_out(connection: Connection, order: Order, action: _Action) -> list[Ve
     ]
 
 
-def _objection(row: Row[Any] | None, action: _Action, *, unsure: bool) -> str:
+def _objection(row: Any, action: _Action, *, unsure: bool) -> str:
     """Say why an order does not apply to a message; "" where it does."""
     if row is None:
         return "there is no such message"
     if row.state not in action.states:
         return f"it is {row.state}; only what is {', '.join(action.states)} can be {action.done}"
-    if action is _DISMISS and row[-1]:
-        return "it was dismissed before"
+    if action is _DISMISS:
+        return "it was dismissed before" if row[-1] else ""
+    if row.kind == BROKEN:
+        return "it is no message yet: `run.py screened release` makes it one"
     if action.sends and row.cleared_at is not None:
         return f"its contents were cleared on {shown(row.cleared_at)}"
     if unsure:

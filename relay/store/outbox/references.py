@@ -8,8 +8,7 @@ from sqlalchemy import Connection, select, update
 
 from relay.core.addresses import Address
 from relay.core.errors import Unavailable
-from relay.core.states import State
-from relay.store.schema import contents, messages, receipts
+from relay.store.schema import IS_KEPT_BACK, contents, messages, receipts
 
 RETRY_AFTER_SECONDS = 1
 
@@ -94,7 +93,7 @@ def told_number(connection: Connection, id: str) -> str:
     reference = of(connection, id)
     if reference is None:
         query = select(contents.c.document).join(messages, messages.c.id == contents.c.id)
-        kept = query.where(messages.c.id == id, messages.c.state == State.SCREENED)
+        kept = query.where(messages.c.id == id, IS_KEPT_BACK)
         document = connection.execute(kept).scalar()
         reference = json.loads(document).get("reference") if document else None
     return reference or ""

@@ -26,7 +26,7 @@ from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.in_doubt import Seen, seen
 from relay.store.outbox.transitions import Change, change
 from relay.store.queries import listing
-from relay.store.schema import IS_TAKEN, IS_UNSENT, attempts, contents, events, messages
+from relay.store.schema import IS_MESSAGE, IS_TAKEN, IS_UNSENT, attempts, contents, events, messages
 from relay.store.suppressions import Word
 
 # How many messages one order takes: others' mail waits behind it.
@@ -185,7 +185,7 @@ class SecondSending(NamedTuple):
 def message_of(connection: Connection, event: ProviderEvent, servers: Iterable[str]) -> Seen | None:
     """Find an event's message, by our own id or else by the provider's, among these servers'."""
     columns = messages.c
-    query = seen(columns.server.in_(list(servers)), columns.state != State.SCREENED)
+    query = seen(columns.server.in_(list(servers)), IS_MESSAGE)
     if event.message:
         query = query.where(columns.id == event.message)
     elif event.provider_id:

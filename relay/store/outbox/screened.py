@@ -1,4 +1,7 @@
-"""Screened submissions: found, released as the messages they were, dropped, counted."""
+"""Submissions that were kept back: found, released as the messages they were, dropped, counted.
+
+A robot's is screened; one that broke a plugin is quarantined.
+"""
 
 from typing import NamedTuple
 
@@ -12,14 +15,15 @@ from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.operator_actions import Order, Verdict
 from relay.store.outbox.retention import Clearing
-from relay.store.schema import IS_SCREENED, contents, messages
+from relay.store.schema import IS_KEPT_BACK, contents, messages
 from relay.store.schema import ledger as ledger_table
 
 
 class Kept(NamedTuple):
-    """A screened submission: why it was screened, and for when it would have been scheduled."""
+    """A submission that was kept back: why, and for when it would have been scheduled."""
 
     server: str
+    state: State
     key: str
     reason: str
     created_at: float
@@ -28,7 +32,7 @@ class Kept(NamedTuple):
 
 
 class Release(NamedTuple):
-    """The message that a screened submission of the same id makes, released at a time."""
+    """The message that a submission of the same id makes, released at a time."""
 
     message: NewMessage
     now: float
@@ -43,21 +47,29 @@ class Rate(NamedTuple):
 
 
 def find(connection: Connection, id: str) -> Kept | None:
-    """Look up a screened submission that is still whole."""
+    """Look up a submission that was kept back and is still whole."""
     columns = (
         *(messages.c[name] for name in Kept._fields[:-1] if name != "reason"),
         messages.c.words,
     )
     query = select(*columns, contents.c.document).join(contents, contents.c.id == messages.c.id)
-    row = connection.execute(query.where(IS_SCREENED, messages.c.id == id)).first()
+    row = connection.execute(query.where(IS_KEPT_BACK, messages.c.id == id)).first()
     if row is None:
         return None
-    return Kept(row.server, row.key, row.words or "", row.created_at, row.due_at, row.document)
+    return Kept(
+        row.server,
+        State(row.state),
+        row.key,
+        row.words or "",
+        row.created_at,
+        row.due_at,
+        row.document,
+    )
 
 
 @one_by_one
 def release(connection: Connection, one: Release) -> bool:
-    """Put each message in the place of its screened submission; False where that is gone.
+    """Put each message in the place of its submission; False where that is gone.
 
     Of two releases of one submission, the first finds it.
     """
@@ -65,34 +77,37 @@ def release(connection: Connection, one: Release) -> bool:
     kept = find(connection, id)
     if kept is None:
         return False
-    states.check([State.SCREENED], State(one.message.state), ordered=True)
-    if not connection.execute(delete(messages).where(IS_SCREENED, messages.c.id == id)).rowcount:
+    states.check([kept.state], State(one.message.state), ordered=True)
+    if not connection.execute(delete(messages).where(IS_KEPT_BACK, messages.c.id == id)).rowcount:
         return False
     connection.execute(delete(contents).where(contents.c.id == id))
     [refusal] = enqueue.add(connection, [one.message])
     if refusal is not None:
         raise refusal  # and with it goes all that was done here
-    ledger.release(connection, kept.server, kept.created_at)
-    words = f"by the operator; it was screened: {kept.reason}"
+    ledger.release(connection, kept.server, kept.created_at, kept.state == State.SCREENED)
+    words = f"by the operator; it was {kept.state}: {kept.reason}"
     note(connection, [NewEvent(id, one.now, "released", words)])
     return True
 
 
 @one_by_one
 def drop(connection: Connection, order: Order) -> list[Verdict]:
-    """Clear screened submissions before their time; they are listed no longer."""
+    """Clear submissions before their time; they are listed no longer."""
     return [_drop(connection, id, order.now) for id in order.ids]
 
 
 def _drop(connection: Connection, id: str, now: float) -> Verdict:
-    if find(connection, id) is None:
+    kept = find(connection, id)
+    if kept is None:
         return Verdict(id, "", "", ABSENT)
     retention.clear(connection, [Clearing([id], now)])
-    note(connection, [NewEvent(id, now, "dropped", "by the operator")])
-    return Verdict(id, State.SCREENED, "dropped", "dropped")
+    # What is quarantined is a trouble until a person has seen it.
+    done = "dropped" if kept.state == State.SCREENED else "dismissed"
+    note(connection, [NewEvent(id, now, done, "by the operator")])
+    return Verdict(id, kept.state, "dropped", "dropped")
 
 
-ABSENT = "there is no such screened submission"
+ABSENT = "there is no such submission"
 
 
 def rates(connection: Connection) -> list[Rate]:

@@ -13,7 +13,7 @@ from relay.core.states import State
 from relay.store.documents import load
 from relay.store.schema import (
     IN_MAILBOX,
-    IS_SCREENED,
+    IS_KEPT_BACK,
     IS_UNSENT,
     attempts,
     contents,
@@ -146,7 +146,7 @@ def in_mailbox(connection: Connection, id: str) -> str | None:
 
 def screened(connection: Connection, below: str | None, limit: int) -> Page[MessageRow]:
     """List the submissions that were kept back as a robot's."""
-    listed = rows_of(messages, MessageRow).where(IS_SCREENED).order_by(messages.c.id.desc())
+    listed = rows_of(messages, MessageRow).where(IS_KEPT_BACK).order_by(messages.c.id.desc())
     return paged(connection, listed, MessageRow, below, limit)
 
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, case, select
+from sqlalchemy import ColumnElement, Connection, Select, case, or_, select
 
 from relay.core.ids import as_reference
 from relay.core.states import State
@@ -21,7 +21,7 @@ from relay.store.engine.expressions import member
 from relay.store.outbox import references
 from relay.store.queries.listing import Page
 from relay.store.queries.search import first_id
-from relay.store.schema import contents, messages, receipts, reply_addresses
+from relay.store.schema import BROKEN, contents, messages, receipts, reply_addresses
 
 # How many messages one search looks through.
 SPAN = 50_000
@@ -108,12 +108,13 @@ def _scope(
 def _query() -> Select[tuple[object, ...]]:
     """Make the query for what is looked at, newest first.
 
-    Of older messages, and of what was screened, the writer stands in the document alone.
+    Of older messages, and of what was kept back, the writer stands in the document alone.
     """
-    document, is_screened = contents.c.document, messages.c.state == State.SCREENED
+    document, is_broken = contents.c.document, messages.c.kind == BROKEN
+    is_kept_back = or_(messages.c.state == State.SCREENED, is_broken)
     written = case(
         (document == documents.CLEARED, ""),
-        (is_screened, member(document, "fields")),
+        (is_kept_back, member(document, "fields")),
         (messages.c.writer.is_(None), member(document, "reply_to")),
         else_="",
     )

@@ -49,7 +49,7 @@ async def test_a_day_without_problems_has_no_digest(
 async def test_a_day_with_problems_has_one_that_counts_them(
     site: Site, post: Post, mails: Mails, now: float, seven: float
 ) -> None:
-    await site.alerts.look(now)
+    await site.alerts.look(max(now, seven - 23 * HOUR))  # after the seven o'clock before it
     for number in range(3):
         put(site.store, number, "sent", server="registry", at=seven - HOUR)
     put(site.store, 3, "screened", server="registry", at=seven - HOUR)

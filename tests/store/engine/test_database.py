@@ -233,7 +233,7 @@ PLANS: dict[str, tuple[list[str], Callable[[Connection], Any]]] = {
         lambda c: claims.pull_back(c, [PULL_BACK]),
     ),
     "unsent": (["messages_unsent"], lambda c: unsent.page(c, EVERY, "z", 5)),
-    "screened": (["messages_screened"], lambda c: listing.screened(c, "z", 5)),
+    "screened": (["messages_kept_back"], lambda c: listing.screened(c, "z", 5)),
     "mailbox": (["messages_mailbox"], lambda c: listing.mailbox(c, "z", 5)),
 }
 

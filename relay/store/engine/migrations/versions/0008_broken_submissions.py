@@ -1,0 +1,17 @@
+"""Submissions that a plugin failed at are kept, and listed beside those that were screened."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+
+KEPT_BACK = "(state = 'screened' OR kind = 'form') AND cleared_at IS NULL"
+
+
+def upgrade() -> None:
+    op.drop_index("messages_screened", "messages")
+    where = sa.text(KEPT_BACK)
+    op.create_index(
+        "messages_kept_back", "messages", ["id"], sqlite_where=where, postgresql_where=where
+    )
