@@ -34,7 +34,8 @@ class Postgresql:
     readers = 4
 
     def __init__(self, url: URL) -> None:
-        self.where = url.render_as_string(hide_password=True)
+        shown = url.difference_update_query(("password", "sslpassword"))
+        self.where = shown.render_as_string(hide_password=True)
         connector = Connector()
         kept: dict[str, Any] = {"max_overflow": 0, "pool_timeout": 10}
         self.writing = make_engine(url, connector, {}, pool_size=1, **kept)

@@ -14,9 +14,11 @@ from structlog.testing import capture_logs
 
 from relay.core.errors import Unavailable
 from relay.core.ids import message_id
+from relay.core.states import State
 from relay.store.engine import connecting
 from relay.store.engine.database import Store, nothing
 from relay.store.outbox import enqueue
+from relay.store.outbox.transitions import Change, change_each
 from tests.store.engine.test_database import count, new
 from tests.support.killable_postgresql import Server, running_server
 
@@ -318,3 +320,30 @@ def test_a_commit_is_as_safe_as_the_server_says_and_never_less_than_on(
     finally:
         store.close()
         server.execute("ALTER ROLE relay RESET synchronous_commit")
+
+
+@pytest.mark.gen_test
+async def test_many_changes_are_one_statement_whose_rows_are_counted(store: Store) -> None:
+    messages = [new(message_id()) for _ in range(50)]
+    await asyncio.gather(*(store.write(enqueue.add, message) for message in messages))
+    sent: list[bool] = []
+
+    @event.listens_for(store._long_writing, "before_cursor_execute")
+    def note(
+        c: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> None:
+        if statement.startswith("UPDATE"):
+            sent.append(many)
+
+    changes = [(one.id, Change((State.QUEUED,), State.SENDING, {"fence": 1})) for one in messages]
+
+    def change(connection: Connection, batch: Sequence[Any]) -> Sequence[Any]:
+        return change_each(connection, batch)
+
+    assert store.write_now(change, changes) == [True] * 50
+    assert sent == [True]
+    sent.clear()
+    late = [*changes[:1], (message_id(), changes[1][1])]
+    assert store.write_now(change, late) == [False, False]
+    assert sent == [True, False, False]
+    event.remove(store._long_writing, "before_cursor_execute", note)

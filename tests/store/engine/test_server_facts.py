@@ -52,6 +52,7 @@ def test_what_keeps_a_connection_from_being_made(server: Server, tmp_path: Path)
         server.url_of("relay", password="wrong-4711"): ("password authentication", "mend the user"),
         server.url_of("relay", user="nobody"): ("authentication failed", "mend the user"),
         f"postgresql://relay@127.0.0.1:{server.port}/relay": ("no password", "mend the user"),
+        f"postgresql://relay@127.0.0.1:{server.port}/relay?password=wrong-4711": ("mend the user",),
         server.url_of("nope"): ('"nope" does not exist', "make the database"),
         f"{server.url}?sslmode=require": ("SSL", "mend sslmode"),
     }
