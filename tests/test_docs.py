@@ -23,16 +23,18 @@ from urllib.parse import parse_qs
 import click
 import pytest
 import requests
+import yaml
 from alembic import command as alembic
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from marshmallow import Schema
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 
 from relay import Identity, Message, Server, Submission, provider, web
 from relay.cli.main import relay
 from relay.config import schema
 from relay.config.alerts import KINDS
+from relay.config.settings import load
 from relay.core import states
 from relay.mustachio import Template
 from relay.provider import Callback, Confirmation, ProviderEvent
@@ -363,6 +365,8 @@ CLAIMS = {
     ("operate/deploy", "sh", "make wheel"): "test_a_form_arrives_in_an_empty_folder",
     ("operate/deploy", "sh", "docker build"): "test_the_container_is_started_as_it_is_built",
     ("operate/replies", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
+    ("operate/scale", "sh", "cd deploy"): "test_the_secrets_of_compose_are_made_as_a_page_says",
+    ("operate/scale", "sql", "REINDEX"): "test_the_indexes_that_a_page_renews_are_tables_of_relays",
     ("operate/upgrade", "sh", "relay backup"): "test_the_commands_of_an_upgrade_exist",
     ("operate/upgrade", "sh", "pipx install"): "test_a_form_arrives_in_an_empty_folder",
     ("plugins/first-plugin", "python", "# plugins/"): "test_the_readmes_form_server_sends",
@@ -534,6 +538,48 @@ def test_the_container_is_started_as_it_is_built(tmp_path: Path) -> None:
     assert run.rstrip().endswith(f" {name}")
     [settings] = re.findall(r"RELAY_SETTINGS=(\S+)", run)
     assert f":{settings}:ro " in run
+
+
+def test_the_secrets_of_compose_are_made_as_a_page_says(tmp_path: Path) -> None:
+    for name in ("docker", "chown"):
+        stub = tmp_path / name
+        stub.write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        stub.chmod(0o755)
+    (tmp_path / "deploy").mkdir()
+    given = tmp_path / "given"
+    given.write_text("postmark-server-token")
+    names = ("POSTMARK_TOKEN_FILE", "CERTIFICATE", "CERTIFICATE_KEY")
+    script = f"cd {tmp_path}\n" + block("operate/scale", "sh", "cd deploy")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    said = bash(script, PATH=path, **dict.fromkeys(names, str(given)))
+    assert said.splitlines() == ["chown -R 10001 secrets", "docker compose up --build --detach"]
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+    files = {secret["file"] for secret in compose["secrets"].values()}
+    made = {f"secrets/{path.name}" for path in (tmp_path / "deploy" / "secrets").iterdir()}
+    assert made == files
+    settings = (ROOT / "deploy" / "compose.settings.toml").read_text(encoding="utf-8")
+    settings = settings.replace("/run/secrets", str(tmp_path / "deploy" / "secrets"))
+    (tmp_path / "settings.toml").write_text(settings, encoding="utf-8")
+    read = load(tmp_path / "settings.toml", {})
+    assert {key.id for key in read.keys} == {"website", "applications"}
+    server = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+    for name in re.findall(r"/live/relay.example.gov/(\S+);", server):
+        assert (tmp_path / "deploy" / "tls" / name).exists()
+
+
+@pytest.mark.slow
+def test_the_indexes_that_a_page_renews_are_tables_of_relays(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    store = Store(postgresql_url, tmp_path)
+    store.open()
+    store.close()
+    engine = create_engine(make_url(postgresql_url).set(drivername="postgresql+psycopg"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in block("operate/scale", "sql", "REINDEX").strip().split(";"):
+            if statement:
+                connection.exec_driver_sql(statement)
+    engine.dispose()
 
 
 def test_the_commands_of_an_upgrade_exist() -> None:

@@ -27,6 +27,8 @@ from relay.web.control import make_control
 from relay.web.pages import make_pages
 from relay.web.server import StrangersServer, allow_descriptors
 
+# Stopping where other daemons take over: how long what comes on open connections is still taken.
+HAND_OVER_SECONDS = 1
 # Stopping: how long running requests and running attempts may take to finish.
 REQUEST_SECONDS = 10
 ATTEMPT_SECONDS = 25
@@ -92,6 +94,11 @@ async def _serve(site: Site) -> bool:
     }
     site.store.when_broken(stop.set)
     await stop.wait()
+    if site.store.shared is not None and not site.store.is_broken:
+        # A balancer goes to another daemon where nobody listens; what is connected is answered.
+        for server in servers:
+            server.stop()
+        await asyncio.sleep(HAND_OVER_SECONDS)
     site.stopping = True
     if site.store.is_broken:
         log.error("store.broken", note="a sync failed: what is stored is found at the next start")
