@@ -140,7 +140,7 @@ async def test_a_server_that_ends_the_connection_is_asked_once_more_on_a_new_one
     assert runs == [1, 1]
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=30)
 async def test_of_two_that_wait_for_each_other_both_have_their_way(
     store: Store, server: Server
 ) -> None:
@@ -191,7 +191,7 @@ def lost_at_commit(store: Store, server: Server, *, is_done: bool) -> None:
 
 
 @pytest.mark.parametrize("is_done", [False, True])
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=30)
 async def test_a_commit_whose_answer_is_lost_is_refused_and_not_run_again(
     store: Store, server: Server, *, is_done: bool
 ) -> None:
@@ -215,7 +215,7 @@ async def test_a_commit_whose_answer_is_lost_is_refused_and_not_run_again(
     await store.write(add, new())
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=30)
 async def test_a_server_that_was_started_anew_costs_nobody_a_refusal(
     store: Store, server: Server
 ) -> None:
@@ -233,7 +233,7 @@ def counted(connection: Connection) -> int:
     return connection.execute(text("SELECT count(*) FROM messages")).scalar_one()
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=30)
 async def test_a_server_that_is_away_is_refused_quickly_and_found_again(
     store: Store, server: Server
 ) -> None:
