@@ -3,12 +3,13 @@
 import asyncio
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ import requests
 from tornado.web import Application, RequestHandler
 
 from benchmarks.load import post
+from relay.cli.control_client import ask
+from relay.core.addresses import Address
+from relay.core.message import Message
+from relay.core.server import Server as MailServer
+from relay.intake.outbox import identified
+from relay.store.engine.database import Store
+from relay.store.outbox import enqueue
 from tests.support.daemon import Daemon
+from tests.support.killable_postgresql import Server
 
 KEY = "benchmark-key-benchmark-key-benchmark"
 
@@ -47,6 +56,24 @@ POSTMARK = """
 postmark_token = {{ env = "BENCHMARK_KEY" }}
 postmark_url = "http://127.0.0.1:{port}"
 """
+
+# Another server, whose mail waits.
+WAITING = """
+[servers.waiting]
+plugins = ["postmark"]
+sender = "Relay <relay@example.gov>"
+postmark_token = {{ env = "BENCHMARK_KEY" }}
+postmark_url = "http://127.0.0.1:{port}"
+"""
+
+DATABASE = """
+[relay]
+database = { env = "DATABASE" }
+secret = { env = "BENCHMARK_KEY" }
+"""
+
+# So many messages are stored in one commit.
+BATCH = 1000
 
 Port = "multiprocessing.Queue[int]"
 
@@ -166,6 +193,59 @@ def folder() -> Iterator[Path]:
     """Return a folder for a daemon's database, on the disk that the project is on."""
     with tempfile.TemporaryDirectory(dir=".") as path:
         yield Path(path).resolve()
+
+
+@contextmanager
+def daemons(
+    server: Server | None, count: int, toml: str, waiting: int = 0
+) -> Iterator[Sequence[Daemon]]:
+    """Serve some daemons on a fresh database, of a server or one on SQLite.
+
+    waiting: so many messages of the paused server `waiting` are in it.
+    """
+    with ExitStack() as closing:
+        folders = [closing.enter_context(folder()) for _ in range(count)]
+        url = f"sqlite:///{folders[0] / 'relay.db'}"
+        if server is not None:
+            server.execute("DROP DATABASE IF EXISTS benchmark WITH (FORCE)")
+            server.execute("CREATE DATABASE benchmark OWNER relay")
+            url = server.url_of("benchmark")
+        environment = {"BENCHMARK_KEY": KEY, "DATABASE": url}
+        made = [Daemon(one, DATABASE + toml, environment) for one in folders]
+        if waiting:
+            _fill(url, folders[0], waiting)
+            made[0].command("pause", "waiting")
+        yield [closing.enter_context(one) for one in made]
+
+
+def resume(daemon: Daemon) -> None:
+    """Let the server `waiting` deliver."""
+    ask(daemon.folder / "var", "POST", "/resume", {"server": "waiting"})
+
+
+def drained(provider: int, size: int, seconds: float) -> float:
+    """Return the messages a second that the provider gets, until it has all or the time is up."""
+    started = time.monotonic()
+    while (count := taken(provider)) < size and time.monotonic() < started + seconds:
+        time.sleep(0.005)
+    return count / (time.monotonic() - started)
+
+
+def _fill(url: str, data: Path, size: int) -> None:
+    """Store queued messages as the API would."""
+    store = Store(url, data)
+    store.open()
+    server = MailServer("waiting", ("postmark",))
+    sender, to = Address("relay@example.gov"), Address("desk@example.gov")
+    message = Message(sender, (to,), subject="Waiting", text="Make the roads green. " * 20)
+    for _ in range(0, size, BATCH):
+        rows = [
+            enqueue.new_message(identified(message, "relay-00000000"), server, "application")
+            for _ in range(min(BATCH, size))
+        ]
+        store.write_now(enqueue.add_together, [rows])
+    store.close()
+    os.sync()  # or the disk would still be busy with this when the daemon commits
 
 
 @contextmanager

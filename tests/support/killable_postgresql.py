@@ -84,7 +84,7 @@ class Server:
 
     def kill(self) -> None:
         """Kill all its processes at once, as when its machine fails."""
-        processes = self._processes()
+        processes = self.processes()
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -93,13 +93,13 @@ class Server:
 
     def freeze(self) -> None:
         """Stop all its processes: its machine answers, and it does not."""
-        for process in self._processes():
+        for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()
 
     def thaw(self) -> None:
         """Let it go on."""
-        for process in self._processes():
+        for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()
 
@@ -116,7 +116,8 @@ class Server:
         url = self.url_of(database, "postgres")
         return psycopg.connect(url, autocommit=True, connect_timeout=2)
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
+        """Its processes, that which starts the others first."""
         leader = psutil.Process(self._process.pid)
         return [leader, *leader.children(recursive=True)]
 
