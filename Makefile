@@ -21,7 +21,7 @@ test-all: test
 	RELAY_TESTS=all $(VENV)/bin/python -m pytest -n auto -rs -m "slow or hypothesis"
 	$(VENV)/bin/python -m pytest -n auto -rs tests/browser
 
-# The chaos tests in full: more kills, and those that `make test` leaves out. Under an hour.
+# The chaos tests in full: more kills, and those that `make test` leaves out. About an hour.
 chaos: $(VENV)/installed-dev
 	RELAY_CHAOS=full $(VENV)/bin/python -m pytest -rs tests/chaos tests/cluster
 

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -63,11 +63,11 @@ class Balancer:
         """Forward again, also what came meanwhile on connections that live."""
         self._do(self._mend)
 
-    def _do(self, action: object) -> None:
+    def _do(self, action: Callable[[], object]) -> None:
         done = threading.Event()
 
         def act() -> None:
-            action()  # type: ignore[operator]
+            action()
             done.set()
 
         self._loop.call_soon_threadsafe(act)
