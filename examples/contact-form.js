@@ -7,6 +7,8 @@ const WRITING_MS = 4000; // longer than the least that a server asks for between
 const form = document.getElementById("contact-form");
 const notice = document.getElementById("notice");
 const button = form.querySelector("button");
+const sending = document.getElementById("sending");
+const progress = document.getElementById("progress");
 
 let token = form.elements["email[token_session]"].value; // a server may have put one there
 let coming = null; // the token that was asked for
@@ -21,15 +23,37 @@ class Refusal extends Error {
 }
 
 async function post(path, body) {
-  const reply = await fetch(new URL(path, form.action), {
-    method: "POST",
-    headers: { Authorization: `token ${form.elements.key.value}` },
-    body,
-    signal: AbortSignal.timeout(body instanceof FormData ? 180_000 : 20_000),
-  });
+  const url = new URL(path, form.action);
+  const headers = { Authorization: `token ${form.elements.key.value}` };
+  const signal = AbortSignal.timeout(20_000);
+  const reply = await (body instanceof FormData
+    ? upload(url, headers, body)
+    : fetch(url, { method: "POST", headers, body, signal }));
   const answer = await reply.json();
   if (!reply.ok) throw new Refusal(reply, answer.response);
   return { ...answer, reference: reply.headers.get("X-Relay-Reference") };
+}
+
+// Files take a while: fetch() does not say how much has gone.
+function upload(url, headers, body) {
+  const request = new XMLHttpRequest();
+  request.open("POST", url);
+  request.timeout = 180_000;
+  for (const name in headers) request.setRequestHeader(name, headers[name]);
+  request.upload.onprogress = ({ loaded, total }) => (progress.value = loaded / total);
+  progress.value = 0;
+  sending.hidden = false;
+  return new Promise((resolve, reject) => {
+    request.onload = () => resolve(replyOf(request));
+    request.onerror = request.ontimeout = () => reject(new TypeError("no answer"));
+    request.send(body);
+  }).finally(() => (sending.hidden = true));
+}
+
+function replyOf(request) {
+  const lines = request.getAllResponseHeaders().trim().split("\r\n");
+  const headers = lines.map((line) => line.split(": ", 2));
+  return new Response(request.responseText, { status: request.status, headers });
 }
 
 // Asked for when somebody begins to write: a form that comes right after its token is a robot's.
@@ -79,6 +103,9 @@ function explain(error) {
     return "We could not reach our mail service. Please check your connection and try again.";
   }
   if (error.status === 400) return `Please check your message. ${labelled(error.message)}`;
+  if (error.status === 413) {
+    return "Your message is too large. Please shorten it, or choose smaller files.";
+  }
   if (error.status === 429 || error.status === 503) {
     return `We cannot take your message right now. Please try again in ${error.retryAfter} seconds.`;
   }
@@ -92,7 +119,7 @@ function explain(error) {
 
 // The relay names fields; people know them by their labels.
 function labelled(words) {
-  for (const field of form.querySelectorAll("[id]")) {
+  for (const field of form.querySelectorAll("input[id], textarea[id]")) {
     const name = `${field.name.slice("email[".length, -1)}: `;
     field.setAttribute("aria-invalid", words.includes(name));
     words = words.replace(name, `${field.labels[0].firstChild.data.trim()}: `);

@@ -36,7 +36,7 @@ $token = session_token();
         'address' => 'Please go back and check your email address.',
         'field' => 'Please go back and check what you wrote.',
         'file' => 'Please go back and choose another file.',
-        'too_large' => 'It is too large. Please go back and shorten it.',
+        'too_large' => 'It is too large. Please go back and shorten it, or choose smaller files.',
         'token' => 'This page stood open too long. Please fill in the form below once more.',
         'too_many', 'unavailable' => 'Please go back and try again in some minutes.',
         default => 'Please write to ' . OFFICE . '.',
@@ -72,7 +72,7 @@ header('Cache-Control: private, no-cache');
     <?= $words ?></p>
 <?php if ($token): ?>
 
-  <form id="contact-form" method="post"
+  <form id="contact-form" method="post" enctype="multipart/form-data"
         action="<?= RELAY ?>/rest/email_session/contactform">
     <input type="hidden" name="key" value="<?= KEY ?>">
     <input type="hidden" name="return_to" value="contact">
@@ -96,12 +96,20 @@ header('Cache-Control: private, no-cache');
     <label for="message">Your message</label>
     <textarea id="message" name="email[message]" rows="8" required></textarea>
 
+    <!-- Leave this out where the relay's server has no `attachments`. -->
+    <label for="files">Files <span>(optional)</span></label>
+    <input id="files" name="email[attachments]" type="file" multiple>
+
     <!-- People do not see this field; whoever fills it in is a robot. -->
     <div class="unseen" aria-hidden="true">
       <label for="contact">Leave this empty</label>
       <input id="contact" name="email[contact]" tabindex="-1" autocomplete="off">
     </div>
 
+    <p id="sending" hidden>
+      <label for="progress">Sending your files</label>
+      <progress id="progress" max="1"></progress>
+    </p>
     <button autocomplete="off">Send</button>
   </form>
   <script src="contact-form.js"></script>

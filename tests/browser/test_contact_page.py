@@ -1,9 +1,12 @@
 """The example contact page in a real browser, on another origin than the relay's."""
 
+import json
 import os
 import re
+import sqlite3
+from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -227,12 +230,12 @@ def test_the_robots_field_is_out_of_reach_for_people(
     expect(page.locator("#contact")).not_to_be_in_viewport()
     expect(page.get_by_role("textbox", name="Leave this empty")).to_have_count(0)
     seen = []
-    for _ in range(6):
+    for _ in range(7):
         page.keyboard.press("Tab")
         seen.append(page.evaluate("document.activeElement.name || document.activeElement.type"))
     assert seen == [
         *("email[name]", "email[from_address]", "email[phone]", "email[subject]"),
-        *("email[message]", "submit"),
+        *("email[message]", "email[attachments]", "submit"),
     ]
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width == page.viewport_size["width"]  # nothing hangs over a phone's edge
@@ -246,8 +249,114 @@ def test_the_static_page_without_javascript_names_another_way(
     page.goto(f"{origin}/contact-form.html")
 
     expect(page.get_by_text("This form needs JavaScript.")).to_be_visible()
-    expect(page.get_by_role("button")).to_be_disabled()
+    expect(page.get_by_role("button", name="Send")).to_be_disabled()
     take_picture(page, "without-javascript")
+    context.close()
+
+
+def stored_files(daemon: Daemon) -> list[tuple[str, bytes]]:
+    """The files of the only message, as they are stored."""
+    with closing(sqlite3.connect(daemon.folder / "var" / "relay.db")) as connection:
+        [(document,)] = connection.execute("SELECT document FROM contents").fetchall()
+    found = json.loads(document).get("attachments", [])
+    return [(name, b64decode(content)) for name, _, content, *_ in found]
+
+
+# Bytes that a text would not survive.
+PLAN = b"%PDF-1.7\n" + bytes(range(256)) * 40 + b"\r\n\n\r%%EOF\n"
+NOTES = "Caf\u00e9 \u2014 notes\r\n".encode()
+
+
+def choose(page: Page, *files: tuple[str, str, bytes]) -> None:
+    page.locator("#files").set_input_files(
+        [{"name": name, "mimeType": kind, "buffer": content} for name, kind, content in files]
+    )
+
+
+def test_files_arrive_byte_by_byte_and_their_way_is_shown(
+    page: Page, daemon: Daemon, origin: str
+) -> None:
+    fill(page, f"{origin}/contact-form.html")
+    choose(page, ("plan.pdf", "application/pdf", PLAN), ("notes \u00e9.txt", "text/plain", NOTES))
+    page.evaluate(
+        """() => {
+            window.seen = [];
+            const bar = document.getElementById("progress");
+            const note = () => seen.push([document.getElementById("sending").hidden, bar.value]);
+            new MutationObserver(note).observe(document.getElementById("sending"), {
+                attributes: true, subtree: true,
+            });
+        }"""
+    )
+    take_picture(page, "with-files")
+    send(page)
+
+    expect(page.locator("#notice")).to_have_text("Thank you. Your message was sent.")
+    expect(page.locator("#sending")).to_be_hidden()
+    seen = page.evaluate("window.seen")
+    assert seen[0] == [False, 0]
+    assert [False, 1] in seen
+    assert seen[-1][0] is True
+    assert stored_files(daemon) == [("plan.pdf", PLAN), ("notes \u00e9.txt", NOTES)]
+    assert page.locator("#files").input_value() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("virus.exe", b"MZ", "Files: file 1 is none of the kinds that are taken here"),
+        ("plan.pdf", b"no pdf", "Files: file 1 is not what its name says"),
+        ("large.txt", b"x" * 9_000_000, "Files: more than 7000000 bytes of files in all"),
+        ("huge.txt", b"x" * 12_000_000, "too large. Please shorten it, or choose smaller files."),
+    ],
+)
+def test_the_page_says_why_a_file_is_not_taken(
+    page: Page, daemon: Daemon, origin: str, name: str, content: bytes, words: str
+) -> None:
+    fill(page, f"{origin}/contact-form.html")
+    choose(page, (name, "application/octet-stream", content))
+    send(page)
+    expect(page.locator("#notice")).to_have_class("notice error", timeout=30_000)
+    expect(page.locator("#notice")).to_contain_text(words)
+    expect(page.get_by_label("Your message")).to_have_value(re.compile("Make the roads green"))
+    assert states(daemon) == []
+    choose(page)
+    send(page)
+    expect(page.locator("#notice")).to_have_text("Thank you. Your message was sent.")
+    assert stored_files(daemon) == []
+
+
+def test_where_no_files_are_taken_the_page_says_so(page: Page, tmp_path: Path, origin: str) -> None:
+    with relay(tmp_path, origin) as daemon:
+        settings = daemon.settings.read_text().replace("attachments = true\n", "")
+        daemon.settings.write_text(settings)
+        daemon.command("reload")
+        fill(page, f"{origin}/contact-form.html")
+        choose(page, ("plan.pdf", "application/pdf", PLAN))
+        send(page)
+        expect(page.locator("#notice")).to_have_class("notice error")
+        assert states(daemon) == []
+
+
+@needs_php
+@pytest.mark.parametrize("javascript", [False, True])
+def test_the_rendered_page_uploads_files_with_and_without_javascript(
+    browser: Browser, www: Path, tmp_path: Path, javascript: bool
+) -> None:
+    context = browser.new_context(java_script_enabled=javascript)
+    page = context.new_page()
+    with php_server(www) as origin, relay(tmp_path, origin) as daemon:
+        fill(page, f"{origin}/contact-form.php")
+        choose(page, ("virus.exe", "application/octet-stream", b"MZ"))
+        send(page)
+        wrong = "none of the kinds" if javascript else "Please go back and choose another file."
+        expect(page.get_by_text(wrong)).to_be_visible()
+        assert states(daemon) == []
+        fill(page, f"{origin}/contact-form.php")
+        choose(page, ("plan.pdf", "application/pdf", PLAN))
+        send(page)
+        expect(page.get_by_text("Thank you. Your message was sent.")).to_be_visible()
+        assert stored_files(daemon) == [("plan.pdf", PLAN)]
     context.close()
 
 

@@ -35,6 +35,7 @@ key = "required"
 plugins = ["bearer_token", "session_token", "honeypot", "contactform", "mailbox"]
 sender = "Contact form <contactform@example.gov>"
 recipients = ["@example.gov"]
+attachments = true
 origins = ["{origin}"]
 return_to = {{ contact = "{origin}/contact-form.php" }}
 """
