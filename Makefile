@@ -21,6 +21,10 @@ test-all: test
 	RELAY_TESTS=all $(VENV)/bin/python -m pytest -n auto -rs -m "slow or hypothesis"
 	$(VENV)/bin/python -m pytest -n auto -rs tests/browser
 
+# The store's tests on the PostgreSQL that RELAY_TEST_POSTGRES names.
+test-postgresql: $(VENV)/installed-dev
+	RELAY_TESTS=all $(VENV)/bin/python -m pytest -n auto -rs tests/store -k "postgresql or cluster"
+
 # The chaos tests in full: more kills, and those that `make test` leaves out. About an hour.
 chaos: $(VENV)/installed-dev
 	RELAY_CHAOS=full $(VENV)/bin/python -m pytest -rs tests/chaos tests/cluster

@@ -1,7 +1,7 @@
 """`try`: what a payload would become; nothing is stored and nothing is sent."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,8 @@ from relay.core.errors import (
     TemplateRenderError,
 )
 from relay.core.message import Message
-from relay.core.times import shown
-from relay.forms.email_form import ALIASES, CONTROL_FIELDS, Form
 from relay.hooks.chain import Chain
-from relay.intake.dry_run import DryRun
+from relay.intake.dry_run import DryRun, headers
 from relay.intake.message_builder import NoMessage
 from relay.store.engine.database import Store, StoreUnreadable
 from relay.templates.parts import Cache
@@ -90,39 +88,14 @@ def _run(rehearsal: DryRun, stored: Callable[[Message], Sequence[str]]) -> Itera
     yield "compose       a message"
     for words in (*rehearsal.warnings, *stored(message)):
         yield f"warning       {words}"
-    yield f"unused fields {', '.join(_unused(form, rehearsal.submission.fields)) or 'none'}"
+    yield f"unused fields {', '.join(rehearsal.unused(form)) or 'none'}"
     yield ""
     yield from _shown(message)
 
 
-def _unused(form: Mapping[str, Any], submitted: Mapping[str, Any]) -> list[str]:
-    """Name the submitted fields that neither the mapping nor the chain before it read."""
-    used = form.used if isinstance(form, Form) else set(form)
-    aliases = form.aliases if isinstance(form, Form) else ALIASES
-    unread = [name for name in submitted if aliases.get(name, name) not in used]
-    return sorted(set(unread) - used - CONTROL_FIELDS)
-
-
 def _shown(message: Message) -> Iterator[str]:
-    yield f"From: {message.sender}"
-    for name, addresses in (
-        ("To", message.to),
-        ("Cc", message.cc),
-        ("Bcc", message.bcc),
-        ("Reply-To", message.reply_to),
-    ):
-        if addresses:
-            yield f"{name}: {', '.join(map(str, addresses))}"
-    for name, value in (("Subject", message.subject), ("Tag", message.tag)):
-        if value:
-            yield f"{name}: {value}"
-    if message.send_at is not None:
-        yield f"To be sent: {shown(message.send_at)}"
-    yield from (f"{name}: {value}" for name, value in message.headers)
-    for one in message.attachments:
-        yield f"Attachment: {one.name} ({one.content_type})"
+    yield from (f"{name}: {value}" for name, value in headers(message))
     if message.template is not None:
-        yield f"Template: {message.template}"
         yield json.dumps(message.model, indent=2, ensure_ascii=False, default=dict)
     for name, part in (("text", message.text), ("html", message.html)):
         if part:

@@ -1,12 +1,14 @@
 """A submission taken through a server's chain as far as its message; nothing is stored or sent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.config.template_files import noticing, unfilled_names
 from relay.core.message import Message
 from relay.core.policy import check_policy
 from relay.core.submission import Claim, Decoy, Identity, Submission
+from relay.core.times import shown
+from relay.forms.email_form import ALIASES, CONTROL_FIELDS, Form
 from relay.hooks.chain import Chain
 from relay.intake.authentication import claimed, identify
 from relay.intake.message_builder import composed
@@ -40,3 +42,33 @@ class DryRun:
         self.warnings = unfilled_names(self.chain.server) or list(noticed)
         check_policy(message, self.chain.server, session=self.submission.session)
         return form, message
+
+    def unused(self, form: Mapping[str, object]) -> list[str]:
+        """Name the submitted fields that neither the mapping nor the chain before it read."""
+        used = form.used if isinstance(form, Form) else set(form)
+        aliases = form.aliases if isinstance(form, Form) else ALIASES
+        unread = [name for name in self.submission.fields if aliases.get(name, name) not in used]
+        return sorted(set(unread) - used - CONTROL_FIELDS)
+
+
+def headers(message: Message) -> Iterator[tuple[str, str]]:
+    """Return what a message's reader sees above its text, and whoever tries a form out."""
+    yield "From", str(message.sender)
+    for name, addresses in (
+        ("To", message.to),
+        ("Cc", message.cc),
+        ("Bcc", message.bcc),
+        ("Reply-To", message.reply_to),
+    ):
+        if addresses:
+            yield name, ", ".join(map(str, addresses))
+    for name, value in (("Subject", message.subject), ("Tag", message.tag)):
+        if value:
+            yield name, value
+    if message.send_at is not None:
+        yield "To be sent", shown(message.send_at)
+    yield from message.headers
+    for one in message.attachments:
+        yield "Attachment", f"{one.name} ({one.content_type})"
+    if message.template is not None:
+        yield "Template", str(message.template)

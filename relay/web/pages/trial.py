@@ -74,12 +74,11 @@ class TrialHandler(PageHandler):
         return await post_form(api, SERVER, key, fields, self.configuration.settings.wait)
 
     def _show(self, typed: Mapping[str, str], response: PostedForm | None = None) -> None:
-        why = obstacle(self.site)
+        why, servers = obstacle(self.site), taking_forms(self.site)
         if why is None:
-            self.render("try.html", typed=typed, response=response)
+            self.render("try.html", typed=typed, response=response, servers=servers)
             return
         api = self.configuration.settings.public_url or http_url(*self.site.listening)
-        servers = taking_forms(self.site)
         self.render("posting.html", why=why, api=api, servers=servers, recipient=recipient)
 
 

@@ -42,6 +42,7 @@ plugins = ["bearer_token", "session_token", "default", "mailbox"]
 sender = "Relay <relay@example.gov>"
 recipients = ["*"]
 headers = ["X-Form"]
+attachments = true
 """
 
 Deliver = Callable[..., Awaitable[str]]
@@ -868,3 +869,91 @@ async def test_no_log_line_holds_what_was_searched_typed_or_shown(
     await pages.get("/?q=canary", {"X-Real-IP": "canary"})
     assert {"page.refused", "submission.refused"} <= {event["event"] for event in events}
     assert "canary" not in json.dumps(events)
+
+
+TYPED = {
+    "to_address": "desk@example.gov",
+    "from_address": "ann@example.com",
+    "name": "Ann",
+    "subject": "An <b>idea</b>",
+    "message": "Green <script>roads</script>",
+}
+
+
+@pytest.mark.gen_test
+async def test_a_form_of_ones_own_is_tried_and_nothing_is_stored_or_sent(
+    pages: Pages, site: Site, outbox: Outbox
+) -> None:
+    assert (await pages.get("/try")).links["default"] == "/try/default"
+    form = await pages.get("/try/Default")
+    for name in ("to_address", "from_address", "subject", "message", "cc"):
+        assert f'name="{name}"' in form.text
+    assert 'type="file" multiple accept=".csv,' in form.text
+    assert 'type="file"' not in (await pages.get("/try/contactform")).text
+    page = await pages.post("/try/default", {**TYPED, "shoe_size": "44"})
+    assert page.status == 200
+    for words in (
+        "It would become this message.",
+        "Subject</dt><dd>An &lt;b&gt;idea&lt;/b&gt;",
+        "Green &lt;script&gt;roads&lt;/script&gt;",
+        "<code>shoe_size</code>",
+        "ann@example.com",
+    ):
+        assert words in page.text
+    assert "<script>" not in page.text
+    assert outbox.rows() == []
+
+
+@pytest.mark.gen_test
+async def test_files_are_tried_with_it(pages: Pages, outbox: Outbox) -> None:
+    def multipart(name: str, content: bytes) -> tuple[str, bytes]:
+        fields = [("message", b"Hello"), ("subject", b"s"), ("to_address", b"desk@example.gov")]
+        fields.append(("from_address", b"ann@example.com"))
+        begins = 'Content-Disposition: form-data; name="{}"'
+        parts = [
+            b"--b\r\n" + begins.format(one).encode() + b"\r\n\r\n" + value + b"\r\n"
+            for one, value in fields
+        ]
+        head = f'form-data; name="attachments"; filename="{name}"'.encode()
+        parts.append(b"--b\r\nContent-Disposition: %s\r\n\r\n%s\r\n--b--\r\n" % (head, content))
+        return "multipart/form-data; boundary=b", b"".join(parts)
+
+    for name, content, words in (
+        ("notes.txt", b"the notes", "notes.txt (text/plain)"),
+        ("virus.exe", b"MZ", "It would be refused: "),
+        ("large.txt", b"x" * 4_000_000, "large.txt (text/plain)"),
+    ):
+        media, body = multipart(name, content)
+        own = {"Origin": pages.origin, "Sec-Fetch-Site": "same-origin", "Content-Type": media}
+        page = await pages._fetch("/try/default", method="POST", body=body, headers=own)
+        assert (page.status, words in page.text) == (200, True), page.text
+    assert outbox.rows() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"subject": ""}, "It would be refused: subject"),
+        ({"from_address": "nobody"}, "It would be refused: from_address"),
+        ({"to_address": "a@b@c"}, "It would be refused: to_address"),
+        ({"contact": "a robot"}, "As a robot's it would be kept back: honeypot"),
+        ({"senddatetime": "yesterday at noon or so"}, "It would be refused: senddatetime"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_what_is_wrong_with_a_tried_form_is_said(
+    pages: Pages, outbox: Outbox, fields: dict[str, str], words: str
+) -> None:
+    page = await pages.post("/try/contactform", {**TYPED, **fields})
+    assert (page.status, words in page.text) == (200, True), page.text
+    assert 'value="ann@example.com"' in page.text or "from_address" in fields
+    assert outbox.rows() == []
+
+
+@pytest.mark.gen_test
+async def test_a_form_is_tried_from_its_own_page_only(pages: Pages) -> None:
+    page = await pages.post("/try/default", TYPED, {"Origin": "https://evil.example"})
+    assert page.status == 403
+    assert (await pages.get("/try/metrolist")).status == 404
+    assert (await pages.get("/try/nowhere")).status == 404
+    assert (await pages.post("/try/nowhere", TYPED)).status == 404
