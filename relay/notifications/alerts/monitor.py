@@ -39,6 +39,8 @@ from relay.store.queries import statistics
 
 # How often the endless loop looks.
 LOOK_SECONDS = 15.0
+# How often it does where another daemon leads: whose end is to be noticed soon.
+FOLLOW_SECONDS = 5.0
 STOP_SECONDS = 5.0
 # Under this name it is remembered up to when everything that was seen is written down.
 LOOKED = "looked"
@@ -86,7 +88,7 @@ class Monitor:
                 pass  # the store has logged it
             except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
                 log.error("alerts.unlooked", **trace(error))
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS if self.membership.is_leader else FOLLOW_SECONDS)
 
     async def stop(self) -> None:
         """Look once more, so that what was seen is not forgotten."""

@@ -189,9 +189,10 @@ class Membership:
         before = time.time()
         said: float = connection.execute(clock_time().select()).scalar_one()
         after = time.time()
+        was_off = abs(self._offset) > OFFSET_SECONDS
         self._offset = (before + after) / 2 - said
         clock.follow(-self._offset)
-        if abs(self._offset) > OFFSET_SECONDS:
+        if abs(self._offset) > OFFSET_SECONDS and not was_off:
             log.warning("clock.off", seconds=round(self._offset, 1))
 
     def _follow(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> bool:
