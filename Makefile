@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
 
-.PHONY: run install install-dev test test-all chaos check docs wheel format lock clean
+.PHONY: run install install-dev test test-all test-postgresql chaos check docs wheel format lock clean
 
 run: install
 	$(VENV)/bin/python run.py

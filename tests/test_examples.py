@@ -258,11 +258,11 @@ def test_every_field_of_the_page_has_a_label_and_says_what_it_is_for(name: str) 
 
     assert [one["lang"] for one in page.of("html")] == ["en"]
     assert len(fields) >= 6
-    assert {one["id"] for one in fields} == labelled
+    assert {one["id"] for one in [*fields, *page.of("progress")]} == labelled
     for one in fields:
         unseen = one["id"] == "contact"
         assert one.get("tabindex") == ("-1" if unseen else None)
-        assert ("required" in one) == (one["id"] not in ("contact", "phone"))
+        assert ("required" in one) == (one["id"] not in ("contact", "phone", "files"))
     hints = {one["id"]: one.get("autocomplete") for one in fields}
     assert (hints["name"], hints["from"], hints["phone"]) == ("name", "email", "tel")
     assert hints["contact"] == "off"

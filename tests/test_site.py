@@ -57,8 +57,14 @@ def test_ten_sites_are_open_at_once(load: Callable[[str], Settings], tmp_path: P
 
 def newer_schema(settings: Settings) -> None:
     with open_site(settings) as site:
-        change = text("UPDATE alembic_version SET version_num = '9999'")
-        site.store.write_now(lambda connection, batch: [connection.execute(change)], [None])
+        for change in (
+            "UPDATE alembic_version SET version_num = '9999'",
+            "UPDATE installation SET value = '9999' WHERE name = 'oldest_schema'",
+        ):
+            made = text(change)
+            site.store.write_now(
+                lambda connection, batch, made=made: [connection.execute(made)], [None]
+            )
 
 
 def broken_receipt(settings: Settings) -> None:

@@ -15,8 +15,8 @@ import requests
 import yaml
 
 from relay.config import settings
-from tests.cluster.server import Server
 from tests.support.daemon import ROOT, Daemon
+from tests.support.killable_postgresql import PASSWORD, Server
 from tests.support.nginx import PLACES
 
 DEPLOY = ROOT / "deploy"
@@ -174,12 +174,14 @@ def daemons(secrets: Path, server: Server, tmp_path: Path) -> Iterator[list[Daem
     toml = re.sub(r"postmark_token = .*\n", "", toml)
     toml = re.sub(r"database_password = .*\n", "", toml)
     toml += "\n[relay.limits]\nposts_per_minute = 0\n"  # all come from one address
-    url = server.database("deployed").replace(":@", "@")
+    server.execute("CREATE DATABASE deployed OWNER relay")
+    url = server.url_of("deployed").replace(f":{PASSWORD}@", "@")
     started = []
     for name in ("relay1", "relay2"):
         folder = tmp_path / name
         folder.mkdir()
-        environment = {"RELAY_DATABASE": url, "RELAY_TRUSTED_PROXIES": "127.0.0.1"}
+        environment = {"RELAY_DATABASE": url, "PGPASSWORD": PASSWORD}
+        environment["RELAY_TRUSTED_PROXIES"] = "127.0.0.1"
         environment["RELAY_DATA"] = str(folder / "data")
         daemon = Daemon(folder, toml, environment)
         daemon.environment |= {"RELAY_PORT": str(free_port()), "RELAY_PAGES": ""}

@@ -232,7 +232,7 @@ class TestInTheDaemon:
     async def test_a_compose_that_gives_no_message_is_500(self, post: Post, outbox: Outbox) -> None:
         reply = await post("/rest/email/mine", {**FORM, "subject": "wrong type"})
         assert reply.status == 500
-        assert outbox.rows() == []
+        assert outbox.states() == ["quarantined"]
 
     @pytest.mark.gen_test
     async def test_a_wrapper_changes_anothers_message_and_observers_see_it(
