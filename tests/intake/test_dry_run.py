@@ -76,6 +76,7 @@ def test_names_that_a_plugin_never_fills_in_are_warned_of(
         assert said.endswith("; it prints nothing")
 
 
+@pytest.mark.slow
 def test_a_stored_template_that_lacks_a_value_is_warned_of_by_try(tmp_path: Path) -> None:
     daemon = trying(tmp_path)
     payload = json.dumps({**FIELDS, "template_id": "welcome", "permit": "7"})
@@ -97,6 +98,7 @@ def test_a_stored_template_that_lacks_a_value_is_warned_of_by_try(tmp_path: Path
     assert any(line.startswith("warning") for line in told.splitlines())
 
 
+@pytest.mark.slow
 def test_a_shipped_form_prints_everything(tmp_path: Path) -> None:
     ran = trying(tmp_path).command("try", "contactform", "-", stdin=json.dumps(FIELDS))
     assert ran.returncode == 0, ran.stderr

@@ -101,6 +101,7 @@ def schema_of(engine: Engine) -> dict[str, Any]:
     return tables
 
 
+@pytest.mark.slow
 def test_what_is_migrated_from_0007_is_what_is_made_anew(
     url: str, engine_of: Callable[[str], Engine]
 ) -> None:

@@ -215,6 +215,7 @@ async def test_a_commit_whose_answer_is_lost_is_refused_and_not_run_again(
     await store.write(add, new())
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test(timeout=30)
 async def test_a_server_that_was_started_anew_costs_nobody_a_refusal(
     store: Store, server: Server
@@ -233,6 +234,7 @@ def counted(connection: Connection) -> int:
     return connection.execute(text("SELECT count(*) FROM messages")).scalar_one()
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test(timeout=30)
 async def test_a_server_that_is_away_is_refused_quickly_and_found_again(
     store: Store, server: Server

@@ -81,6 +81,7 @@ def content(store: Store) -> dict[str, list[Any]]:
     return store.read_now(read)
 
 
+@pytest.mark.slow
 def test_everything_is_moved_there_and_back(source: Store, target_url: str, tmp_path: Path) -> None:
     before = content(source)
     assert all(before.values()), "a table that holds nothing proves nothing"
