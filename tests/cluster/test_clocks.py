@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from relay.delivery.retry import JITTER
-from tests.cluster.rig import KEY, Cluster
+from tests.cluster.rig import FULL_ONLY, KEY, Cluster
 from tests.support.killable_postgresql import Server
 
 pytestmark = pytest.mark.slow
@@ -76,6 +76,7 @@ def test_nothing_is_early_or_late_and_nobody_is_given_up(tmp_path: Path, server:
         assert [round(min(one, default=0), -1) for one in said] == [300, -300, 0]
 
 
+@FULL_ONLY
 @pytest.mark.timeout(120)
 def test_clocks_that_nobody_sets_right_are_seen(tmp_path: Path, server: Server) -> None:
     altered = {place: [wrong, "follows_no_clock"] for place, wrong in WRONG.items()}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.rig import FULL, Cluster
+from tests.cluster.rig import FULL, FULL_ONLY, Cluster
 from tests.support.killable_postgresql import Server
 
 pytestmark = pytest.mark.slow
@@ -31,6 +31,7 @@ def test_what_was_answered_outlives_the_database(tmp_path: Path, server: Server)
         assert all(daemon.process.poll() is None for daemon in cluster.daemons)
 
 
+@FULL_ONLY
 @pytest.mark.timeout(300)
 def test_a_commit_that_is_not_on_the_disk_is_seen(tmp_path: Path, server: Server) -> None:
     altered = ["answers_before_it_is_on_the_disk"]

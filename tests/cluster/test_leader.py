@@ -89,6 +89,7 @@ def test_a_leader_without_successor_is_seen(tmp_path: Path, server: Server) -> N
         assert told(cluster) == []
 
 
+@FULL_ONLY
 @pytest.mark.timeout(150)
 def test_leaders_side_by_side_are_seen(tmp_path: Path, server: Server) -> None:
     with Cluster(tmp_path, server, 2, alterations=["leads_alone"], more=ALERTS) as cluster:

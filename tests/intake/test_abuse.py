@@ -26,6 +26,9 @@ from tests.core.test_html_cleaning import MARKUP, Reader, assert_harmless
 from tests.core.test_mime import shown
 from tests.support.generated import examples
 
+# Who is let in, and how often, is no matter of the database's.
+pytestmark = pytest.mark.sqlite
+
 # Each would reach somebody who is not listed, if it were read carelessly.
 STRANGERS = [
     "stranger@example.com",
