@@ -356,7 +356,6 @@ async def test_an_address_expires_and_is_forgotten(
     assert len(addresses(site)) == 1
 
 
-@pytest.mark.sqlite
 @pytest.mark.gen_test
 async def test_where_the_store_fails_nothing_of_the_answer_is_left(
     site: Site, post: Post, postmark: FakePostmark, outbox: Outbox

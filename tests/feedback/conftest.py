@@ -1,9 +1,0 @@
-"""Feedback on both engines."""
-
-import pytest
-
-from tests.support.engines import both
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    both(metafunc)
