@@ -32,8 +32,8 @@ def test_what_waits_for_all_is_sent_once(tmp_path: Path, server: Server) -> None
             sum(event["event"] == "message.sent" for event in daemon.events())
             for daemon in cluster.daemons
         ]
-        print(f"sent by each: {sent}")  # noqa: T201 - pytest shows it where a test fails
-        assert all(sent)
+        # Who is quick may have all of it: which daemon sends what is nobody's promise.
+        assert sum(sent) == len(found.promised)
 
 
 @pytest.mark.timeout(120)

@@ -13,6 +13,7 @@ import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from relay.config import settings as relay_settings
 from relay.config.settings import Settings
@@ -33,6 +34,9 @@ from tests.support.daemon import SHIPPED, Daemon
 from tests.support.fake_postmark import FakePostmark
 from tests.support.generated import examples
 from tests.support.stored import happened, rows
+
+# That of several daemons one writes a receipt is tested with their races.
+pytestmark = pytest.mark.sqlite
 
 WITH_RECEIPT = SETTINGS.replace(
     "return_to = {",
@@ -104,8 +108,8 @@ def settle(site: Site, state: str) -> str:
     [last] = rows(site.store, "SELECT max(message) AS id FROM receipts")
 
     def change(connection: Any, batch: Any) -> Any:
-        words = "UPDATE messages SET state = ? WHERE id = ?"
-        connection.exec_driver_sql(words, (state, last["id"]))
+        words = text("UPDATE messages SET state = :state WHERE id = :id")
+        connection.execute(words, {"state": state, "id": last["id"]})
         return batch
 
     site.store.write_now(change, [None])
