@@ -10,7 +10,7 @@ from tests.support.engines import both, empty
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    both(metafunc, quick=("test_database", "test_transitions"))
+    both(metafunc, quick=("test_database",))
 
 
 @pytest.fixture

@@ -19,6 +19,9 @@ from relay.store.suppressions import Suppressions, Word
 from tests.store.cluster.conftest import Open
 from tests.store.cluster.test_daemons import in_store, silence
 
+# Words of other daemons are waited for.
+pytestmark = pytest.mark.slow
+
 Join = Callable[[Store, str], Membership]
 
 

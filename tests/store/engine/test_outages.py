@@ -22,6 +22,9 @@ from relay.store.outbox.transitions import Change, change_each
 from tests.store.engine.test_database import count, new
 from tests.support.killable_postgresql import Server, running_server
 
+# Servers die and come back.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:

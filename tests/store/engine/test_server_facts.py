@@ -13,6 +13,9 @@ from relay.store.engine.database import Store
 from relay.store.engine.server_facts import Facts
 from tests.support.killable_postgresql import PASSWORD, Server, running_server
 
+# A server of its own, in each state.
+pytestmark = pytest.mark.slow
+
 GOOD = Facts(180000, "UTF8", False, False, "public", True, "on", True, True, 100, None)
 
 

@@ -192,6 +192,7 @@ def test_the_whole_audit_is_of_one_moment(full: Store, monkeypatch: pytest.Monke
     assert sum(balance.rows for balance in audit(full).balances.values()) == 37
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite
 def test_the_command_prints_a_table_and_is_content(offline: Daemon, full: Store) -> None:
     ran = offline.command("audit")
@@ -215,6 +216,7 @@ def test_the_command_prints_a_table_and_is_content(offline: Daemon, full: Store)
     assert verdict == "in balance: 33 messages accepted, every one in its place"
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite
 def test_the_command_tells_an_imbalance_and_exits_with_1(offline: Daemon, full: Store) -> None:
     change(full, "UPDATE ledger SET accepted = 12 WHERE server = 'contactform'")

@@ -89,6 +89,7 @@ def test_a_backup_needs_no_daemon_and_replaces_only_backups_and_only_by_force(
     assert not any(name.startswith(".") for name in names(offline.folder))
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite
 def test_a_backup_that_cannot_be_made_leaves_nothing_behind(offline: Daemon, store: Store) -> None:
     put(store, 1, "sent")
@@ -412,6 +413,7 @@ def test_a_restore_asks_first(offline: Daemon) -> None:
     assert (offline.folder / "var" / "relay.db").stat().st_ino == before
 
 
+@pytest.mark.slow
 def test_a_backup_of_an_older_schema_is_brought_up_to_date(offline: Daemon) -> None:
     from alembic import command
     from alembic.config import Config

@@ -96,6 +96,7 @@ def test_everything_is_moved_there_and_back(source: Store, target_url: str, tmp_
             assert content(back) == before
 
 
+@pytest.mark.slow
 def test_rows_are_numbered_after_those_that_came(
     source: Store, target_url: str, tmp_path: Path
 ) -> None:
@@ -109,6 +110,7 @@ def test_rows_are_numbered_after_those_that_came(
         assert there.write_now(lambda c, b: [daemons.join(c, new)], [None]) == [8]
 
 
+@pytest.mark.slow
 def test_what_was_moved_is_not_served_again_and_what_came_is(
     source: Store, target_url: str, tmp_path: Path
 ) -> None:
