@@ -468,6 +468,7 @@ def shown_settings() -> Iterator[tuple[str, str]]:
             yield name, block(name, language, first_line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
     [pytest.param(*one, id=f"{one[0]} {n}") for n, one in enumerate(shown_settings())],

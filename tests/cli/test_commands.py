@@ -128,6 +128,7 @@ def test_try_reads_json_from_a_file_and_shows_a_templates_model(offline: Daemon)
     assert "unused fields none" in ran.stdout
 
 
+@pytest.mark.slow
 def test_try_shows_which_files_would_go_along(tmp_path: Path) -> None:
     taking = SHIPPED.replace("[servers.default]", "[servers.default]\nattachments = true")
     file = '"attachments": [{"Name": "../notes.txt", "Content": "aGVsbG8="}]'
@@ -137,6 +138,7 @@ def test_try_shows_which_files_would_go_along(tmp_path: Path) -> None:
     assert "Attachment: notes.txt (text/plain)" in shown
 
 
+@pytest.mark.slow
 def test_try_tells_when_a_message_would_be_sent(offline: Daemon) -> None:
     day = f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%d}"
     later = f"{PAYLOAD}&email[senddatetime]={day}T18:00:00Z"
@@ -144,6 +146,7 @@ def test_try_tells_when_a_message_would_be_sent(offline: Daemon) -> None:
     assert f"To be sent: {day} 18:00" in ran.stdout, ran.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("payload", "words"),
     [

@@ -369,6 +369,7 @@ def test_a_server_is_paused_without_a_daemon_and_stays_so(offline: Daemon) -> No
     assert (ran.returncode, "contactform is not paused" in ran.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_check_names_servers_whose_mail_waits_though_nobody_sends_it(
     offline: Daemon, site: Site
 ) -> None:
@@ -376,6 +377,7 @@ def test_check_names_servers_whose_mail_waits_though_nobody_sends_it(
     assert "mail of gone waits, and no [servers.gone] is there" in offline.command("check").stdout
 
 
+@pytest.mark.slow
 def test_check_names_what_is_kept_for_ever_and_what_may_arrive_twice(offline: Daemon) -> None:
     settings = offline.settings.read_text(encoding="utf-8")
     settings = settings.replace(

@@ -269,6 +269,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("toml", "words"), MISTAKES, ids=["missing", "plugin", "port"])
 @pytest.mark.parametrize("command", ["serve", "check"])
 def test_a_mistake_is_one_line_and_exit_code_2(
