@@ -28,7 +28,7 @@ from alembic import command as alembic
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from marshmallow import Schema
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import create_engine
 
 from relay import Identity, Message, Server, Submission, provider, web
 from relay.cli.main import relay
@@ -43,6 +43,7 @@ from relay.store.engine.database import Store
 from tests.support.contact_page import serving
 from tests.support.daemon import ROOT, SHIPPED, Daemon
 from tests.support.docs import FENCE, PAGES, block, blocks, page
+from tests.support.postgresql import engine_of
 from tests.test_architecture import ORDER
 
 PERMITS = "plugins/first-plugin"
@@ -575,7 +576,7 @@ def test_the_indexes_that_a_page_renews_are_tables_of_relays(
     store = Store(postgresql_url, tmp_path)
     store.open()
     store.close()
-    engine = create_engine(make_url(postgresql_url).set(drivername="postgresql+psycopg"))
+    engine = engine_of(postgresql_url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in block("operate/scale", "sql", "REINDEX").strip().split(";"):
             if statement:

@@ -10,11 +10,6 @@ def now() -> float:
     return time.time() + _ahead
 
 
-def ahead() -> float:
-    """Return the seconds by which the shared clock runs ahead of this machine's."""
-    return _ahead
-
-
 def follow(seconds: float) -> None:
     """Follow a clock that runs so many seconds ahead of this machine's."""
     global _ahead

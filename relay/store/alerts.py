@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
 
+from relay.store import values
 from relay.store.cluster import leases
-from relay.store.engine.expressions import upsert
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
@@ -113,18 +113,12 @@ def change(connection: Connection, one: Change) -> None:
     if one.put:
         connection.execute(insert(alerts), [_row(alert) for alert in one.put])
     for name, value in one.remembered.items():
-        _remember(connection, _PREFIX + name, repr(value))
+        values.put(connection, _PREFIX + name, repr(value))
     if one.mails:
         enqueue.add_together(connection, [one.mails])
 
 
 _PREFIX = "alerts: "
-
-
-def _remember(connection: Connection, name: str, value: str) -> None:
-    statement = upsert(connection, installation).values(name=name, value=value)
-    changed = statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
-    connection.execute(changed)
 
 
 def _is(key: AlertKey) -> list[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select
 
+from relay.store import values
 from relay.store.cluster import versions
 from relay.store.engine.database import Store
 from relay.store.engine.expressions import lock, upsert
@@ -83,5 +84,4 @@ def remember(connection: Connection, proposal: tuple[str, str]) -> str:
     name, proposed = proposal
     added = upsert(connection, installation).values(name=name, value=proposed)
     connection.execute(added.on_conflict_do_nothing())
-    query = select(installation.c.value).where(installation.c.name == name)
-    return str(connection.execute(query).scalar_one())
+    return str(values.find(connection, name))

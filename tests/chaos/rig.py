@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import requests
@@ -158,24 +157,19 @@ class Rig:
         try:
             self.daemon.start()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         self.port = int(self.daemon.url.rpartition(":")[2])
         self.daemon.environment["RELAY_PORT"] = str(self.port)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for caller in self.callers:
             caller.ending.set()
         if self.daemon is not None:
             self.daemon.process.kill()
             self.died()
-        self.provider.__exit__(kind, error, trace)
+        self.provider.__exit__(*error)
 
     def call(self, count: int = 4) -> None:
         """Start callers, every fourth of them through the API."""

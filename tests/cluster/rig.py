@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pytest
 import requests
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import make_url, text
 
 from tests.chaos import ledger
 from tests.chaos.ledger import WAITING, Ledger, Row
@@ -24,6 +23,7 @@ from tests.cluster.altered import program
 from tests.support.balancer import Balancer
 from tests.support.daemon import Daemon
 from tests.support.killable_postgresql import Server
+from tests.support.postgresql import engine_of
 
 __all__ = ["FULL", "FULL_ONLY", "KEY", "TOKEN", "Cluster", "post", "post_many", "until"]
 
@@ -87,8 +87,7 @@ class Cluster:
         name = f"cluster_{next(_numbers)}"
         self.server.execute(f"CREATE DATABASE {name} OWNER relay")
         self.url = self.server.url_of(name)
-        where = make_url(self.url).set(drivername="postgresql+psycopg")
-        self.engine = create_engine(where, pool_pre_ping=True)
+        self.engine = engine_of(self.url, pool_pre_ping=True)
         self._closing.callback(self.engine.dispose)
         try:
             self.provider = self._closing.enter_context(Provider(self.folder / "provider"))
@@ -103,12 +102,7 @@ class Cluster:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for caller in self.callers:
             caller.ending.set()
         self._closing.close()

@@ -3,9 +3,10 @@
 from collections.abc import Collection
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import text
 
 from relay.store.schema import metadata
+from tests.support.postgresql import engine_of
 
 
 def both(metafunc: pytest.Metafunc, quick: Collection[str] = ()) -> None:
@@ -27,7 +28,7 @@ def both(metafunc: pytest.Metafunc, quick: Collection[str] = ()) -> None:
 
 def empty(url: str) -> None:
     """Empty all tables of a database that has some."""
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    engine = engine_of(url)
     names = ", ".join(table.name for table in metadata.sorted_tables)
     with engine.connect() as connection, connection.begin():
         if connection.execute(text("SELECT to_regclass('messages')")).scalar() is not None:

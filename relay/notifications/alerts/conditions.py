@@ -45,8 +45,7 @@ class Conditions:
 
         standing: what was so before. expected: since when mail of a server is expected at all.
         """
-        if self.store.shared is not None:
-            self._elsewhere = await self.store.read(daemons.outages)
+        self._elsewhere = await self.store.read(daemons.outages)
         others = {name: chain for name, chain in chains.items() if name != terms.server}
         return [
             *self._breakers(standing, terms, now),

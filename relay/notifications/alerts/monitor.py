@@ -103,7 +103,9 @@ class Monitor:
         async with self._looking:
             leads = self.membership.is_leader
             known = await self.store.read(stored.remembered) if leads else {}
-            await self._catch_up(known)
+            if leads and not self._caught_up:
+                await self._catch_up(known)
+            self._caught_up = leads
             taken_at, seen = clock.now(), self.event_counts.take()
             try:
                 if leads:
@@ -120,11 +122,7 @@ class Monitor:
         return await self._mailing.test()
 
     async def _catch_up(self, known: Mapping[str, float]) -> None:
-        """See what a daemon that is gone saw and did not write down any more, where this leads."""
-        leads = self.membership.is_leader
-        if self._caught_up or not leads:
-            self._caught_up = leads
-            return
+        """See what a daemon that is gone saw and did not write down any more."""
         if LOOKED in known:
             since = known[LOOKED]
             until = self._began_at if self.store.shared is None else clock.now()
@@ -132,7 +130,6 @@ class Monitor:
             for one in missed:
                 about = {"id": one.id, "words": one.words}
                 self.event_counts.saw(one.server, one.state, about)
-        self._caught_up = True
 
     async def _look(
         self,
@@ -142,8 +139,8 @@ class Monitor:
         now: float,
     ) -> int:
         chains, terms = self.chains(), self.terms()
-        reports = await self.store.read(stored.reports) if self.store.shared else []
-        seen = with_reports(seen, (said for _, said in reports)) if reports else seen
+        reports = await self.store.read(stored.reports)
+        seen = with_reports(seen, (said for _, said in reports))
         before, moot = await self._standing()
         expected = newly_expected(chains.values(), known, now)
         lasting = await self._conditions.look(

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -41,6 +41,9 @@ OFFSET_SECONDS = 60.0
 # One that goes on while the machine sleeps, where there is one.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
+# Reads again what another daemon changed.
+Reader = Callable[[], Coroutine[Any, Any, None]]
+
 log = structlog.get_logger()
 
 
@@ -62,7 +65,7 @@ class Membership:
         self._settings = settings
         self._address = address
         self._outages: Callable[[], Sequence[Mapping[str, Any]]] = list
-        self._readers: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._readers: dict[str, Reader] = {}
         self._heard: dict[str, int] = {}
         self._living_until = self._leading_until = 0.0
         self._offset = 0.0
@@ -82,7 +85,7 @@ class Membership:
             return True
         return number == self._identity.number and _elapsed() < self._living_until
 
-    def when_changed(self, topic: versions.Topic, read: Callable[[], Awaitable[None]]) -> None:
+    def when_changed(self, topic: versions.Topic, read: Reader) -> None:
         """Have a topic's reader called, on the event loop, when another daemon changed it."""
         self._readers[topic] = read
 
@@ -185,12 +188,9 @@ class Membership:
             daemons.forget(connection)
 
     def _look_at_clock(self, connection: Connection) -> None:
-        """Follow the database's clock: half of what asking took is the answer's way."""
-        before = time.time()
-        said: float = connection.execute(clock_time().select()).scalar_one()
-        after = time.time()
+        """Follow the database's clock."""
         was_off = abs(self._offset) > OFFSET_SECONDS
-        self._offset = (before + after) / 2 - said
+        self._offset = clock_offset(connection)
         clock.follow(-self._offset)
         if abs(self._offset) > OFFSET_SECONDS and not was_off:
             log.warning("clock.off", seconds=round(self._offset, 1))
@@ -205,9 +205,19 @@ class Membership:
         for topic, number in changed.items():
             reader = self._readers.get(topic)
             if reader is not None:
-                _call(reader, loop)
+                asyncio.run_coroutine_threadsafe(reader(), loop).result(READ_SECONDS)
             self._heard[topic] = number
         return bool(changed)
+
+
+def clock_offset(connection: Connection) -> float:
+    """Return by how many seconds this machine's clock is ahead of the database's.
+
+    Half of what asking took is the answer's way.
+    """
+    before = time.time()
+    said: float = connection.execute(clock_time().select()).scalar_one()
+    return (before + time.time()) / 2 - said
 
 
 def unheard(store: Store, topic: versions.Topic, seconds: float = HEAR_SECONDS) -> list[Member]:
@@ -219,13 +229,6 @@ def unheard(store: Store, topic: versions.Topic, seconds: float = HEAR_SECONDS) 
     while (deaf := store.read_now(daemons.deaf, topic, number)) and time.monotonic() < ends:
         time.sleep(HEAR_PAUSE_SECONDS)
     return deaf
-
-
-def _call(reader: Callable[[], Awaitable[None]], loop: asyncio.AbstractEventLoop) -> None:
-    async def read() -> None:
-        await reader()
-
-    asyncio.run_coroutine_threadsafe(read(), loop).result(READ_SECONDS)
 
 
 def _elapsed() -> float:

@@ -18,9 +18,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, select, text
 
-from relay.store.engine.expressions import upsert
+from relay.store import values
 from relay.store.engine.newer_schema import NewerSchema, copied_before, schema_of
-from relay.store.schema import installation, metadata
+from relay.store.schema import metadata
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ def migrate(engine: Engine, where: str, path: Path | None) -> None:
     """
     config, scripts = _scripts()
     with _alone(engine) if path is None else engine.begin() as connection:
-        current, head = _current(connection), str(scripts.get_current_head())
+        current, head = current_schema(connection), str(scripts.get_current_head())
         if current == head:
             return
         if current is not None and not _is_known(scripts, current):
@@ -112,24 +112,18 @@ def _migrate_server(
     command.upgrade(config, "head")
 
 
-def _current(connection: Connection) -> str | None:
+def current_schema(connection: Connection) -> str | None:
     """Return the schema of a database; None of an empty one."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def _oldest_of(connection: Connection) -> str | None:
     """Return the schema of the oldest program that runs with a database, as it says."""
-    query = select(installation.c.value).where(installation.c.name == OLDEST_SCHEMA)
-    oldest: str | None = connection.execute(query).scalar()
-    return oldest
+    return values.find(connection, OLDEST_SCHEMA)
 
 
 def _note_oldest(connection: Connection, scripts: ScriptDirectory) -> None:
-    added = upsert(connection, installation).values(
-        name=OLDEST_SCHEMA, value=oldest_schema(scripts)
-    )
-    values = {"value": added.excluded.value}
-    connection.execute(added.on_conflict_do_update(index_elements=["name"], set_=values))
+    values.put(connection, OLDEST_SCHEMA, oldest_schema(scripts))
 
 
 def _is_known(scripts: ScriptDirectory, revision: str | None) -> bool:

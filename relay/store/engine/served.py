@@ -6,10 +6,10 @@ it was written: put back, it was written by another one, or copied into another.
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, literal_column, select
+from sqlalchemy import ColumnElement, Connection, delete, literal_column, select
 
 from relay.core.errors import ConfigurationError
-from relay.store.engine.expressions import upsert
+from relay.store import values
 from relay.store.engine.writer import one_by_one
 from relay.store.schema import installation
 
@@ -36,16 +36,16 @@ def check(connection: Connection, where: str) -> None:
 
 def why_not(connection: Connection) -> str:
     """Return why a database is not served, in the words that were kept; "" where it is."""
-    query = select(installation.c.value).where(installation.c.name == NOT_SERVED)
-    return connection.execute(query).scalar() or ""
+    return values.find(connection, NOT_SERVED) or ""
 
 
 @one_by_one
 def refuse(connection: Connection, words: str) -> None:
     """Let nobody serve a database from here on, and say why; "" ends that."""
-    connection.execute(delete(installation).where(installation.c.name == NOT_SERVED))
     if words:
-        connection.execute(insert(installation).values(name=NOT_SERVED, value=words))
+        values.put(connection, NOT_SERVED, words)
+    else:
+        connection.execute(delete(installation).where(installation.c.name == NOT_SERVED))
 
 
 def is_put_back(connection: Connection) -> bool:
@@ -63,7 +63,5 @@ def is_put_back(connection: Connection) -> bool:
 
 def mark(connection: Connection, batch: Sequence[None]) -> Sequence[None]:
     """Note of a server's database that it is no dump's, or may be served although it is."""
-    added = upsert(connection, installation).values(name=ORIGIN, value=_THIS_WRITING)
-    values = {"value": added.excluded.value}
-    connection.execute(added.on_conflict_do_update(index_elements=["name"], set_=values))
+    values.put(connection, ORIGIN, _THIS_WRITING)
     return batch

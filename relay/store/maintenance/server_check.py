@@ -1,17 +1,14 @@
 """What an operator should know of a PostgreSQL server before daemons rely on it."""
 
-import time
 from collections.abc import Iterator
 
-from alembic.migration import MigrationContext
 from sqlalchemy import Connection, func, select, text
 
 from relay.store.cluster import daemons
-from relay.store.cluster.membership import OFFSET_SECONDS
+from relay.store.cluster.membership import OFFSET_SECONDS, clock_offset
 from relay.store.cluster.versions import CHANNEL
 from relay.store.engine import server_facts
-from relay.store.engine.expressions import clock_time
-from relay.store.engine.migrate import newest_schema
+from relay.store.engine.migrate import current_schema, newest_schema
 from relay.store.engine.postgresql import Postgresql
 
 # How long a word to all daemons may take to be heard here.
@@ -22,7 +19,7 @@ def notes(server: Postgresql) -> Iterator[str]:
     """Name what a server lacks; raise ConfigurationError for one that no daemon can work with."""
     facts = server.examine()
     with server.watching() as connection:
-        current = _schema(connection)
+        current = current_schema(connection)
         living = _living(connection) if current == newest_schema() else 0
         yield from server_facts.warnings(facts, living)
         if current not in (None, newest_schema()):
@@ -30,7 +27,7 @@ def notes(server: Postgresql) -> Iterator[str]:
                 f"the database's schema is {current}, this program's {newest_schema()}: "
                 "an older one is brought up to date when a daemon starts"
             )
-        offset = time.time() - connection.execute(clock_time().select()).scalar_one()
+        offset = clock_offset(connection)
         if abs(offset) > OFFSET_SECONDS:
             way = "ahead of" if offset > 0 else "behind"
             yield f"this machine's clock is {abs(offset):.0f} seconds {way} the database's"
@@ -42,11 +39,7 @@ def notes(server: Postgresql) -> Iterator[str]:
 def has_schema(server: Postgresql) -> bool:
     """Whether the tables are there as this program knows them."""
     with server.watching() as connection:
-        return _schema(connection) == newest_schema()
-
-
-def _schema(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+        return current_schema(connection) == newest_schema()
 
 
 def _living(connection: Connection) -> int:

@@ -137,8 +137,9 @@ def add_together(connection: Connection, batch: Sequence[Sequence[NewMessage]]) 
 
 
 def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
+    daemon = own_number(connection)
     rows: dict[Table, list[dict[str, Any]]] = {
-        messages: [_row(message, own_number(connection)) for message in new],
+        messages: [_row(message, daemon) for message in new],
         contents: [_content(message) for message in new],
         message_metadata: [label for message in new for label in _labels(message)],
         reply_addresses: [

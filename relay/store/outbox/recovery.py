@@ -34,8 +34,7 @@ def interrupted(connection: Connection, interruption: Interruption) -> int:
 
 def any_interrupted(connection: Connection) -> bool:
     """Return whether anything is `sending` that a daemon left which is gone."""
-    found = select(messages.c.id).where(IS_UNDECIDED, _is_orphaned()).limit(1)
-    return connection.execute(found).first() is not None
+    return _is_there(connection, _is_orphaned())
 
 
 def _is_orphaned() -> ColumnElement[bool]:
@@ -56,12 +55,16 @@ def lapsed(connection: Connection, interruption: Interruption) -> int:
 
 def any_lapsed(connection: Connection, now: float) -> bool:
     """Return whether anything is `sending` beyond the end of its claim."""
-    found = select(messages.c.id).where(IS_UNDECIDED, _has_lapsed(now)).limit(1)
-    return connection.execute(found).first() is not None
+    return _is_there(connection, _has_lapsed(now))
 
 
 def _has_lapsed(now: float) -> ColumnElement[bool]:
     return (messages.c.state == State.SENDING) & (messages.c.due_at <= now)
+
+
+def _is_there(connection: Connection, which: ColumnElement[bool]) -> bool:
+    found = select(messages.c.id).where(IS_UNDECIDED, which).limit(1)
+    return connection.execute(found).first() is not None
 
 
 def put_in_doubt(

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, inspect, make_url, text
+from sqlalchemy import Engine, inspect, text
 
 from relay.store.engine import migrate as migrations
 from relay.store.engine.database import Store
 from relay.store.engine.migrate import migrate, newest_schema
 from relay.store.engine.newer_schema import NewerSchema
+from tests.support import postgresql
 from tests.support.postgresql import new_database
 from tests.support.stored import put, row
 
@@ -28,13 +29,21 @@ def url(postgresql_url: str) -> str:
     return new_database(postgresql_url, "migrated")
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, once of each engine."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("url"))
+    return f"sqlite:///{tmp_path}/relay.db"
+
+
 @pytest.fixture
 def engine_of(url: str) -> Iterator[Callable[[str], Engine]]:
     """Open a database by its URL, for the time of a test."""
     engines = []
 
     def open_engine(url: str) -> Engine:
-        engines.append(create_engine(make_url(url).set(drivername="postgresql+psycopg")))
+        engines.append(postgresql.engine_of(url))
         return engines[-1]
 
     yield open_engine
@@ -118,11 +127,9 @@ COLUMN = 'op.add_column("messages", sa.Column("colour", sa.String(10), server_de
 INDEX = 'create_index("messages_by_key", "messages", ["key"])'
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_an_older_program_opens_what_the_migrations_let_it(
-    kind: str, url: str, tmp_path: Path, next_migration: Any
+    place: str, tmp_path: Path, next_migration: Any
 ) -> None:
-    place = url if kind == "postgresql" else f"sqlite:///{tmp_path}/relay.db"
     opened(place, tmp_path).close()
     next_migration(COLUMN, oldest=newest_schema())
     store = opened(place, tmp_path)
@@ -135,12 +142,10 @@ def test_an_older_program_opens_what_the_migrations_let_it(
     store.close()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("oldest", [None, "9000"])
 def test_an_older_program_is_refused_in_one_line_otherwise(
-    kind: str, oldest: str | None, url: str, tmp_path: Path, next_migration: Any
+    place: str, oldest: str | None, tmp_path: Path, next_migration: Any
 ) -> None:
-    place = url if kind == "postgresql" else f"sqlite:///{tmp_path}/relay.db"
     opened(place, tmp_path).close()
     next_migration(COLUMN, oldest=oldest)
     opened(place, tmp_path).close()
@@ -155,11 +160,9 @@ def opened(url: str, data: Path) -> Store:
     return store
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_large_index_is_made_by_a_migration(
-    kind: str, url: str, tmp_path: Path, next_migration: Any
+    place: str, tmp_path: Path, next_migration: Any
 ) -> None:
-    place = url if kind == "postgresql" else f"sqlite:///{tmp_path}/relay.db"
     opened(place, tmp_path).close()
     next_migration(INDEX, oldest=newest_schema())
     store = opened(place, tmp_path)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import make_url, text
 
 from relay.core.errors import ConfigurationError
 from relay.store.cluster import daemons
@@ -13,7 +13,7 @@ from relay.store.cluster.daemons import Registration
 from relay.store.engine.database import Store
 from relay.store.schema import metadata
 from tests.support.daemon import SHIPPED, Daemon
-from tests.support.postgresql import new_database, tool
+from tests.support.postgresql import engine_of, new_database, tool
 from tests.support.stored import happened, put, row, rows
 
 KEYS = """
@@ -56,7 +56,7 @@ def dumped(url: str, folder: Path, *options: str) -> Path:
 
 
 def execute(url: str, *statements: str) -> None:
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    engine = engine_of(url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in statements:
             connection.execute(text(statement))

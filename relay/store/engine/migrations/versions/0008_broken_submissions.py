@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from relay.store.engine.migrations.indexes import create_index
+
 revision = "0008"
 down_revision = "0007"
 # It lists them not, and takes them for messages that cannot be read; it loses none.
@@ -12,8 +14,8 @@ KEPT_BACK = "(state = 'screened' OR kind = 'form') AND cleared_at IS NULL"
 
 
 def upgrade() -> None:
-    op.drop_index("messages_screened", "messages")
     where = sa.text(KEPT_BACK)
-    op.create_index(
+    create_index(
         "messages_kept_back", "messages", ["id"], sqlite_where=where, postgresql_where=where
     )
+    op.drop_index("messages_screened", "messages")
