@@ -409,8 +409,8 @@ async def test_a_receipt_has_no_receipt_of_its_own_and_its_failure_is_told_to_no
     site: Site, post: Post, outbox: Outbox, postmark: FakePostmark
 ) -> None:
     await post(PATH, FORM)
-    await site.receipts.look()
     postmark.answers = [REFUSED]
+    await site.receipts.look()
     await sent(site)
     assert outbox.states() == ["sent", "failed"]
     assert await site.receipts.look() == 0
