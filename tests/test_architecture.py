@@ -21,6 +21,7 @@ ORDER = """
     intake delivery
     feedback
     notifications
+    operators
     site
     web
     cli

@@ -145,6 +145,9 @@ contents = _table(
     Column("stream", Text, nullable=False, server_default=""),
     # The message as JSON; of a screened submission, its fields and files.
     Column("document", Text, nullable=False),
+    # Where it came from and what became of its fields, as JSON; NULL of what no form posted, of
+    # those that an older Relay stored, and once it is cleared.
+    Column("origin", Text),
 )
 
 # What a caller labelled its message with, to look it up by; `name` in lower case.
@@ -180,6 +183,7 @@ attempts = _table(
 
 # How many messages every server accepted, by day (UTC): counted apart from their rows, so that the
 # two can be compared. Every daemon counts in rows of its own: they would wait for each other.
+# `sent` and `failed` are counted on the day on which that happened.
 ledger = _table(
     "ledger",
     Column("server", String(100), primary_key=True),
@@ -189,6 +193,23 @@ ledger = _table(
     Column("screened", Integer, nullable=False),
     # Of those accepted, how many were screened first and released by an operator.
     Column("released", Integer, nullable=False, server_default="0"),
+    Column("sent", Integer, nullable=False, server_default="0"),
+    Column("failed", Integer, nullable=False, server_default="0"),
+)
+
+# The same of every minute (its number since the epoch), of the last hours alone; and attempts that
+# are to be made again.
+minutes = _table(
+    "minutes",
+    Column("server", String(100), primary_key=True),
+    Column("minute", Integer, primary_key=True, autoincrement=False),
+    Column("daemon", Integer, primary_key=True, autoincrement=False, server_default="0"),
+    Column("accepted", Integer, nullable=False, server_default="0"),
+    Column("screened", Integer, nullable=False, server_default="0"),
+    Column("sent", Integer, nullable=False, server_default="0"),
+    Column("failed", Integer, nullable=False, server_default="0"),
+    Column("deferred", Integer, nullable=False, server_default="0"),
+    is_busy=True,
 )
 
 # Answers to callers that named a key for their request: a repeated one gets the same answer.
@@ -348,6 +369,61 @@ template_versions = _table(
     "template_versions",
     *_template_columns(),
     PrimaryKeyConstraint("server", "id", "version"),
+)
+
+# The people who may use the console. One who was removed keeps his row, for what he did.
+operators = _table(
+    "operators",
+    Column("id", Integer, primary_key=True),
+    # In lower case.
+    Column("name", String(100), nullable=False, unique=True),
+    Column("role", String(10), nullable=False),
+    # Argon2's own text; NULL while nothing was set, and where somebody else says who it is.
+    Column("password", String(200)),
+    # The secret of the second factor, the last of its steps that was used, and the digests of the
+    # recovery codes that are left, as JSON.
+    Column("totp_secret", String(64)),
+    Column("totp_step", _LONG, nullable=False, server_default="0"),
+    Column("recovery_codes", Text, nullable=False, server_default="[]"),
+    # Whom the identity provider means: its issuer and the subject there.
+    Column("subject", String(500), unique=True),
+    # The digest of the link that is good once, and until when.
+    Column("link", LargeBinary(32), unique=True),
+    Column("link_until", Float),
+    Column("created_at", Float, nullable=False),
+    Column("seen_at", Float),
+    Column("removed_at", Float),
+)
+
+operator_sessions = _table(
+    "operator_sessions",
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("operator", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    # From where, as it was shown to the daemon.
+    Column("address", String(100), nullable=False, server_default=""),
+    Index("operator_sessions_operator", "operator"),
+)
+
+# What people ordered, written in the commit that did it.
+acts = _table(
+    "acts",
+    Column("id", _LONG, primary_key=True),
+    Column("at", Float, nullable=False),
+    # The operator's name, the system's user, or the key; and the way: console, command, api.
+    Column("who", String(100), nullable=False),
+    Column("way", String(10), nullable=False),
+    # The address of the console's visitor or the API's client; "" of commands.
+    Column("origin", String(100), nullable=False, server_default=""),
+    Column("verb", String(30), nullable=False),
+    # What it was done to: a message's id, a server, an operator's name, `server/alias`; never an
+    # address of a person: of that its digest.
+    Column("target", String(200), nullable=False),
+    Column("before", String(200), nullable=False, server_default=""),
+    Column("after", String(200), nullable=False, server_default=""),
+    Index("acts_target", "target"),
+    Index("acts_who", "who"),
 )
 
 tokens = _table(
