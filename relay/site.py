@@ -112,7 +112,7 @@ class Site:
         self.library = Library(store)
         self.tokens = SessionTokens(store, self.secret)
         self.idempotency = IdempotentRequests(store)
-        self.suppressions = Suppressions(store, clock.now())
+        self.suppressions = Suppressions(store, clock.now(), self.secret)
         self.pauses = Pauses(store, self._chains, self._changed)
         self.dispatcher = Dispatcher(
             store,

@@ -63,7 +63,7 @@ class ProviderEvents:
         group = chain.server.group
         servers = [name for name, other in chains.items() if other.server.group == group]
         clean = [
-            replace(event, words=without_addresses(event.words))
+            replace(self._without_erased(event, group), words=without_addresses(event.words))
             for event in events
             if event.kind != "other"
         ]
@@ -91,6 +91,11 @@ class ProviderEvents:
         guard = Guard(callbacks.take, told, is_sent_again, committed)
         await self.outbox.put([one.outgoing for one in seconds.values()], guard=guard)
         return taken
+
+    def _without_erased(self, event: ProviderEvent, group: str) -> ProviderEvent:
+        """Return an event that does not bring an address back which was erased."""
+        is_erased = self.suppressions.is_erased(group, event.recipient.strip())
+        return replace(event, recipient="") if is_erased else event
 
     async def _seconds(
         self, events: Sequence[ProviderEvent], servers: Sequence[str], chains: Mapping[str, Chain]

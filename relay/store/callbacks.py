@@ -95,7 +95,9 @@ def _take(connection: Connection, told: ToldEvents, event: ProviderEvent) -> Tak
         and not resend.is_held(connection, row.id)
         and in_doubt.settle(connection, row, event.provider_id, words, told.now)
     )
-    words = ": ".join(part for part in (event.recipient, event.words) if part)
+    # Of what was cleared, no word brings an address back.
+    recipient = event.recipient if row.cleared_at is None else ""
+    words = ": ".join(part for part in (recipient, event.words) if part)
     note(connection, [NewEvent(row.id, at, event.kind, words)])
     again = _sent_again(connection, told, event, row)
     return Taken(event, True, row.id, row.server, row.state, settled, word, again)

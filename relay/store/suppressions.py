@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select
 
 from relay.core import clock
 from relay.core.addresses import Address
+from relay.core.secret import Secret, keyed_digest
 from relay.store.cluster import versions
 from relay.store.engine.database import Store
 from relay.store.engine.expressions import lock, upsert
@@ -24,6 +25,9 @@ Reason = Literal["bounced", "complained", "unsubscribed", "refused", "manual", "
 LIFTED_SECONDS = 14 * 86400.0
 # For how long nothing is sent to an address that the provider refused to send to.
 REFUSED_SECONDS = 24 * 3600.0
+
+# What stands for an address that was erased and gets no mail begins so.
+_ERASED = "erased:"
 
 FOR_EVER = float("inf")
 NOBODY: frozenset[str] = frozenset()
@@ -51,6 +55,11 @@ class SuppressedAddress(NamedTuple):
 
     rows: Sequence[Word]
     after: tuple[str, str] | None
+
+
+def stand_in(secret: Secret, address: str) -> str:
+    """Return what stands for an address that nobody is to read any more: only it leads there."""
+    return _ERASED + keyed_digest(secret, address.lower()).hex()
 
 
 def note(connection: Connection, batch: Sequence[Word]) -> list[bool]:
@@ -155,11 +164,12 @@ def _is_active(now: float) -> ColumnElement[bool]:
 class Suppressions:
     """Knows who gets no mail. All writing goes through here, so that memory and store agree.
 
-    now: in epoch seconds. The store is open.
+    now: in epoch seconds. The store is open. secret: what erased addresses are hashed with.
     """
 
-    def __init__(self, store: Store, now: float) -> None:
+    def __init__(self, store: Store, now: float, secret: Secret) -> None:
         self._store = store
+        self._secret = secret
         self._until: dict[str, dict[str, float]] = {}
         self._know(store.read_now(active, now))
 
@@ -177,10 +187,37 @@ class Suppressions:
         if not known:
             return NOBODY
         emails = (address.email.lower() for address in addresses)
-        return frozenset(email for email in emails if known.get(email, 0.0) > now)
+        return frozenset(
+            email for email in emails if known.get(self._known_as(group, email), 0.0) > now
+        )
+
+    async def about(self, group: str, emails: Sequence[str] | None, now: float) -> Sequence[Word]:
+        """Return what is known of addresses that get no mail of a group: of some, or of all.
+
+        Of some, each is called as it was asked for; of all, those that were erased are left out.
+        """
+        if emails is None:
+            rows = await self._store.read(of, group, None, now)
+            return [row for row in rows if not row.address.startswith(_ERASED)]
+        asked = {self._known_as(group, email): email for email in emails}
+        rows = await self._store.read(of, group, asked, now)
+        return [row._replace(address=asked[row.address]) for row in rows]
+
+    def is_erased(self, group: str, address: str) -> bool:
+        """Return whether an address was erased that gets no mail of a group."""
+        return self._known_as(group, address.lower()) != address.lower()
+
+    def _known_as(self, group: str, email: str) -> str:
+        """Return an address, or what stands for it."""
+        known = self._until.get(group, {})
+        if email in known or not known:
+            return email
+        erased = stand_in(self._secret, email)
+        return erased if erased in known else email
 
     async def note(self, words: Sequence[Word]) -> list[bool]:
         """Store words on addresses; return which of them changed anything."""
+        words = [word._replace(address=self._known_as(word.server, word.address)) for word in words]
         changed = [await self._store.write(note, word) for word in words]
         self.learn(word for word, new in zip(words, changed, strict=True) if new)
         return changed
@@ -206,7 +243,7 @@ class Suppressions:
                     "address.suppressed",
                     group=word.server,
                     reason=word.reason,
-                    domain=word.address.rpartition("@")[2],
+                    domain=Address(word.address).domain if "@" in word.address else "",
                     message=word.message,
                 )
 

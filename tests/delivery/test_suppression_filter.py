@@ -309,11 +309,30 @@ async def test_a_daemon_that_starts_knows_what_the_store_has(
         Word("shop", "d@example.com", "lifted", now),
     ]
     await site.suppressions.note(words)
-    fresh = Suppressions(site.store, now)
+    fresh = Suppressions(site.store, now, site.secret)
     everybody = _addresses(*(word.address for word in words))
     assert fresh.among(everybody, "shop", now) == {"a@example.com", "b@example.com"}
     assert fresh.among(everybody, "shop", now + 61) == {"a@example.com"}
     assert not fresh.of("office")
+
+
+@pytest.mark.gen_test
+async def test_an_erased_address_gets_no_mail_and_no_word_brings_it_back(site: Site) -> None:
+    now, email = time.time(), "a@example.com"
+    erased = stored.stand_in(site.secret, "A@example.com")
+    await site.suppressions.note([Word("shop", erased, "bounced", now)])
+    assert site.suppressions.among(_addresses("A@Example.com"), "shop", now) == {email}
+    assert site.suppressions.among(_addresses(email), "office", now) == set()
+    assert site.suppressions.is_erased("shop", "A@example.com")
+    assert not site.suppressions.is_erased("shop", "b@example.com")
+    assert await site.suppressions.about("shop", None, now) == []
+    [word] = await site.suppressions.about("shop", [email], now)
+    assert (word.address, word.reason) == (email, "bounced")
+    await site.suppressions.note([Word("shop", email, "complained", now + 1)])
+    page = site.store.read_now(stored.page, "shop", now)
+    assert [(row.address, row.reason) for row in page.rows] == [(erased, "bounced")]
+    await site.suppressions.note([Word("shop", email, "lifted", now + 2)])
+    assert site.suppressions.among(_addresses(email), "shop", now + 3) == set()
 
 
 @pytest.mark.gen_test

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -17,7 +18,7 @@ from relay.store.engine import served
 from relay.store.engine.failures import OutageLog, advice, explained, words
 from relay.store.engine.postgresql import Postgresql
 from relay.store.engine.sqlite import Sqlite
-from relay.store.engine.writer import Writer, unavailable
+from relay.store.engine.writer import Writer, apart, unavailable
 
 # `Connection` is what queries and operations run on. Outside the store it is only handed on.
 __all__ = ["Connection", "Store", "StoreUnreadable", "nothing"]
@@ -136,6 +137,21 @@ class Store:
         """Run an operation in this thread: at start, and for commands while no daemon runs."""
         with self._long_writing.connect() as connection, connection.begin():
             return operation(connection, batch)
+
+    async def scrub(self, *, whole: bool = False) -> bool:
+        """Leave nothing in the database's files that was deleted, as far as that can be done.
+
+        Return False where it is to be tried again. whole: write a file anew, too.
+        """
+        scrub = partial(self._engine.scrub, whole=whole)
+        if self.shared is not None:
+            return await asyncio.to_thread(scrub)
+        done: bool = await self._writer.submit(apart, scrub)
+        return done
+
+    def scrub_now(self, *, whole: bool = False) -> bool:
+        """Do the same in this thread."""
+        return self._engine.scrub(whole=whole)
 
     async def read(
         self,

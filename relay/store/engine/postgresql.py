@@ -82,6 +82,12 @@ class Postgresql:
         driver: Any = connection.connection.driver_connection
         return any(True for _ in driver.notifies(timeout=seconds, stop_after=1))
 
+    def scrub(self, *, whole: bool) -> bool:
+        """Let the server reuse the room of what was deleted; return True."""
+        with self._watching.connect() as connection:
+            connection.execute(text("VACUUM" if not whole else "VACUUM FULL"))
+        return True
+
     def finish(self) -> None:
         """Do nothing: the server keeps its own files."""
 

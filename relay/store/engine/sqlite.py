@@ -55,12 +55,22 @@ class Sqlite:
         if sqlite3.sqlite_version_info < SAFE_SQLITE:
             log.info("sqlite.old", version=sqlite3.sqlite_version, safe="one writing connection")
 
+    def scrub(self, *, whole: bool) -> bool:
+        """Leave nothing in the log that was deleted; return False while others read it.
+
+        whole: write the database anew, too, without what stands in its free space.
+        """
+        # Not through a Connection: that would begin a transaction, in which nothing is emptied.
+        with closing(self.writing.raw_connection()) as connection:
+            cursor = connection.cursor()
+            if whole:
+                cursor.execute("VACUUM")
+            return not cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+
     def finish(self) -> None:
         """Empty the log into the database, when nobody reads any more."""
         self.reading.dispose()
-        # Not through a Connection: that would begin a transaction, in which nothing is emptied.
-        with closing(self.writing.raw_connection()) as connection:
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.scrub(whole=False)
 
     def close(self) -> None:
         """Release the connections and the lock."""

@@ -52,6 +52,11 @@ APART_SECONDS = 0.05
 log = structlog.get_logger()
 
 
+def apart(connection: Connection, batch: Sequence[Callable[[], Any]]) -> Sequence[Any]:
+    """Stand for work that no transaction may be open for: it is done once the others are stored."""
+    raise AssertionError
+
+
 class _Unit(NamedTuple):
     operation: Operation
     argument: Any
@@ -160,6 +165,28 @@ def _run_all(engine: Engine, group: Sequence[_Unit]) -> list[Any]:
     for index, unit in enumerate(group):
         batches.setdefault(unit.operation, []).append(index)
     results: list[Any] = [None] * len(group)
+    later = batches.pop(apart, [])
+    if batches:
+        _run_together(engine, group, batches, results)
+    for index in later:
+        results[index] = _done_apart(group[index].argument)
+    return results
+
+
+def _done_apart(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - the others' work is stored: this one's alone fails
+        return error
+
+
+def _run_together(
+    engine: Engine,
+    group: Sequence[_Unit],
+    batches: dict[Operation, list[int]],
+    results: list[Any],
+) -> None:
+    """Run operations in one transaction; put their results in their places."""
     with engine.connect() as connection:
         transaction = connection.begin()
         for operation, indexes in batches.items():
@@ -172,7 +199,6 @@ def _run_all(engine: Engine, group: Sequence[_Unit]) -> list[Any]:
             if error.connection_invalidated:
                 raise CommitUnknown from error.orig
             raise
-    return results
 
 
 def unavailable(cause: BaseException | None) -> Unavailable:

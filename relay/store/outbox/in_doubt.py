@@ -98,6 +98,7 @@ class Seen(NamedTuple):
     state: State
     fence: int
     maybe_twice: bool
+    cleared_at: float | None
 
     @property
     def is_open(self) -> bool:

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from relay.core import addresses, clock
 from relay.core.times import utc
-from relay.store import suppressions
 from relay.store.suppressions import Word
 from relay.web.postmark.errors import PostmarkError
 from relay.web.postmark.reading import Fields
@@ -58,7 +57,7 @@ class SuppressionsHandler(StreamsHandler):
         given = _emails(Fields(await self.json()))
         read = [_email(one, self.chain.server.named_domains) for one in given]
         now = clock.now()
-        rows = await self.site.store.read(suppressions.of, self.group, read, now)
+        rows = await self.site.suppressions.about(self.group, read, now)
         known = {row.address: row.reason for row in rows}
         words = [objection(email, known) if email else INVALID for email in read]
         good = [email for email, wrong in zip(read, words, strict=True) if not wrong]
@@ -83,7 +82,7 @@ class SuppressionsDumpHandler(SuppressionsHandler):
         wanted = [(self.query(name) or "").lower() for name in ("SuppressionReason", "Origin")]
         email = self.query("EmailAddress")
         only = None if email is None else [email.lower()]
-        rows = await self.site.store.read(suppressions.of, self.group, only, clock.now())
+        rows = await self.site.suppressions.about(self.group, only, clock.now())
         await self.respond_aside(lambda: {"Suppressions": list(_shown(rows, first, last, *wanted))})
 
     def _day(self, name: str, otherwise: date) -> date:

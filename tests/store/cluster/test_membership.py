@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from relay.core import clock
 from relay.core.errors import ConfigurationError
+from relay.core.secret import Secret
 from relay.store import installation, suppressions
 from relay.store.cluster import daemons, membership, versions
 from relay.store.cluster.membership import Membership
@@ -143,7 +144,8 @@ async def test_an_address_that_one_daemon_suppresses_gets_no_mail_of_another(
     another: Open,
 ) -> None:
     here, there = another(), another()
-    known, others = Suppressions(here, 0.0), Suppressions(there, 0.0)
+    secret = Secret("of both")
+    known, others = Suppressions(here, 0.0, secret), Suppressions(there, 0.0, secret)
     word = Word("default", "dead@example.com", "bounced", 5.0)
     before = there.read_now(versions.numbers)
     await known.note([word])

@@ -1,0 +1,1 @@
+"""What the store holds about one person, by an address: found, handed out, erased."""
