@@ -40,6 +40,9 @@ SUSPECT_CRASHES = 3
 IS_SUSPECT = text(f"{_IS_WAITING} AND messages.crashes >= {SUSPECT_CRASHES}")
 IS_UNDECIDED = text(f"messages.state IN {in_sql(UNDECIDED)}")
 IS_KEPT = text(f"messages.cleared_at IS NULL AND messages.state IN {in_sql(FINAL)}")
+# What is not on the way that mail takes as a rule: few are, and each state is listed and counted.
+ASIDE = tuple(state for state in State if state not in (State.QUEUED, State.SENDING, State.SENT))
+IS_ASIDE = text(f"messages.state IN {in_sql(ASIDE)}")
 IS_UNSENT = text(f"messages.state NOT IN {in_sql([State.SENT, State.SCREENED])}")
 # A submission that was kept back, and is no message yet: a robot's, or one that broke a plugin.
 BROKEN: Literal["form"] = "form"
@@ -127,6 +130,7 @@ messages = _table(
     _partial("messages_undecided", "due_at", where=IS_UNDECIDED),
     _partial("messages_kept", "server", "state", "id", where=IS_KEPT),
     _partial("messages_unsent", "id", where=IS_UNSENT),
+    _partial("messages_aside", "state", "id", "server", where=IS_ASIDE),
     _partial("messages_kept_back", "id", where=IS_KEPT_BACK),
     _partial("messages_mailbox", "id", where=IN_MAILBOX),
     _partial("messages_accepted", "server", "id", where=IS_ACCEPTED),
@@ -183,7 +187,8 @@ attempts = _table(
 
 # How many messages every server accepted, by day (UTC): counted apart from their rows, so that the
 # two can be compared. Every daemon counts in rows of its own: they would wait for each other.
-# `sent` and `failed` are counted on the day on which that happened.
+# `sent` and `failed` (also expired, quarantined, suppressed) are counted on the day on which that
+# happened: what fails and is sent after all counts as both.
 ledger = _table(
     "ledger",
     Column("server", String(100), primary_key=True),

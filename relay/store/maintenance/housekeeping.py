@@ -10,7 +10,7 @@ from relay.core.errors import RelayError
 from relay.core.server import Server
 from relay.store import callbacks, idempotency, reply_addresses, suppressions, tokens
 from relay.store.engine.database import Store
-from relay.store.outbox import retention
+from relay.store.outbox import ledger, retention
 
 PAUSE_SECONDS = 600
 
@@ -32,9 +32,9 @@ async def keep(
 
 
 async def forget(store: Store) -> None:
-    """Drop session tokens that expired long ago, and the keys of requests after a day.
+    """Drop session tokens that expired long ago, keys of requests after a day, counted minutes.
 
     Reply addresses too: who answers later than they are good writes to nobody.
     """
-    for one in (tokens, reply_addresses, idempotency, callbacks, suppressions):
+    for one in (tokens, reply_addresses, idempotency, callbacks, suppressions, ledger):
         await store.write(one.forget, clock.now())

@@ -157,11 +157,7 @@ def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
         (NewEvent(one.id, one.created_at, "warning", said) for one in new for said in one.warnings),
     )
     ledger.record(
-        connection,
-        [
-            ledger.LedgerEntry(one.server, one.created_at, one.state == State.SCREENED)
-            for one in new
-        ],
+        connection, ((one.server, one.created_at, ledger.STORED[one.state]) for one in new)
     )
 
 

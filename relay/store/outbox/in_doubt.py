@@ -24,6 +24,7 @@ from sqlalchemy.engine import Row
 
 from relay.core.states import DOUBTFUL, WAITING, State
 from relay.store.engine.writer import one_by_one
+from relay.store.outbox import ledger
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change, change_each
 from relay.store.schema import IS_UNDECIDED, events, messages
@@ -209,6 +210,9 @@ def decide(connection: Connection, batch: Sequence[Decision]) -> list[bool]:
         connection,
         (NewEvent(one.doubt.id, one.at, *event) for one in decided for event in one.events),
     )
+    ledger.record(
+        connection, ((one.doubt.server, one.at, ledger.BECAME[one.state]) for one in decided)
+    )
     return counts
 
 
@@ -234,6 +238,7 @@ def settle(connection: Connection, one: Seen, provider_id: str, words: str, now:
     if not change(connection, [one.id], Change((one.state,), State.SENT, values, expected)):
         return False
     note(connection, [NewEvent(one.id, now, "found", words)])
+    ledger.record(connection, [(one.server, now, ledger.BECAME[State.SENT])])
     return True
 
 

@@ -1,35 +1,64 @@
-"""The ledger: how many messages every server accepted on every day, counted as they are stored.
+"""The ledger: what every server accepted, sent and failed to send, counted as it happens.
 
-It is written in the commit that stores them, apart from their rows: what the rows say can be
-compared with it.
+It is written in the commit in which that happens, apart from the messages' rows: what those say can
+be compared with it, and nobody has to count them. What fails and is sent after all, because a
+person ordered it, is counted as both: both happened, each on its day.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Dialect, Table, delete
 
+from relay.core.states import State
 from relay.core.times import utc
 from relay.store.cluster.daemons import own_number
 from relay.store.engine.expressions import upsert
-from relay.store.schema import ledger
+from relay.store.engine.writer import one_by_one
+from relay.store.schema import ledger, minutes
+
+MINUTE_SECONDS = 60
+# For how long minutes are kept: charts show the last hour.
+KEPT_SECONDS = 3 * 3600
+
+# The columns that count something.
+Columns = tuple[str, ...]
+# What counts a message that comes into a state, an attempt that leaves it in one, and a message (or
+# a submission that is kept back) that is stored in one.
+BECAME: Mapping[State, Columns] = {
+    **dict.fromkeys(State, ()),
+    State.SENT: ("sent",),
+    **dict.fromkeys(
+        (State.FAILED, State.EXPIRED, State.QUARANTINED, State.SUPPRESSED), ("failed",)
+    ),
+}
+ATTEMPTED: Mapping[State, Columns] = {**BECAME, State.QUEUED: ("deferred",)}
+STORED: Mapping[State, Columns] = {
+    **{state: ("accepted", *BECAME[state]) for state in State},
+    State.SCREENED: ("screened",),
+}
 
 
-class LedgerEntry(NamedTuple):
-    """A message that is stored: its server, when it came in, and whether it was screened."""
+def record(
+    connection: Connection, happened: Iterable[tuple[str, float, Columns]], number: int = 1
+) -> None:
+    """Count what happened: to a message of a server, at a time, and in which columns it counts.
 
-    server: str
-    created_at: float
-    screened: bool
-
-
-def record(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
-    """Count messages as accepted, or as screened, on the day (UTC) on which they came in."""
-    counts = Counter((one.server, day(one.created_at), one.screened) for one in entries)
-    for (server, on, screened), count in sorted(counts.items()):
-        _add(connection, server, on, {"screened" if screened else "accepted": count})
+    It is counted on its day (UTC) and in its minute, in the rows of this daemon.
+    """
+    counted = Counter((server, at // MINUTE_SECONDS, columns) for server, at, columns in happened)
+    by_day: dict[tuple[str, Any], Counter[str]] = {}
+    by_minute: dict[tuple[str, Any], Counter[str]] = {}
+    for (server, minute, columns), count in counted.items():
+        for counts in (
+            by_day.setdefault((server, day(minute * MINUTE_SECONDS)), Counter()),
+            by_minute.setdefault((server, int(minute)), Counter()),
+        ):
+            counts.update(dict.fromkeys(columns, count * number))
+    _add(connection, ledger, by_day)
+    _add(connection, minutes, by_minute)
 
 
 def release(connection: Connection, server: str, created_at: float, screened: bool) -> None:
@@ -37,26 +66,50 @@ def release(connection: Connection, server: str, created_at: float, screened: bo
 
     Where another daemon counted it, there is one less than none in the row of this one.
     """
-    counted = {"screened": -1, "released": 1} if screened else {"accepted": -1}
-    _add(connection, server, day(created_at), counted)
+    if screened:
+        record(connection, [(server, created_at, ("screened",))], -1)
+        record(connection, [(server, created_at, ("released",))])
+    else:
+        record(connection, [(server, created_at, ("accepted",))], -1)
 
 
-_COUNTS = ("accepted", "screened", "released")
-
-
-def _add(connection: Connection, server: str, on: str, counted: Mapping[str, int]) -> None:
-    """Add to the row in which this daemon counts."""
-    place = {"server": server, "day": on, "daemon": own_number(connection)}
-    statement = _adding(connection.dialect.name)
-    connection.execute(statement, {**place, **dict.fromkeys(_COUNTS, 0), **counted})
+def _add(
+    connection: Connection, table: Table, counted: Mapping[tuple[str, Any], Counter[str]]
+) -> None:
+    """Add to rows, each a server's and a time's, with one statement."""
+    statement, (time, *names) = _adding(connection.dialect, table)
+    daemon = own_number(connection)
+    rows = [
+        {"server": server, time: when, "daemon": daemon, **{name: counts[name] for name in names}}
+        for (server, when), counts in sorted(counted.items())
+        if any(map(counts.get, names))
+    ]
+    if rows:
+        connection.exec_driver_sql(statement, rows)
 
 
 @cache
-def _adding(dialect: str) -> Any:
-    """Write the statement, once: to write it takes longer than to run it."""
-    statement = upsert(dialect, ledger)
-    more = {name: ledger.c[name] + statement.excluded[name] for name in _COUNTS}
-    return statement.on_conflict_do_update(index_elements=["server", "day", "daemon"], set_=more)
+def _adding(dialect: Dialect, table: Table) -> tuple[str, list[str]]:
+    """Write the statement, once, as the driver takes it: this runs in every commit.
+
+    Beside it, the column of the time and those of the counts.
+    """
+    keys = [column.name for column in table.primary_key]
+    names = [column.name for column in table.columns if column.name not in keys]
+    statement = upsert(dialect.name, table)
+    more = {name: table.c[name] + statement.excluded[name] for name in names}
+    adding = statement.on_conflict_do_update(index_elements=keys, set_=more)
+    by_name: Any = type(dialect)
+    style = "named" if dialect.name == "sqlite" else "pyformat"
+    compiled = adding.compile(dialect=by_name(paramstyle=style))
+    return str(compiled), [keys[1], *names]
+
+
+@one_by_one
+def forget(connection: Connection, now: float) -> int:
+    """Forget minutes that no chart shows any more; count their rows."""
+    last = int((now - KEPT_SECONDS) // MINUTE_SECONDS)
+    return connection.execute(delete(minutes).where(minutes.c.minute < last)).rowcount
 
 
 def day(seconds: float) -> str:

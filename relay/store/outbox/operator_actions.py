@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from relay.core.states import DOUBTFUL, UNSEEN, WAITING, State
 from relay.core.times import shown
 from relay.store.engine.writer import one_by_one
-from relay.store.outbox import references
+from relay.store.outbox import ledger, references
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change
 from relay.store.schema import BROKEN, attempts, events, messages
@@ -127,19 +127,23 @@ def doubtful(connection: Connection, ids: Sequence[str]) -> set[str]:
     }
 
 
-def is_dismissed() -> ColumnElement[bool]:
-    """Make the condition that a person dismissed a message, and nobody revived it since."""
+def is_dismissed(row: Any = messages.c) -> ColumnElement[bool]:
+    """Make the condition that a person dismissed a message, and nobody revived it since.
+
+    row: what its id and state are columns of.
+    """
     latest = (
         select(events.c.kind)
         .where(
-            events.c.message == messages.c.id,
+            events.c.message == row.id,
             events.c.kind.in_((_DISMISS.done, _RETRY.done, _RELEASE.done)),
         )
         .order_by(events.c.id.desc())
         .limit(1)
     )
     dismissed: ColumnElement[bool] = func.coalesce(latest.scalar_subquery(), "") == _DISMISS.done
-    return messages.c.state.in_(UNSEEN) & dismissed
+    may_be: ColumnElement[bool] = row.state.in_(UNSEEN)
+    return may_be & dismissed
 
 
 def _latest(
@@ -152,7 +156,7 @@ def _latest(
 
 def _carry_out(connection: Connection, order: Order, action: _Action) -> list[Verdict]:
     ids = list(dict.fromkeys(order.ids))
-    columns = [messages.c[name] for name in ("id", "state", "kind", "cleared_at")]
+    columns = [messages.c[name] for name in ("id", "server", "state", "kind", "cleared_at")]
     query = select(*columns, is_dismissed())
     rows = {row.id: row for row in connection.execute(query.where(messages.c.id.in_(ids)))}
     unsure = doubtful(connection, ids) if action.sends else set()
@@ -167,6 +171,9 @@ def _carry_out(connection: Connection, order: Order, action: _Action) -> list[Ve
     agreed = [verdict for verdict in verdicts if verdict.done]
     changed = _changed(connection, agreed, order, action, unsure)
     _note(connection, [one for one in agreed if one.id in changed], order, action, unsure)
+    if action.after is not None:
+        counts = ledger.BECAME[action.after]
+        ledger.record(connection, ((rows[id].server, order.now, counts) for id in changed))
     return [
         one._replace(after="", words=_MEANWHILE) if one.done and one.id not in changed else one
         for one in verdicts

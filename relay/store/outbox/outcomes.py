@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from relay.core.states import State
 from relay.store import tokens
-from relay.store.outbox import references
+from relay.store.outbox import ledger, references
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change_each
 from relay.store.schema import attempts, recipients
@@ -75,6 +75,10 @@ def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) ->
         for one in current:
             if one.fates:
                 _record_fates(connection, one.claimed.id, one.ended_at, one.fates)
+        happened = (
+            (one.claimed.server, one.ended_at, ledger.ATTEMPTED[one.state]) for one in current
+        )
+        ledger.record(connection, happened)
         refused = [one for one in current if one.give_token_back]
         if refused:
             ids = [one.claimed.id for one in refused]

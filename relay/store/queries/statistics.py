@@ -1,21 +1,29 @@
-"""What an operator has to know of the outbox: what ended badly, what waits and since when."""
+"""What an operator has to know of the outbox: what ended badly, what waits and since when.
 
-from collections.abc import Collection
+What is shown of all times is read from what was counted as it happened, never from the messages.
+"""
+
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, func, select
 
-from relay.core.states import UNDECIDED, State
+from relay.core.states import DOUBTFUL, UNDECIDED, UNSEEN, State
 from relay.store.cluster import daemons
+from relay.store.outbox.ledger import MINUTE_SECONDS, day
+from relay.store.outbox.operator_actions import is_dismissed
 from relay.store.queries.search import first_id
 from relay.store.schema import (
     IS_ACCEPTED,
+    IS_ASIDE,
     IS_NEW,
     IS_RETRIED,
     IS_UNDECIDED,
     IS_UNSENT,
     events,
+    ledger,
     messages,
+    minutes,
 )
 
 
@@ -77,6 +85,108 @@ def last_accepted(connection: Connection, servers: Collection[str]) -> dict[str,
         if at is not None:
             found[server] = at
     return found
+
+
+class Counts(NamedTuple):
+    """How many messages of a server came in, were kept back, were sent, or were not, in a time."""
+
+    accepted: int = 0
+    screened: int = 0
+    sent: int = 0
+    failed: int = 0
+
+
+def days(connection: Connection, since_day: str) -> dict[str, dict[str, Counts]]:
+    """Return what was counted by server and day (UTC), `2026-11-21`, from a day on."""
+    columns = ledger.c
+    summed = (func.sum(columns[name]) for name in Counts._fields)
+    query = select(columns.server, columns.day, *summed).where(columns.day >= since_day)
+    found: dict[str, dict[str, Counts]] = {}
+    for server, on, *counts in connection.execute(query.group_by(columns.server, columns.day)):
+        found.setdefault(server, {})[on] = Counts(*counts)
+    return found
+
+
+def today(connection: Connection, now: float) -> dict[str, Counts]:
+    """Return what was counted on the day (UTC) of a moment, by server."""
+    on = day(now)
+    return {server: counts[on] for server, counts in days(connection, on).items() if on in counts}
+
+
+class Hour(NamedTuple):
+    """What was counted in each minute of an hour, oldest first; `deferred` are attempts."""
+
+    accepted: list[int]
+    screened: list[int]
+    sent: list[int]
+    failed: list[int]
+    deferred: list[int]
+
+
+def last_hour(connection: Connection, now: float) -> dict[str, Hour]:
+    """Return what was counted in the sixty minutes up to this one, by server where anything was."""
+    first = int(now // MINUTE_SECONDS) - 59
+    found: dict[str, Hour] = {}
+    query = select(minutes).where(minutes.c.minute >= first, minutes.c.minute < first + 60)
+    for row in connection.execute(query):
+        hour = found.setdefault(row.server, Hour(*([0] * 60 for _ in Hour._fields)))
+        for name, counts in hour._asdict().items():
+            counts[row.minute - first] += getattr(row, name)
+    return found
+
+
+# So many are counted of anything: whoever reads of more has to know no more than that.
+MOST_COUNTED = 10_000
+
+
+def waiting(connection: Connection, servers: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Count what waits, by server and state; MOST_COUNTED stands for that many and more."""
+    found: dict[str, dict[str, int]] = {}
+    for state in (State.SCHEDULED, State.IN_DOUBT, State.HELD):
+        _count(connection, _aside(state), found)
+    is_sending = messages.c.state == State.SENDING
+    sending = select(messages.c.server, messages.c.state).where(IS_UNDECIDED, is_sending)
+    _count(connection, sending.limit(MOST_COUNTED).subquery(), found)
+    for server in servers:
+        # By the index alone, which does not know the scheduled ones.
+        queued = -found.get(server, {}).get(State.SCHEDULED, 0)
+        for condition in (IS_NEW, IS_RETRIED):
+            some = select(messages.c.server).where(condition, messages.c.server == server)
+            some_rows = some.limit(MOST_COUNTED).subquery()
+            queued += connection.execute(select(func.count()).select_from(some_rows)).scalar_one()
+        if queued > 0:
+            found.setdefault(server, {})[State.QUEUED] = min(queued, MOST_COUNTED)
+    return found
+
+
+def undecided(connection: Connection) -> dict[str, dict[str, int]]:
+    """Count what a person has to decide, by server and state.
+
+    Looked at are the newest MOST_COUNTED of each state; of these, what nobody dismissed counts.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for state in (*DOUBTFUL, *UNSEEN):
+        newest = _aside(state)
+        _count(connection, newest, found, ~is_dismissed(newest.c))
+    return found
+
+
+def _aside(state: State) -> Subquery:
+    """Make the query for the newest messages of a state that few are in, by its index alone."""
+    columns = (messages.c.id, messages.c.state, messages.c.server)
+    query = select(*columns).where(IS_ASIDE, messages.c.state == state)
+    return query.order_by(messages.c.id.desc()).limit(MOST_COUNTED).subquery()
+
+
+def _count(
+    connection: Connection,
+    rows: Subquery,
+    found: dict[str, dict[str, int]],
+    *conditions: ColumnElement[bool],
+) -> None:
+    query = select(rows.c.server, rows.c.state, func.count()).where(*conditions)
+    for server, state, count in connection.execute(query.group_by(rows.c.server, rows.c.state)):
+        found.setdefault(server, {})[state] = count
 
 
 class Tally(NamedTuple):
