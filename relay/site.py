@@ -39,6 +39,7 @@ from relay.notifications.alerts.event_counts import EventCounts
 from relay.notifications.alerts.monitor import Monitor
 from relay.notifications.receipts import emails
 from relay.notifications.receipts.sender import ReceiptSender
+from relay.operators.orders import Orders
 from relay.store import installation
 from relay.store.cluster.membership import Membership
 from relay.store.engine.database import Store
@@ -145,6 +146,16 @@ class Site:
         self.replies = ReplyForwarding(store, self._chains, self.outbox, secret=self.secret)
         self.receipts = ReceiptSender(
             store, self._chains, self.outbox, lambda: self.membership.is_leader
+        )
+        self.orders = Orders(
+            store,
+            self._chains,
+            self.outbox,
+            self.acceptance,
+            self.dispatcher,
+            self.suppressions,
+            self.receipts,
+            self.secret,
         )
         self.event_counts = EventCounts()
         self.alerts = Monitor(

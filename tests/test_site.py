@@ -17,6 +17,7 @@ from relay.site import Site, open_site
 from relay.store.engine.database import StoreUnreadable
 from relay.web.application import make_app
 from tests.conftest import FORM, SETTINGS, Outbox, Post
+from tests.support.stored import by
 
 RECEIPT = SETTINGS.replace("return_to", "receipt = true\nreturn_to", 1)
 
@@ -150,10 +151,10 @@ def test_a_reload_that_is_refused_changes_nothing(
 async def test_a_pause_outlives_a_reload_and_ends_by_a_resume(
     site: Site, load: Callable[[str], Settings], post: Post
 ) -> None:
-    await site.pauses.pause("default")
+    await site.pauses.pause("default", by("somebody"))
     site.reload(load(SETTINGS))
     reply = await post("/rest/email/default", FORM)
     assert json.loads(reply.body)["response"] == "Message queued"
-    await site.pauses.resume("default")
+    await site.pauses.resume("default", by("somebody"))
     reply = await post("/rest/email/default", FORM)
     assert json.loads(reply.body)["response"] == "Message sent"

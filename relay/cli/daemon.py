@@ -1,6 +1,5 @@
 """`reload`, `pause` and `resume`: what the running daemon is told."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,13 @@ from relay.cli.control_client import ask, running
 from relay.cli.terminal import say
 from relay.config import settings
 from relay.config.settings import Settings
-from relay.core import clock
 from relay.core.errors import ConfigurationError
 from relay.core.text import nearest
+from relay.delivery.pauses import pausing, resuming
+from relay.operators.orders import system_user
+from relay.store import acts
 from relay.store import installation as stored
+from relay.store.acts import Acted
 from relay.store.cluster.membership import unheard
 from relay.store.engine.database import Store
 
@@ -39,7 +41,7 @@ def pause(path: Path, server: str) -> None:
     """
     read = settings.load(path)
     name = server_of(read, server).name
-    _order(read, "/pause", name, lambda store: store.write_now(stored.pause, [(name, clock.now())]))
+    _order(read, "/pause", name, pausing(name, system_user()))
     say(f"{name}  paused")
 
 
@@ -53,13 +55,13 @@ def resume(path: Path, server: str) -> None:
         pauses = store.read_now(stored.paused_servers)
     if name not in pauses:
         raise click.ClickException(f"{server} is not paused{nearest(name, pauses)}")
-    _order(read, "/resume", name, lambda store: store.write_now(stored.resume, [name]))
+    _order(read, "/resume", name, resuming(name, system_user()))
     say(f"{name}  resumed")
 
 
-def _order(read: Settings, path: str, server: str, alone: Callable[[Store], Any]) -> None:
+def _order(read: Settings, path: str, server: str, order: Acted) -> None:
     def told(store: Store) -> dict[str, Any]:
-        alone(store)
+        store.write_now(acts.acted, [order])
         return {"unheard": [one.name for one in unheard(store, "pauses")]}
 
     with Orders(read, see="status") as orders:

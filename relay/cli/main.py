@@ -20,6 +20,7 @@ from relay.store.engine.newer_schema import NewerSchema
 
 # Where in relay.cli each one stands.
 COMMANDS = {
+    "acts": "acts.acts",
     "alerts": "alerts.alerts",
     "audit": "audit.audit",
     "backup": "backup.backup",

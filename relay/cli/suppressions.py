@@ -8,9 +8,13 @@ import click
 from relay.cli.context import Orders, reading, server_of
 from relay.cli.terminal import counted, print_page, say
 from relay.config import settings
+from relay.config.keys import hashing_secret
 from relay.core import addresses, clock
 from relay.core.times import shown
+from relay.operators.orders import suppressing, system_user
+from relay.store import acts
 from relay.store import suppressions as stored
+from relay.store.engine.database import Store
 from relay.store.outbox import resend
 from relay.store.suppressions import Reason, Word
 
@@ -76,8 +80,13 @@ def _noted(path: Path, server: str, address: str, reason: Reason, words: str) ->
         raise click.ClickException(f"{email} is {'' if stands else 'not '}suppressed for {group}")
     asked = {"server": group, "address": email, "reason": reason, "words": words}
     word = Word(group, email, reason, clock.now(), words=words)
+
+    def alone(store: Store) -> None:
+        secret = hashing_secret(read.data, read.secret)
+        store.write_now(acts.acted, [suppressing(word, system_user(), secret)])
+
     with Orders(read, see="suppressions") as orders:
-        orders.carry_out("/suppressions", asked, lambda store: store.write_now(stored.note, [word]))
+        orders.carry_out("/suppressions", asked, alone)
     return group, email
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection
 
 from relay.core import clock
 from relay.core.errors import UnknownServer
-from relay.store import installation
+from relay.store import acts, installation
+from relay.store.acts import Act, Acted, By
 from relay.store.engine.database import Store
 
 
@@ -31,17 +32,17 @@ class Pauses:
         """Return the servers that are paused; the same value until others are."""
         return self._names
 
-    async def pause(self, server: str) -> None:
+    async def pause(self, server: str, by: By) -> None:
         """Store a server's mail and attempt none of it, until `resume`; raise UnknownServer."""
         name = self._found(server)
-        await self._store.write(installation.pause, (name, clock.now()))
+        await self._store.write(acts.acted, pausing(name, by))
         self._names |= {name}
         self._changed()
 
-    async def resume(self, server: str) -> None:
+    async def resume(self, server: str, by: By) -> None:
         """Deliver a server's mail again; raise UnknownServer."""
         name = self._found(server)
-        await self._store.write(installation.resume, name)
+        await self._store.write(acts.acted, resuming(name, by))
         self._names -= {name}
         self._changed()
 
@@ -51,3 +52,16 @@ class Pauses:
         if name not in self._known() and name not in self._names:
             raise UnknownServer
         return name
+
+
+def pausing(server: str, by: By) -> Acted:
+    """Return what pauses a server, for the store."""
+    now = clock.now()
+    act = Act(now, by, "pause", server, "", "paused")
+    return Acted(installation.pause, (server, now), lambda is_new: [act] if is_new else [])
+
+
+def resuming(server: str, by: By) -> Acted:
+    """Return what lets a server's mail be attempted again, for the store."""
+    act = Act(clock.now(), by, "resume", server, "paused", "")
+    return Acted(installation.resume, server, lambda was_paused: [act] if was_paused else [])

@@ -39,7 +39,8 @@ from relay.intake.idempotency import (
 from relay.intake.message_builder import MessageBuilder
 from relay.intake.outbox import Guard, Outbox
 from relay.intake.session_tokens import SessionTokens
-from relay.store import documents, idempotency
+from relay.store import acts, documents, idempotency
+from relay.store.acts import Act, Acted, By
 from relay.store.engine.database import Store
 from relay.store.idempotency import BrokenSubmission
 from relay.store.outbox import references, screened
@@ -198,7 +199,7 @@ class Acceptance:
         reference = await self.store.read(references.told_number, repeat.message)
         return Accepted(repeat.message, None, repeat=repeat, reference=reference)
 
-    async def release(self, id: str, now: float) -> bool:
+    async def release(self, id: str, now: float, by: By) -> bool:
         """Queue what a submission that was kept back asks for, under its own id, as if it came now.
 
         It runs from the schema onwards. False where it is not there, or was released before. Raise
@@ -214,16 +215,18 @@ class Acceptance:
         identity = Identity(kept.key, documents.key_kind(kept.document))
         outgoing = await self.builder.make(chain, submission, identity, id=id)
 
-        def release(rows: Sequence[NewMessage]) -> Release:
+        def release(rows: Sequence[NewMessage]) -> Acted:
             [row] = rows
             due_at = now if row.due_at is None else row.due_at  # its age counts from now
-            return Release(replace(row, due_at=due_at), now)
+            act = Act(now, by, "release", id, kept.state, row.state)
+            one = Release(replace(row, due_at=due_at), now, by.who)
+            return Acted(screened.release, one, lambda found: [act] if found else [])
 
         async def released(found: bool) -> None:
             if found:
                 log.info("submission.released", id=id, server=chain.server.name, reason=kept.reason)
 
-        guard = Guard(screened.release, release, lambda found, row: found, released)
+        guard = Guard(acts.acted, release, lambda found, row: found, released)
         return bool(await self.outbox.put([outgoing], guard=guard))
 
 

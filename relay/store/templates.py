@@ -39,7 +39,8 @@ class StoredTemplate:
     """A template of a server (a group's name), as one of its versions.
 
     `alias` and `layout` (another template's alias) may be None, and so may the parts that it does
-    not have. A deleted one is not `active`. `edited_by` is a key's id, or `operator`.
+    not have. A deleted one is not `active`. `edited_by` is an operator, a
+    system's user, or a key's id.
     """
 
     server: str

@@ -17,7 +17,8 @@ from relay.core.errors import (
     TooManyTemplates,
     TypesDiffer,
 )
-from relay.store import templates
+from relay.store import acts, templates
+from relay.store.acts import Act, By
 from relay.store.engine.database import Connection
 from relay.store.templates import StoredTemplate, TemplateType
 from relay.templates.references import active, known, layout_of
@@ -40,9 +41,9 @@ T = TypeVar("T")
 
 
 class Author(NamedTuple):
-    """Who makes a version (a key's id, or `operator`), and when, in epoch seconds."""
+    """Who makes a version, and when, in epoch seconds."""
 
-    id: str
+    by: By
     at: float
 
 
@@ -64,13 +65,14 @@ def create(
         layout=draft.layout or None,
         active=True,
         edited_at=author.at,
-        edited_by=author.id,
+        edited_by=author.by.who,
     )
     if new.alias is None and (AUTO_ALIAS or type == "Layout"):
         new = replace(new, alias=_free_alias(connection, new))
     _check_room(connection, server)
     _check(connection, new)
     templates.add(connection, new)
+    _note(connection, "created", new, 0, author)
     return new
 
 
@@ -143,9 +145,21 @@ def _replace(
     connection: Connection, former: StoredTemplate, new: StoredTemplate, author: Author
 ) -> StoredTemplate:
     version = former.version + 1
-    new = replace(new, version=version, edited_at=author.at, edited_by=author.id)
+    new = replace(new, version=version, edited_at=author.at, edited_by=author.by.who)
     templates.replace(connection, former, new)
+    verb = "changed" if new.active else "deleted"
+    _note(connection, verb if former.active else "restored", new, former.version, author)
     return new
+
+
+def _note(
+    connection: Connection, verb: str, new: StoredTemplate, before: int, author: Author
+) -> None:
+    """Note who made a version, and of which."""
+    target = f"{new.server}/{new.alias or new.id}"
+    versions = (f"version {before}" if before else "", f"version {new.version}")
+    act = Act(author.at, author.by, f"template {verb}", target, *versions)
+    acts.add(connection, [act])
 
 
 def _check(connection: Connection, new: StoredTemplate) -> None:

@@ -8,6 +8,7 @@ from relay.core import clock
 from relay.core.errors import StoredTemplateError, TemplateInvalid
 from relay.core.message import Message
 from relay.store import templates
+from relay.store.acts import By
 from relay.store.engine.database import Connection, Store
 from relay.store.templates import StoredTemplate
 from relay.templates import changes
@@ -27,8 +28,8 @@ __all__ = ["Library", "Warnings"]
 class Library:
     """Finds, changes, checks and renders stored templates. `server` is always a group's name.
 
-    A template is named by its number or its alias. `who` is a key's id, or `operator`. What takes
-    long runs in a reader's thread; each change is one commit. All raise StoredTemplateErrors.
+    A template is named by its number or its alias. `who` orders a change. What takes long runs in
+    a reader's thread; each change is one commit. All raise StoredTemplateErrors.
     """
 
     def __init__(self, store: Store) -> None:
@@ -57,13 +58,13 @@ class Library:
         kind = None if type == "All" else type
         return await self._store.read(templates.listed, server, offset, count, kind, layout)
 
-    async def create(self, server: str, draft: TemplateDraft, who: str) -> StoredTemplate:
+    async def create(self, server: str, draft: TemplateDraft, who: By) -> StoredTemplate:
         """Store a new template. Without an alias it gets one, made of its name."""
         await self._store.read(_check_new, server, draft)
         return await self._change(changes.create, server, draft, _author(who))
 
     async def edit(
-        self, server: str, reference: int | str, draft: TemplateDraft, who: str
+        self, server: str, reference: int | str, draft: TemplateDraft, who: By
     ) -> StoredTemplate:
         """Change what the draft gives; the empty string takes a part, or the layout, away.
 
@@ -72,7 +73,7 @@ class Library:
         await self._store.read(_check_edit, server, reference, draft)
         return await self._change(changes.edit, server, reference, draft, _author(who))
 
-    async def delete(self, server: str, reference: int | str, who: str) -> StoredTemplate:
+    async def delete(self, server: str, reference: int | str, who: By) -> StoredTemplate:
         """Make a template inactive; raise LayoutInUse for a layout that others stand in."""
         return await self._change(changes.delete, server, reference, _author(who))
 
@@ -81,7 +82,7 @@ class Library:
         return await self._store.read(_versions, server, reference)
 
     async def restore(
-        self, server: str, reference: int | str, version: int, who: str
+        self, server: str, reference: int | str, version: int, who: By
     ) -> StoredTemplate:
         """Make a new version with an old one's content; a deleted template is active again."""
         return await self._change(changes.restore, server, reference, version, _author(who))
@@ -96,9 +97,7 @@ class Library:
         """Try a draft out without storing it; what does not parse is in the result."""
         return await self._store.read(_validate, server, draft, model, inline_css)
 
-    async def push(
-        self, source: str, destination: str, perform: bool, who: str
-    ) -> Sequence[Change]:
+    async def push(self, source: str, destination: str, perform: bool, who: By) -> Sequence[Change]:
         """Bring all templates that have an alias to another server, in one commit.
 
         Those that are the same there are left out. Without `perform` nothing is changed.
@@ -106,7 +105,7 @@ class Library:
         return await self._change(changes.push, source, destination, _author(who), perform)
 
     async def apply(
-        self, server: str, drafts: Sequence[TemplateDraft], who: str, perform: bool = True
+        self, server: str, drafts: Sequence[TemplateDraft], who: By, perform: bool = True
     ) -> Sequence[Change]:
         """Create or edit templates by alias, in one commit, as `push` does.
 
@@ -134,7 +133,7 @@ class Library:
         return await self._store.write(templates.change, made)
 
 
-def _author(who: str) -> Author:
+def _author(who: By) -> Author:
     return Author(who, clock.now())
 
 

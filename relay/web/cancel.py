@@ -15,6 +15,8 @@ from relay.core.states import State
 from relay.core.submission import Submission
 from relay.hooks.chain import Chain
 from relay.intake.authentication import identify
+from relay.store import acts
+from relay.store.acts import Act, Acted, By
 from relay.store.outbox import operator_actions
 from relay.store.outbox.operator_actions import Cancelling
 from relay.web import responses
@@ -69,7 +71,12 @@ class CancelHandler(RelayHandler):
         return identity.key
 
     async def _cancel(self, asked: Cancelling) -> None:
-        state = await self.site.store.write(operator_actions.cancel_scheduled, asked)
+        by = By(asked.key, "api", self.caller.address)
+        act = Act(asked.now, by, "cancel", asked.id, State.SCHEDULED, State.CANCELLED)
+        cancelling = Acted(
+            operator_actions.cancel_scheduled, asked, lambda state: [act] if state is None else []
+        )
+        state = await self.site.store.write(acts.acted, cancelling)
         if state == "":
             raise UnknownMessage
         if state is not None:

@@ -2,32 +2,32 @@
 
 import asyncio
 import os
+import socket
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import structlog
 from tornado.escape import json_decode
+from tornado.http1connection import HTTP1Connection
 from tornado.web import Application
 
 from relay import __version__
 from relay.core import clock
-from relay.core.errors import RelayError, SubmissionError
-from relay.core.logs import trace
-from relay.core.states import TOLD, WAITING, State
+from relay.core.addresses import Address
+from relay.core.errors import RelayError
+from relay.operators.orders import system_user
 from relay.site import Site
+from relay.store.acts import By
 from relay.store.cluster.membership import unheard
-from relay.store.outbox import operator_actions, resend, screened
-from relay.store.outbox.operator_actions import Order, Verdict
+from relay.store.outbox import operator_actions
 from relay.store.suppressions import Word
 from relay.templates.rules import TemplateDraft
 from relay.web.base import BaseHandler
 
-# Who edited a template, where a command did.
-OPERATOR = "operator"
-
-log = structlog.get_logger()
+# What the system says of who is at a socket's other end: process, user, group.
+PEER = struct.Struct("3i")
 
 
 class ControlHandler(BaseHandler):
@@ -35,6 +35,16 @@ class ControlHandler(BaseHandler):
 
     security_headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
     body_seconds = None
+
+    @property
+    def by(self) -> By:
+        """The system's user who runs the command, as the socket says."""
+        connection = self.request.connection
+        asks = getattr(socket, "SO_PEERCRED", None)
+        if asks is None or not isinstance(connection, HTTP1Connection):
+            return system_user()  # nobody else can open the socket, but root
+        said = connection.stream.socket.getsockopt(socket.SOL_SOCKET, asks, PEER.size)
+        return system_user(PEER.unpack(said)[1])
 
     def refuse(self, error: BaseException) -> None:
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
@@ -105,7 +115,7 @@ class ApplyTemplatesHandler(OperationHandler):
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         drafts = [TemplateDraft(**draft) for draft in asked["drafts"]]
-        changes = await self.site.library.apply(asked["server"], drafts, OPERATOR)
+        changes = await self.site.library.apply(asked["server"], drafts, self.by)
         return {"changes": [asdict(change) for change in changes]}
 
 
@@ -114,7 +124,7 @@ class RestoreTemplateHandler(OperationHandler):
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         restored = await self.site.library.restore(
-            asked["server"], asked["reference"], asked["version"], OPERATOR
+            asked["server"], asked["reference"], asked["version"], self.by
         )
         return {"version": restored.version}
 
@@ -123,45 +133,25 @@ class MessagesHandler(OperationHandler):
     """POST /messages/{operation} with `{"ids": [...], "twice": false}`: a verdict for each."""
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
-        operation = operator_actions.OPERATIONS[arguments[0]]
-        order = Order(asked["ids"], clock.now(), bool(asked["twice"]))
-        verdicts: list[Verdict] = await self.site.store.write(operation, order)
-        self._count(verdicts)
-        for verdict in verdicts:
-            if verdict.after in TOLD and verdict.after != verdict.before:
-                self.site.receipts.settled(verdict.id)
+        twice = bool(asked["twice"])
+        verdicts = await self.site.orders.messages(arguments[0], asked["ids"], self.by, twice=twice)
         return {"verdicts": verdicts}
-
-    def _count(self, verdicts: list[Verdict]) -> None:
-        """Let the dispatcher know what waits no more, and what waits again."""
-        done = [verdict for verdict in verdicts if verdict.done]
-        self.site.dispatcher.settled(sum(verdict.before in WAITING for verdict in done))
-        if revived := sum(verdict.after in WAITING for verdict in done):
-            self.site.dispatcher.revived(revived)
 
 
 class ScreenedHandler(OperationHandler):
     """POST /screened/release and /screened/drop with `{"ids": [...]}`: a verdict for each."""
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
-        if arguments[0] == "drop":
-            order = Order(asked["ids"], clock.now())
-            return {"verdicts": await self.site.store.write(screened.drop, order)}
-        return {"verdicts": [await self._release(id) for id in asked["ids"]]}
+        order = self.site.orders.drop if arguments[0] == "drop" else self.site.orders.release
+        return {"verdicts": await order(asked["ids"], self.by)}
 
-    async def _release(self, id: str) -> Verdict:
-        kept = await self.site.store.read(screened.find, id)
-        before = kept.state if kept else ""
-        try:
-            released = await self.site.acceptance.release(id, clock.now())
-        except SubmissionError as error:
-            return Verdict(id, before, "", str(error))
-        except Exception as error:  # noqa: BLE001 - one that breaks a plugin is no other's matter
-            log.error("release.failed", id=id, **trace(error))
-            return Verdict(id, before, "", f"a plugin fails at it: {type(error).__name__}")
-        if not released:
-            return Verdict(id, "", "", screened.ABSENT)
-        return Verdict(id, before, State.QUEUED, "released")
+
+class ReaddressHandler(OperationHandler):
+    """POST /messages/readdress with `{"id": ..., "address": ...}`: `id` is the second message's."""
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        done = await self.site.orders.readdress(asked["id"], Address(asked["address"]), self.by)
+        return done._asdict()
 
 
 class PauseHandler(OperationHandler):
@@ -172,7 +162,7 @@ class PauseHandler(OperationHandler):
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         change = self.site.pauses.pause if arguments[0] == "pause" else self.site.pauses.resume
-        await change(asked["server"])
+        await change(asked["server"], self.by)
         deaf = await asyncio.to_thread(unheard, self.site.store, "pauses")
         names = sorted(self.site.pauses.names())
         return {"paused": names, "unheard": [one.name for one in deaf]}
@@ -188,7 +178,7 @@ class SuppressionHandler(OperationHandler):
         word = Word(
             asked["server"], asked["address"], asked["reason"], clock.now(), words=asked["words"]
         )
-        [changed] = await self.site.suppressions.note([word])
+        [changed] = await self.site.orders.suppress([word], self.by)
         return {"changed": changed}
 
 
@@ -200,15 +190,11 @@ class ReplayHandler(OperationHandler):
     """
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
-        servers = {name: chain.server for name, chain in self.configuration.chains.items()}
-        order = resend.order(
-            asked["address"], asked["server"], servers, clock.now(), asked["after"]
+        replayed = await self.site.orders.replay(
+            asked["address"], asked["server"], asked["after"], self.by
         )
-        replayed = await self.site.store.write(resend.replay, order)
-        self.site.suppressions.learn(replayed.lifted)
-        self.site.dispatcher.revived(replayed.queued)
         lifted = sorted({word.address for word in replayed.lifted})
-        return {"count": replayed.queued, "lifted": lifted, "after": replayed.after}
+        return {"count": len(replayed.ids), "lifted": lifted, "after": replayed.after}
 
 
 class LookHandler(OperationHandler):
@@ -236,6 +222,7 @@ ROUTES = [
     (r"/alerts/test", TestAlertHandler),
     (r"/suppressions", SuppressionHandler),
     (r"/held/replay", ReplayHandler),
+    (r"/messages/readdress", ReaddressHandler),
     (rf"/messages/({'|'.join(operator_actions.OPERATIONS)})", MessagesHandler),
     (r"/screened/(release|drop)", ScreenedHandler),
     (r"/(pause|resume)", PauseHandler),

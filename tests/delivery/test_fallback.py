@@ -14,6 +14,7 @@ from relay.core.message import Confirmation
 from relay.site import Site
 from relay.store.queries import listing
 from tests.conftest import FORM, Outbox, Post
+from tests.support.stored import by
 
 # A delivery that keeps the ids it was given; `answers` are what the next calls get.
 DELIVERY = """
@@ -164,11 +165,11 @@ async def test_the_results_of_a_fallback_are_settled_message_by_message(
     first, second = delivery("first"), delivery("second")
     first.answers[:] = [REFUSED]
     assert await words(post) == "Message queued"
-    await site.pauses.pause("registry")
+    await site.pauses.pause("registry", by("somebody"))
     for _ in range(3):
         await words(post)
     second.answers[:] = [[Confirmation("1"), DeliveryDeferred("busy"), Confirmation("3")]]
-    await site.pauses.resume("registry")
+    await site.pauses.resume("registry", by("somebody"))
     await site.dispatcher.deliver_waiting()
     assert [len(call) for call in second.calls] == [3]
     states = {row["id"]: row["state"] for row in outbox.rows()}
@@ -183,7 +184,7 @@ async def test_a_first_that_is_only_busy_is_waited_for(
     first.answers[:] = [REFUSED]
     await words(post)
     await site.dispatcher.deliver_waiting(time.time() + 13)
-    await site.pauses.pause("registry")
+    await site.pauses.pause("registry", by("somebody"))
     for _ in range(3):
         await words(post)
 
@@ -193,7 +194,7 @@ async def test_a_first_that_is_only_busy_is_waited_for(
 
     # Each goes alone, and after its fault the first gets one call at a time.
     await site.store.write(solitary, None)
-    await site.pauses.resume("registry")
+    await site.pauses.resume("registry", by("somebody"))
     while site.dispatcher.waiting:
         await site.store.read(listing.count_unsent)
     assert [len(call) for call in first.calls] == [1, 1, 1, 1, 1]

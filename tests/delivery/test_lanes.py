@@ -24,7 +24,7 @@ from relay.store.outbox.enqueue import NewMessage
 from relay.store.queries import listing
 from tests.conftest import FORM, Outbox, Post
 from tests.support.fake_postmark import FakePostmark, error
-from tests.support.stored import dies
+from tests.support.stored import by, dies
 
 # A delivery that a test looks into and holds up; `answers` are what the next calls get.
 DELIVERY = """
@@ -388,12 +388,12 @@ async def test_messages_that_wait_together_go_in_one_call(
     site: Site, store_mail: Callable[..., Awaitable[None]], outbox: Outbox
 ) -> None:
     for name in ("many", "member"):
-        await site.pauses.pause(name)
+        await site.pauses.pause(name, by("somebody"))
     await store_mail(many=12, member=8)
     assert await site.dispatcher.deliver_waiting() == 0
-    await site.pauses.resume("member")
+    await site.pauses.resume("member", by("somebody"))
     assert delivery("batched").calls == []  # it goes by its group
-    await site.pauses.resume("many")
+    await site.pauses.resume("many", by("somebody"))
     await site.dispatcher.deliver_waiting()
     [call] = delivery("batched").calls
     assert sorted(call) == sorted(
@@ -413,7 +413,7 @@ async def test_messages_for_one_token_share_a_call_to_postmark_and_a_bad_one_fai
 ) -> None:
     names = ("registry", "twin", "broadcasts")
     for name in names:
-        await site.pauses.pause(name)
+        await site.pauses.pause(name, by("somebody"))
     await store_mail(registry=3, twin=3, broadcasts=2)
     await post("/rest/email/twin", {**FORM, "to_address": "bad@example.gov"})
     postmark.faults["bad@example.gov"] = error(300, "Invalid 'To' address.")
@@ -508,12 +508,12 @@ async def test_with_a_single_sender_new_and_retried_mail_take_turns(site: Site, 
     module.answers[:] = [DeliveryDeferred("later")] * 3
     for _ in range(3):
         await post("/rest/email/a", {**FORM, "subject": "old"})
-    await site.pauses.pause("a")
+    await site.pauses.pause("a", by("somebody"))
     for _ in range(3):
         await post("/rest/email/a", {**FORM, "subject": "new"})
     module.calls.clear()
     change(site.store, "UPDATE messages SET due_at = 0 WHERE tries > 0")
-    await site.pauses.resume("a")
+    await site.pauses.resume("a", by("somebody"))
     await idle(site)
     assert [subject for [subject] in module.calls] in (["new", "old"] * 3, ["old", "new"] * 3)
 
@@ -591,11 +591,11 @@ async def test_what_opens_the_breaker(
 async def test_a_provider_that_took_some_of_a_call_is_not_at_fault(site: Site, post: Post) -> None:
     module = delivery("batched")
     for _ in range(6):
-        await site.pauses.pause("many")
+        await site.pauses.pause("many", by("somebody"))
         for number in range(2):
             await post("/rest/email/many", {**FORM, "subject": str(number)})
         module.answers[:] = [[Confirmation("1"), BUSY]]
-        await site.pauses.resume("many")
+        await site.pauses.resume("many", by("somebody"))
         await site.dispatcher.deliver_waiting()
     assert site.dispatcher.can_deliver("many")
 
@@ -646,8 +646,8 @@ async def test_reading_the_settings_again_keeps_an_open_breaker(
 async def test_a_paused_server_stores_its_mail_also_after_a_restart(
     settings: Settings, site: Site, post: Post, outbox: Outbox
 ) -> None:
-    await site.pauses.pause("A")
-    await site.pauses.pause("a")
+    await site.pauses.pause("A", by("somebody"))
+    await site.pauses.pause("a", by("somebody"))
     assert site.pauses.names() == {"a"}
     assert (await post("/rest/email/a", FORM)).json == QUEUED
     assert (await post("/rest/email/b", FORM)).json == SENT
@@ -657,7 +657,7 @@ async def test_a_paused_server_stores_its_mail_also_after_a_restart(
     with open_site(settings) as second:
         assert second.pauses.names() == {"a"}
         assert await second.dispatcher.deliver_waiting() == 0
-        await second.pauses.resume("a")
+        await second.pauses.resume("a", by("somebody"))
         await second.dispatcher.deliver_waiting(time.time() + OWNED_SECONDS)
         assert outbox.states() == ["sent", "sent"]
         await second.dispatcher.stop(5)
@@ -666,13 +666,13 @@ async def test_a_paused_server_stores_its_mail_also_after_a_restart(
 @pytest.mark.gen_test
 async def test_only_a_server_that_there_is_can_be_paused(site: Site) -> None:
     with pytest.raises(UnknownServer):
-        await site.pauses.pause("nobody")
+        await site.pauses.pause("nobody", by("somebody"))
     assert site.pauses.names() == set()
 
 
 @pytest.mark.gen_test
 async def test_a_paused_group_holds_its_members_mail(site: Site, post: Post) -> None:
-    await site.pauses.pause("many")
+    await site.pauses.pause("many", by("somebody"))
     assert (await post("/rest/email/member", FORM)).json == QUEUED
     assert delivery("batched").calls == []
 
@@ -682,7 +682,7 @@ async def test_a_clock_that_was_set_back_parks_no_mail_but_what_was_scheduled(
     site: Site, outbox: Outbox
 ) -> None:
     now, day = time.time(), 86400.0
-    await site.pauses.pause("a")
+    await site.pauses.pause("a", by("somebody"))
     add(site.store, "a", now + day)
     add(site.store, "a", now + day, tries=2)
     add(site.store, "a", now + 3600, tries=2)
@@ -695,7 +695,7 @@ async def test_a_clock_that_was_set_back_parks_no_mail_but_what_was_scheduled(
         now + day,
     ]
     assert due is None  # it is paused
-    await site.pauses.resume("a")
+    await site.pauses.resume("a", by("somebody"))
     # The same clock goes on: nothing is brought back again.
     add(site.store, "b", now + day, tries=2)
     await site.dispatcher.look(time.time())

@@ -18,6 +18,7 @@ from tests.conftest import FORM, Outbox, Post
 from tests.support.daemon import ROOT
 from tests.support.fake_postmark import FakePostmark
 from tests.support.mail_server import LOST, MailServerRig, mail_server_rig
+from tests.support.stored import by
 
 SETTINGS = """
 [relay]
@@ -232,9 +233,9 @@ async def test_nobody_asks_the_store_about_recipients_where_nothing_is_known_of_
         event.listen(engine, "before_cursor_execute", hear)
     assert (await send(post)).words == "Message sent"
     # From memory, and from the store.
-    await site.pauses.pause("desk")
+    await site.pauses.pause("desk", by("somebody"))
     await send(post)
-    await site.pauses.resume("desk")
+    await site.pauses.resume("desk", by("somebody"))
     await site.dispatcher.deliver_waiting()
     assert len(rig.taken) == 2
     assert not [one for one in statements if "FROM recipients" in one or "INTO recipients" in one]

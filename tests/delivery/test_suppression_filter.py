@@ -18,7 +18,7 @@ from relay.store.outbox import resend
 from relay.store.suppressions import Suppressions, Word
 from tests.conftest import FORM, Outbox, Post
 from tests.support.fake_postmark import FakePostmark, error
-from tests.support.stored import happened, put, rows
+from tests.support.stored import by, happened, put, rows
 
 KEY = "shop-key-shop-key-shop-key-shop-key"
 
@@ -132,10 +132,10 @@ async def test_another_groups_addresses_are_its_own(post: Post, site: Site, outb
 async def test_a_suppression_after_acceptance_counts_too(
     post: Post, site: Site, postmark: FakePostmark, outbox: Outbox
 ) -> None:
-    await site.pauses.pause("open")
+    await site.pauses.pause("open", by("somebody"))
     assert (await post("/rest/email/open", FORM | {"to_address": WRITER})).words == "Message queued"
     await suppress(site, WRITER)
-    await site.pauses.resume("open")
+    await site.pauses.resume("open", by("somebody"))
     await settled(site)
     assert outbox.states() == ["suppressed"]
     assert postmark.calls == []
@@ -157,9 +157,9 @@ async def test_an_offices_mail_is_held_until_its_address_works_again(
     servers = {name: chain.server for name, chain in site.chains.items()}
     order = resend.order("", "office", servers, time.time())
     replayed = await site.store.write(resend.replay, order)
-    assert (replayed.queued, [word.address for word in replayed.lifted]) == (2, [DESK])
+    assert (len(replayed.ids), [word.address for word in replayed.lifted]) == (2, [DESK])
     site.suppressions.learn(replayed.lifted)
-    site.dispatcher.revived(replayed.queued)
+    site.dispatcher.revived(len(replayed.ids))
     await settled(site)
     assert outbox.states() == ["sent", "sent"]
     assert [message.get("Cc") for message in postmark.messages] == [None, None]
@@ -360,7 +360,7 @@ async def test_what_is_held_because_of_a_doubt_is_not_replayed(site: Site, outbo
     servers = {name: chain.server for name, chain in site.chains.items()}
     assert site.store.read_now(resend.count, DESK) == 1
     order = resend.order(DESK, "", servers, time.time())
-    assert (await site.store.write(resend.replay, order)).queued == 1
+    assert len((await site.store.write(resend.replay, order)).ids) == 1
     assert outbox.states() == ["held", "queued", "suppressed"]
 
 
@@ -376,7 +376,7 @@ async def test_more_than_one_chunk_is_replayed_in_turns(
     while after is not None:
         order = resend.order("", "office", servers, time.time(), after)
         replayed = await site.store.write(resend.replay, order)
-        counts.append(replayed.queued)
+        counts.append(len(replayed.ids))
         after = replayed.after
     assert counts == [2, 2, 1]
     assert set(outbox.states()) == {"queued"}
@@ -400,7 +400,7 @@ async def test_an_office_that_only_its_domain_names_is_one(
     replayed = await site.store.write(
         resend.replay, resend.order("", "office", servers, time.time())
     )
-    assert (replayed.queued, [word.address for word in replayed.lifted]) == (1, [DESK])
+    assert (len(replayed.ids), [word.address for word in replayed.lifted]) == (1, [DESK])
     assert postmark.calls == []
     assert faults(site) == []
 
@@ -450,7 +450,7 @@ async def test_what_the_provider_takes_without_the_office_is_held_for_the_office
     order = resend.order(DESK, "", {n: c.server for n, c in site.chains.items()}, time.time())
     replayed = await site.store.write(resend.replay, order)
     site.suppressions.learn(replayed.lifted)
-    site.dispatcher.revived(replayed.queued)
+    site.dispatcher.revived(len(replayed.ids))
     await settled(site)
     assert outbox.states() == ["sent"]
     [_, second] = postmark.messages

@@ -15,6 +15,7 @@ from relay.templates.rules import TemplateDraft
 from relay.testing import FormServer
 from tests.support.daemon import Daemon
 from tests.support.keys import APPLICATION_KEY, ENVIRONMENT, key
+from tests.support.stored import by
 
 FIELDS = {
     "to_address": "desk@example.gov",
@@ -88,7 +89,7 @@ def test_a_stored_template_that_lacks_a_value_is_warned_of_by_try(tmp_path: Path
             text="{{permit}} {{permt}} {{#each things}}{{x}}{{/each}}",
             type="Standard",
         )
-        asyncio.run(site.library.create("default", draft, "operator"))
+        asyncio.run(site.library.create("default", draft, by("operator")))
     shown = daemon.command("try", "default", "-", stdin=payload).stdout
     assert "warning       the model has no value for permt" in shown
     assert "no value for permit\n" not in shown

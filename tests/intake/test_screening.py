@@ -24,6 +24,7 @@ from tests.conftest import FORM, SETTINGS, Outbox, Post
 from tests.forms.test_attachments import CONTENTS, multipart
 from tests.support.daemon import WITHOUT_REGISTRY, Daemon
 from tests.support.keys import PAGE_KEY
+from tests.support.stored import by
 
 NewToken = Callable[[], Awaitable[int]]
 Tell = Callable[..., Awaitable[list[list[str]]]]
@@ -137,7 +138,9 @@ async def test_of_racing_releases_one_wins(post: Post, site: Site, outbox: Outbo
     id = await caught(post)
     now = time.time()
     await site.dispatcher.stop(5)  # so that it stays as it was released
-    won = await asyncio.gather(*(site.acceptance.release(id, now) for _ in range(4)))
+    won = await asyncio.gather(
+        *(site.acceptance.release(id, now, by("somebody")) for _ in range(4))
+    )
     assert sorted(won) == [False, False, False, True]
     assert outbox.states() == ["queued"]
     assert audited(site).faults == []
@@ -254,7 +257,7 @@ async def test_its_age_counts_from_its_release(
         [None],
     )
     before = time.time()
-    assert await site.acceptance.release(id, before)
+    assert await site.acceptance.release(id, before, by("somebody"))
     row = outbox.last()
     assert (row["since"], row["due_at"]) == (before, before)
     await idle(site)
@@ -271,8 +274,8 @@ async def test_what_wanted_to_be_sent_later_is_while_its_time_lies_ahead(
         assert reply.words == "Message scheduled"
         ids.append(reply.headers["X-Relay-Message-Id"])
     due = outbox.rows()[0]["due_at"]
-    assert await site.acceptance.release(ids[0], time.time())
-    assert await site.acceptance.release(ids[1], due + 1)
+    assert await site.acceptance.release(ids[0], time.time(), by("somebody"))
+    assert await site.acceptance.release(ids[1], due + 1, by("somebody"))
     first, second = outbox.rows()
     assert (first["state"], first["due_at"]) == ("scheduled", due)
     assert (second["state"], second["due_at"]) == ("queued", due + 1)

@@ -8,6 +8,7 @@ import pytest
 from relay.site import Site
 from tests.conftest import FORM, SETTINGS, Outbox, Post
 from tests.support.keys import APPLICATION_KEY, PAGE_KEY
+from tests.support.stored import by
 
 NewToken = Callable[[], Awaitable[int]]
 
@@ -144,7 +145,7 @@ async def test_what_was_screened_of_a_session_is_released_with_the_same_choices(
     for key, name in names.items():
         reply = await session_post(post, new_token, "contactform", key, **fields)
         id = reply.headers["X-Relay-Message-Id"]
-        assert await site.acceptance.release(id, 1_800_000_000)
+        assert await site.acceptance.release(id, 1_800_000_000, by("somebody"))
         [document] = [row["document"] for row in outbox.rows() if row["id"] == id]
         assert document["sender"] == ["contactform@example.gov", name]
         assert document["reply_to"] == [[WRITER, "A Resident"]]

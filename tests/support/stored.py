@@ -6,11 +6,18 @@ from typing import Any
 from sqlalchemy import Connection, insert, text, update
 
 from relay.site import Site
+from relay.store.acts import By
 from relay.store.engine.database import Store
 from relay.store.engine.sqlite import Sqlite
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import attempts, events, messages
+
+
+def by(who: str) -> By:
+    """Whoever orders something, by a command."""
+    return By(who, "command")
+
 
 CREATED = 1_790_000_000.0
 DOCUMENT = '{"sender":["relay@example.gov",""],"to":[["desk@example.gov",""]],"text":"Hello."}'

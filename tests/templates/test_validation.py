@@ -22,6 +22,7 @@ from relay.templates.library import Library
 from relay.templates.rules import TemplateDraft
 from relay.templates.validation import PartValidation, Validation
 from tests.support.generated import examples
+from tests.support.stored import by
 from tests.templates.conftest import Rows, Run, layout, message, standard
 
 
@@ -94,14 +95,14 @@ async def test_each_fault_has_its_line_and_character(library: Library) -> None:
 async def test_what_cannot_be_tried_out_is_refused(
     library: Library, draft: TemplateDraft, model: Any, error: type[Exception]
 ) -> None:
-    await library.create("a", standard(), "key")
+    await library.create("a", standard(), by("key"))
     with pytest.raises(error):
         await library.validate("a", draft, model, True)
 
 
 @pytest.mark.gen_test
 async def test_a_draft_is_rendered_in_its_layout(library: Library) -> None:
-    await library.create("a", layout(text=None), "key")
+    await library.create("a", layout(text=None), by("key"))
     result = await library.validate("a", standard(layout="base"), {"title": "T"}, True)
     assert (result.html, result.text) == (
         rendered("<h1>T</h1><p>name_Value</p>"),
@@ -256,7 +257,7 @@ def test_validation_and_creation_agree_and_what_is_created_renders(
     result = run(kept_library.validate("a", draft, None, True))
     try:
         named = replace(draft, name="Name", subject=draft.subject and f"s{draft.subject}")
-        new = run(kept_library.create("a", named, "key"))
+        new = run(kept_library.create("a", named, by("key")))
     except StoredTemplateError:
         assert not result.all_valid
         assert any(part and part.errors for part in (result.html, result.text, result.subject))
@@ -268,13 +269,13 @@ def test_validation_and_creation_agree_and_what_is_created_renders(
         assert sent.is_rendered
         assert sent.html is not None
         assert sent.text is not None
-    run(kept_library.delete("a", new.id, "key"))
+    run(kept_library.delete("a", new.id, by("key")))
 
 
 async def ensured_layout(library: Library) -> None:
     total, _ = await library.listed("a", offset=0, count=1, layout=None, type="Layout")
     if not total:
-        await library.create("a", layout(), "key")
+        await library.create("a", layout(), by("key"))
 
 
 MODELS = st.recursive(

@@ -22,6 +22,7 @@ from relay.store.queries import listing, word_search
 from relay.store.queries.word_search import Wanted
 from tests.conftest import FORM, Outbox, Post
 from tests.support.keys import APPLICATION_KEY, key
+from tests.support.stored import by
 from tests.web.postmark.conftest import settled
 
 # A form server whose plugin raises what `fails` says, where it says.
@@ -121,8 +122,8 @@ async def test_what_a_plugin_fails_at_is_kept_and_released(
     assert json.loads(row["document"])["fields"]["message"] == FORM["message"]
     assert balanced(site)
     fails.clear()
-    assert await site.acceptance.release(row["id"], time.time())
-    assert not await site.acceptance.release(row["id"], time.time())
+    assert await site.acceptance.release(row["id"], time.time(), by("somebody"))
+    assert not await site.acceptance.release(row["id"], time.time(), by("somebody"))
     assert [one["id"] for one in rows(site)] == [row["id"]]
     await settled(site)
     assert outbox.states() == ["sent"]
@@ -165,7 +166,7 @@ async def test_files_go_along(
     assert (await post(PATH, content={**FORM, "attachments": files})).status == 500
     [row] = rows(site)
     fails.clear()
-    assert await site.acceptance.release(row["id"], time.time())
+    assert await site.acceptance.release(row["id"], time.time(), by("somebody"))
     assert outbox.last()["document"]["attachments"][0][0] == "plan.txt"
 
 
@@ -223,7 +224,7 @@ async def test_a_request_with_a_key_is_kept_once_and_never_becomes_two(
     fails.clear()
     assert (await post(PATH, FORM, headers=named)).status == 500  # it is kept, and not two
     [row] = rows(site)
-    assert await site.acceptance.release(row["id"], time.time())
+    assert await site.acceptance.release(row["id"], time.time(), by("somebody"))
     assert (await post(PATH, FORM, headers=named)).status == 200
     assert len(rows(site)) == 1
     assert (await post(PATH, {**FORM, "subject": "y"}, headers=named)).status == 422

@@ -16,6 +16,7 @@ from tests.conftest import Outbox, Post
 from tests.forms.test_attachments import multipart
 from tests.support.fake_postmark import FakePostmark, Taken, error
 from tests.support.keys import APPLICATION_KEY, PAGE_KEY
+from tests.support.stored import by
 
 NewToken = Callable[[], Awaitable[int]]
 
@@ -213,7 +214,9 @@ async def test_what_is_sent_is_logged_without_what_it_says(
     ]
     again = await post("/rest/email_session/registry", form, key=PAGE_KEY)
     assert [reply.status for reply in [*sent, again]] == [200] * 5 + [403]
-    assert await site.acceptance.release(sent[-1].headers["X-Relay-Message-Id"], 2e9)
+    assert await site.acceptance.release(
+        sent[-1].headers["X-Relay-Message-Id"], 2e9, by("somebody")
+    )
     await site.dispatcher.deliver_waiting(3e9)
     assert "canary-content" not in json.dumps(outbox.rows())  # it is base64 there
     assert outbox.rows()[0]["document"]["attachments"][0][0] == "canary-file.txt"

@@ -13,6 +13,7 @@ from relay.web import return_page
 from tests.conftest import FORM, SETTINGS, Outbox, Post, Reply
 from tests.support.docs import section
 from tests.support.keys import PAGE_KEY, key
+from tests.support.stored import by
 
 FILES = """
 [servers.files]
@@ -162,7 +163,7 @@ async def test_a_robot_is_told_a_reference_too_and_it_stays(
     robot = await post(PATH, {**FORM, "contact": "https://spam.example"})
     assert sorted(robot.headers) == sorted(clean.headers)
     id = robot.headers["X-Relay-Message-Id"]
-    assert await site.acceptance.release(id, 1.0)
+    assert await site.acceptance.release(id, 1.0, by("somebody"))
     headers = dict(outbox.last()["document"]["headers"])
     assert headers["X-Relay-Reference"] == robot.headers["X-Relay-Reference"]
 

@@ -6,6 +6,7 @@ import click
 
 from relay.cli.context import reading
 from relay.cli.queue.actions import cancel, dismiss, found, release, retry
+from relay.cli.queue.readdress import readdress
 from relay.cli.queue.replay import replay
 from relay.cli.queue.show import show
 from relay.cli.terminal import paged, print_page, say
@@ -55,5 +56,5 @@ def _line(row: Any, now: float) -> str:
     return f"{row.id}  {row.state:11}  {row.server:16}  {old:>4}  {tries:8}  {words}".rstrip()
 
 
-for command in (show, retry, release, cancel, found, dismiss, replay):
+for command in (show, retry, release, cancel, found, dismiss, replay, readdress):
     queue.add_command(command)

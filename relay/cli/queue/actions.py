@@ -11,11 +11,12 @@ import click
 from relay.cli.context import Orders, reading
 from relay.cli.terminal import agree, counted, progress, say
 from relay.config.settings import Settings
-from relay.core import clock
+from relay.operators.orders import about_messages, system_user
+from relay.store import acts
 from relay.store.engine.database import Store
 from relay.store.outbox import operator_actions
 from relay.store.outbox import unsent as stored
-from relay.store.outbox.operator_actions import APPLIES_TO, OPERATIONS, SENDING, Order, Verdict
+from relay.store.outbox.operator_actions import APPLIES_TO, OPERATIONS, SENDING, Verdict
 from relay.store.outbox.unsent import Selection
 
 # Messages of one order to the daemon: its answer comes soon, and others' mail is not held up.
@@ -104,7 +105,8 @@ def _carry_out(read: Settings, name: str, ids: Sequence[str], *, twice: bool) ->
 
 
 def _alone(name: str, asked: dict[str, Any], store: Store) -> dict[str, Any]:
-    [verdicts] = store.write_now(OPERATIONS[name], [Order(now=clock.now(), **asked)])
+    order = about_messages(name, by=system_user(), **asked)
+    [verdicts] = store.write_now(acts.acted, [order])
     return {"verdicts": verdicts}
 
 

@@ -10,6 +10,8 @@ from relay.cli.suppressions import email_of
 from relay.cli.terminal import counted, say
 from relay.config import settings
 from relay.core import clock
+from relay.operators.orders import replaying, system_user
+from relay.store import acts
 from relay.store.engine.database import Store
 from relay.store.outbox import resend
 
@@ -29,10 +31,11 @@ def replay(path: Path, what: str) -> None:
     count, lifted, after = 0, set[str](), ""
 
     def alone(store: Store) -> dict[str, Any]:
-        order = resend.order(address, server, servers, clock.now(), after)
-        [done] = store.write_now(resend.replay, [order])
+        by = system_user()
+        order = resend.order(address, server, servers, clock.now(), after, by.who)
+        [done] = store.write_now(acts.acted, [replaying(order, by)])
         emails = [word.address for word in done.lifted]
-        return {"count": done.queued, "lifted": emails, "after": done.after}
+        return {"count": len(done.ids), "lifted": emails, "after": done.after}
 
     with Orders(read, see="queue") as orders:
         while after is not None:

@@ -12,7 +12,6 @@ from relay.store.templates import StoredTemplate
 from relay.templates.library import Library
 from relay.templates.rules import TemplateDraft
 
-WHO = "operator"
 PAGE = 100
 # A hundred long templates take long to be read and checked.
 SECONDS = 600.0

@@ -19,6 +19,7 @@ from relay.config import settings
 from relay.core.errors import AccountError, TypesDiffer
 from relay.core.secret import Secret
 from relay.core.server import Account
+from relay.operators.orders import system_user
 from relay.templates.changes import Change
 from relay.templates.library import Library
 from relay.templates.remote import RemoteTemplates
@@ -123,7 +124,7 @@ class StorePlace:
         asked = {"server": self._group, "drafts": [asdict(draft) for draft in drafts]}
 
         async def alone(library: Library) -> dict[str, Any]:
-            changes = await library.apply(self._group, drafts, common.WHO)
+            changes = await library.apply(self._group, drafts, system_user())
             return {"changes": [asdict(change) for change in changes]}
 
         answer = common.carry_out(self._read, "apply", asked, alone)

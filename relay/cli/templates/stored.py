@@ -16,6 +16,7 @@ from relay.config import settings
 from relay.core.addresses import Address
 from relay.core.message import Message
 from relay.core.times import shown
+from relay.operators.orders import system_user
 from relay.store.templates import StoredTemplate
 from relay.templates.folder import folder_name
 from relay.templates.library import Library
@@ -100,7 +101,7 @@ def restore(path: Path, server: str, reference: str, version: int) -> None:
     asked = {"server": group, "reference": named, "version": version}
 
     async def alone(library: Library) -> dict[str, Any]:
-        return {"version": (await library.restore(group, named, version, common.WHO)).version}
+        return {"version": (await library.restore(group, named, version, system_user())).version}
 
     made = common.carry_out(read, "restore", asked, alone)["version"]
     say(f"{reference}  version {made}, as it was in version {version}")

@@ -21,6 +21,8 @@ from relay.store.schema import BROKEN, attempts, events, messages
 # Events after which nobody knows whether the provider has a message, and the one that tells.
 _LOST = ("interrupted", "restored")
 _CLEARED_UP = "absent"
+# Who ordered, in the words of a history, where nobody said more.
+SOMEBODY = "the operator"
 _MEANWHILE = "it changed in the meantime"
 _TOLD = "its writer was told that it was not delivered, and will hear no more of it"
 
@@ -28,12 +30,13 @@ _TOLD = "its writer was told that it was not delivered, and will hear no more of
 class Order(NamedTuple):
     """An order about messages, given at a time.
 
-    twice: whether the operator agreed to a message that may arrive twice.
+    twice: whether the operator agreed to a message that may arrive twice. who: the one who ordered.
     """
 
     ids: Sequence[str]
     now: float
     twice: bool = False
+    who: str = SOMEBODY
 
 
 class Verdict(NamedTuple):
@@ -233,7 +236,7 @@ def _note(
     noted = []
     for verdict in done:
         twice = "; it may be delivered twice" if verdict.id in unsure else ""
-        words = f"by the operator; it was {verdict.before}{twice}"
+        words = f"by {order.who}; it was {verdict.before}{twice}"
         noted.append(NewEvent(verdict.id, order.now, action.done, words))
     note(connection, noted)
 

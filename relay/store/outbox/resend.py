@@ -24,6 +24,7 @@ from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.in_doubt import Seen, seen
+from relay.store.outbox.operator_actions import SOMEBODY
 from relay.store.outbox.transitions import Change, change
 from relay.store.queries import listing
 from relay.store.schema import IS_MESSAGE, IS_TAKEN, IS_UNSENT, attempts, contents, events, messages
@@ -48,25 +49,31 @@ class Replay(NamedTuple):
     groups: Mapping[str, str]
     now: float
     after: str = ""
+    who: str = SOMEBODY
 
 
 def order(
-    address: str, server: str, servers: Mapping[str, Server], now: float, after: str = ""
+    address: str,
+    server: str,
+    servers: Mapping[str, Server],
+    now: float,
+    after: str = "",
+    who: str = SOMEBODY,
 ) -> Replay:
     """Make the order for an address or a server, by the settings of all servers."""
     known = servers.get(server)
     offices = office_patterns(known) if known is not None else frozenset()
     groups = {name: one.group for name, one in servers.items()}
-    return Replay(address, server, offices, groups, now, after)
+    return Replay(address, server, offices, groups, now, after, who)
 
 
 class Replayed(NamedTuple):
     """What was done: how many messages are queued, what was lifted, and where to go on.
 
-    after: None at the end.
+    ids: of those that are queued. after: None at the end.
     """
 
-    queued: int
+    ids: Sequence[str]
     lifted: Sequence[Word]
     after: str | None
 
@@ -80,10 +87,10 @@ def replay(connection: Connection, order: Replay) -> Replayed:
     queueing = Change((State.HELD,), State.QUEUED, values, ordered=True)
     ids = [row.id for row in found]
     queued = change(connection, ids, queueing)
-    words = "by the operator; it was held for an address that takes mail again"
+    words = f"by {order.who}; it was held for an address that takes mail again"
     note(connection, (NewEvent(id, order.now, "released", words) for id in ids if id in queued))
     after = ids[-1] if len(ids) == CHUNK else None
-    return Replayed(len(queued), lifted, after)
+    return Replayed(sorted(queued), lifted, after)
 
 
 def is_held(connection: Connection, id: str) -> bool:
@@ -147,7 +154,7 @@ def _lift(connection: Connection, order: Replay, found: Sequence[Row[Any]]) -> l
         )
     }
     words = [
-        Word(group, email, "lifted", order.now, words="by the operator")
+        Word(group, email, "lifted", order.now, words=f"by {order.who}")
         for group, email in sorted(known)
     ]
     changed = suppressions.note(connection, words)

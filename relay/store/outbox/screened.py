@@ -13,7 +13,7 @@ from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue, ledger, retention
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.history import NewEvent, note
-from relay.store.outbox.operator_actions import Order, Verdict
+from relay.store.outbox.operator_actions import SOMEBODY, Order, Verdict
 from relay.store.outbox.retention import Clearing
 from relay.store.schema import IS_KEPT_BACK, contents, messages
 from relay.store.schema import ledger as ledger_table
@@ -32,10 +32,11 @@ class Kept(NamedTuple):
 
 
 class Release(NamedTuple):
-    """The message that a submission of the same id makes, released at a time."""
+    """The message that a submission of the same id makes, released at a time, by somebody."""
 
     message: NewMessage
     now: float
+    who: str = SOMEBODY
 
 
 class Rate(NamedTuple):
@@ -85,7 +86,7 @@ def release(connection: Connection, one: Release) -> bool:
     if refusal is not None:
         raise refusal  # and with it goes all that was done here
     ledger.release(connection, kept.server, kept.created_at, kept.state == State.SCREENED)
-    words = f"by the operator; it was {kept.state}: {kept.reason}"
+    words = f"by {one.who}; it was {kept.state}: {kept.reason}"
     note(connection, [NewEvent(id, one.now, "released", words)])
     return True
 
@@ -93,17 +94,17 @@ def release(connection: Connection, one: Release) -> bool:
 @one_by_one
 def drop(connection: Connection, order: Order) -> list[Verdict]:
     """Clear submissions before their time; they are listed no longer."""
-    return [_drop(connection, id, order.now) for id in order.ids]
+    return [_drop(connection, id, order) for id in order.ids]
 
 
-def _drop(connection: Connection, id: str, now: float) -> Verdict:
+def _drop(connection: Connection, id: str, order: Order) -> Verdict:
     kept = find(connection, id)
     if kept is None:
         return Verdict(id, "", "", ABSENT)
-    retention.clear(connection, [Clearing([id], now)])
+    retention.clear(connection, [Clearing([id], order.now)])
     # What is quarantined is a trouble until a person has seen it.
     done = "dropped" if kept.state == State.SCREENED else "dismissed"
-    note(connection, [NewEvent(id, now, done, "by the operator")])
+    note(connection, [NewEvent(id, order.now, done, f"by {order.who}")])
     return Verdict(id, kept.state, "dropped", "dropped")
 
 

@@ -11,6 +11,7 @@ from relay.config.keys import find_key
 from relay.core.errors import AuthenticationFailed
 from relay.core.server import Key
 from relay.hooks.chain import Chain
+from relay.store.acts import By
 from relay.web import bodies
 from relay.web.base import RelayHandler, who
 from relay.web.postmark import errors
@@ -116,6 +117,11 @@ class PostmarkHandler(RelayHandler):
         if key.kind != ("account" if self.account else "secret"):
             raise AuthenticationFailed(reason="key_kind", key=key.id)
         return key
+
+    @property
+    def by(self) -> By:
+        """Who orders what this call changes."""
+        return By(self.key.id, "api", self.caller.address)
 
     async def json(self) -> Any:
         """Read the request's body as JSON; raise BodyTooLarge or MalformedBody."""

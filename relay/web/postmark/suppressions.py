@@ -61,8 +61,8 @@ class SuppressionsHandler(StreamsHandler):
         known = {row.address: row.reason for row in rows}
         words = [objection(email, known) if email else INVALID for email in read]
         good = [email for email, wrong in zip(read, words, strict=True) if not wrong]
-        await self.site.suppressions.note(
-            [Word(self.group, email, reason, now, words="by the API") for email in good]
+        await self.site.orders.suppress(
+            [Word(self.group, email, reason, now, words="by the API") for email in good], self.by
         )
         responses = [
             {"EmailAddress": one, "Status": "Failed" if wrong else status, "Message": wrong or None}

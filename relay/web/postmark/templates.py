@@ -75,7 +75,7 @@ class TemplatesHandler(PostmarkHandler):
 
     async def post(self) -> None:
         draft = _draft(await read_fields(self), with_type=True)
-        created = await self.site.library.create(self.group, draft, self.key.id)
+        created = await self.site.library.create(self.group, draft, self.by)
         self.respond(_shown(created, CHANGED))
 
 
@@ -95,11 +95,11 @@ class TemplateHandler(PostmarkHandler):
     async def put(self, given: str) -> None:
         draft = _draft(await read_fields(self), with_type=False)
         reference = _reference(given)
-        edited = await self.site.library.edit(self.group, reference, draft, self.key.id)
+        edited = await self.site.library.edit(self.group, reference, draft, self.by)
         self.respond(_shown(edited, CHANGED))
 
     async def delete(self, given: str) -> None:
-        deleted = await self.site.library.delete(self.group, _reference(given), self.key.id)
+        deleted = await self.site.library.delete(self.group, _reference(given), self.by)
         self.respond(errors.envelope(0, f"Template {deleted.id} removed."))
 
 
@@ -143,7 +143,7 @@ class PushHandler(AccountHandler):
             source.server.group,
             group,
             fields.flag("PerformChanges") or False,
-            self.key.id,
+            self.by,
         )
         self.respond({"TotalCount": len(changes), "Templates": [_pushed(one) for one in changes]})
 

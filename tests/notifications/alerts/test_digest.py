@@ -17,7 +17,7 @@ from tests.notifications.alerts.conftest import (
     attempted,
     script,
 )
-from tests.support.stored import put
+from tests.support.stored import by, put
 
 Mails = Callable[[], list[Mail]]
 
@@ -130,9 +130,9 @@ async def test_a_digest_that_cannot_be_sent_is_made_when_it_can(
 ) -> None:
     await site.alerts.look(now)
     put(site.store, 1, "failed", server="quiet", at=seven - HOUR)
-    await site.pauses.pause("alerts")
+    await site.pauses.pause("alerts", by("somebody"))
     assert await site.alerts.look(seven) == 0
-    await site.pauses.resume("alerts")
+    await site.pauses.resume("alerts", by("somebody"))
     assert await site.alerts.look(seven + HOUR) == 1
     assert mails()[0].subject == "[Relay] the day's problems: 1 failed"
 

@@ -31,7 +31,7 @@ from tests.notifications.alerts.conftest import (
     script,
 )
 from tests.support.keys import APPLICATION_KEY
-from tests.support.stored import put
+from tests.support.stored import by, put
 
 Mails = Callable[[], list[Mail]]
 DOWN = DeliveryDeferred("busy", code="503/0", opens_breaker=True)
@@ -251,7 +251,7 @@ async def test_mail_that_waits_is_told_after_an_hour_and_to_the_pager_after_four
 async def test_mail_that_waits_because_somebody_paused_it_is_told_with_the_reason(
     site: Site, post: Post, mails: Mails, now: float
 ) -> None:
-    await site.pauses.pause("quiet")
+    await site.pauses.pause("quiet", by("somebody"))
     await post("/rest/email/quiet", FORM)
     await site.alerts.look(now + HOUR + 5)
     assert "quiet is paused: `run.py resume quiet`" in mails()[0].text
@@ -316,9 +316,9 @@ async def test_a_provider_whose_mail_is_paused_is_not_said_to_work_again(
     script("provider").answers[:] = [KEY_REFUSED]
     await post(PATH, FORM)
     assert [await site.alerts.look(now + seconds) for seconds in (0, 120)] == [0, 1]
-    await site.pauses.pause("registry")
+    await site.pauses.pause("registry", by("somebody"))
     assert [await site.alerts.look(now + seconds) for seconds in (200, 600)] == [0, 0]
-    await site.pauses.resume("registry")
+    await site.pauses.resume("registry", by("somebody"))
     await site.dispatcher.deliver_waiting(now + 2 * DAY)
     assert [await site.alerts.look(now + seconds) for seconds in (700, 1000)] == [0, 1]
     assert subjects(mails())[1] == "registry: provider works again"

@@ -29,6 +29,7 @@ from relay.web.pages.handler import own_hosts
 from relay.web.pages.trial import PREFILLED
 from tests.conftest import FORM, POSTMARK_SETTINGS, SETTINGS, Outbox, Post, Reply
 from tests.support.fake_postmark import FakePostmark
+from tests.support.stored import by
 
 # As it comes: no keys, so that they are made at the first start.
 SHIPPED = """
@@ -160,7 +161,7 @@ def store_template(site: Site) -> StoreTemplate:
 
     async def store(server: str = "default", **values: Any) -> int:
         draft = TemplateDraft(**{"name": "Welcome", "type": "Standard", **values})
-        return (await site.library.create(server, draft, "application")).id
+        return (await site.library.create(server, draft, by("application"))).id
 
     return store
 
@@ -573,7 +574,7 @@ async def test_a_deleted_template_can_still_be_looked_at(
     )
     for values in kinds:
         number = await store_template(**values)
-        await site.library.delete("default", number, "application")
+        await site.library.delete("default", number, by("application"))
         assert (await pages.get("/templates")).subjects == []
         page = await pages.get(f"/templates/default/{number}")
         assert page.status == 200

@@ -19,6 +19,7 @@ from relay.templates.rules import TemplateDraft
 from tests.conftest import Outbox
 from tests.support.fake_postmark import FakePostmark
 from tests.support.keys import ACCOUNT_KEY, PAGE_KEY
+from tests.support.stored import by
 from tests.web.postmark.conftest import BOTH_KEY, BULLETIN_KEY, PASSING_KEY, Call, settled
 
 MESSAGE = {
@@ -403,7 +404,7 @@ async def test_an_alias_is_looked_for_before_its_model_is_missed(
     call: Call, site: Site, outbox: Outbox
 ) -> None:
     draft = TemplateDraft(name="Known", alias="known", subject="Hi", text="Hello.")
-    await site.library.create("notices", draft, "key")
+    await site.library.create("notices", draft, by("key"))
     message = {"From": "notices@example.gov", "To": "resident@example.com"}
     items = [{**message, "TemplateAlias": alias} for alias in ("known", "unknown", "KNOWN-2")]
     reply = await call("POST", "/email/batchWithTemplates", {"Messages": items})
@@ -604,17 +605,17 @@ WELCOME = TemplateDraft(
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("by", ["TemplateId", "TemplateAlias", "both", "digits"])
+@pytest.mark.parametrize("named", ["TemplateId", "TemplateAlias", "both", "digits"])
 async def test_a_stored_template_is_filled_by_number_or_alias(
-    call: Call, site: Site, outbox: Outbox, by: str
+    call: Call, site: Site, outbox: Outbox, named: str
 ) -> None:
-    stored = await site.library.create("notices", WELCOME, "operator")
+    stored = await site.library.create("notices", WELCOME, by("operator"))
     reference = {
         "TemplateId": {"TemplateId": stored.id},
         "TemplateAlias": {"TemplateId": 0, "TemplateAlias": "welcome"},
         "both": {"TemplateId": stored.id, "TemplateAlias": "other"},
         "digits": {"TemplateId": f"{stored.id}"},
-    }[by]
+    }[named]
     nulls = {"Subject": None, "HtmlBody": None, "TextBody": ""}
     reply = await call("POST", "/email/withTemplate", FILLED | nulls | reference)
     assert reply.status == 200, reply.json
@@ -623,7 +624,7 @@ async def test_a_stored_template_is_filled_by_number_or_alias(
     assert document["text"] == "Hello Ann of "
     assert 'style="color: red' in document["html"]
     assert document["model"] == {"name": "Ann"}
-    assert document["template"] == (stored.id if "TemplateAlias" not in by else "welcome")
+    assert document["template"] == (stored.id if "TemplateAlias" not in named else "welcome")
     query = text("SELECT kind, words FROM events")
     [warning] = site.store.read_now(lambda connection: connection.execute(query).all())
     assert "town" in warning.words
@@ -633,7 +634,7 @@ async def test_a_stored_template_is_filled_by_number_or_alias(
 async def test_styles_are_left_where_they_are_when_the_caller_says_so(
     call: Call, site: Site, outbox: Outbox
 ) -> None:
-    await site.library.create("notices", WELCOME, "operator")
+    await site.library.create("notices", WELCOME, by("operator"))
     message = {**FILLED, "TemplateId": None, "TemplateAlias": "welcome", "InlineCss": False}
     assert (await call("POST", "/email/withTemplate", message)).status == 200
     assert outbox.last()["document"]["html"] == WELCOME.html.replace("{{name}}", "Ann")
@@ -641,7 +642,7 @@ async def test_styles_are_left_where_they_are_when_the_caller_says_so(
 
 @pytest.mark.gen_test
 async def test_an_empty_model_is_one(call: Call, site: Site, outbox: Outbox) -> None:
-    stored = await site.library.create("notices", WELCOME, "operator")
+    stored = await site.library.create("notices", WELCOME, by("operator"))
     for model in ({}, []):
         message = {**FILLED, "TemplateId": stored.id, "TemplateModel": model}
         assert (await call("POST", "/email/withTemplate", message)).status == 200
@@ -652,9 +653,9 @@ async def test_an_empty_model_is_one(call: Call, site: Site, outbox: Outbox) -> 
 async def test_a_batch_fills_each_template_with_its_own_model(
     call: Call, site: Site, outbox: Outbox
 ) -> None:
-    stored = await site.library.create("notices", WELCOME, "operator")
+    stored = await site.library.create("notices", WELCOME, by("operator"))
     listing = TemplateDraft("List", "list", "Standard", "List", text="{{#each rows}}{{.}}{{/each}}")
-    await site.library.create("notices", listing, "operator")
+    await site.library.create("notices", listing, by("operator"))
     by_alias = {**FILLED, "TemplateId": None, "TemplateAlias": "list"}
     batch = [
         {**FILLED, "TemplateId": stored.id, "TemplateModel": {"name": "Ann"}},
@@ -673,10 +674,10 @@ async def test_a_batch_fills_each_template_with_its_own_model(
 async def test_a_template_that_was_deleted_or_is_a_layout_is_unknown(
     call: Call, site: Site, outbox: Outbox
 ) -> None:
-    stored = await site.library.create("notices", WELCOME, "operator")
-    await site.library.delete("notices", stored.id, "operator")
+    stored = await site.library.create("notices", WELCOME, by("operator"))
+    await site.library.delete("notices", stored.id, by("operator"))
     layout = TemplateDraft("Frame", "frame", "Layout", text="{{{@content}}}")
-    frame = await site.library.create("notices", layout, "operator")
+    frame = await site.library.create("notices", layout, by("operator"))
     for number in (stored.id, frame.id):
         reply = await call("POST", "/email/withTemplate", {**FILLED, "TemplateId": number})
         assert (reply.status, reply.json["ErrorCode"]) == (422, 1101)
@@ -694,7 +695,7 @@ async def test_a_server_in_a_group_fills_the_groups_templates(
         '[servers.notices]\ngroup = "bulletin"\nplugins = ["honeypot"]',
     )
     site.reload(load(grouped))
-    stored = await site.library.create("bulletin", WELCOME, "operator")
+    stored = await site.library.create("bulletin", WELCOME, by("operator"))
     reply = await call("POST", "/email/withTemplate", {**FILLED, "TemplateId": stored.id})
     assert reply.json["ErrorCode"] == 0
     assert outbox.last()["server"] == "notices"
@@ -707,7 +708,7 @@ async def test_a_call_that_would_become_too_much_is_taken_in_part(
     call: Call, site: Site, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api_messages, "MAX_WEIGHT", 100)
-    stored = await site.library.create("notices", replace(WELCOME, html=None), "operator")
+    stored = await site.library.create("notices", replace(WELCOME, html=None), by("operator"))
     message = {**FILLED, "TemplateId": stored.id, "TemplateModel": {"name": "x" * 40}}
     reply = await call("POST", "/email/batchWithTemplates", {"Messages": [message] * 4})
     assert [item["ErrorCode"] for item in reply.json] == [0, 0, 300, 300]

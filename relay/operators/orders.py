@@ -1,0 +1,200 @@
+"""What people order, and who did: each order and its act in one commit.
+
+The functions make what the store carries out, for commands that work without a daemon. `Orders`
+carries it out in a running daemon, whose parts hear of it.
+"""
+
+import os
+import pwd
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import structlog
+
+from relay.core import clock
+from relay.core.addresses import Address
+from relay.core.errors import SubmissionError
+from relay.core.logs import fingerprint, trace
+from relay.core.policy import stranger
+from relay.core.secret import Secret
+from relay.core.states import TOLD, WAITING, State
+from relay.delivery.dispatcher import Dispatcher
+from relay.hooks.chain import Chain
+from relay.intake.acceptance import Acceptance
+from relay.intake.outbox import Guard, Outbox, Outgoing
+from relay.notifications.receipts.sender import ReceiptSender
+from relay.store import acts, documents, suppressions
+from relay.store.acts import Act, Acted, By
+from relay.store.engine.database import Store
+from relay.store.outbox import operator_actions, readdressing, resend, screened
+from relay.store.outbox.enqueue import NewMessage
+from relay.store.outbox.operator_actions import Order, Verdict
+from relay.store.outbox.readdressing import Readdressing
+from relay.store.outbox.resend import Replay, Replayed
+from relay.store.queries import listing
+from relay.store.suppressions import Suppressions, Word
+
+log = structlog.get_logger()
+
+
+def system_user(uid: int | None = None) -> By:
+    """Return a user of this machine, as who orders by a command; of this process by default."""
+    number = os.getuid() if uid is None else uid
+    try:
+        return By(pwd.getpwuid(number).pw_name, "command")
+    except KeyError:
+        return By(f"uid {number}", "command")
+
+
+def about_messages(operation: str, ids: Sequence[str], by: By, *, twice: bool = False) -> Acted:
+    """Return what does an operation on messages: see `operator_actions.OPERATIONS`."""
+    order = Order(ids, clock.now(), twice, by.who)
+    return Acted(operator_actions.OPERATIONS[operation], order, _acts_of(operation, order, by))
+
+
+def dropping(ids: Sequence[str], by: By) -> Acted:
+    """Return what drops submissions that were kept back."""
+    order = Order(ids, clock.now(), who=by.who)
+    return Acted(screened.drop, order, _acts_of("drop", order, by))
+
+
+def replaying(order: Replay, by: By) -> Acted:
+    """Return what sends some of what is held for an address, or of a server."""
+
+    def done(replayed: Replayed) -> list[Act]:
+        states = (State.HELD, State.QUEUED)
+        return [Act(order.now, by, "replay", id, *states) for id in replayed.ids]
+
+    return Acted(resend.replay, order, done)
+
+
+def suppressing(word: Word, by: By, secret: Secret) -> Acted:
+    """Return what notes a word on an address; the act names its digest."""
+    address = Address(word.address)
+    target = f"{word.server}/{fingerprint(secret, address)}@{address.domain}"
+    verb = "lift" if word.reason == "lifted" else "suppress"
+    act = Act(word.since, by, verb, target, "", word.reason)
+    return Acted(suppressions.note, word, lambda is_new: [act] if is_new else [])
+
+
+def _acts_of(verb: str, order: Order, by: By) -> Callable[[Sequence[Verdict]], list[Act]]:
+    return lambda verdicts: [
+        Act(order.now, by, verb, one.id, one.before, one.after) for one in verdicts if one.done
+    ]
+
+
+class Readdressed(NamedTuple):
+    """What came of sending a message to another address: the new one's id, or why there is none."""
+
+    id: str
+    problem: str = ""
+
+
+@dataclass(eq=False, repr=False)
+class Orders:
+    """Carries out what people order, in a running daemon.
+
+    chains: every server's as it is now. secret: what addresses are hashed with.
+    """
+
+    store: Store
+    chains: Callable[[], Mapping[str, Chain]]
+    outbox: Outbox
+    acceptance: Acceptance
+    dispatcher: Dispatcher
+    suppressions: Suppressions
+    receipts: ReceiptSender
+    secret: Secret
+
+    async def messages(
+        self, operation: str, ids: Sequence[str], by: By, *, twice: bool = False
+    ) -> list[Verdict]:
+        """Do an operation on messages; return what came of each."""
+        order = about_messages(operation, ids, by, twice=twice)
+        verdicts: list[Verdict] = await self.store.write(acts.acted, order)
+        self._count(verdicts)
+        for verdict in verdicts:
+            if verdict.after in TOLD and verdict.after != verdict.before:
+                self.receipts.settled(verdict.id)
+        return verdicts
+
+    async def release(self, ids: Sequence[str], by: By) -> list[Verdict]:
+        """Send submissions that were kept back: from the schema onwards, as if they came now."""
+        return [await self._release(id, by) for id in ids]
+
+    async def drop(self, ids: Sequence[str], by: By) -> list[Verdict]:
+        """Clear submissions that were kept back."""
+        verdicts: list[Verdict] = await self.store.write(acts.acted, dropping(ids, by))
+        return verdicts
+
+    async def suppress(self, words: Sequence[Word], by: By) -> list[bool]:
+        """Note words on addresses, `manual` or `lifted`; return which of them changed anything."""
+        changed = [
+            bool(await self.store.write(acts.acted, suppressing(word, by, self.secret)))
+            for word in words
+        ]
+        self.suppressions.learn(word for word, new in zip(words, changed, strict=True) if new)
+        return changed
+
+    async def replay(self, address: str, server: str, after: str, by: By) -> Replayed:
+        """Send some of what is held for an address, or of a server; the other one is ""."""
+        servers = {name: chain.server for name, chain in self.chains().items()}
+        order = resend.order(address, server, servers, clock.now(), after, by.who)
+        replayed: Replayed = await self.store.write(acts.acted, replaying(order, by))
+        self.suppressions.learn(replayed.lifted)
+        self.dispatcher.revived(len(replayed.ids))
+        return replayed
+
+    async def readdress(self, id: str, address: Address, by: By) -> Readdressed:
+        """Send a message again, to another address alone; what became of the first one stays."""
+        found = await self.store.read(listing.find, id)
+        if found is None:
+            return Readdressed("", "there is no such message")
+        if problem := readdressing.objection(found.row):
+            return Readdressed("", problem)
+        chain = self.chains().get(found.row.server)
+        if chain is None:
+            return Readdressed("", f"there is no server {found.row.server} any more")
+        first = documents.load(id, found.content.document)
+        labels = self.outbox.submitted_metadata(first)
+        again = replace(first, to=(address,), cc=(), bcc=(), metadata=labels, send_at=None)
+        if stranger(again, chain.server) is not None:
+            words = f"`recipients` of {chain.server.name} do not have this address"
+            return Readdressed("", f"{words}: add it in the settings first")
+        outgoing = Outgoing(again, chain, found.row.key, labels=tuple(labels))
+
+        def order(rows: Sequence[NewMessage]) -> Acted:
+            [row] = rows
+            now = clock.now()
+            act = Act(now, by, "readdress", id, found.row.state, row.id)
+            one = Readdressing(row, id, now, by.who)
+            return Acted(readdressing.readdress, one, lambda done: [act] if done else [])
+
+        stored = await self.outbox.put(
+            [outgoing], guard=Guard(acts.acted, order, lambda done, row: bool(done))
+        )
+        if not stored:
+            return Readdressed("", "it changed in the meantime")
+        return Readdressed(stored[0].id)
+
+    async def _release(self, id: str, by: By) -> Verdict:
+        kept = await self.store.read(screened.find, id)
+        before = kept.state if kept else ""
+        try:
+            released = await self.acceptance.release(id, clock.now(), by)
+        except SubmissionError as error:
+            return Verdict(id, before, "", str(error))
+        except Exception as error:  # noqa: BLE001 - one that breaks a plugin is no other's matter
+            log.error("release.failed", id=id, **trace(error))
+            return Verdict(id, before, "", f"a plugin fails at it: {type(error).__name__}")
+        if not released:
+            return Verdict(id, "", "", screened.ABSENT)
+        return Verdict(id, before, State.QUEUED, "released")
+
+    def _count(self, verdicts: Sequence[Verdict]) -> None:
+        """Let the dispatcher know what waits no more, and what waits again."""
+        done = [verdict for verdict in verdicts if verdict.done]
+        self.dispatcher.settled(sum(verdict.before in WAITING for verdict in done))
+        if revived := sum(verdict.after in WAITING for verdict in done):
+            self.dispatcher.revived(revived)
