@@ -29,6 +29,7 @@ PLUGINS = Path(__file__).parents[1] / "plugins"
 TABLES: Mapping[str, type[Schema]] = {
     "[relay]": schema.RelayTable,
     "[relay.limits]": schema.LimitsTable,
+    "[console]": schema.ConsoleTable,
     "[alerts]": schema.AlertsTable,
     "[tokens]": schema.TokensTable,
     "[keys.NAME]": schema.KeyTable,

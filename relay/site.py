@@ -40,6 +40,7 @@ from relay.notifications.alerts.monitor import Monitor
 from relay.notifications.receipts import emails
 from relay.notifications.receipts.sender import ReceiptSender
 from relay.operators.orders import Orders
+from relay.operators.people import People
 from relay.store import installation
 from relay.store.cluster.membership import Membership
 from relay.store.engine.database import Store
@@ -48,7 +49,10 @@ from relay.store.suppressions import Suppressions
 from relay.templates.library import Library
 
 # What a running daemon cannot change: the rest is read again on SIGHUP.
-FIXED = ("host", "port", "pages", "data", "database", "secret", "log")
+FIXED = ("host", "port", "pages", "data", "database", "secret", "log", "console")
+
+# So often somebody may try to sign in: from one address, and with one name.
+SIGN_INS_PER_MINUTE = 10
 
 log = structlog.get_logger()
 
@@ -80,9 +84,9 @@ class Configuration:
 class Site:
     """One installation: its configuration, its store, and the parts that work on them.
 
-    It is complete when it is made, by `open_site`, or it is not made. `listening` and `pages` are
-    where its API and its pages are reached, once they listen; `stopping` is set when it takes
-    nothing in any more.
+    It is complete when it is made, by `open_site`, or it is not made. `listening`, `pages` and
+    `console` are where its API, its pages and its console are reached, once they listen;
+    `stopping` is set when it takes nothing in any more.
     """
 
     def __init__(self, settings: Settings, closing: ExitStack) -> None:
@@ -90,6 +94,7 @@ class Site:
         self.started_at = clock.now()
         self.listening: tuple[str, int] = (settings.host, settings.port)
         self.pages: tuple[str, int] | None = settings.pages
+        self.console: tuple[str, int] | None = settings.console.listen
         self.requests = RunningRequests()
         self.turns = Turns()
         self.large_body = asyncio.Lock()  # one is parsed at a time
@@ -147,6 +152,8 @@ class Site:
         self.receipts = ReceiptSender(
             store, self._chains, self.outbox, lambda: self.membership.is_leader
         )
+        self.people = People(store)
+        self.sign_in_limiter = RateLimiter(SIGN_INS_PER_MINUTE)
         self.orders = Orders(
             store,
             self._chains,

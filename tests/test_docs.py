@@ -220,7 +220,7 @@ def routes() -> list[str]:
     """The patterns of the API's paths; those of the pages and the socket are not for callers."""
     found = {}
     for module in pkgutil.walk_packages(web.__path__, "relay.web."):
-        if not re.search(r"\.(pages|operations|control|application|routes)\b", module.name):
+        if not re.search(r"\.(pages|console|operations|control|application|routes)\b", module.name):
             for pattern, *_ in getattr(import_module(module.name), "ROUTES", []):
                 found[pattern] = module.name
     return list(found)

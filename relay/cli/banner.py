@@ -19,8 +19,10 @@ SAMPLE = {
 }
 
 
-def banner(site: Site) -> str:
+def banner(site: Site, link: str | None = None) -> str:
     """Return addresses and, where the keys were made here, curl lines that work as they are.
+
+    link: the secret of the link that signs the first admin in, where he has no password.
 
     The keys stand in the lines, so where nobody looks on they are printed at the first start only.
     """
@@ -29,6 +31,9 @@ def banner(site: Site) -> str:
     if site.pages:
         pages = http_url(*site.pages)
         lines += [f"  Try a form:  {pages}/try", f"  Mailbox:     {pages}/"]
+    if site.console:
+        console = f"{http_url(*site.console)}/"
+        lines.append(f"  Console:     {console}{f'sign-in/link/{link}' if link else ''}")
     lines.append(f"  Commands:    {site.settings.data / NAME}")
     if site.made_keys and not (site.first_start or sys.stdout.isatty()):
         lines += ["", "run.py keys show: the keys that were made at the first start"]

@@ -23,6 +23,7 @@ from relay.core.errors import ConfigurationError
 from relay.site import Site, open_site
 from relay.store.maintenance import housekeeping
 from relay.web.application import make_app
+from relay.web.console import make_console
 from relay.web.control import make_control
 from relay.web.pages import make_pages
 from relay.web.server import StrangersServer, allow_descriptors
@@ -75,7 +76,8 @@ async def _serve(site: Site) -> bool:
     stop = _signals(site)
     servers = _listen(site)
     site.membership.start()
-    say(banner(site))
+    link = await site.people.first_link() if site.console else None
+    say(banner(site, link))
     log.info(
         "daemon.started", address="{}:{}".format(*site.listening), sqlite=sqlite3.sqlite_version
     )
@@ -132,6 +134,10 @@ def _listen(site: Site) -> list[HTTPServer]:
     if read.pages:
         pages, site.pages = _server(make_pages(site), site, PAGES_CONNECTIONS, *read.pages)
         servers.append(pages)
+    if read.console.listen:
+        console = make_console(site)
+        server, site.console = _server(console, site, PAGES_CONNECTIONS, *read.console.listen)
+        servers.append(server)
     control = HTTPServer(make_control(site, read_again), max_body_size=CONTROL_BYTES)
     try:
         with control_socket.address(read.data) as address:

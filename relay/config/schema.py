@@ -146,6 +146,22 @@ class RelayTable(Schema):
     """the table `[relay.limits]`"""
 
 
+class ConsoleTable(Schema):
+    """`[console]`: the operators' pages
+
+    A listener of its own, where people sign in.
+    """
+
+    listen = setting(Parsed(optional(listen_address)), "127.0.0.1:8027")
+    """where it listens; `""` is off"""
+    public_url = setting(Parsed(optional(base_url)), "")
+    """how people reach it behind a proxy that speaks TLS: `"https://relay.example.gov"`"""
+    trusted_proxies = setting(Names(Parsed(ipaddress.ip_network)), [])
+    """networks of that proxy: only they may forward to it; their `X-Forwarded-For` is believed"""
+    passwords = setting(fields.Boolean(), True)
+    """`false`: only the first admin may sign in with a password"""
+
+
 class AlertsTable(Schema):
     """`[alerts]`: who is told what goes wrong"""
 

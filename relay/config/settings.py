@@ -16,7 +16,7 @@ from relay.config import alerts as terms
 from relay.config.alerts import AlertSettings
 from relay.config.fields import check, no_others, resolved, table_of
 from relay.config.keys import read_keys
-from relay.config.schema import LimitsTable, RelayTable, ServerTable, TokensTable
+from relay.config.schema import ConsoleTable, LimitsTable, RelayTable, ServerTable, TokensTable
 from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret
 from relay.core.server import Key, Server
@@ -44,6 +44,16 @@ class Limits:
     address_bytes_per_hour: int
     server_bytes_per_day: int
     max_unspent_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """`[console]`: where the operators' pages listen, and how people reach them and log in."""
+
+    listen: tuple[str, int] | None
+    public_url: str | None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    passwords: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,7 @@ class Settings:
     keys: tuple[Key, ...]
     servers: Mapping[str, ServerSettings]
     alerts: AlertSettings
+    console: ConsoleSettings
     digest: str
 
 
@@ -93,7 +104,7 @@ def load(
     environment = os.environ if environment is None else environment
     path = path.resolve()
     content = resolved(_toml(path, text), environment, path)
-    no_others(path.name, content, ("relay", "tokens", "keys", "servers", "alerts"))
+    no_others(path.name, content, ("relay", "tokens", "keys", "servers", "alerts", "console"))
     overrides = {name: environment[key] for key, name in OVERRIDES.items() if key in environment}
     relay = {**table_of(content, "relay", path.name), **overrides}
     values = check(RelayTable(), relay, f"{path.name} [relay]")
@@ -107,6 +118,7 @@ def load(
     data = (path.parent / values["data"]).resolve()
     values |= {
         "alerts": terms.read(content.get("alerts"), named, f"{path.name} [alerts]"),
+        "console": _console(table_of(content, "console", path.name), path),
         "path": path,
         "data": data,
         "limits": Limits(**limits),
@@ -117,6 +129,10 @@ def load(
     values["database"] = _database(values, data, path)
     del values["database_password"]
     return Settings(**values)
+
+
+def _console(table: Mapping[str, Any], path: Path) -> ConsoleSettings:
+    return ConsoleSettings(**check(ConsoleTable(), table, f"{path.name} [console]"))
 
 
 def _toml(path: Path, text: str | None) -> dict[str, Any]:
@@ -206,11 +222,14 @@ def _database(values: Mapping[str, Any], data: Path, path: Path) -> Secret:
 _TABLES = {"secret": "[relay] secret", "keys": "[keys.NAME]"}
 
 # What may differ between the daemons of one database.
-_OWN = ("host", "port", "pages", "data", "log")
+_OWN = ("host", "port", "pages", "data", "log", "listen")
 
 
 def _digest(content: Mapping[str, Any]) -> str:
     """Return a digest by which daemons compare their settings; of secrets nothing is in it."""
-    relay = {name: value for name, value in content.get("relay", {}).items() if name not in _OWN}
-    whole = json.dumps({**content, "relay": relay}, sort_keys=True, default=repr)
+    own = {
+        table: {name: value for name, value in content.get(table, {}).items() if name not in _OWN}
+        for table in ("relay", "console")
+    }
+    whole = json.dumps({**content, **own}, sort_keys=True, default=repr)
     return sha256(whole.encode()).hexdigest()

@@ -277,12 +277,17 @@ class BaseHandler(RequestHandler):
         """Log a refusal as one line, anything unexpected by its type and place."""
         if value is None:
             return
-        known = {"path": self.request.path[:100], **self.facts(value)}
+        known = {"path": self.logged_path, **self.facts(value)}
         if known["status"] == 500:
             log.error(self.failed, **known, **trace(_fault(value)))
         else:
             self.log_refusal(value, known)
         self.count_error(value)
+
+    @property
+    def logged_path(self) -> str:
+        """The path as log lines have it: without what is secret in it."""
+        return self.request.path[:100]
 
     def count_error(self, error: BaseException) -> None:
         """Count a refusal or failure of which the operator may be told."""

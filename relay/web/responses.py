@@ -32,7 +32,7 @@ class WrongMethod(errors.SubmissionError):
 
 
 class VisitRefused(errors.SubmissionError):
-    """A page is not for who asks for it: host, forwarded, cross_site."""
+    """A page is not for who asks for it: host, forwarded, cross_site, csrf, role."""
 
     reason = "host"
 

@@ -346,7 +346,7 @@ def test_the_settings_are_what_the_tables_of_relay_and_tokens_hold() -> None:
     values = {field.name for field in dataclasses.fields(settings.Settings)}
     of_every_server, in_the_url = {"enabled", "queue_enabled"}, {"database_password"}
     assert declared - values == of_every_server | in_the_url
-    assert values - declared == {"path", "keys", "servers", "alerts", "digest"}
+    assert values - declared == {"path", "keys", "servers", "alerts", "console", "digest"}
 
 
 def test_every_setting_says_what_it_means() -> None:

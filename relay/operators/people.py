@@ -1,0 +1,234 @@
+"""Who may use the console: made, invited, signed in and out; each with its act, in one commit."""
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from relay.core import clock
+from relay.operators import passwords
+from relay.operators.passwords import Passwords
+from relay.operators.roles import Role, role_of
+from relay.store import acts, operators
+from relay.store.acts import Act, Acted, By
+from relay.store.engine.database import Store
+from relay.store.operators import Change, NewSession, Person
+
+FIRST = "admin"
+LINK_SECONDS = 86_400
+# A session ends so long after it began, and after it was used last.
+SESSION_SECONDS = 12 * 3600
+IDLE_SECONDS = 30 * 60
+# How often it is written down that a session is used.
+TOUCH_SECONDS = 60
+
+
+class Refused(Exception):
+    """What a person wants cannot be; the words say why."""
+
+
+class SignedIn(NamedTuple):
+    """A session's secret, for its cookie, and whose it is."""
+
+    secret: str
+    person: Person
+
+
+def digest(secret: str) -> bytes:
+    """Return what is kept of a secret: of links and sessions."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def csrf_token(session: str) -> str:
+    """Return the token that every form of a session brings back."""
+    return hmac.new(session.encode(), b"form", hashlib.sha256).hexdigest()
+
+
+def inviting(name: str, role: Role, by: By, secret: str) -> Acted:
+    """Return what makes a person whose link has a secret; the result is None for a taken name."""
+    now = clock.now()
+    values = _values(name, role, now, secret)
+    act = Act(now, by, "invite", name, "", role.label)
+    return Acted(operators.add, values, lambda id: [] if id is None else [act])
+
+
+def changing_role(person: Person, role: Role, by: By) -> Acted:
+    """Return what changes a person's role; the result is False for the last admin's."""
+    change = Change(person.id, {"role": role.label}, {"role": person.role})
+    operation = operators.demote if person.role == Role.ADMIN.label else operators.change
+    act = Act(clock.now(), by, "change role", person.name, person.role, role.label)
+    return Acted(operation, change, lambda done: [act] if done else [])
+
+
+def removing(person: Person, by: By) -> Acted:
+    """Return what removes a person; the result is False for the last admin."""
+    now = clock.now()
+    values = {"removed_at": now, "password": None, "totp_secret": None, "link": None}
+    change = Change(person.id, {**values, "subject": None, "recovery_codes": "[]"})
+    operation = operators.demote if person.role == Role.ADMIN.label else operators.change
+    act = Act(now, by, "remove", person.name, person.role, "")
+    return Acted(operation, change, lambda done: [act] if done else [])
+
+
+def relinking(person: Person, by: By, secret: str) -> Acted:
+    """Return what gives a person a new link; the one before is dead."""
+    now = clock.now()
+    change = Change(person.id, {"link": digest(secret), "link_until": now + LINK_SECONDS})
+    act = Act(now, by, "new link", person.name)
+    return Acted(operators.change, change, lambda done: [act] if done else [])
+
+
+def signing_out(person: Person, by: By) -> Acted:
+    """Return what ends all sessions of a person; the result is how many."""
+    act = Act(clock.now(), by, "end sessions", person.name)
+    return Acted(operators.end_sessions, person.id, lambda count: [act] if count else [])
+
+
+def _values(name: str, role: Role, now: float, secret: str) -> Mapping[str, Any]:
+    link = {"link": digest(secret), "link_until": now + LINK_SECONDS}
+    return {"name": name, "role": role.label, "created_at": now, **link}
+
+
+@dataclass(eq=False, repr=False)
+class People:
+    """The people of an installation, in a running daemon."""
+
+    store: Store
+    passwords: Passwords = field(default_factory=Passwords)
+
+    async def listed(self) -> Sequence[Person]:
+        """Return all who are there, by name."""
+        return await self.store.read(operators.listed)
+
+    async def named(self, name: str) -> Person:
+        """Find somebody; raise Refused."""
+        person = await self.store.read(operators.by_name, name.lower())
+        if person is None or person.removed_at is not None:
+            raise Refused(f"there is nobody called {name}")
+        return person
+
+    async def first_link(self) -> str | None:
+        """Make the first admin where there is nobody; return a link while he has no password.
+
+        It is the link's secret. The one before is dead. Where others share the store there is none:
+        they may have printed it.
+        """
+        by, secret, now = By("relay", "command"), secrets.token_urlsafe(32), clock.now()
+        values = _values(FIRST, Role.ADMIN, now, secret)
+        act = Act(now, by, "invite", FIRST, "", Role.ADMIN.label)
+        adding = Acted(operators.add_first, values, lambda id: [] if id is None else [act])
+        if await self.store.write(acts.acted, adding) is not None:
+            return secret
+        person = await self.store.read(operators.by_name, FIRST)
+        is_new = person is not None and person.password is None and person.subject is None
+        if person is None or not is_new or person.removed_at or self.store.shared is not None:
+            return None
+        await self.store.write(acts.acted, relinking(person, by, secret))
+        return secret
+
+    async def invite(self, name: str, role: Role, by: By) -> str:
+        """Make a person; return the secret of a link that is good once, for a day."""
+        name = checked_name(name)
+        secret = secrets.token_urlsafe(32)
+        if await self.store.write(acts.acted, inviting(name, role, by, secret)) is None:
+            raise Refused(f"there is somebody called {name} already")
+        return secret
+
+    async def relink(self, person: Person, by: By) -> str:
+        """Give a person a new link, to set another password behind."""
+        secret = secrets.token_urlsafe(32)
+        await self.store.write(acts.acted, relinking(person, by, secret))
+        return secret
+
+    async def change_role(self, person: Person, role: Role, by: By) -> None:
+        """Change a person's role; raise Refused for the last admin."""
+        if not await self.store.write(acts.acted, changing_role(person, role, by)):
+            raise Refused("the last admin stays one")
+
+    async def remove(self, person: Person, by: By) -> None:
+        """Remove a person and end the sessions; raise Refused for the last admin."""
+        if not await self.store.write(acts.acted, removing(person, by)):
+            raise Refused("the last admin cannot be removed")
+        await self.store.write(operators.end_sessions, person.id)
+
+    async def sign_out_everywhere(self, person: Person, by: By) -> int:
+        """End all sessions of a person; count them."""
+        count: int = await self.store.write(acts.acted, signing_out(person, by))
+        return count
+
+    async def set_password(self, person: Person, password: str, by: By) -> None:
+        """Set a person's password, and end the sessions; his link is used up. Raise Refused."""
+        if problem := passwords.objection(password, person.name):
+            raise Refused(problem)
+        hashed = await self.passwords.hashed(password)
+        values = {"password": hashed, "link": None, "link_until": None}
+        expected = {"password": person.password, "link": person.link}
+        act = Act(clock.now(), by, "set password", person.name)
+        changing = Acted(
+            operators.change,
+            Change(person.id, values, expected),
+            lambda done: [act] if done else [],
+        )
+        if not await self.store.write(acts.acted, changing):
+            raise Refused("it changed in the meantime: begin again")
+        await self.store.write(operators.end_sessions, person.id)
+
+    async def of_link(self, secret: str) -> Person | None:
+        """Return whose link this is, while it is good."""
+        return await self.store.read(operators.by_link, digest(secret), clock.now())
+
+    async def with_password(self, name: str, password: str) -> Person | None:
+        """Return the person with this name and password; it takes as long where there is none."""
+        person = await self.store.read(operators.by_name, name.strip().lower())
+        known = None if person is None or person.removed_at is not None else person.password
+        return person if await self.passwords.is_right(password, known) else None
+
+    async def begin(self, person: Person, by: By) -> SignedIn:
+        """Begin a session."""
+        secret, now = secrets.token_urlsafe(32), clock.now()
+        session = NewSession(digest(secret), person.id, now, by.origin)
+        act = Act(now, by, "sign in", person.name)
+        await self.store.write(
+            acts.acted, Acted(operators.begin_session, session, lambda nothing: [act])
+        )
+        return SignedIn(secret, person)
+
+    async def of_session(self, secret: str) -> Person | None:
+        """Return whose session this is, while it lasts, and note that it is used."""
+        now, known = clock.now(), digest(secret)
+        found = await self.store.read(operators.session, known)
+        if found is None:
+            return None
+        if now - found.created_at > SESSION_SECONDS or now - found.seen_at > IDLE_SECONDS:
+            await self.store.write(operators.end_session, known)
+            return None
+        if now - found.seen_at > TOUCH_SECONDS:
+            await self.store.write(operators.touch, (known, found.person.id, now))
+        return found.person
+
+    async def end(self, secret: str) -> None:
+        """End a session."""
+        await self.store.write(operators.end_session, digest(secret))
+
+
+def checked_name(name: str) -> str:
+    """Return a name as it is kept; raise Refused for one that nobody can have."""
+    name = name.strip().lower()
+    plain = name.replace(".", "").replace("-", "").replace("_", "").replace("@", "")
+    if not 1 <= len(name) <= 100 or not plain.isalnum() or not name.isascii():
+        raise Refused("a name has letters, digits, `.`, `-`, `_` and `@` only")
+    return name
+
+
+def recovery_codes(person: Person) -> list[str]:
+    """Return the digests of the recovery codes that a person has left."""
+    codes: list[str] = json.loads(person.recovery_codes)
+    return codes
+
+
+def role(person: Person) -> Role:
+    """Return a person's role."""
+    return role_of(person.role)

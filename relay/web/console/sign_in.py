@@ -1,0 +1,149 @@
+"""Signing in and out: by name and password, by a link that is good once."""
+
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+import structlog
+
+from relay.core.errors import TooManyRequests
+from relay.core.rate_limit import Caller
+from relay.operators.people import FIRST, Refused
+from relay.operators.roles import Role
+from relay.store.acts import By
+from relay.store.operators import Person
+from relay.web.console.handler import ConsoleHandler, OpenHandler
+from relay.web.pages.handler import own_hosts
+
+WRONG = "This name, password and code do not belong together."
+TOO_MANY = "Too many have tried. Wait a minute, and try again."
+
+log = structlog.get_logger()
+
+
+class SignInHandler(OpenHandler):
+    """GET /sign-in: the form; POST /sign-in: sign in."""
+
+    methods: ClassVar[tuple[str, ...]] = ("GET", "POST")
+
+    def get(self) -> None:
+        self.show("")
+
+    async def post(self) -> None:
+        typed = await self.form()
+        name = typed.get("name", "").strip().lower()
+        try:
+            for place in (self.visitor.address, name):
+                self.site.sign_in_limiter.take(Caller(place, local=False))
+        except TooManyRequests:
+            log.warning("sign_in.limited")
+            self.set_status(429)
+            self.show(TOO_MANY, name)
+            return
+        person = await self.person(name, typed)
+        if person is None:
+            log.warning("sign_in.refused")
+            self.set_status(403)
+            self.show(WRONG, name)
+            return
+        await begin(self, person)
+
+    async def person(self, name: str, typed: dict[str, str]) -> Person | None:
+        """Return who it is, by all that is asked for; it takes as long for nobody."""
+        person = await self.site.people.with_password(name, typed.get("password", ""))
+        allowed = self.configuration.settings.console.passwords or name == FIRST
+        return person if allowed else None
+
+    def show(self, problem: str, name: str = "") -> None:
+        """Show the form."""
+        self.render("sign_in.html", problem=problem, name=name, next=self.next())
+
+    def next(self) -> str:
+        """Return the path that was asked for before; only one of these pages."""
+        return local_path(self.get_query_argument("next", "/"))
+
+
+class SignOutHandler(ConsoleHandler):
+    """POST /sign-out: end this session."""
+
+    methods: ClassVar[tuple[str, ...]] = ("POST",)
+    role = Role.VIEWER
+
+    async def post(self) -> None:
+        await self.form()
+        await self.site.people.end(self.session)
+        self.clear_cookie(self.cookie_name, path="/")
+        self.redirect("/sign-in", status=303)
+
+
+class LinkHandler(OpenHandler):
+    """GET /sign-in/link/{secret}: a form to set one's password; POST: set it, and sign in.
+
+    The first admin's link, opened on the machine itself, signs in at once.
+    """
+
+    methods: ClassVar[tuple[str, ...]] = ("GET", "POST")
+
+    async def get(self, secret: str) -> None:
+        person = await self._person(secret)
+        if person is None:
+            return
+        if person.name == FIRST and person.password is None and self._is_here():
+            await begin(self, person)
+        else:
+            self.render("link.html", person=person, problem="")
+
+    async def post(self, secret: str) -> None:
+        person = await self._person(secret)
+        if person is None:
+            return
+        typed = await self.form()
+        by = By(person.name, "console", self.visitor.address)
+        try:
+            if typed.get("password", "") != typed.get("again", ""):
+                raise Refused("the two passwords differ")
+            await self.site.people.set_password(person, typed.get("password", ""), by)
+        except Refused as problem:
+            self.set_status(400)
+            self.render("link.html", person=person, problem=str(problem))
+            return
+        await begin(self, await self.site.people.named(person.name))
+
+    async def _person(self, secret: str) -> Person | None:
+        person = await self.site.people.of_link(secret)
+        if person is None:
+            self.set_status(404)
+            words = "This link was used, or is too old, or a newer one was made. Ask an admin."
+            self.render("error.html", heading="No such link", words=words)
+        return person
+
+    @property
+    def logged_path(self) -> str:
+        return "/sign-in/link"
+
+    def _is_here(self) -> bool:
+        host = self.request.headers.get("Host", "").lower()
+        return host in own_hosts(*(self.site.console or ("", 0))) and self.visitor.local
+
+
+async def begin(handler: OpenHandler, person: Person) -> None:
+    """Sign a person in, and go on by a page: who comes from elsewhere has no cookie at once."""
+    by = By(person.name, "console", handler.visitor.address)
+    signed_in = await handler.site.people.begin(person, by)
+    handler.give_session(signed_in.secret)
+    asked = local_path(handler.get_query_argument("next", "/"))
+    handler.render("signed_in.html", next=asked)
+
+
+def local_path(asked: str) -> str:
+    """Return a path of these pages; "/" for anything else."""
+    parts = urlsplit(asked)
+    is_path = not parts.scheme and not parts.netloc and asked.startswith("/")
+    is_path = is_path and not asked.startswith(("//", "/\\")) and asked.isprintable()
+    return asked if is_path else "/"
+
+
+ROUTES = [
+    (r"/sign-in", SignInHandler),
+    (r"/sign-out", SignOutHandler),
+    (r"/sign-in/link/([A-Za-z0-9_-]{20,100})", LinkHandler),
+]
