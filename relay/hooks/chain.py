@@ -22,7 +22,8 @@ log = structlog.get_logger()
 class Chain:
     """A server and its plugins in call order; each deciding hook is a method.
 
-    `deliver_plugins` are those that deliver: the first does, the others stand in for it. `account`
+    `deliver_plugins` are those that deliver: the first does, the others stand in for it;
+    `authenticators` those that say who calls, `screens` those that look for robots. `account`
     is the provider's, if it has templates of its own. `listeners` hear what the observers hear.
     """
 
@@ -35,6 +36,9 @@ class Chain:
         self.schema: Schema | None = manager.hook.schema(server=server)
         self.account: Account | None = manager.hook.account(server=server)
         self.deliver_plugins = tuple(self._deciding("deliver"))
+        # Whom every submission is shown to, for what its message's history says of it.
+        self.authenticators = tuple(self._deciding("authenticate"))
+        self.screens = tuple(self._deciding("screen"))
         self.listeners = listeners
 
     @property

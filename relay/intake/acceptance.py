@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from relay.core import origin
 from relay.core.errors import (
     IdempotencyRunning,
     SubmissionError,
@@ -22,6 +23,7 @@ from relay.core.ids import message_id, timestamp
 from relay.core.immutable import freeze
 from relay.core.logs import raised_by
 from relay.core.message import Message
+from relay.core.origin import Origin
 from relay.core.server import Server
 from relay.core.states import State
 from relay.core.submission import Identity, Submission
@@ -111,7 +113,7 @@ class Acceptance:
             content = await content_of(submission, chain.server.name) if has_page else None
             try:
                 return await self._accept(
-                    chain, submission, identity, begun, before_commit, content
+                    chain, submission, identity, begun, before_commit, content, has_page=has_page
                 )
             except TokenRefused:
                 before = await self._sent_before(chain, submission, identity, content)
@@ -135,6 +137,8 @@ class Acceptance:
         request: Request | None,
         before_commit: Callable[[Message], None],
         content: bytes | None,
+        *,
+        has_page: bool,
     ) -> Accepted:
         use, claim = None, claimed(chain, submission, identity)
         if claim is not None:
@@ -144,18 +148,22 @@ class Acceptance:
         submission = await self.builder.numbered(chain, submission)
         reference = submission.reference
         decoy = chain.screen(submission)
+        passed = chain.screens if decoy is None else ()
+        came_from = origin.of(
+            submission, identity, claim, chain.authenticators, passed, has_page=has_page
+        )
         if decoy is not None:
-            row = _kept_back(submission, chain.server, identity, use, decoy.reason)
+            row = _kept_back(submission, chain.server, identity, came_from, use, decoy.reason)
             await self.outbox.put_screened(row, request)
             log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
             chain.observe("screened", submission=submission, decoy=decoy)
             return Accepted(row.id, None, row.due_at is not None, request, reference=reference)
         try:
-            outgoing = await self.builder.make(chain, submission, identity, token=use)
+            outgoing = await self.builder.make(chain, submission, identity, came_from, token=use)
         except SubmissionError:
             raise
         except Exception as error:
-            await self._keep(chain, submission, identity, use, request, error)
+            await self._keep(chain, submission, identity, came_from, use, request, error)
             raise SubmissionKept from error
         [message] = await self.outbox.put([outgoing], request=request, before_commit=before_commit)
         scheduled = message.send_at is not None
@@ -166,13 +174,14 @@ class Acceptance:
         chain: Chain,
         submission: Submission,
         identity: Identity,
+        came_from: Origin,
         use: TokenUse | None,
         request: Request | None,
         error: Exception,
     ) -> None:
         """Keep a submission that a plugin failed at, unless the same content is kept already."""
         reason = f"{type(error).__name__}{raised_by(error)}"
-        row = _kept_back(submission, chain.server, identity, use, reason, broken=True)
+        row = _kept_back(submission, chain.server, identity, came_from, use, reason, broken=True)
         name = fingerprint_of([KEPT, (await content_of(submission, chain.server.name)).hex()])
         content = Request(name, name, submission.received_at).entry([row])
         kept = BrokenSubmission(content, request.entry([row]) if request else None)
@@ -213,7 +222,8 @@ class Acceptance:
             raise UnknownServer
         submission = await self.builder.numbered(chain, _kept_submission(kept, now))
         identity = Identity(kept.key, documents.key_kind(kept.document))
-        outgoing = await self.builder.make(chain, submission, identity, id=id)
+        came_from = origin.load(kept.origin) or Origin()
+        outgoing = await self.builder.make(chain, submission, identity, came_from, id=id)
 
         def release(rows: Sequence[NewMessage]) -> Acted:
             [row] = rows
@@ -234,6 +244,7 @@ def _kept_back(
     submission: Submission,
     server: Server,
     identity: Identity,
+    came_from: Origin,
     token: TokenUse | None,
     reason: str,
     *,
@@ -252,6 +263,7 @@ def _kept_back(
         document=documents.dump_submission(submission, identity),
         token=token,
         words=reason,
+        origin=origin.dump(came_from),
     )
 
 

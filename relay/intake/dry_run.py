@@ -8,8 +8,8 @@ from relay.core.message import Message
 from relay.core.policy import check_policy
 from relay.core.submission import Claim, Decoy, Identity, Submission
 from relay.core.times import shown
-from relay.forms.email_form import ALIASES, CONTROL_FIELDS, Form
 from relay.hooks.chain import Chain
+from relay.intake import field_mapping
 from relay.intake.authentication import claimed, identify
 from relay.intake.message_builder import composed
 
@@ -45,10 +45,7 @@ class DryRun:
 
     def unused(self, form: Mapping[str, object]) -> list[str]:
         """Name the submitted fields that neither the mapping nor the chain before it read."""
-        used = form.used if isinstance(form, Form) else set(form)
-        aliases = form.aliases if isinstance(form, Form) else ALIASES
-        unread = [name for name in self.submission.fields if aliases.get(name, name) not in used]
-        return sorted(set(unread) - used - CONTROL_FIELDS)
+        return field_mapping.unused(form, self.submission.fields)
 
 
 def headers(message: Message) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from marshmallow import ValidationError
 
+from relay.core import origin
 from relay.core.errors import (
     InvalidSubmission,
     TemplateNotFound,
@@ -14,6 +15,7 @@ from relay.core.errors import (
 )
 from relay.core.ids import reference_number
 from relay.core.message import Message
+from relay.core.origin import ATTACHMENT, Origin
 from relay.core.policy import check_policy, without_recipient_names
 from relay.core.reply_address import routed
 from relay.core.secret import Secret
@@ -22,6 +24,7 @@ from relay.forms import attachments
 from relay.forms.email_form import EmailForm, Form
 from relay.forms.fields import naming
 from relay.hooks.chain import Chain
+from relay.intake.field_mapping import MAX_FIELDS, MAX_NAME, mapping
 from relay.intake.outbox import Outgoing
 from relay.store.engine.database import Store
 from relay.store.outbox import references
@@ -49,16 +52,19 @@ class MessageBuilder:
         chain: Chain,
         submission: Submission,
         identity: Identity,
+        came_from: Origin,
         *,
         token: TokenUse | None = None,
         id: str | None = None,
     ) -> Outgoing:
         """Make the message of an accepted submission.
 
-        identity: who calls. token: the session token that it spends. id: the message's; a new one
-        where none is given. Raise SubmissionError.
+        identity: who calls. came_from: what is known of it before its fields are read. token: the
+        session token that it spends. id: the message's; a new one where none is given. Raise
+        SubmissionError.
         """
         form, message = composed(chain, submission, identity)
+        fields = _mapped(form, submission, message)
         check_policy(message, chain.server, session=submission.session)
         receipt, reference = None, submission.reference
         if reference:
@@ -68,7 +74,17 @@ class MessageBuilder:
         message, route = routed(message, chain.server, self._secret, submission.received_at)
         message, missing = await self._rendered(message, chain)
         warnings = (*(form.warnings if isinstance(form, Form) else ()), *missing)
-        return Outgoing(message, chain, identity.key, id, warnings, (), token, route, receipt)
+        return Outgoing(
+            message,
+            chain,
+            identity.key,
+            id,
+            warnings,
+            token=token,
+            reply_route=route,
+            receipt=receipt,
+            origin=origin.dump(came_from, fields, max(len(submission.fields) - MAX_FIELDS, 0)),
+        )
 
     async def numbered(self, chain: Chain, submission: Submission) -> Submission:
         """Add the reference number that a writer is told, if they are told one: no message has it.
@@ -125,6 +141,16 @@ def composed(
     if submission.session:
         message = without_recipient_names(message)
     return form, _scheduled(message, form)
+
+
+def _mapped(
+    form: Mapping[str, object], submission: Submission, message: Message
+) -> Mapping[str, str]:
+    """Return where the fields and files of a submission went, by name."""
+    fields = mapping(form, submission.fields, message)
+    for file in submission.files:
+        fields[file.field_name[:MAX_NAME]] = ATTACHMENT
+    return fields
 
 
 def _scheduled(message: Message, form: Mapping[str, object]) -> Message:

@@ -46,7 +46,7 @@ class Outgoing:
     history. labels: names in its metadata by which it can be searched. token: the session token
     it spends, where it is put alone. reply_route: the way of the answers to it. receipt: what its
     writer is to be told. held: why a person must decide about it before it is sent; "" where
-    nobody needs to.
+    nobody needs to. origin: where it came from, as it is written down.
     """
 
     message: Message
@@ -59,6 +59,7 @@ class Outgoing:
     reply_route: ReplyRoute | None = None
     receipt: NewReceipt | None = None
     held: str = ""
+    origin: str | None = None
 
 
 async def _nothing(result: object) -> None:
@@ -226,6 +227,7 @@ def _row(message: Message, one: Outgoing) -> NewMessage:
         reply_route=one.reply_route,
         receipt=one.receipt,
         held=one.held,
+        origin=one.origin,
     )
 
 

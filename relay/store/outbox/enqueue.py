@@ -34,7 +34,8 @@ class NewMessage:
     `reply_route`: the way of the answers to it, where its Reply-To is a reply address. `receipt`:
     what its writer is to be told.
 
-    `due_at`: when it is to be sent, if that is later; its age counts from then.
+    `due_at`: when it is to be sent, if that is later; its age counts from then. `origin`: what is
+    written down of where it came from, for its page.
     """
 
     id: str
@@ -57,6 +58,7 @@ class NewMessage:
     words: str | None = None
     reply_route: ReplyRoute | None = None
     receipt: NewReceipt | None = None
+    origin: str | None = None
 
 
 def new_message(
@@ -70,6 +72,7 @@ def new_message(
     reply_route: ReplyRoute | None = None,
     receipt: NewReceipt | None = None,
     held: str = "",
+    origin: str | None = None,
 ) -> NewMessage:
     """Make the row of a message that is queued, or scheduled for later, or held.
 
@@ -103,6 +106,7 @@ def new_message(
         token=token,
         reply_route=reply_route,
         receipt=receipt,
+        origin=origin,
     )
 
 
@@ -162,7 +166,7 @@ def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
 
 
 def _content(message: NewMessage) -> dict[str, Any]:
-    names = ("id", "recipients", "subject", "sender", "tag", "stream", "document")
+    names = ("id", "recipients", "subject", "sender", "tag", "stream", "document", "origin")
     return {name: getattr(message, name) for name in names}
 
 

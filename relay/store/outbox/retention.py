@@ -29,6 +29,7 @@ CLEARED = {
     "sender": "",
     "tag": "",
     "stream": "",
+    "origin": None,
 }
 
 

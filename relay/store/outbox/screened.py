@@ -29,6 +29,7 @@ class Kept(NamedTuple):
     created_at: float
     due_at: float
     document: str
+    origin: str | None
 
 
 class Release(NamedTuple):
@@ -50,10 +51,12 @@ class Rate(NamedTuple):
 def find(connection: Connection, id: str) -> Kept | None:
     """Look up a submission that was kept back and is still whole."""
     columns = (
-        *(messages.c[name] for name in Kept._fields[:-1] if name != "reason"),
+        *(messages.c[name] for name in ("server", "state", "key", "created_at", "due_at")),
         messages.c.words,
+        contents.c.document,
+        contents.c.origin,
     )
-    query = select(*columns, contents.c.document).join(contents, contents.c.id == messages.c.id)
+    query = select(*columns).join(contents, contents.c.id == messages.c.id)
     row = connection.execute(query.where(IS_KEPT_BACK, messages.c.id == id)).first()
     if row is None:
         return None
@@ -65,6 +68,7 @@ def find(connection: Connection, id: str) -> Kept | None:
         row.created_at,
         row.due_at,
         row.document,
+        row.origin,
     )
 
 

@@ -1,0 +1,183 @@
+"""Where the fields of a form went: into which parts of its message, or to nobody."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from itertools import islice
+from typing import Any
+
+from relay.core.addresses import Address
+from relay.core.message import Message
+from relay.core.origin import CONTROL, EMPTY, LEFT_OUT, READ, UNUSED
+from relay.core.text import is_blank, shown
+from relay.forms.email_form import ALIASES, CONTROL_FIELDS, Form
+
+# A stranger's form may have as many fields as it likes, and each of any length.
+MAX_FIELDS, MAX_NAME = 60, 100
+# So much of a value is looked for, in so much of the message.
+MAX_VALUE, MAX_PART, MAX_TEXTS = 200, 16 * 1024, 200
+# Of a field with several values, how many are looked for; and at how many places each is looked at.
+MAX_VALUES, MAX_LOOKS = 10, 20
+
+_END = "\0"
+
+
+def unused(form: Mapping[str, Any], submitted: Iterable[str]) -> list[str]:
+    """Name the submitted fields that nobody read, in what made a message of the form."""
+    used, aliases = _used(form), _aliases(form)
+    unread = {name for name in submitted if aliases.get(name, name) not in used}
+    return sorted(unread - used - CONTROL_FIELDS)
+
+
+def mapping(
+    form: Mapping[str, Any], submitted: Mapping[str, Any], message: Message
+) -> dict[str, str]:
+    """Return, by name, the parts of a message that a field's value stands in, separated by blanks.
+
+    Where it stands in none, what became of it instead, as `relay.core.origin` calls that. Every
+    form passes here: a message costs some microseconds.
+    """
+    # Whoever reads the form from here on is no reader of its own.
+    used, aliases = _used(form), _aliases(form)
+    same = _same(message)
+    parts: _Parts | None = None
+    found = {}
+    for name in submitted if len(submitted) <= MAX_FIELDS else islice(submitted, MAX_FIELDS):
+        given = submitted[name]
+        canonical = aliases.get(name, name)
+        if canonical in CONTROL_FIELDS:
+            became = CONTROL
+        elif _is_empty(given):
+            became = EMPTY
+        elif canonical not in used and name not in used:
+            became = UNUSED
+        else:
+            value = form.get(canonical)
+            if value is None:
+                became = LEFT_OUT
+            elif value == "":
+                became = READ
+            elif id(value) in same:
+                became = same[id(value)]
+            else:
+                parts = parts or _Parts(message)
+                became = parts.of(value) or READ
+        found[name[:MAX_NAME]] = became
+    return found
+
+
+def _same(message: Message) -> dict[int, str]:
+    """Return the parts of a message that most fields become unchanged: the very same objects."""
+    return {
+        id(message.tag): "tag",
+        id(message.bcc): "bcc",
+        id(message.cc): "cc",
+        id(message.to): "to",
+        **{id(one): "reply_to" for one in message.reply_to},
+        id(message.html): "body",
+        id(message.text): "body",
+        id(message.subject): "subject",
+    }
+
+
+class _Parts:
+    """A message's parts in one text, so that a value is looked for in all of them at once."""
+
+    def __init__(self, message: Message) -> None:
+        # In the order in which they are named.
+        parts = [
+            ("from", _all((message.sender,))),
+            ("to", _all(message.to)),
+            ("cc", _all(message.cc)),
+            ("bcc", _all(message.bcc)),
+            ("reply_to", _all(message.reply_to)),
+            ("subject", message.subject),
+            ("tag", message.tag),
+            ("body", message.text or message.html),
+        ]
+        if message.headers:
+            parts.append(("header", _END.join([value for _, value in message.headers])))
+        if message.model is not None:
+            parts.append(("model", _END.join(islice(_texts(message.model), MAX_TEXTS))))
+        self._names: list[str] = []
+        self._starts: list[int] = []
+        texts, length = [""], 1
+        for name, text in parts:
+            if text:
+                self._names.append(name)
+                self._starts.append(length)
+                if len(text) > MAX_PART:
+                    text = text[:MAX_PART]
+                texts.append(text)
+                length += len(text) + 1
+        self._starts.append(length)
+        texts.append("")
+        self._text = _END.join(texts)
+
+    def of(self, value: Any) -> str:
+        """Name the parts in which a value stands; "" where it stands in none."""
+        if isinstance(value, str):
+            return " ".join(self._holding(value))
+        found: dict[str, None] = {}
+        for one in islice(_texts(value), MAX_VALUES):
+            found |= dict.fromkeys(self._holding(one))
+        return " ".join(found)
+
+    def _holding(self, value: str) -> list[str]:
+        is_cut = len(value) > MAX_VALUE
+        if is_cut:
+            value = value[:MAX_VALUE]
+        text, starts, size = self._text, self._starts, len(value)
+        found: list[str] = []
+        at = text.find(value) if value else -1
+        for _ in range(MAX_LOOKS):
+            if at < 0:
+                break
+            # No part of another word: a 7 stands not in 1976.
+            if _joins(text[at - 1], value[0]) or (
+                not is_cut and _joins(value[-1], text[at + size])
+            ):
+                at = text.find(value, at + 1)
+                continue
+            part = bisect_right(starts, at) - 1
+            found.append(self._names[part])
+            at = text.find(value, starts[part + 1])
+        return found
+
+
+def _joins(one: str, next: str) -> bool:
+    """Return whether two characters side by side are of one word, as far as ASCII goes."""
+    return one.isalnum() and next.isalnum() and one.isascii() and next.isascii()
+
+
+def _used(form: Mapping[str, Any]) -> set[str]:
+    return set(form.used) if isinstance(form, Form) else set(form)
+
+
+def _aliases(form: Mapping[str, Any]) -> Mapping[str, str]:
+    return form.aliases if isinstance(form, Form) else ALIASES
+
+
+def _all(addresses: tuple[Address, ...]) -> str:
+    return _END.join([f"{one.name}{_END}{one.email}" for one in addresses]) if addresses else ""
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Return the texts of a value, as a message has them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Address):
+        yield value.email
+    elif isinstance(value, Mapping):
+        for member in value.values():
+            yield from _texts(member)
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from _texts(member)
+    elif value is not None:
+        yield str(shown(value))
+
+
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value[:1].isalnum() and is_blank(value)
+    return value is None or (isinstance(value, Sized) and not value)
