@@ -6,9 +6,9 @@ over is left as it is, with all that belongs to it.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, select, tuple_, update
+from sqlalchemy import Connection, Table, delete, select, update
 from sqlalchemy.engine import RowMapping
 
 from relay.core.mentions import Mentions
@@ -21,7 +21,7 @@ from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.operator_actions import Order, Verdict
 from relay.store.outbox.retention import Clearing
 from relay.store.person import places
-from relay.store.person.search import Found, batches
+from relay.store.person.search import Found, batches, rows_of
 from relay.store.schema import (
     contents,
     message_metadata,
@@ -127,16 +127,16 @@ def _erased(connection: Connection, table: Table, order: Erasure, left: set[str]
     count = 0
     for some in batches(keys):
         if table in (message_metadata, reply_addresses):
-            count += connection.execute(delete(table).where(_are(table, some))).rowcount
+            count += connection.execute(delete(table).where(rows_of(table, some))).rowcount
             continue
-        for row in connection.execute(select(table).where(_are(table, some))).mappings().all():
+        for row in connection.execute(select(table).where(rows_of(table, some))).mappings().all():
             count += _changed(connection, table, row, order)
     return count
 
 
 def _changed(connection: Connection, table: Table, row: RowMapping, order: Erasure) -> bool:
     """Take the address out of a row; return whether it was there."""
-    mine = _are(table, [tuple(row[column.name] for column in places.key(table))])
+    mine = rows_of(table, [tuple(row[column.name] for column in places.key(table))])
     if table is suppressions_table and order.mentions.are_in(row["address"]):
         connection.execute(delete(table).where(mine))
         suppressions.note(connection, [_word_of_nobody(row, order)])
@@ -162,10 +162,3 @@ def _word_of_nobody(row: RowMapping, order: Erasure) -> Word:
     word = Word(**row)
     words = order.mentions.without(word.words)
     return word._replace(address=order.stand_in, message=None, words=words)
-
-
-def _are(table: Table, keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
-    columns = places.key(table)
-    if len(columns) == 1:
-        return columns[0].in_([one for (one,) in keys])
-    return tuple_(*columns).in_(keys)

@@ -1,10 +1,10 @@
 """Finding all that is stored about an address: some rows at a time, through all tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select, tuple_
 
 from relay.core.mentions import Mentions
 from relay.core.states import OPEN, State
@@ -14,6 +14,8 @@ from relay.store.schema import contents, messages, receipts, reply_addresses
 # How many rows one look goes through, and how many of those that may be megabytes.
 CHUNK, LARGE_CHUNK = 5000, 500
 BATCH = 500
+
+T = TypeVar("T")
 
 
 class Row(NamedTuple):
@@ -138,6 +140,14 @@ class Search:
                 self.found.messages.append(one)
 
 
-def batches(items: list[Any]) -> Iterator[list[Any]]:
+def rows_of(table: Table, keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
+    """Make the condition for the rows of these keys."""
+    columns = places.key(table)
+    if len(columns) == 1:
+        return columns[0].in_([one for (one,) in keys])
+    return tuple_(*columns).in_(keys)
+
+
+def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
     """Cut a list into parts that one statement may name."""
-    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
+    return (items[start : start + size] for start in range(0, len(items), size))
