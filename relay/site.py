@@ -41,10 +41,12 @@ from relay.notifications.receipts import emails
 from relay.notifications.receipts.sender import ReceiptSender
 from relay.operators.orders import Orders
 from relay.operators.people import People
+from relay.operators.person import Persons, cancelled
 from relay.store import installation
 from relay.store.cluster.membership import Membership
 from relay.store.engine.database import Store
 from relay.store.engine.disk_space import Space
+from relay.store.person.erasure import Erased, Erasure
 from relay.store.suppressions import Suppressions
 from relay.templates.library import Library
 
@@ -164,6 +166,7 @@ class Site:
             self.receipts,
             self.secret,
         )
+        self.persons = Persons(store, lambda: self.settings, self.secret, self._erased)
         self.event_counts = EventCounts()
         self.alerts = Monitor(
             store,
@@ -237,6 +240,12 @@ class Site:
             RateLimiter(settings.limits.posts_per_minute),
             RateLimiter(settings.limits.tokens_per_minute),
         )
+
+    async def _erased(self, order: Erasure, done: Erased) -> None:
+        """Have no more in memory of what was erased than the store has."""
+        self.dispatcher.drop(one.id for one in order.found.own)
+        self.dispatcher.settled(cancelled(done))
+        await self.suppressions.read_again()
 
     def _address(self) -> str:
         return "{}:{}".format(*self.listening)

@@ -31,6 +31,7 @@ COMMANDS = {
     "mailbox": "mailbox.mailbox",
     "move-store": "move.move_store",
     "pause": "daemon.pause",
+    "person": "person.person",
     "plugins": "check.plugins",
     "queue": "queue.queue",
     "reload": "daemon.reload",

@@ -74,16 +74,19 @@ def _noted(path: Path, server: str, address: str, reason: Reason, words: str) ->
     """Have the daemon write it down, or do so; return the group and the address as written."""
     read = settings.load(path)
     group, email = server_of(read, server).group, email_of(address)
+    secret = hashing_secret(read.data, read.secret)
+    named = [email, stored.stand_in(secret, email)]
     with reading(path) as (_, store):
-        stands = bool(store.read_now(stored.standing, group, [email], clock.now()))
-    if stands == (reason != "lifted"):
+        stands = store.read_now(stored.standing, group, named, clock.now())
+    if bool(stands) == (reason != "lifted"):
         raise click.ClickException(f"{email} is {'' if stands else 'not '}suppressed for {group}")
     asked = {"server": group, "address": email, "reason": reason, "words": words}
     word = Word(group, email, reason, clock.now(), words=words)
 
     def alone(store: Store) -> None:
-        secret = hashing_secret(read.data, read.secret)
-        store.write_now(acts.acted, [suppressing(word, system_user(), secret)])
+        order = suppressing(word, system_user(), secret)
+        known = word._replace(address=stands[0]) if stands else word
+        store.write_now(acts.acted, [order._replace(argument=known)])
 
     with Orders(read, see="suppressions") as orders:
         orders.carry_out("/suppressions", asked, alone)

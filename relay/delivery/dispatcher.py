@@ -96,9 +96,9 @@ class Dispatcher:
         if self.can_deliver(server):
             self._attempts.message_cache.keep(message)
 
-    def drop(self, message: Message) -> None:
-        """Drop a message that was kept and is not stored."""
-        self._attempts.message_cache.drop(message)
+    def drop(self, ids: Iterable[str]) -> None:
+        """Drop messages that were kept and are not stored, or not to be sent."""
+        self._attempts.message_cache.drop(ids)
 
     def stored(self, count: int, server: str) -> None:
         """Take note that so many messages of a server wait, and deliver them."""

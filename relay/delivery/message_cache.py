@@ -1,6 +1,6 @@
 """The messages of an attempt: from memory if they have just come in, else from the store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
@@ -31,9 +31,10 @@ class MessageCache:
         if len(self._messages) < MAX_FRESH:
             self._messages[message.id] = message
 
-    def drop(self, message: Message) -> None:
-        """Forget a message that was kept."""
-        self._messages.pop(message.id, None)
+    def drop(self, ids: Iterable[str]) -> None:
+        """Forget messages that were kept."""
+        for id in ids:
+            self._messages.pop(id, None)
 
     async def find(self, claimed: Sequence[Claimed]) -> list[Message | DeliveryError]:
         """Return claimed messages, for those of their recipients who do not have them."""

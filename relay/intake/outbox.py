@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -87,8 +87,8 @@ class Delivery(Protocol):
     def keep(self, message: Message, server: str) -> None:
         """Keep a message that is about to be stored for its first attempt."""
 
-    def drop(self, message: Message) -> None:
-        """Drop a message that was kept and is not stored."""
+    def drop(self, ids: Iterable[str]) -> None:
+        """Drop messages that were kept and are not stored, or not to be sent."""
 
     def stored(self, count: int, server: str) -> None:
         """Take note that so many messages of a server wait, and deliver them."""
@@ -144,7 +144,7 @@ class Outbox:
         finally:
             for message in kept:
                 if message.id not in ids:
-                    self.delivery.drop(message)
+                    self.delivery.drop([message.id])
         stored = []
         for message, row, one in zip(messages, rows, outgoing, strict=True):
             if row.id in ids:

@@ -130,9 +130,11 @@ class Orders:
 
     async def suppress(self, words: Sequence[Word], by: By) -> list[bool]:
         """Note words on addresses, `manual` or `lifted`; return which of them changed anything."""
+        orders = [suppressing(word, by, self.secret) for word in words]
+        words = [self.suppressions.known(word) for word in words]
         changed = [
-            bool(await self.store.write(acts.acted, suppressing(word, by, self.secret)))
-            for word in words
+            bool(await self.store.write(acts.acted, order._replace(argument=word)))
+            for order, word in zip(orders, words, strict=True)
         ]
         self.suppressions.learn(word for word, new in zip(words, changed, strict=True) if new)
         return changed

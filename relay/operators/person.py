@@ -5,7 +5,7 @@ it the database's files are freed of what they still hold of it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -53,8 +53,8 @@ class Outcome(NamedTuple):
     """What came of an order to erase; `problem` says why nothing was done.
 
     left: the messages that are not over yet, each with its state and with why it was not cancelled.
-    kept: what else names the address, by place. copies: files that hold it. remains: whether the
-    database's own file does, in its free space.
+    kept: what else names the address, by place. copies: files that hold it, or a longer one that
+    ends like it. remains: whether the database's own file may, in its free space.
     """
 
     problem: str = ""
@@ -118,16 +118,17 @@ class Persons:
     store: Store
     settings: Callable[[], Settings]
     secret: Secret
-    erased: Callable[[Erasure, Erased], None] = lambda order, done: None
+    erased: Callable[[Erasure, Erased], Awaitable[None]] | None = None
 
     async def find(self, address: str) -> Found:
         """Look for an address everywhere; raise ValueError for what is none."""
         return await self._find(Mentions(address))
 
-    async def erase(self, address: str, by: By, *, cancel: bool) -> Outcome:
+    async def erase(self, address: str, by: By, *, cancel: bool, is_alone: bool = False) -> Outcome:
         """Erase an address everywhere; raise ValueError for what is none.
 
-        cancel: whether what waits may be cancelled.
+        cancel: whether what waits may be cancelled. is_alone: whether no mail waits meanwhile, so
+        that the database may be written anew however large it is.
         """
         mentions = Mentions(address)
         found = await self._find(mentions)
@@ -136,7 +137,8 @@ class Persons:
             return Outcome(problem)
         order = self._order(mentions, found, by, cancel=cancel)
         done: Erased = await self.store.write(erasure.erase, order)
-        self.erased(order, done)
+        if self.erased is not None:
+            await self.erased(order, done)
         log.warning(
             "person.erased",
             person=order.fingerprint,
@@ -145,7 +147,7 @@ class Persons:
             rows=done.rows,
         )
         left = await self._find(mentions)
-        copies, remains = await self._scrubbed(mentions, is_left=bool(left))
+        copies, remains = await self._scrubbed(mentions, is_left=bool(left), is_alone=is_alone)
         kept = {place: count for place, count in counts(left).items() if place in KEPT}
         whys = {one.id: one.words for one in done.verdicts if not one.done}
         return Outcome(
@@ -171,20 +173,23 @@ class Persons:
             pass
         return search.found
 
-    async def _scrubbed(self, mentions: Mentions, *, is_left: bool) -> tuple[list[str], bool]:
-        """Free the files of what was erased; return the copies that hold it, and if they do."""
+    async def _scrubbed(
+        self, mentions: Mentions, *, is_left: bool, is_alone: bool
+    ) -> tuple[list[str], bool]:
+        """Free the files of what was erased; return its copies, and whether something remains."""
         for _ in range(TRIES):
             if await self.store.scrub():
                 break
             await asyncio.sleep(PAUSE_SECONDS)
         paths = await self._holding(mentions)
         own = self._own_files()
-        small = self.store.path is not None and self.store.path.stat().st_size <= REWRITTEN_BYTES
-        if own & set(paths) and not is_left and small:
-            await self.store.scrub(whole=True)
-            paths = await self._holding(mentions)
+        path = self.store.path
+        may_rewrite = is_alone or (path is not None and path.stat().st_size <= REWRITTEN_BYTES)
         copies = [str(path) for path in paths if path not in own]
-        return copies, bool(own & set(paths)) and not is_left
+        remains = bool(own & set(paths)) and not is_left
+        if remains and may_rewrite:
+            remains = not await self.store.scrub(whole=True)
+        return copies, remains
 
     async def _holding(self, mentions: Mentions) -> list[Path]:
         path = self.store.path
@@ -197,6 +202,21 @@ class Persons:
         if path is None:
             return set()
         return {path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))}
+
+
+def report(outcome: Outcome) -> Iterator[str]:
+    """Return what came of an erasure in lines for a person."""
+    cleared = "1 message" if outcome.cleared == 1 else f"{outcome.cleared:,} messages"
+    yield f"erased: {cleared} cleared, {outcome.changed:,} of others changed"
+    for id, state, why in outcome.left:
+        yield f"{id}  left: it is {state}, not over yet{f' ({why})' if why else ''}"
+    for place, count in outcome.kept.items():
+        yield f"left alone: {place} ({count:,}); change them yourself"
+    for path in outcome.copies:
+        yield f"{path} may hold it: delete that copy"
+    if outcome.remains:
+        words = "stop the daemon and erase again, so that the file is written anew"
+        yield f"the free space of the database's file may hold it yet: {words}"
 
 
 def cancelled(done: Erased) -> int:

@@ -203,6 +203,10 @@ class Suppressions:
         rows = await self._store.read(of, group, asked, now)
         return [row._replace(address=asked[row.address]) for row in rows]
 
+    def known(self, word: Word) -> Word:
+        """Return a word on an address as it is to be stored: on what stands for it, if it does."""
+        return word._replace(address=self._known_as(word.server, word.address))
+
     def is_erased(self, group: str, address: str) -> bool:
         """Return whether an address was erased that gets no mail of a group."""
         return self._known_as(group, address.lower()) != address.lower()
@@ -217,7 +221,7 @@ class Suppressions:
 
     async def note(self, words: Sequence[Word]) -> list[bool]:
         """Store words on addresses; return which of them changed anything."""
-        words = [word._replace(address=self._known_as(word.server, word.address)) for word in words]
+        words = [self.known(word) for word in words]
         changed = [await self._store.write(note, word) for word in words]
         self.learn(word for word, new in zip(words, changed, strict=True) if new)
         return changed

@@ -197,6 +197,14 @@ class ReplayHandler(OperationHandler):
         return {"count": len(replayed.ids), "lifted": lifted, "after": replayed.after}
 
 
+class PersonHandler(OperationHandler):
+    """POST /person/erase with `{"address": ..., "cancel": ...}`: what came of it."""
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        outcome = await self.site.persons.erase(asked["address"], self.by, cancel=asked["cancel"])
+        return outcome._asdict()
+
+
 class LookHandler(OperationHandler):
     """POST /alerts/look: look at what goes wrong now, and not only four times a minute."""
 
@@ -218,6 +226,7 @@ ROUTES = [
     (r"/reload", ReloadHandler),
     (r"/templates/apply", ApplyTemplatesHandler),
     (r"/templates/restore", RestoreTemplateHandler),
+    (r"/person/erase", PersonHandler),
     (r"/alerts/look", LookHandler),
     (r"/alerts/test", TestAlertHandler),
     (r"/suppressions", SuppressionHandler),

@@ -30,6 +30,7 @@ from tests.support.stored import CREATED, new_id
 BY = By("ann", "command")
 NOW = CREATED + 1000.0
 DESK = "desk@example.gov"
+SENT = ("written", "received", "labelled", "mentioned")
 
 
 def message(number: int, state: str = "sent", **values: Any) -> NewMessage:
@@ -113,9 +114,10 @@ def fill(store: Store, address: str, first: int = 0) -> dict[str, str]:
 
 def _rows(address: str, first: int, ids: dict[str, str]) -> Iterator[tuple[Table, dict[str, Any]]]:
     said, id = f"550 <{address}>: no such mailbox", ids["written"]
-    tried = {"started_at": NOW, "ended_at": NOW, "delivery": "smtp", "outcome": "sent"}
-    for one in ids.values():
-        yield attempts, {"message": one, "number": 1, "words": said, **tried}
+    tried = {"started_at": NOW, "ended_at": NOW, "delivery": "smtp"}
+    for name, one in ids.items():
+        outcome = "sent" if name in SENT else "failed"
+        yield attempts, {"message": one, "number": 1, "outcome": outcome, "words": said, **tried}
     yield events, {"message": id, "at": NOW, "kind": "bounced", "words": said}
     fate = {"state": "refused", "at": NOW, "words": said}
     yield recipients, {"message": ids["received"], "address": address.lower(), **fate}
@@ -132,7 +134,8 @@ def _rows(address: str, first: int, ids: dict[str, str]) -> Iterator[tuple[Table
             "answer": answer,
         },
     )
-    for group, reason in (("contactform", "bounced"), ("registry", "lifted")):
+    groups = (f"group{first}", f"other{first}") if first else ("contactform", "registry")
+    for group, reason in zip(groups, ("bounced", "lifted"), strict=True):
         yield (
             suppressions,
             {

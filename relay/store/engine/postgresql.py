@@ -14,6 +14,7 @@ from relay.store.engine import server_facts
 from relay.store.engine.connecting import Connector, make_engine
 from relay.store.engine.failures import explained
 from relay.store.engine.server_facts import Facts
+from relay.store.schema import metadata
 
 # A reader sees one moment, however many queries it asks, as it does in SQLite.
 READING = {
@@ -83,9 +84,17 @@ class Postgresql:
         return any(True for _ in driver.notifies(timeout=seconds, stop_after=1))
 
     def scrub(self, *, whole: bool) -> bool:
-        """Let the server reuse the room of what was deleted; return True."""
-        with self._watching.connect() as connection:
-            connection.execute(text("VACUUM" if not whole else "VACUUM FULL"))
+        """Let the server reuse the room of what was deleted; return False if it does not.
+
+        It writes no file anew: meanwhile nobody could use the tables.
+        """
+        names = ", ".join(table.name for table in metadata.sorted_tables)
+        try:
+            with self.long_writing.connect() as connection:
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection.execute(text(f"VACUUM {names}"))
+        except DBAPIError:
+            return False
         return True
 
     def finish(self) -> None:

@@ -61,11 +61,14 @@ class Sqlite:
         whole: write the database anew, too, without what stands in its free space.
         """
         # Not through a Connection: that would begin a transaction, in which nothing is emptied.
-        with closing(self.writing.raw_connection()) as connection:
-            cursor = connection.cursor()
-            if whole:
-                cursor.execute("VACUUM")
-            return not cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        try:
+            with closing(self.writing.raw_connection()) as connection:
+                cursor = connection.cursor()
+                if whole:
+                    cursor.execute("VACUUM")
+                return not cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.OperationalError:  # another command has it, or there is no room for it twice
+            return False
 
     def finish(self) -> None:
         """Empty the log into the database, when nobody reads any more."""

@@ -75,8 +75,8 @@ def erase(connection: Connection, order: Erasure) -> Erased:
     others = {one.id for one in order.found.others} - left
     counts = {table: _erased(connection, table, order, left) for table in places.COLUMNS}
     rows = sum(counts.values()) - counts[contents]
-    events = [NewEvent(id, order.now, "erased", "by the operator") for id in own]
-    words = "an address was taken out of it"
+    events = [NewEvent(id, order.now, "erased", f"by {order.by.who}") for id in own]
+    words = f"by {order.by.who}: an address was taken out of it"
     events += [NewEvent(id, order.now, "erased", words) for id in sorted(others)]
     note(connection, events)
     counted = f"messages cleared: {cleared}, changed: {len(others)}; other rows: {rows}"
@@ -95,7 +95,9 @@ def _cancelled(connection: Connection, order: Erasure) -> list[Verdict]:
     return [
         verdict
         for ids in batches(waiting)
-        for [verdicts] in [operator_actions.cancel(connection, [Order(ids, order.now)])]
+        for [verdicts] in [
+            operator_actions.cancel(connection, [Order(ids, order.now, who=order.by.who)])
+        ]
         for verdict in verdicts
     ]
 
