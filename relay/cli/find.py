@@ -1,5 +1,8 @@
 """`find`: which messages a person means, whatever became of them."""
 
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -7,9 +10,13 @@ import click
 from relay.cli.context import reading
 from relay.cli.terminal import paged, print_page, say
 from relay.core import clock
-from relay.core.times import shown
+from relay.core.times import shown, utc
+from relay.operators import query
 from relay.store.queries import word_search
-from relay.store.queries.word_search import FoundMessage
+from relay.store.queries.word_search import Found, Wanted
+from relay.store.words.texts import FoundMessage
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @click.command()
@@ -19,15 +26,52 @@ from relay.store.queries.word_search import FoundMessage
 def find(path: Path, words: tuple[str, ...], limit: int, below: str | None) -> None:
     """List messages of any state that all WORDS fit, newest first.
 
-    A word stands in the writer's address, a recipient's, the subject, the reference or the server's
-    name; or it is a day: 2026-11-28, today, yesterday (UTC).
+    A word stands in the writer's address, a recipient's, the subject, the tag or the server's name,
+    or is the reference; wor* is the beginning of one, "two words" stand beside each other. Or it is
+    a day: 2026-11-28, today, yesterday (UTC). Or one of to: from: subject: server: state: tag:
+    before: after: id: reference: with what is looked for behind it.
     """
+    wanted = _wanted(words, clock.now())
     with reading(path) as (_, store):
-        what = word_search.wanted(words, clock.now())
-        page = store.read_now(word_search.find, what, below, limit)
-    print_page(page.rows, page.below, _line)
-    if not page.rows:
-        say("nothing found" if page.below is None else "nothing found so far", err=True)
+        found = store.read_now(word_search.find, wanted, below, limit)
+    print_page(found.rows, found.below, _line)
+    for line in _notes(found, below):
+        say(line, err=True)
+
+
+def _wanted(given: Sequence[str], now: float) -> Wanted:
+    """Read what is looked for; raise UsageError for what cannot be understood."""
+    days = {word: day for word in given if (day := _day(word, now)) is not None}
+    # What the shell gives as one word was quoted.
+    others = [f'"{one}"' if re.search(r"\s", one) and ":" not in one else one for one in given]
+    wanted, problems = query.parse(" ".join(one for one in others if one not in days), UTC, now)
+    if problems:
+        raise click.UsageError("; ".join(problems))
+    if days:
+        last = max(days.values()) + timedelta(days=1)
+        wanted = wanted._replace(since=min(days.values()).timestamp(), before=last.timestamp())
+    return wanted
+
+
+def _day(word: str, now: float) -> datetime | None:
+    today = utc(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    named = {"today": today, "yesterday": today - timedelta(days=1)}
+    if _DAY.fullmatch(word):
+        try:
+            return datetime.fromisoformat(word).replace(tzinfo=UTC)
+        except ValueError:
+            return None
+    return named.get(word.casefold())
+
+
+def _notes(found: Found, below: str | None) -> Iterator[str]:
+    if not found.rows and found.below is None:
+        yield "nothing found" if below is None else "nothing more found"
+    if found.searched_to is not None:
+        yield f"searched back to {shown(found.searched_to)}"
+    for since, until in found.unindexed:
+        span = f"before {shown(until)}" if since is None else f"{shown(since)} to {shown(until)}"
+        yield f"not searched yet, its index is being made: {span}"
 
 
 def _line(one: FoundMessage) -> str:

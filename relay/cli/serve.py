@@ -21,7 +21,7 @@ from relay.config import settings
 from relay.core import logs
 from relay.core.errors import ConfigurationError
 from relay.site import Site, open_site
-from relay.store.maintenance import housekeeping
+from relay.store.maintenance import housekeeping, indexing
 from relay.web.application import make_app
 from relay.web.console import make_console
 from relay.web.control import make_control
@@ -86,6 +86,7 @@ async def _serve(site: Site) -> bool:
         asyncio.create_task(site.in_doubt.run()),
         asyncio.create_task(site.receipts.run()),
         asyncio.create_task(site.alerts.run()),
+        asyncio.create_task(indexing.keep(site.store, lambda: site.membership.is_leader)),
         asyncio.create_task(
             housekeeping.keep(
                 site.store,

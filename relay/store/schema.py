@@ -154,6 +154,12 @@ contents = _table(
     Column("origin", Text),
 )
 
+# The index of words, in PostgreSQL: SQLite has another kind of table for it. See relay/store/words.
+WORDS_ON_POSTGRESQL = (
+    'CREATE TABLE words (message varchar(36) COLLATE "C" PRIMARY KEY, said tsvector NOT NULL)',
+    "CREATE INDEX words_said ON words USING gin (said)",
+)
+
 # What a caller labelled its message with, to look it up by; `name` in lower case.
 message_metadata = _table(
     "message_metadata",

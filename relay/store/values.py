@@ -3,7 +3,7 @@
 Nothing here knows what they mean.
 """
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from relay.store.engine.expressions import upsert
 from relay.store.schema import installation
@@ -22,3 +22,8 @@ def put(connection: Connection, name: str, value: str | ColumnElement[str]) -> N
     added = upsert(connection, installation).values(name=name, value=value)
     values = {"value": added.excluded.value}
     connection.execute(added.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+def remove(connection: Connection, name: str) -> None:
+    """Keep a value no longer."""
+    connection.execute(delete(installation).where(installation.c.name == name))

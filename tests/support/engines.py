@@ -32,5 +32,5 @@ def empty(url: str) -> None:
     names = ", ".join(table.name for table in metadata.sorted_tables)
     with engine.connect() as connection, connection.begin():
         if connection.execute(text("SELECT to_regclass('messages')")).scalar() is not None:
-            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+            connection.execute(text(f"TRUNCATE {names}, words RESTART IDENTITY"))
     engine.dispose()

@@ -14,12 +14,12 @@ from sqlalchemy import text
 
 from relay.core.errors import ConfigurationError, TemplateRenderError
 from relay.core.states import State
+from relay.operators.query import parse
 from relay.site import Site
 from relay.store.maintenance.audit import audit
 from relay.store.outbox import operator_actions, screened
 from relay.store.outbox.operator_actions import Order
 from relay.store.queries import listing, word_search
-from relay.store.queries.word_search import Wanted
 from tests.conftest import FORM, Outbox, Post
 from tests.support.keys import APPLICATION_KEY, key
 from tests.support.stored import by
@@ -239,7 +239,7 @@ async def test_operators_see_it_and_only_its_own_order_makes_a_message_of_it(
     [row] = rows(site)
     listed = site.store.read_now(listing.screened, None, 10)
     assert [one.id for one in listed.rows] == [row["id"]]
-    found = site.store.read_now(word_search.find, Wanted(["resident@example.com"]), None, 5)
+    found = site.store.read_now(word_search.find, parse("resident@example.com").wanted, None, 5)
     assert [one.id for one in found.rows] == [row["id"]]
     order = Order([row["id"]], 1.0, twice=True)
     for operation in (operator_actions.retry, operator_actions.release, operator_actions.found):

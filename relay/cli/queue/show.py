@@ -47,7 +47,7 @@ def show(path: Path, id: str) -> None:
         found = store.read_now(listing.find, id)
         fates = store.read_now(recipients_of, id)
         reference = store.read_now(references.of, id)
-        summary = store.read_now(word_search.find, Wanted([id]), None, 1)
+        summary = store.read_now(word_search.find, Wanted(id=id), None, 1)
         pauses = store.read_now(installation.paused_servers)
         waits = found is not None and found.row.state in (*WAITING, State.IN_DOUBT)
         daemon = asked(read.data) if waits else Daemon({})

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, func, select, text
 
 from relay.store import values
 from relay.store.engine.newer_schema import NewerSchema, copied_before, schema_of
-from relay.store.schema import metadata
+from relay.store.schema import WORDS_ON_POSTGRESQL, metadata
 
 log = structlog.get_logger()
 
@@ -107,6 +107,8 @@ def _migrate_server(
     with connection.begin():
         if is_new:  # the first migrations are older than PostgreSQL is an engine
             metadata.create_all(connection)
+            for statement in WORDS_ON_POSTGRESQL:
+                connection.exec_driver_sql(statement)
             command.stamp(config, "head")
         _note_oldest(connection, scripts)
     command.upgrade(config, "head")

@@ -19,13 +19,15 @@ from relay.store.engine.migrate import OLDEST_SCHEMA, newest_schema
 from relay.store.engine.writer import one_by_one
 from relay.store.maintenance import audit as audits
 from relay.store.schema import daemons, installation, leases, ledger, messages, metadata
+from relay.store.words import index
 
 # How many rows are read and written at a time.
 CHUNK = 1000
 
 # Who runs is each database's own; so is what it says of itself.
 TABLES = [table for table in metadata.sorted_tables if table not in (daemons, leases)]
-OWN_VALUES = (served.NOT_SERVED, served.ORIGIN, OLDEST_SCHEMA)
+# The words are indexed anew: the engines have other tables for them.
+OWN_VALUES = (served.NOT_SERVED, served.ORIGIN, OLDEST_SCHEMA, *index.VALUES)
 # What a daemon writes without ever taking mail: it is replaced.
 _STARTED = {"alerts", "alert_reports", "installation", "paused", "servers", "versions"}
 

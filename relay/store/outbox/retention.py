@@ -18,6 +18,7 @@ from relay.store.engine.writer import one_by_one
 from relay.store.outbox.operator_actions import is_dismissed
 from relay.store.queries.search import first_id
 from relay.store.schema import IS_KEPT, contents, message_metadata, messages, receipts, recipients
+from relay.store.words import index
 
 # How many messages one commit clears: callers' messages wait behind it.
 BATCH = 100
@@ -84,6 +85,7 @@ def clear(connection: Connection, clearing: Clearing) -> int:
     connection.execute(delete(recipients).where(recipients.c.message.in_(ids)))
     told = update(receipts).where(receipts.c.message.in_(ids))
     connection.execute(told.values(address="", mailbox=""))
+    index.renew(connection, ids)
     return len(ids)
 
 

@@ -17,6 +17,7 @@ from relay.store.outbox.operator_actions import SOMEBODY, Order, Verdict
 from relay.store.outbox.retention import Clearing
 from relay.store.schema import IS_KEPT_BACK, contents, messages
 from relay.store.schema import ledger as ledger_table
+from relay.store.words import index
 
 
 class Kept(NamedTuple):
@@ -90,6 +91,7 @@ def release(connection: Connection, one: Release) -> bool:
     if refusal is not None:
         raise refusal  # and with it goes all that was done here
     ledger.release(connection, kept.server, kept.created_at, kept.state == State.SCREENED)
+    index.renew(connection, [id])
     words = f"by {one.who}; it was {kept.state}: {kept.reason}"
     note(connection, [NewEvent(id, one.now, "released", words)])
     return True

@@ -32,6 +32,7 @@ from relay.store.schema import (
 )
 from relay.store.schema import suppressions as suppressions_table
 from relay.store.suppressions import Word
+from relay.store.words import index
 
 
 class Erasure(NamedTuple):
@@ -75,6 +76,9 @@ def erase(connection: Connection, order: Erasure) -> Erased:
     others = {one.id for one in order.found.others} - left
     counts = {table: _erased(connection, table, order, left) for table in places.COLUMNS}
     rows = sum(counts.values()) - counts[contents]
+    for ids in batches(sorted(others)):
+        index.renew(connection, ids)
+    index.hurry(connection)
     events = [NewEvent(id, order.now, "erased", f"by {order.by.who}") for id in own]
     words = f"by {order.by.who}: an address was taken out of it"
     events += [NewEvent(id, order.now, "erased", words) for id in sorted(others)]

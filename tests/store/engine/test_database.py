@@ -148,7 +148,9 @@ def test_a_second_daemon_on_the_same_folder_is_refused(store: Store, tmp_path: P
 
 def test_the_migrations_make_exactly_the_tables_of_the_schema(store: Store) -> None:
     def difference(connection: Connection) -> Any:
-        return compare_metadata(MigrationContext.configure(connection), metadata)
+        # The index of words is each engine's own: tests/store/words.
+        others = {"include_name": lambda name, kind, _: kind != "table" or name[:5] != "words"}
+        return compare_metadata(MigrationContext.configure(connection, opts=others), metadata)
 
     assert store.read_now(difference) == []
 

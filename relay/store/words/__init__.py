@@ -1,0 +1,1 @@
+"""The index of words: what messages say, to be found however many there are."""
