@@ -19,6 +19,7 @@ from relay.core.times import shown
 from relay.operators import person as operators
 from relay.operators.orders import system_user
 from relay.operators.person import Outcome, Persons
+from relay.store import acts
 from relay.store.engine.database import Store
 from relay.store.maintenance import audit
 from relay.store.person import export
@@ -58,6 +59,8 @@ def person(
         _print(found)
         if target is not None:
             _write(target, store, found, mentions)
+    if target is not None:
+        _note(read, mentions.address)
     if erase:
         _erase(read, found, mentions, cancel=waiting, yes=yes)
 
@@ -100,6 +103,17 @@ def _pieces(store: Store, found: Found, mentions: Mentions) -> Iterator[str]:
     for section, query in export.sections(found, mentions):
         yield document.piece(section, store.read_now(query))
     yield document.end()
+
+
+def _note(read: Settings, address: str) -> None:
+    """Note who exported it."""
+
+    def alone(store: Store) -> None:
+        secret = hashing_secret(read.data, read.secret)
+        store.write_now(acts.noted, [operators.handing_out(address, system_user(), secret)])
+
+    with Orders(read, see="acts") as orders:
+        orders.carry_out("/person/handed-out", {"address": address}, alone)
 
 
 def _erase(read: Settings, found: Found, mentions: Mentions, *, cancel: bool, yes: bool) -> None:

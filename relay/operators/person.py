@@ -6,7 +6,7 @@ it the database's files are freed of what they still hold of it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,8 @@ from relay.core.logs import fingerprint
 from relay.core.mentions import Mentions
 from relay.core.secret import Secret
 from relay.core.states import WAITING
-from relay.store.acts import By
+from relay.store import acts
+from relay.store.acts import Act, By
 from relay.store.engine.database import Store
 from relay.store.person import erasure, files
 from relay.store.person.erasure import Erased, Erasure
@@ -119,10 +120,15 @@ class Persons:
     settings: Callable[[], Settings]
     secret: Secret
     erased: Callable[[Erasure, Erased], Awaitable[None]] | None = None
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def find(self, address: str) -> Found:
         """Look for an address everywhere; raise ValueError for what is none."""
         return await self._find(Mentions(address))
+
+    async def handed_out(self, address: str, by: By) -> None:
+        """Note that somebody handed out what there is about an address."""
+        await self.store.write(acts.noted, handing_out(address, by, self.secret))
 
     async def erase(self, address: str, by: By, *, cancel: bool, is_alone: bool = False) -> Outcome:
         """Erase an address everywhere; raise ValueError for what is none.
@@ -169,8 +175,9 @@ class Persons:
 
     async def _find(self, mentions: Mentions) -> Found:
         search = Search(mentions)
-        while await self.store.read(search.look) is not None:
-            pass
+        async with self._one_at_a_time:
+            while await self.store.read(search.look) is not None:
+                pass
         return search.found
 
     async def _scrubbed(
@@ -202,6 +209,11 @@ class Persons:
         if path is None:
             return set()
         return {path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))}
+
+
+def handing_out(address: str, by: By, secret: Secret) -> Act:
+    """Return the act of handing out what there is about an address."""
+    return Act(clock.now(), by, "export", fingerprint(secret, Address(address)))
 
 
 def report(outcome: Outcome) -> Iterator[str]:

@@ -74,6 +74,12 @@ def acted(connection: Connection, order: Acted) -> Any:
     return result
 
 
+def noted(connection: Connection, batch: Sequence[Act]) -> Sequence[None]:
+    """Note acts that change nothing in the store."""
+    add(connection, batch)
+    return [None] * len(batch)
+
+
 def add(connection: Connection, done: Sequence[Act]) -> None:
     """Note acts, in the commit that does them."""
     if done:

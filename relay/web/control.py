@@ -197,12 +197,20 @@ class ReplayHandler(OperationHandler):
         return {"count": len(replayed.ids), "lifted": lifted, "after": replayed.after}
 
 
-class PersonHandler(OperationHandler):
+class ErasureHandler(OperationHandler):
     """POST /person/erase with `{"address": ..., "cancel": ...}`: what came of it."""
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         outcome = await self.site.persons.erase(asked["address"], self.by, cancel=asked["cancel"])
         return outcome._asdict()
+
+
+class HandedOutHandler(OperationHandler):
+    """POST /person/handed-out with `{"address": ...}`: note that it was exported."""
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        await self.site.persons.handed_out(asked["address"], self.by)
+        return {}
 
 
 class LookHandler(OperationHandler):
@@ -226,7 +234,8 @@ ROUTES = [
     (r"/reload", ReloadHandler),
     (r"/templates/apply", ApplyTemplatesHandler),
     (r"/templates/restore", RestoreTemplateHandler),
-    (r"/person/erase", PersonHandler),
+    (r"/person/erase", ErasureHandler),
+    (r"/person/handed-out", HandedOutHandler),
     (r"/alerts/look", LookHandler),
     (r"/alerts/test", TestAlertHandler),
     (r"/suppressions", SuppressionHandler),

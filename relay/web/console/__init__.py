@@ -6,7 +6,7 @@ from tornado.web import Application
 
 from relay.site import Site
 from relay.web.connections import PatientApplication
-from relay.web.console import overview, sign_in
+from relay.web.console import overview, person, sign_in
 from relay.web.console.handler import OpenHandler, UnknownScreenHandler
 from relay.web.pages import FILES as SHARED_FILES
 from relay.web.pages import TYPES as SHARED_TYPES
@@ -27,6 +27,7 @@ class StaticHandler(OpenHandler):
 
 ROUTES = [
     *overview.ROUTES,
+    *person.ROUTES,
     *sign_in.ROUTES,
     (r"/static/(pages\.css|console\.css|console\.js|relay\.svg)", StaticHandler),
 ]
