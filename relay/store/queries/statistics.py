@@ -3,6 +3,7 @@
 What is shown of all times is read from what was counted as it happened, never from the messages.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
@@ -127,11 +128,13 @@ def last_hour(connection: Connection, now: float) -> dict[str, Hour]:
     """Return what was counted in the sixty minutes up to this one, by server where anything was."""
     first = int(now // MINUTE_SECONDS) - 59
     found: dict[str, Hour] = {}
-    query = select(minutes).where(minutes.c.minute >= first, minutes.c.minute < first + 60)
-    for row in connection.execute(query):
-        hour = found.setdefault(row.server, Hour(*([0] * 60 for _ in Hour._fields)))
-        for name, counts in hour._asdict().items():
-            counts[row.minute - first] += getattr(row, name)
+    columns = [minutes.c[name] for name in ("server", "minute", *Hour._fields)]
+    query = select(*columns).where(minutes.c.minute >= first, minutes.c.minute < first + 60)
+    for server, minute, *counts in connection.execute(query):
+        if server not in found:
+            found[server] = Hour(*([0] * 60 for _ in Hour._fields))
+        for column, count in zip(found[server], counts, strict=True):
+            column[minute - first] += count
     return found
 
 
@@ -147,15 +150,28 @@ def waiting(connection: Connection, servers: Iterable[str]) -> dict[str, dict[st
     is_sending = messages.c.state == State.SENDING
     sending = select(messages.c.server, messages.c.state).where(IS_UNDECIDED, is_sending)
     _count(connection, sending.limit(MOST_COUNTED).subquery(), found)
-    for server in servers:
-        # By the index alone, which does not know the scheduled ones.
-        queued = -found.get(server, {}).get(State.SCHEDULED, 0)
-        for condition in (IS_NEW, IS_RETRIED):
-            some = select(messages.c.server).where(condition, messages.c.server == server)
-            some_rows = some.limit(MOST_COUNTED).subquery()
-            queued += connection.execute(select(func.count()).select_from(some_rows)).scalar_one()
+    for server, count in _queued(connection, servers).items():
+        # By their indexes alone, which do not know the scheduled ones.
+        queued = count - found.get(server, {}).get(State.SCHEDULED, 0)
         if queued > 0:
             found.setdefault(server, {})[State.QUEUED] = min(queued, MOST_COUNTED)
+    return found
+
+
+def _queued(connection: Connection, servers: Iterable[str]) -> Counter[str]:
+    """Count what is queued or scheduled, by server."""
+    found: Counter[str] = Counter()
+    for condition in (IS_NEW, IS_RETRIED):
+        waiting = select(messages.c.server).where(condition).limit(MOST_COUNTED)
+        some = waiting.subquery()
+        counts = select(some.c.server, func.count()).group_by(some.c.server)
+        all_of = {row[0]: row[1] for row in connection.execute(counts)}
+        if sum(all_of.values()) == MOST_COUNTED:  # more: so many of each server
+            for server in servers:
+                of_server = waiting.where(messages.c.server == server).subquery()
+                count = select(func.count()).select_from(of_server)
+                all_of[server] = connection.execute(count).scalar_one()
+        found.update(all_of)
     return found
 
 

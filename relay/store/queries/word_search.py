@@ -38,7 +38,7 @@ from relay.store.words.texts import FoundMessage, Said
 SPAN = 20_000
 READ = 4_000
 # How many of a state are read whole before the index is asked.
-FEW = 1_000
+FEW = 500
 # Of PostgreSQL's index, which has no order: more than this makes a word a common one.
 RARE = 50_000
 
@@ -201,7 +201,7 @@ def _newest(connection: Connection, source: Conditions, matching: Matching, limi
     query = query.order_by(messages.c.id.desc())
     ids: Sequence[str] = ()
     # As a rule the newest match.
-    for span in (4 * limit, SPAN) if matching else (limit,):
+    for span in (4 * limit, 40 * limit, SPAN) if matching else (limit,):
         newest = query.limit(span).subquery()
         conditions = (newest.c[name].in_(values) for name, values in matching.items())
         some = select(newest.c.id).where(*conditions).order_by(newest.c.id.desc()).limit(limit)

@@ -79,7 +79,7 @@ def follow(connection: Connection, now: float) -> int:
     query = select(messages.c.id).where(messages.c.id > known.upto, settled)
     ids = connection.execute(query.order_by(messages.c.id).limit(CHUNK)).scalars().all()
     _add(connection, ids)
-    _keep(connection, Reach(known.above, ids[-1] if ids else known.upto))
+    keep(connection, Reach(known.above, ids[-1] if ids else known.upto))
     return len(ids)
 
 
@@ -93,7 +93,7 @@ def go_back(connection: Connection, _: None) -> int:
     query = select(messages.c.id).where(messages.c.id < known.above)
     ids = connection.execute(query.order_by(messages.c.id.desc()).limit(CHUNK)).scalars().all()
     _add(connection, ids[::-1])
-    _keep(connection, Reach(ids[-1] if len(ids) == CHUNK else "", known.upto))
+    keep(connection, Reach(ids[-1] if len(ids) == CHUNK else "", known.upto))
     return len(ids)
 
 
@@ -114,7 +114,8 @@ def look_again(connection: Connection, after: str) -> str | None:
     return ids[-1] if ids else None
 
 
-def _keep(connection: Connection, new: Reach) -> None:
+def keep(connection: Connection, new: Reach) -> None:
+    """Keep how far the index reaches."""
     if new != reach(connection):
         values.put(connection, REACH, json.dumps(new))
 
@@ -220,7 +221,7 @@ def _add(connection: Connection, ids: Sequence[str]) -> None:
     if not added:
         return
     if is_server:
-        rows = [{"id": one.id, "said": _vector(one)} for one in added]
+        rows = [{"id": one.id, "said": vector(one)} for one in added]
         adding = "INSERT INTO words (message, said) VALUES (:id, CAST(:said AS tsvector))"
         connection.execute(text(f"{adding} ON CONFLICT DO NOTHING"), rows)
         return
@@ -233,7 +234,7 @@ def _add(connection: Connection, ids: Sequence[str]) -> None:
         numbers.append(place)
     numbered = [
         {"number": place, "id": one.id}
-        | {name: " ".join(said) for name, said in _columns(one).items()}
+        | {name: " ".join(said) for name, said in columns(one).items()}
         for place, one in zip(numbers, added, strict=True)
     ]
     adding = "INSERT INTO words (rowid, message, subject, recipients, senders, labels)"
@@ -251,17 +252,17 @@ def _known(connection: Connection, first: str, last: str) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(query, bound)}
 
 
-def _columns(one: FoundMessage) -> dict[str, Iterable[str]]:
+def columns(one: FoundMessage) -> dict[str, Iterable[str]]:
     """Return the words of a message by their places, each once."""
     said = texts.said(one)._asdict()
     said["labels"] += [label("server", one.server), label("tag", one.tag)]
     return {name: dict.fromkeys(found) for name, found in said.items()}
 
 
-def _vector(one: FoundMessage) -> str:
+def vector(one: FoundMessage) -> str:
     """Write the words of a message as PostgreSQL has them: `'bridge':1A 'doe':2B,3C`."""
     places: dict[str, list[str]] = {}
-    for number_of, (name, found) in enumerate(_columns(one).items(), 1):
+    for number_of, (name, found) in enumerate(columns(one).items(), 1):
         for word in found:
             places.setdefault(word, []).append(f"{number_of}{WEIGHTS[name]}")
     return " ".join(f"'{word}':{','.join(stands)}" for word, stands in places.items())
