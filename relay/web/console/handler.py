@@ -68,7 +68,12 @@ class OpenHandler(BaseHandler):
     """Pages that are shown to anybody: to sign in. `operator` is None."""
 
     security_headers: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {**SECURITY_HEADERS, "Content-Security-Policy": PAGE_POLICY}
+        {
+            **SECURITY_HEADERS,
+            "Content-Security-Policy": PAGE_POLICY,
+            # By no-referrer browsers would name no Origin with the console's own forms.
+            "Referrer-Policy": "same-origin",
+        }
     )
     failed = "page.failed"
     operator: Person | None = None

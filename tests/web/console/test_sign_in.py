@@ -282,3 +282,11 @@ async def test_a_name_is_one_persons_and_may_be_given_again_after_he_left(site: 
     await site.people.remove(await site.people.named("jo"), by(FIRST))
     await site.people.invite("jo", Role.ADMIN, by(FIRST))
     assert (await site.people.named("jo")).role == "admin"
+
+
+@pytest.mark.gen_test
+async def test_browsers_name_their_origin_with_the_consoles_own_forms(
+    browser: Browser, signed_in: SignIn
+) -> None:
+    for page in (await browser.get("/sign-in"), await (await signed_in(Role.VIEWER)).get("/")):
+        assert page.headers["Referrer-Policy"] == "same-origin"
