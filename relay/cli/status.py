@@ -26,6 +26,7 @@ from relay.core.secret import Secret
 from relay.core.states import WAITING, State
 from relay.core.times import age, shown
 from relay.notifications.alerts import standing
+from relay.operators.explanation import outage
 from relay.store import installation
 from relay.store.alerts import Alert
 from relay.store.cluster import daemons
@@ -250,14 +251,6 @@ def _unwell(daemon: Daemon) -> Iterator[str]:
         yield said["unread"]
     for one in said["outages"]:
         yield outage(one) + f"; mail of {', '.join(one['servers'])} is concerned"
-
-
-def outage(one: Mapping[str, Any]) -> str:
-    """Say since when a provider fails, in which words, and when it is asked again."""
-    at = one["next_probe"]
-    probe = "it is asked again just now" if at is None else f"next probe at {shown(at)}"
-    name, since = f"{one['plugin']} of {one['group']}", shown(one["since"])
-    return f"{name} fails since {since}: {one['words']}; {probe}"
 
 
 def _full(folder: Path) -> Iterator[str]:

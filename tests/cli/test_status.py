@@ -75,14 +75,14 @@ def test_all_that_is_wrong_is_on_one_screen_while_the_daemon_runs(tmp_path: Path
             # Of what only waits for its time.
             rig.answers["RCPT"] = ["450 4.2.0 greylisted"]
             id = daemon.post("/rest/email/desk", key, data=FORM).headers["X-Relay-Message-Id"]
-            put_off = "next: waits, because attempt 1 was put off (RCPT: 450 4.2.0 greylisted); "
+            put_off = "why: It waits, because attempt 1 was put off (RCPT: 450 4.2.0 greylisted); "
             assert f"{put_off}the next is in " in daemon.command("queue", "show", id).stdout
             assert daemon.command("queue", "cancel", id, "--yes").returncode == 0
             tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="seconds")
             later = {**FORM, "senddatetime": tomorrow}
             id = daemon.post("/rest/email/desk", key, data=later).headers["X-Relay-Message-Id"]
             shown = daemon.command("queue", "show", id).stdout
-            assert "next: waits, because its time has not come: in " in shown
+            assert "why: It waits, because its time has not come: in " in shown
             assert daemon.command("queue", "cancel", id, "--yes").returncode == 0
             assert daemon.command("status").returncode == 0
             # Of a message that the provider refuses, and of the provider.
@@ -105,7 +105,7 @@ def test_all_that_is_wrong_is_on_one_screen_while_the_daemon_runs(tmp_path: Path
             # What waits behind it says the same.
             reply = daemon.post("/rest/email/desk", key, data=FORM)
             shown = daemon.command("queue", "show", reply.headers["X-Relay-Message-Id"]).stdout
-            assert f"next: waits, because {why}; " in shown
+            assert f"why: It waits, because {why}; " in shown
             # Of the settings on the disk.
             with daemon.settings.open("a") as file:
                 file.write('[servers.desk.keep_days]\nsent = "soon"\n')
@@ -147,8 +147,8 @@ def test_without_a_daemon_it_says_so_and_what_the_database_holds(
     assert "wrong      no daemon runs on these settings\n" in ran.stdout
     assert "paused     desk since 2026-09-21 14:13:20Z" in ran.stdout
     shown = run(offline, "queue", "show", put(site.store, 2, "queued", server="desk")).stdout
-    assert "next: waits, because desk is paused since 2026-09-21 14:13:20Z" in shown
-    assert "next: waits, because no daemon runs on these settings" in shown
+    assert "why: It waits, because desk is paused since 2026-09-21 14:13:20Z" in shown
+    assert "and because no daemon runs on these settings." in shown
 
 
 def test_settings_that_nobody_can_read_are_one_line_where_no_daemon_runs(offline: Daemon) -> None:

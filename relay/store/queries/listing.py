@@ -61,11 +61,12 @@ class MessageRow(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a message says: its document, and what of it is searched."""
+    """What a message says: its document, what of it is searched, and where it came from."""
 
     recipients: str
     subject: str
     document: str
+    origin: str | None = None
 
 
 class Attempt(NamedTuple):
