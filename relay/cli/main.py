@@ -30,6 +30,7 @@ COMMANDS = {
     "keys": "keys.keys",
     "mailbox": "mailbox.mailbox",
     "move-store": "move.move_store",
+    "operators": "operators.operators",
     "pause": "daemon.pause",
     "person": "person.person",
     "plugins": "check.plugins",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from relay.core import clock
+from relay.core.errors import RelayError
 from relay.operators import passwords
 from relay.operators.passwords import Passwords
 from relay.operators.roles import Role, role_of
@@ -26,7 +27,7 @@ IDLE_SECONDS = 30 * 60
 TOUCH_SECONDS = 60
 
 
-class Refused(Exception):
+class Refused(RelayError):
     """What a person wants cannot be; the words say why."""
 
 

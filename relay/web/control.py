@@ -17,6 +17,8 @@ from relay import __version__
 from relay.core import clock
 from relay.core.addresses import Address
 from relay.core.errors import RelayError
+from relay.operators import changes
+from relay.operators.changes import link_url
 from relay.operators.orders import system_user
 from relay.site import Site
 from relay.store.acts import By
@@ -213,6 +215,19 @@ class HandedOutHandler(OperationHandler):
         return {}
 
 
+class OperatorsHandler(OperationHandler):
+    """POST /operators/{change} with `{"name": ..., "role": ...}`: see `changes.CHANGES`.
+
+    `url` is a new link's, `count` that of the sessions that ended.
+    """
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        done = await changes.carry_out(self.site.people, arguments[0], asked, self.by)
+        if secret := done.pop("secret", ""):
+            done["url"] = link_url(self.configuration.settings.console, self.site.console, secret)
+        return done
+
+
 class LookHandler(OperationHandler):
     """POST /alerts/look: look at what goes wrong now, and not only four times a minute."""
 
@@ -236,6 +251,7 @@ ROUTES = [
     (r"/templates/restore", RestoreTemplateHandler),
     (r"/person/erase", ErasureHandler),
     (r"/person/handed-out", HandedOutHandler),
+    (rf"/operators/({'|'.join(changes.CHANGES)})", OperatorsHandler),
     (r"/alerts/look", LookHandler),
     (r"/alerts/test", TestAlertHandler),
     (r"/suppressions", SuppressionHandler),
