@@ -42,6 +42,7 @@ from relay.notifications.receipts.sender import ReceiptSender
 from relay.operators.orders import Orders
 from relay.operators.people import People
 from relay.operators.person import Persons, cancelled
+from relay.operators.work import Works
 from relay.store import installation
 from relay.store.cluster.membership import Membership
 from relay.store.engine.database import Store
@@ -155,6 +156,7 @@ class Site:
             store, self._chains, self.outbox, lambda: self.membership.is_leader
         )
         self.people = People(store)
+        self.works = Works()
         self.sign_in_limiter = RateLimiter(SIGN_INS_PER_MINUTE)
         self.orders = Orders(
             store,

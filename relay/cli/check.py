@@ -13,12 +13,11 @@ import click
 from relay.cli.context import built, reading
 from relay.cli.terminal import say
 from relay.config.settings import Settings
-from relay.config.template_files import unfilled_names
-from relay.core.server import Server
 from relay.core.states import State
 from relay.core.times import shown
-from relay.delivery.transport.smtp_server import MailServer, is_loopback
+from relay.delivery.transport.smtp_server import is_loopback
 from relay.hooks.chain import Chain
+from relay.operators.findings import of_server
 from relay.store import installation
 from relay.store.engine.database import Store
 from relay.store.engine.sqlite import SAFE_SQLITE
@@ -45,9 +44,7 @@ def check(path: Path, *, strict: bool) -> None:
         *_installation(read),
         *_limits(read),
         *_files(read),
-        *_servers(chains),
-        *_template_names(chains),
-        *_mail_servers(chains),
+        *(f"[servers.{name}] {words}" for name in chains for words in of_server(name, chains)),
         *_alerts(read, chains),
         *_retention(read),
         *_stored(read),
@@ -115,53 +112,6 @@ def _secret_files(value: Any) -> Iterator[str]:
             yield value["file"]
         for member in value.values():
             yield from _secret_files(member)
-
-
-def _template_names(chains: Mapping[str, Chain]) -> Iterator[str]:
-    for name, chain in chains.items():
-        yield from (f"[servers.{name}] {words}" for words in unfilled_names(chain.server))
-
-
-def _servers(chains: Mapping[str, Chain]) -> Iterator[str]:
-    for name, chain in chains.items():
-        server, group = chain.server, chains[chain.server.group]
-        if "mailbox" in group.deliver_plugins:
-            yield f"[servers.{name}] delivers to the embedded mailbox: nothing leaves this machine"
-        if not chain.has_forms:
-            continue
-        if server.recipients is None:
-            yield f"[servers.{name}] recipients is not set: a secret key may write to anybody"
-        elif "*" in server.recipients:
-            yield f'[servers.{name}] recipients is "*": anybody with a key may write to anybody'
-        if server.sender and server.sender.domain.split(".")[-2:][0] == "example":
-            yield f"[servers.{name}] sender {server.sender.domain} is an example"
-        if server.replies and server.replies.domain.split(".")[-2:][0] == "example":
-            yield f"[servers.{name}] replies {server.replies.domain} is an example"
-        if any(key.kind == "publishable" and key.opens(name) for key in server.keys) and (
-            not server.origins
-        ):
-            yield f"[servers.{name}] origins is empty: no page of another origin may post"
-        yield from _receipts(name, server)
-
-
-def _mail_servers(chains: Mapping[str, Chain]) -> Iterator[str]:
-    """Name the mail servers to which mail goes in the clear."""
-    for name, chain in chains.items():
-        for key, value in chain.server.options.items():
-            if isinstance(value, MailServer) and value.is_exposed:
-                yield f"[servers.{name}] {key} has no TLS: whoever is between reads the mail"
-
-
-def _receipts(name: str, server: Server) -> Iterator[str]:
-    """Say what strangers can do with a server that tells its writers what became of their mail."""
-    if server.receipt is None or server.session_key == "required":
-        return
-    hour, day = server.receipt.per_address_per_hour, server.receipt.per_address_per_day
-    more = "" if "honeypot" in server.plugins else "; add the honeypot against robots"
-    yield (
-        f'[servers.{name}] receipt with session_key = "optional": anybody can have a receipt sent '
-        f"to any address, {hour} an hour and {day} a day{more}"
-    )
 
 
 def _alerts(read: Settings, chains: Mapping[str, Chain]) -> Iterator[str]:

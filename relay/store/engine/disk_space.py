@@ -47,6 +47,15 @@ class Space:
         """Whether it is time for a person to make room."""
         return self._left_now() * RED < 1
 
+    @property
+    def free_bytes(self) -> int:
+        """How much room there is for whoever is not root; 0 where nobody can tell."""
+        try:
+            seen = self._look(self._folder)
+        except OSError:
+            return 0
+        return seen.f_bavail * seen.f_frsize
+
     def _left_now(self) -> float:
         """Return the free space as a multiple of the least that there must be."""
         now = self._clock()

@@ -6,7 +6,19 @@ from tornado.web import Application
 
 from relay.site import Site
 from relay.web.connections import PatientApplication
-from relay.web.console import overview, person, sign_in
+from relay.web.console import (
+    acts,
+    messages,
+    orders,
+    overview,
+    person,
+    screened,
+    servers,
+    sign_in,
+    suppressions,
+    templates,
+    to_do,
+)
 from relay.web.console.handler import OpenHandler, UnknownScreenHandler
 from relay.web.pages import FILES as SHARED_FILES
 from relay.web.pages import TYPES as SHARED_TYPES
@@ -28,6 +40,14 @@ class StaticHandler(OpenHandler):
 ROUTES = [
     *overview.ROUTES,
     *person.ROUTES,
+    *messages.ROUTES,
+    *to_do.ROUTES,
+    *orders.ROUTES,
+    *screened.ROUTES,
+    *suppressions.ROUTES,
+    *servers.ROUTES,
+    *templates.ROUTES,
+    *acts.ROUTES,
     *sign_in.ROUTES,
     (r"/static/(pages\.css|console\.css|console\.js|relay\.svg)", StaticHandler),
 ]

@@ -6,7 +6,9 @@ its own that it lets point here the Host header tells. A proxy may forward only 
 name it.
 """
 
+import base64
 import hmac
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -33,6 +35,7 @@ PAGE_POLICY = (
     "base-uri 'none'"
 )
 COOKIE = "relay_console"
+NOTICE = "relay_notice"
 SECURE_COOKIE = "__Host-relay_console"
 
 REFUSALS = {
@@ -137,6 +140,25 @@ class OpenHandler(BaseHandler):
             secure=self.is_secure,
         )
 
+    def go_to(self, path: str, words: str = "", *, is_bad: bool = False) -> None:
+        """Answer a post: show another page, and there in words what was done or was not."""
+        if words:
+            notice = base64.urlsafe_b64encode(json.dumps([words[:500], is_bad]).encode()).decode()
+            self.set_cookie(NOTICE, notice, path="/", httponly=True, samesite="Strict")
+        self.redirect(path, status=303)
+
+    def _notice(self) -> tuple[str, bool] | None:
+        """Return what the post before this page has to say, once."""
+        given = self.get_cookie(NOTICE)
+        if given is None:
+            return None
+        self.clear_cookie(NOTICE, path="/")
+        try:
+            words, is_bad = json.loads(base64.urlsafe_b64decode(given))
+        except (ValueError, TypeError):
+            return None
+        return str(words), bool(is_bad)
+
     async def form(self) -> dict[str, str]:
         """Read a posted form; what is no text is not there."""
         fields = (await self.body()).fields
@@ -151,6 +173,7 @@ class OpenHandler(BaseHandler):
             "may": may,
             "Role": Role,
             "csrf": csrf_token(self.session) if self.session else "",
+            "notice": self._notice() if self.request.method == "GET" else None,
             "screens": [one for one in NAVIGATION if may >= one[2]],
             "shown": shown,
             "ago": lambda at: f"{age(clock.now() - at)} ago",
