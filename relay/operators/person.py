@@ -18,7 +18,7 @@ from relay.core.addresses import Address
 from relay.core.logs import fingerprint
 from relay.core.mentions import Mentions
 from relay.core.secret import Secret
-from relay.core.states import WAITING
+from relay.core.states import OPEN, WAITING
 from relay.store import acts
 from relay.store.acts import Act, By
 from relay.store.engine.database import Store
@@ -53,7 +53,8 @@ log = structlog.get_logger()
 class Outcome(NamedTuple):
     """What came of an order to erase; `problem` says why nothing was done.
 
-    left: the messages that are not over yet, each with its state and with why it was not cancelled.
+    left: messages that are not over yet, each with its state and with why it was not cancelled; and
+    what came in meanwhile.
     kept: what else names the address, by place. copies: files that hold it, or a longer one that
     ends like it. remains: whether the database's own file may, in its free space.
     """
@@ -221,7 +222,10 @@ def report(outcome: Outcome) -> Iterator[str]:
     cleared = "1 message" if outcome.cleared == 1 else f"{outcome.cleared:,} messages"
     yield f"erased: {cleared} cleared, {outcome.changed:,} of others changed"
     for id, state, why in outcome.left:
-        yield f"{id}  left: it is {state}, not over yet{f' ({why})' if why else ''}"
+        if state in OPEN:
+            yield f"{id}  left: it is {state}, not over yet{f' ({why})' if why else ''}"
+        else:
+            yield f"{id}  left: it came in meanwhile; erase again"
     for place, count in outcome.kept.items():
         yield f"left alone: {place} ({count:,}); change them yourself"
     for path in outcome.copies:

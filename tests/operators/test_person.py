@@ -12,6 +12,7 @@ from relay.core.addresses import Address
 from relay.core.logs import fingerprint
 from relay.core.mentions import Mentions
 from relay.operators import person
+from relay.operators.person import Outcome
 from relay.site import Site
 from relay.store import suppressions
 from relay.store.engine.database import Store
@@ -19,6 +20,7 @@ from relay.store.maintenance import audit
 from relay.store.outbox import enqueue
 from relay.store.person import export
 from relay.store.suppressions import Word
+from relay.store.words import index
 from tests.conftest import Outbox, Post
 from tests.support.keys import key
 from tests.support.person import BY, files_naming, fill, message, name_in_templates, naming
@@ -92,6 +94,39 @@ async def test_no_byte_of_it_is_left_in_the_data_folder(
     assert naming(site.store, "jo.doe") == {}
     if engine == "postgresql":
         assert "jo.doe" not in dumped(site.store).lower()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_no_search_finds_its_words_and_they_go_from_the_index(
+    site: Site, tmp_path: Path, engine: str
+) -> None:
+    fill(site.store, "zyx.wvu@x-y.gov")
+    fill(site.store, BAJO, first=100)
+    for _ in range(3):
+        site.store.write_now(index.follow, [clock.now() + 60])
+        site.store.write_now(index.go_back, [None])
+    indexed = "SELECT count(*) FROM words"
+    count = site.store.read_now(lambda connection: connection.execute(text(indexed)).scalar_one())
+    assert count == 14
+    await site.persons.erase("zyx.wvu@x-y.gov", BY, cancel=False)
+    words = "SELECT * FROM words"
+    rows = site.store.read_now(lambda connection: connection.execute(text(words)).all())
+    assert "wvu" not in repr(rows)
+    while any(site.store.write_now(index.purge, [clock.now()])):
+        pass
+    await site.store.scrub()
+    assert files_naming(tmp_path, "wvu") == []
+    if engine == "postgresql":
+        assert "wvu" not in dumped(site.store)
+
+
+def test_what_came_in_meanwhile_is_told() -> None:
+    lines = list(person.report(Outcome(cleared=1, left=[("1", "sent", ""), ("2", "held", "why")])))
+    assert lines == [
+        "erased: 1 message cleared, 0 of others changed",
+        "1  left: it came in meanwhile; erase again",
+        "2  left: it is held, not over yet (why)",
+    ]
 
 
 @pytest.mark.sqlite

@@ -88,7 +88,7 @@ class Postgresql:
 
         It writes no file anew: meanwhile nobody could use the tables.
         """
-        names = ", ".join(table.name for table in metadata.sorted_tables)
+        names = ", ".join([*(table.name for table in metadata.sorted_tables), "words"])
         try:
             with self.long_writing.connect() as connection:
                 connection.execution_options(isolation_level="AUTOCOMMIT")

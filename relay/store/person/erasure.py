@@ -21,7 +21,7 @@ from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.operator_actions import Order, Verdict
 from relay.store.outbox.retention import Clearing
 from relay.store.person import places
-from relay.store.person.search import Found, batches, rows_of
+from relay.store.person.search import BATCH, Found, batches, rows_of
 from relay.store.schema import (
     contents,
     message_metadata,
@@ -33,6 +33,9 @@ from relay.store.schema import (
 from relay.store.schema import suppressions as suppressions_table
 from relay.store.suppressions import Word
 from relay.store.words import index
+
+# Documents may be megabytes each: so many are in memory at once.
+DOCUMENTS = 20
 
 
 class Erasure(NamedTuple):
@@ -76,7 +79,8 @@ def erase(connection: Connection, order: Erasure) -> Erased:
     others = {one.id for one in order.found.others} - left
     counts = {table: _erased(connection, table, order, left) for table in places.COLUMNS}
     rows = sum(counts.values()) - counts[contents]
-    for ids in batches(sorted(others)):
+    # Of what was cleared, too: its reply addresses are gone only now.
+    for ids in batches(sorted({*own, *others})):
         index.renew(connection, ids)
     index.hurry(connection)
     events = [NewEvent(id, order.now, "erased", f"by {order.by.who}") for id in own]
@@ -131,36 +135,41 @@ def _erased(connection: Connection, table: Table, order: Erasure, left: set[str]
         if not (row.message in left and table in places.OF_MESSAGES)
     ]
     count = 0
-    for some in batches(keys):
+    for some in batches(keys, DOCUMENTS if table is contents else BATCH):
+        which = rows_of(table, some)
         if table in (message_metadata, reply_addresses):
-            count += connection.execute(delete(table).where(rows_of(table, some))).rowcount
+            count += connection.execute(delete(table).where(which)).rowcount
             continue
-        for row in connection.execute(select(table).where(rows_of(table, some))).mappings().all():
-            count += _changed(connection, table, row, order)
+        rows = connection.execute(select(table).where(which)).mappings().all()
+        count += sum(_changed(connection, table, row, order) for row in rows)
     return count
 
 
 def _changed(connection: Connection, table: Table, row: RowMapping, order: Erasure) -> bool:
     """Take the address out of a row; return whether it was there."""
-    mine = rows_of(table, [tuple(row[column.name] for column in places.key(table))])
-    if table is suppressions_table and order.mentions.are_in(row["address"]):
-        connection.execute(delete(table).where(mine))
-        suppressions.note(connection, [_word_of_nobody(row, order)])
+    key = tuple(row[column.name] for column in places.key(table))
+    if table in (suppressions_table, recipients) and order.mentions.are_in(row["address"]):
+        connection.execute(delete(table).where(rows_of(table, [key])))
+        if table is suppressions_table:
+            suppressions.note(connection, [_word_of_nobody(row, order)])
         return True
-    if table is recipients and order.mentions.are_in(row["address"]):
-        return connection.execute(delete(table).where(mine)).rowcount > 0
-    new = {name: places.without(order.mentions, row[name]) for name in places.COLUMNS[table]}
-    if table is receipts:  # another address of the mailbox is counted by itself from here on
-        other = "" if order.mentions.are_in(row["address"]) else row["address"]
-        new = {"address": other, "mailbox": other.lower()}
-    new = {name: text for name, text in new.items() if text != row[name]}
-    if not new:
+    values = _without(table, row, order.mentions)
+    if not values:
         return False
-    connection.execute(update(table).where(mine).values(new))
-    if table is contents and "document" in new:
+    connection.execute(update(table).where(rows_of(table, [key])).values(values))
+    if "document" in values:
         size = update(messages).where(messages.c.id == row["id"])
-        connection.execute(size.values(size=len(new["document"] or "")))
+        connection.execute(size.values(size=len(values["document"] or "")))
     return True
+
+
+def _without(table: Table, row: RowMapping, mentions: Mentions) -> dict[str, str | None]:
+    """Return what changes of a row where the address is taken out of it."""
+    values = {name: places.without(mentions, row[name]) for name in places.COLUMNS[table]}
+    if table is receipts:  # another address of the mailbox is counted by itself from here on
+        address = "" if mentions.are_in(row["address"]) else row["address"]
+        values = {"address": address, "mailbox": address.lower()}
+    return {name: text for name, text in values.items() if text != row[name]}
 
 
 def _word_of_nobody(row: RowMapping, order: Erasure) -> Word:
