@@ -6,6 +6,7 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     RELAY_HOST=0.0.0.0 \
     RELAY_PAGES="" \
+    RELAY_CONSOLE="" \
     RELAY_DATA=/var/lib/relay
 
 WORKDIR /opt/relay

@@ -153,7 +153,7 @@ class ConsoleTable(Schema):
     """
 
     listen = setting(Parsed(optional(listen_address)), "127.0.0.1:8027")
-    """where it listens; `""` is off"""
+    """where it listens; `""` is off. The environment's `RELAY_CONSOLE` overrides it"""
     public_url = setting(Parsed(optional(base_url)), "")
     """how people reach it behind a proxy that speaks TLS: `"https://relay.example.gov"`"""
     trusted_proxies = setting(Names(Parsed(ipaddress.ip_network)), [])

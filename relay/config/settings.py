@@ -29,6 +29,10 @@ OVERRIDES: Mapping[str, str] = {
 }
 
 
+# The one that overrides where the console listens.
+LISTEN = "RELAY_CONSOLE"
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`[relay.limits]`: bytes of a body and of all, calls a minute, the queue, connections."""
@@ -118,7 +122,7 @@ def load(
     data = (path.parent / values["data"]).resolve()
     values |= {
         "alerts": terms.read(content.get("alerts"), named, f"{path.name} [alerts]"),
-        "console": _console(table_of(content, "console", path.name), path),
+        "console": _console(table_of(content, "console", path.name), environment, path),
         "path": path,
         "data": data,
         "limits": Limits(**limits),
@@ -131,8 +135,12 @@ def load(
     return Settings(**values)
 
 
-def _console(table: Mapping[str, Any], path: Path) -> ConsoleSettings:
-    return ConsoleSettings(**check(ConsoleTable(), table, f"{path.name} [console]"))
+def _console(
+    table: Mapping[str, Any], environment: Mapping[str, str], path: Path
+) -> ConsoleSettings:
+    override = {"listen": environment[LISTEN]} if LISTEN in environment else {}
+    values = check(ConsoleTable(), {**table, **override}, f"{path.name} [console]")
+    return ConsoleSettings(**values)
 
 
 def _toml(path: Path, text: str | None) -> dict[str, Any]:

@@ -349,6 +349,22 @@ def test_the_settings_are_what_the_tables_of_relay_and_tokens_hold() -> None:
     assert values - declared == {"path", "keys", "servers", "alerts", "console", "digest"}
 
 
+@pytest.mark.parametrize(
+    ("environment", "listen"),
+    [
+        ({}, ("127.0.0.1", 9000)),
+        ({"RELAY_CONSOLE": ""}, None),
+        ({"RELAY_CONSOLE": "0.0.0.0:8027"}, ("0.0.0.0", 8027)),
+    ],
+)
+def test_the_environment_says_where_the_console_listens(
+    tmp_path: Path, environment: dict[str, str], listen: tuple[str, int] | None
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('[console]\nlisten = "127.0.0.1:9000"\n')
+    assert settings.load(path, environment).console.listen == listen
+
+
 def test_every_setting_says_what_it_means() -> None:
     found = [one for one in vars(tables).values() if isinstance(one, type)]
     for table in (one for one in found if issubclass(one, Schema) and one is not Schema):

@@ -37,8 +37,9 @@ retry = [1]
 class Daemon:
     """Starts `run.py serve` with a settings file; leaving the context stops it.
 
-    `url` is the API's address and `pages` that of the pages, once it is started; `output` is what
-    it printed, `events()` what it logged.
+    `url` is the API's address, `pages` that of the pages and `console` that of the console, with
+    the first admin's link, once it is started; `output` is what it printed, `events()` what it
+    logged.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class Daemon:
         self.settings = folder / "settings.toml"
         self.settings.write_text(settings, encoding="utf-8")
         self.environment = {**os.environ, "RELAY_PORT": "0", "RELAY_PAGES": "127.0.0.1:0"}
+        self.environment |= {"RELAY_CONSOLE": "127.0.0.1:0"}
         self.environment |= {"RELAY_LOG": "json", **(environment or {})}
         self.process: subprocess.Popen[str] | None = None
         self.output = ""
         self.url = ""
         self.pages = ""
+        self.console = ""
 
     def start(self) -> Self:
         with (self.folder / "log").open("a") as log:
@@ -76,6 +79,7 @@ class Daemon:
                 break
         self.url = self._address(r"listens on (\S+)")
         self.pages = self._address(r"Mailbox:\s+(\S+?)/?\n")
+        self.console = self._address(r"Console:\s+(\S+)")
         return self
 
     def _address(self, pattern: str) -> str:
