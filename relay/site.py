@@ -42,6 +42,7 @@ from relay.notifications.receipts.sender import ReceiptSender
 from relay.operators.orders import Orders
 from relay.operators.people import People
 from relay.operators.person import Persons, cancelled
+from relay.operators.sign_in import SignInLimits
 from relay.operators.work import Works
 from relay.store import installation
 from relay.store.cluster.membership import Membership
@@ -53,9 +54,6 @@ from relay.templates.library import Library
 
 # What a running daemon cannot change: the rest is read again on SIGHUP.
 FIXED = ("host", "port", "pages", "data", "database", "secret", "log", "console")
-
-# So often somebody may try to sign in: from one address, and with one name.
-SIGN_INS_PER_MINUTE = 10
 
 log = structlog.get_logger()
 
@@ -157,7 +155,7 @@ class Site:
         )
         self.people = People(store)
         self.works = Works()
-        self.sign_in_limiter = RateLimiter(SIGN_INS_PER_MINUTE)
+        self.sign_in_limits = SignInLimits()
         self.orders = Orders(
             store,
             self._chains,

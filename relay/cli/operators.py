@@ -65,6 +65,16 @@ def role(path: Path, name: str, role: str) -> None:
     say(f"{name}  {role}")
 
 
+@operators.command(name="second-factor")
+@click.argument("name")
+@click.option("--remove", is_flag=True, required=True, help="NAME lost what shows the codes.")
+@click.pass_obj
+def second_factor(path: Path, name: str, *, remove: bool) -> None:
+    """Let NAME sign in with the password alone, until another second factor is set up."""
+    _change(path, "second-factor", name)
+    say(f"{name}  no second factor")
+
+
 @operators.command()
 @click.argument("name")
 @click.pass_obj
@@ -89,7 +99,7 @@ def _change(path: Path, change: str, name: str, role: str = "") -> dict[str, Any
 
     def alone(store: Store) -> dict[str, Any]:
         try:
-            done = asyncio.run(carry_out(People(store), change, asked, system_user()))
+            done = asyncio.run(carry_out(People(store), change, asked, system_user(), read.console))
         except Refused as problem:
             raise click.ClickException(str(problem)) from None
         url = link_url(read.console, read.console.listen, done.pop("secret", ""))

@@ -3,7 +3,7 @@
 settings.toml stands beside run.py, or where `--settings` or `RELAY_SETTINGS` says. `plugins/` and
 `templates/` beside it are the installation's own. Relative paths count from its folder. Keys of
 `[relay]`, but for `limits` and the secrets, can be overridden by the environment: `RELAY_PORT`,
-`RELAY_DATA`, `RELAY_PAGES`, and so on.
+`RELAY_DATA`, `RELAY_PAGES`, and so on; `[console] listen` by `RELAY_CONSOLE`.
 
 A secret never stands in the file. It is `{ env = "NAME" }` or `{ file = "path" }`; a file that
 others may write is refused.

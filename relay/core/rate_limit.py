@@ -47,32 +47,38 @@ SHARES = {64: 1, 56: 4, 48: 16}
 
 
 class RateLimiter:
-    """A token bucket for each address: `per_minute` calls, as many at once; 0 is no limit.
+    """A token bucket for each address: `count` calls in `seconds`, as many at once; 0 is no limit.
 
     The networks that an IPv6 address is in have a bucket each, larger ones a larger one.
     """
 
     def __init__(
-        self, per_minute: int, clock: Callable[[], float] = time.monotonic, capacity: int = 50_000
+        self,
+        count: int,
+        clock: Callable[[], float] = time.monotonic,
+        capacity: int = 50_000,
+        *,
+        seconds: float = 60,
     ) -> None:
-        self._per_minute = per_minute
+        self._count = count
+        self._seconds = seconds
         self._clock = clock
         self._capacity = capacity
         self._full_at: dict[str, float] = {}
 
     def take(self, caller: Caller) -> None:
         """Count one call; raise TooManyRequests with the seconds until the next one."""
-        if not self._per_minute or caller.local:
+        if not self._count or caller.local:
             return
         now = self._clock()
         # A bucket is a single number: the time at which it will be full again.
         counted: dict[str, float] = {}
         for bucket, share in buckets(caller.address):
-            each = 60 / (self._per_minute * share)
+            each = self._seconds / (self._count * share)
             full_at = self._full_at[bucket] = max(self._full_at.pop(bucket, now), now)
             counted[bucket] = full_at + each
-            if counted[bucket] - now > 60 + each / 2:
-                raise TooManyRequests(max(1, round(counted[bucket] - now - 60)))
+            if counted[bucket] - now > self._seconds + each / 2:
+                raise TooManyRequests(max(1, round(counted[bucket] - now - self._seconds)))
         self._full_at |= counted
         while len(self._full_at) > self._capacity:
             del self._full_at[next(iter(self._full_at))]

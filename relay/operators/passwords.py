@@ -1,6 +1,8 @@
 """Passwords: hashed by argon2 in a thread, a few at a time; the commonest are refused."""
 
 import asyncio
+import base64
+import secrets
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +34,6 @@ class Passwords:
 
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._nobody = _hasher.hash("nobody's")
 
     async def hashed(self, password: str) -> str:
         """Return the hash of a password, as argon2 writes it."""
@@ -42,7 +43,7 @@ class Passwords:
     async def is_right(self, password: str, known: str | None) -> bool:
         """Whether a password is the one that was hashed; None is nobody's."""
         async with self._turns:
-            right = await asyncio.to_thread(_verify, known or self._nobody, password)
+            right = await asyncio.to_thread(_verify, known or _nobodys_hash(), password)
         return right and known is not None
 
 
@@ -51,6 +52,16 @@ def _verify(known: str, password: str) -> bool:
         return _hasher.verify(known, password)
     except (Argon2Error, InvalidHashError):
         return False
+
+
+def _nobodys_hash() -> str:
+    """Return a hash that takes as long to verify as any other, and that no password has."""
+    cost = f"m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
+    salt, value = (
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+        for size in (_hasher.salt_len, _hasher.hash_len)
+    )
+    return f"$argon2id$v=19${cost}${salt}${value}"
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 from relay.core import clock
 from relay.core.errors import RelayError
-from relay.operators import passwords
+from relay.operators import passwords, second_factor
 from relay.operators.passwords import Passwords
 from relay.operators.roles import Role, role_of
 from relay.store import acts, operators
@@ -23,12 +22,20 @@ LINK_SECONDS = 86_400
 # A session ends so long after it began, and after it was used last.
 SESSION_SECONDS = 12 * 3600
 IDLE_SECONDS = 30 * 60
+MEANWHILE = "it changed in the meantime: begin again"
 # How often it is written down that a session is used.
 TOUCH_SECONDS = 60
 
 
 class Refused(RelayError):
     """What a person wants cannot be; the words say why."""
+
+
+class Proof(NamedTuple):
+    """Who somebody is, and what of the proof is good once: other values of the person's row."""
+
+    person: Person
+    spent: Mapping[str, Any]
 
 
 class SignedIn(NamedTuple):
@@ -67,8 +74,14 @@ def changing_role(person: Person, role: Role, by: By) -> Acted:
 def removing(person: Person, by: By) -> Acted:
     """Return what removes a person; the result is False for the last admin."""
     now = clock.now()
-    values = {"removed_at": now, "password": None, "totp_secret": None, "link": None}
-    change = Change(person.id, {**values, "subject": None, "recovery_codes": "[]"})
+    values: dict[str, Any] = {
+        "removed_at": now,
+        "password": None,
+        "totp_secret": None,
+        "link": None,
+    }
+    values |= {"subject": None, "recovery_codes": "[]"}
+    change = Change(person.id, values, ends_sessions=True)
     operation = operators.demote if person.role == Role.ADMIN.label else operators.change
     act = Act(now, by, "remove", person.name, person.role, "")
     return Acted(operation, change, lambda done: [act] if done else [])
@@ -86,6 +99,16 @@ def signing_out(person: Person, by: By) -> Acted:
     """Return what ends all sessions of a person; the result is how many."""
     act = Act(clock.now(), by, "end sessions", person.name)
     return Acted(operators.end_sessions, person.id, lambda count: [act] if count else [])
+
+
+def dropping_second_factor(person: Person, by: By) -> Acted:
+    """Return what leaves a person with the password alone; the result is False without another."""
+    values = {"totp_secret": None, "recovery_codes": "[]"}
+    expected = {"totp_secret": person.totp_secret}
+    act = Act(clock.now(), by, "remove second factor", person.name)
+    is_there = person.totp_secret is not None
+    change = Change(person.id, values, expected)
+    return Acted(operators.change, change, lambda done: [act] if done and is_there else [])
 
 
 def _values(name: str, role: Role, now: float, secret: str) -> Mapping[str, Any]:
@@ -139,7 +162,9 @@ class People:
         return secret
 
     async def relink(self, person: Person, by: By) -> str:
-        """Give a person a new link, to set another password behind."""
+        """Give a person a new link, to set another password behind; raise Refused."""
+        if person.subject is not None:
+            raise Refused(f"{person.name} signs in at the identity provider")
         secret = secrets.token_urlsafe(32)
         await self.store.write(acts.acted, relinking(person, by, secret))
         return secret
@@ -153,7 +178,6 @@ class People:
         """Remove a person and end the sessions; raise Refused for the last admin."""
         if not await self.store.write(acts.acted, removing(person, by)):
             raise Refused("the last admin cannot be removed")
-        await self.store.write(operators.end_sessions, person.id)
 
     async def sign_out_everywhere(self, person: Person, by: By) -> int:
         """End all sessions of a person; count them."""
@@ -162,39 +186,81 @@ class People:
 
     async def set_password(self, person: Person, password: str, by: By) -> None:
         """Set a person's password, and end the sessions; his link is used up. Raise Refused."""
+        if person.subject is not None:
+            raise Refused("who signs in at the identity provider has no password here")
         if problem := passwords.objection(password, person.name):
             raise Refused(problem)
         hashed = await self.passwords.hashed(password)
         values = {"password": hashed, "link": None, "link_until": None}
         expected = {"password": person.password, "link": person.link}
-        act = Act(clock.now(), by, "set password", person.name)
-        changing = Acted(
-            operators.change,
-            Change(person.id, values, expected),
-            lambda done: [act] if done else [],
-        )
-        if not await self.store.write(acts.acted, changing):
-            raise Refused("it changed in the meantime: begin again")
-        await self.store.write(operators.end_sessions, person.id)
+        change = Change(person.id, values, expected, ends_sessions=True)
+        await self._change(change, Act(clock.now(), by, "set password", person.name))
+
+    async def add_second_factor(
+        self, person: Person, secret: str, code: str, by: By
+    ) -> Sequence[str]:
+        """Set up a second factor whose code was read; return its recovery codes. Raise Refused."""
+        if person.password is None:
+            raise Refused("set a password first")
+        step = second_factor.step_of(secret, code, clock.now())
+        if step is None:
+            raise Refused("this is not the code that the app shows now")
+        codes = second_factor.recovery_codes()
+        digests = second_factor.digests(codes)
+        values = {"totp_secret": secret, "totp_step": step, "recovery_codes": digests}
+        change = Change(person.id, values, {"totp_secret": None, "password": person.password})
+        await self._change(change, Act(clock.now(), by, "set second factor", person.name))
+        return codes
+
+    async def renew_recovery_codes(self, person: Person, by: By) -> Sequence[str]:
+        """Return new recovery codes; the old ones are good no more. Raise Refused."""
+        if person.totp_secret is None:
+            raise Refused("there is no second factor")
+        codes = second_factor.recovery_codes()
+        values = {"recovery_codes": second_factor.digests(codes)}
+        change = Change(person.id, values, {"totp_secret": person.totp_secret})
+        await self._change(change, Act(clock.now(), by, "renew recovery codes", person.name))
+        return codes
+
+    async def drop_second_factor(self, person: Person, by: By) -> None:
+        """Leave a person with the password alone; raise Refused where there is nothing to drop."""
+        if person.totp_secret is None:
+            raise Refused(f"{person.name} has no second factor")
+        if not await self.store.write(acts.acted, dropping_second_factor(person, by)):
+            raise Refused(MEANWHILE)
+
+    async def _change(self, change: Change, act: Act) -> None:
+        acted = Acted(operators.change, change, lambda done: [act] if done else [])
+        if not await self.store.write(acts.acted, acted):
+            raise Refused(MEANWHILE)
 
     async def of_link(self, secret: str) -> Person | None:
         """Return whose link this is, while it is good."""
         return await self.store.read(operators.by_link, digest(secret), clock.now())
 
-    async def with_password(self, name: str, password: str) -> Person | None:
-        """Return the person with this name and password; it takes as long where there is none."""
+    async def proven(self, name: str, password: str, code: str) -> Proof | None:
+        """Return who has this name, password and code; it takes as long where nobody has."""
         person = await self.store.read(operators.by_name, name.strip().lower())
         known = None if person is None or person.removed_at is not None else person.password
-        return person if await self.passwords.is_right(password, known) else None
+        if not await self.passwords.is_right(password, known) or person is None:
+            return None
+        spent = second_factor.spent(person, code, clock.now())
+        return None if spent is None else Proof(person, spent)
 
-    async def begin(self, person: Person, by: By) -> SignedIn:
-        """Begin a session."""
+    async def has_password(self, person: Person, password: str) -> bool:
+        """Whether this is a person's password; who has none yet has any."""
+        return person.password is None or await self.passwords.is_right(password, person.password)
+
+    async def begin(
+        self, person: Person, by: By, spent: Mapping[str, Any] | None = None
+    ) -> SignedIn:
+        """Begin a session; raise Refused where the person changed since it was read."""
         secret, now = secrets.token_urlsafe(32), clock.now()
-        session = NewSession(digest(secret), person.id, now, by.origin)
+        session = NewSession(digest(secret), person, now, by.origin, spent or {})
         act = Act(now, by, "sign in", person.name)
-        await self.store.write(
-            acts.acted, Acted(operators.begin_session, session, lambda nothing: [act])
-        )
+        beginning = Acted(operators.begin_session, session, lambda done: [act] if done else [])
+        if not await self.store.write(acts.acted, beginning):
+            raise Refused(MEANWHILE)
         return SignedIn(secret, person)
 
     async def of_session(self, secret: str) -> Person | None:
@@ -222,12 +288,6 @@ def checked_name(name: str) -> str:
     if not 1 <= len(name) <= 100 or not plain.isalnum() or not name.isascii():
         raise Refused("a name has letters, digits, `.`, `-`, `_` and `@` only")
     return name
-
-
-def recovery_codes(person: Person) -> list[str]:
-    """Return the digests of the recovery codes that a person has left."""
-    codes: list[str] = json.loads(person.recovery_codes)
-    return codes
 
 
 def role(person: Person) -> Role:

@@ -12,6 +12,10 @@ from relay.store.engine.expressions import lock
 from relay.store.engine.writer import one_by_one
 from relay.store.schema import operator_sessions, operators
 
+# By what a person proves who it is: a session begins only where none of it changed meanwhile.
+_PROOF = ("password", "totp_secret", "totp_step", "recovery_codes", "subject", "link")
+_DAY = 86400
+
 
 class Person(NamedTuple):
     """Somebody who may use the console; what the columns mean is said where the table is."""
@@ -41,20 +45,28 @@ class Session(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Other values of a person's row, where it is still as `expected` says."""
+    """Other values of a person's row, where it is still as `expected` says.
+
+    ends_sessions: whether all the person's sessions end with it.
+    """
 
     id: int
     values: Mapping[str, Any]
     expected: Mapping[str, Any] = {}
+    ends_sessions: bool = False
 
 
 class NewSession(NamedTuple):
-    """A session that begins."""
+    """A session that begins, where the person is still who proved to be it.
+
+    spent: what of the proof is good once, as other values of the person's row.
+    """
 
     digest: bytes
-    operator: int
+    person: Person
     now: float
     address: str
+    spent: Mapping[str, Any] = {}
 
 
 def listed(connection: Connection) -> Sequence[Person]:
@@ -66,6 +78,12 @@ def listed(connection: Connection) -> Sequence[Person]:
 def by_name(connection: Connection, name: str) -> Person | None:
     """Find somebody by name, removed ones too."""
     row = connection.execute(_people().where(operators.c.name == name)).first()
+    return None if row is None else Person(*row)
+
+
+def by_subject(connection: Connection, subject: str) -> Person | None:
+    """Find somebody by whom the identity provider means."""
+    row = connection.execute(_people().where(operators.c.subject == subject)).first()
     return None if row is None else Person(*row)
 
 
@@ -92,6 +110,8 @@ def add(connection: Connection, values: Mapping[str, Any]) -> int | None:
         "totp_step": 0,
         "recovery_codes": "[]",
         "subject": None,
+        "link": None,
+        "link_until": None,
         "seen_at": None,
         "removed_at": None,
     }
@@ -113,10 +133,13 @@ def add_first(connection: Connection, values: Mapping[str, Any]) -> int | None:
 @one_by_one
 def change(connection: Connection, one: Change) -> bool:
     """Change each row; False where it is not as expected any more."""
-    query = update(operators).where(operators.c.id == one.id)
+    query = update(operators).where(operators.c.id == one.id, operators.c.removed_at.is_(None))
     for name, value in one.expected.items():
         query = query.where(operators.c[name].is_not_distinct_from(value))
-    return bool(connection.execute(query.values(dict(one.values))).rowcount)
+    is_changed = bool(connection.execute(query.values(dict(one.values))).rowcount)
+    if is_changed and one.ends_sessions:
+        end_sessions(connection, [one.id])
+    return is_changed
 
 
 @one_by_one
@@ -133,13 +156,16 @@ def demote(connection: Connection, one: Change) -> bool:
 
 
 @one_by_one
-def begin_session(connection: Connection, one: NewSession) -> None:
-    """Begin sessions."""
-    values = {"digest": one.digest, "operator": one.operator, "address": one.address}
-    times = {"created_at": one.now, "seen_at": one.now}
-    connection.execute(insert(operator_sessions).values({**values, **times}))
-    mine = update(operators).where(operators.c.id == one.operator)
-    connection.execute(mine.values(seen_at=one.now))
+def begin_session(connection: Connection, one: NewSession) -> bool:
+    """Begin sessions; False where the person's row changed since it was read."""
+    proof = {name: getattr(one.person, name) for name in _PROOF}
+    values = {**one.spent, "seen_at": one.now}
+    [is_same] = change(connection, [Change(one.person.id, values, proof)])
+    if is_same:
+        times = {"created_at": one.now, "seen_at": one.now}
+        whose = {"digest": one.digest, "operator": one.person.id, "address": one.address}
+        connection.execute(insert(operator_sessions).values({**whose, **times}))
+    return is_same
 
 
 def session(connection: Connection, digest: bytes) -> Session | None:
@@ -177,12 +203,16 @@ def end_sessions(connection: Connection, operator: int) -> int:
     return connection.execute(mine).rowcount
 
 
+def sessions(connection: Connection, operator: int) -> int:
+    """Count a person's sessions."""
+    query = select(func.count()).where(operator_sessions.c.operator == operator)
+    return int(connection.execute(query).scalar_one())
+
+
 @one_by_one
-def forget_sessions(connection: Connection, before: tuple[float, float]) -> int:
-    """Delete sessions that began, or were used last, before these times; count them."""
-    began, used = before
-    own = operator_sessions.c
-    old = (own.created_at < began) | (own.seen_at < used)
+def forget(connection: Connection, now: float) -> int:
+    """Delete sessions that ended long ago; count them."""
+    old = operator_sessions.c.created_at < now - _DAY
     return connection.execute(delete(operator_sessions).where(old)).rowcount
 
 

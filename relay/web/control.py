@@ -222,9 +222,10 @@ class OperatorsHandler(OperationHandler):
     """
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
-        done = await changes.carry_out(self.site.people, arguments[0], asked, self.by)
+        console = self.configuration.settings.console
+        done = await changes.carry_out(self.site.people, arguments[0], asked, self.by, console)
         if secret := done.pop("secret", ""):
-            done["url"] = link_url(self.configuration.settings.console, self.site.console, secret)
+            done["url"] = link_url(console, self.site.console, secret)
         return done
 
 

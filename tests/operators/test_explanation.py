@@ -258,7 +258,7 @@ CASES = [
         WELL,
         (f"A plugin failed at this form, which is kept as it came: {BROKE}"),
         "`screened release`",
-        "release_submission drop_submission",
+        "release drop",
     ),
     (
         "quarantined",
@@ -291,7 +291,7 @@ CASES = [
         WELL,
         "a field was filled in that people do not see",
         "`screened release`",
-        "release_submission drop_submission",
+        "release drop",
     ),
     ("screened", {"words": "of-my-own", "cleared_at": NOW}, WELL, "(of-my-own)", "", None),
     # Sent.

@@ -8,7 +8,14 @@ import structlog
 from relay.core import clock
 from relay.core.errors import RelayError
 from relay.core.server import Server
-from relay.store import callbacks, idempotency, reply_addresses, suppressions, tokens
+from relay.store import (
+    callbacks,
+    idempotency,
+    operators,
+    reply_addresses,
+    suppressions,
+    tokens,
+)
 from relay.store.engine.database import Store
 from relay.store.outbox import ledger, retention
 
@@ -32,9 +39,9 @@ async def keep(
 
 
 async def forget(store: Store) -> None:
-    """Drop session tokens that expired long ago, keys of requests after a day, counted minutes.
+    """Drop session tokens and sessions that ended long ago, keys of requests after a day, minutes.
 
     Reply addresses too: who answers later than they are good writes to nobody.
     """
-    for one in (tokens, reply_addresses, idempotency, callbacks, suppressions, ledger):
+    for one in (tokens, reply_addresses, idempotency, callbacks, suppressions, ledger, operators):
         await store.write(one.forget, clock.now())

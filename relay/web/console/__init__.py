@@ -8,8 +8,8 @@ from relay.site import Site
 from relay.web.connections import PatientApplication
 from relay.web.console import (
     acts,
-    message,
     messages,
+    operators,
     orders,
     overview,
     person,
@@ -19,6 +19,7 @@ from relay.web.console import (
     suppressions,
     templates,
     to_do,
+    you,
 )
 from relay.web.console.handler import OpenHandler, UnknownScreenHandler
 from relay.web.pages import FILES as SHARED_FILES
@@ -39,7 +40,6 @@ class StaticHandler(OpenHandler):
 
 
 ROUTES = [
-    *message.ROUTES,
     *overview.ROUTES,
     *person.ROUTES,
     *messages.ROUTES,
@@ -50,6 +50,8 @@ ROUTES = [
     *servers.ROUTES,
     *templates.ROUTES,
     *acts.ROUTES,
+    *operators.ROUTES,
+    *you.ROUTES,
     *sign_in.ROUTES,
     (r"/static/(pages\.css|console\.css|console\.js|relay\.svg)", StaticHandler),
 ]

@@ -236,7 +236,8 @@ class ConsoleHandler(OpenHandler):
     async def form(self) -> dict[str, str]:
         """Read a posted form; raise VisitRefused for one that is not of this session."""
         fields = await super().form()
-        if not hmac.compare_digest(fields.get("csrf", ""), csrf_token(self.session)):
+        token = fields.get("csrf", "").encode()
+        if not hmac.compare_digest(token, csrf_token(self.session).encode()):
             raise VisitRefused(REFUSALS["csrf"], reason="csrf")
         return fields
 

@@ -109,8 +109,8 @@ class TryHandler(OneServerHandler):
         self._show(chain, {"to_address": recipient(chain.server)})
 
     async def post(self, name: str) -> None:
-        chain = self._forms(name)
         asked = await self.form()
+        chain = self._forms(name)
         typed = {
             name.removeprefix("f_"): value
             for name, value in asked.items()

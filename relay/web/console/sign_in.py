@@ -1,13 +1,13 @@
 """Signing in and out: by name and password, by a link that is good once."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import structlog
 
 from relay.core.errors import TooManyRequests
-from relay.core.rate_limit import Caller
-from relay.operators.people import FIRST, Refused
+from relay.operators.people import FIRST, Proof, Refused
 from relay.operators.roles import Role
 from relay.store.acts import By
 from relay.store.operators import Person
@@ -32,26 +32,28 @@ class SignInHandler(OpenHandler):
         typed = await self.form()
         name = typed.get("name", "").strip().lower()
         try:
-            for place in (self.visitor.address, name):
-                self.site.sign_in_limiter.take(Caller(place, local=False))
+            self.site.sign_in_limits.take(self.visitor.address, name)
         except TooManyRequests:
             log.warning("sign_in.limited")
             self.set_status(429)
             self.show(TOO_MANY, name)
             return
-        person = await self.person(name, typed)
-        if person is None:
+        try:
+            proof = await self.proof(name, typed)
+            await begin(self, proof.person, proof.spent)
+        except Refused:
             log.warning("sign_in.refused")
             self.set_status(403)
             self.show(WRONG, name)
-            return
-        await begin(self, person)
 
-    async def person(self, name: str, typed: dict[str, str]) -> Person | None:
-        """Return who it is, by all that is asked for; it takes as long for nobody."""
-        person = await self.site.people.with_password(name, typed.get("password", ""))
+    async def proof(self, name: str, typed: dict[str, str]) -> Proof:
+        """Return who it is, by all that is asked for; raise Refused, as late for nobody."""
+        password, code = typed.get("password", ""), typed.get("code", "")
+        proof = await self.site.people.proven(name, password, code)
         allowed = self.configuration.settings.console.passwords or name == FIRST
-        return person if allowed else None
+        if proof is None or not allowed:
+            raise Refused(WRONG)
+        return proof
 
     def show(self, problem: str, name: str = "") -> None:
         """Show the form."""
@@ -106,11 +108,16 @@ class LinkHandler(OpenHandler):
             self.set_status(400)
             self.render("link.html", person=person, problem=str(problem))
             return
-        await begin(self, await self.site.people.named(person.name))
+        if person.totp_secret is not None:
+            self.redirect("/sign-in", status=303)  # the link is not the second factor
+        else:
+            await begin(self, await self.site.people.named(person.name))
 
     async def _person(self, secret: str) -> Person | None:
         person = await self.site.people.of_link(secret)
-        if person is None:
+        by_password = self.configuration.settings.console.passwords
+        if person is None or not (by_password or person.name == FIRST):
+            person = None
             self.set_status(404)
             words = "This link was used, or is too old, or a newer one was made. Ask an admin."
             self.render("error.html", heading="No such link", words=words)
@@ -125,13 +132,18 @@ class LinkHandler(OpenHandler):
         return host in own_hosts(*(self.site.console or ("", 0))) and self.visitor.local
 
 
-async def begin(handler: OpenHandler, person: Person) -> None:
+async def begin(
+    handler: OpenHandler,
+    person: Person,
+    spent: Mapping[str, Any] | None = None,
+    next: str | None = None,
+) -> None:
     """Sign a person in, and go on by a page: who comes from elsewhere has no cookie at once."""
     by = By(person.name, "console", handler.visitor.address)
-    signed_in = await handler.site.people.begin(person, by)
+    signed_in = await handler.site.people.begin(person, by, spent)
     handler.give_session(signed_in.secret)
-    asked = local_path(handler.get_query_argument("next", "/"))
-    handler.render("signed_in.html", next=asked)
+    asked = handler.get_query_argument("next", "/") if next is None else next
+    handler.render("signed_in.html", next=local_path(asked))
 
 
 def local_path(asked: str) -> str:

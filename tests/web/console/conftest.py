@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import pytest
+from argon2 import PasswordHasher
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application
 
+from relay.operators import passwords
 from relay.operators.people import FIRST
 from relay.operators.roles import Role
 from relay.site import Site
@@ -20,11 +22,18 @@ from relay.web.console import make_console
 from tests.support.engines import both
 from tests.support.stored import by
 
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PASSWORD = "correct horse battery staple"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     both(metafunc)
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords at a cost that tests can bear."""
+    monkeypatch.setattr(passwords, "_hasher", QUICK)
 
 
 class Page(NamedTuple):

@@ -6,7 +6,6 @@ import time
 import pytest
 
 from relay.core import clock
-from relay.core.rate_limit import RateLimiter
 from relay.operators import people
 from relay.operators.people import FIRST, IDLE_SECONDS, SESSION_SECONDS
 from relay.operators.roles import Role
@@ -72,12 +71,33 @@ async def test_a_wrong_sign_in_has_one_answer_and_one_cost(
     assert not page.cookie
 
 
+@pytest.mark.parametrize(
+    ("tries", "answers"),
+    [
+        ([("127.0.0.1", f"other{one}") for one in range(9)], [403, 429]),
+        ([(f"192.0.2.{one}", "jo") for one in range(19)], [403, 429]),
+        ([(f"192.0.2.{one}", f"other{one}") for one in range(50)], [403, 403]),
+        ([("127.0.0.1", f"other{one}") for one in range(10)], [429, 429]),
+        ([(f"192.0.2.{one}", "jo") for one in range(20)], [429, 429]),
+    ],
+)
 @pytest.mark.gen_test
-async def test_so_many_may_try_and_no_more(browser: Browser, site: Site) -> None:
-    site.sign_in_limiter = RateLimiter(3, clock=lambda: 0.0)
-    pages = [await browser.post("/sign-in", {"name": "jo", "password": "x"}) for _ in range(5)]
-    assert [page.status for page in pages] == [403] * 3 + [429] * 2
-    assert "Too many have tried" in pages[-1].text
+async def test_so_many_may_try_from_one_address_and_with_one_name(
+    browser: Browser, site: Site, tries: list[tuple[str, str]], answers: list[int]
+) -> None:
+    for address, name in tries:
+        site.sign_in_limits.take(address, name)
+    pages = [await browser.post("/sign-in", {"name": "Jo", "password": "x"}) for _ in answers]
+    assert [page.status for page in pages] == answers
+    assert ("Too many have tried" in pages[-1].text) == (answers[-1] == 429)
+
+
+@pytest.mark.parametrize("name", ["a:b", "::1", "\u202e", "x" * 5000, "%", "jo\0"])
+@pytest.mark.gen_test
+async def test_whatever_is_typed_as_a_name_is_wrong_at_most(browser: Browser, name: str) -> None:
+    page = await browser.post("/sign-in", {"name": name, "password": "x"})
+    assert page.status == 403
+    assert "do not belong together" in page.text
 
 
 @pytest.mark.parametrize(
@@ -215,7 +235,7 @@ async def test_a_form_needs_the_token_of_its_own_session(signed_in: SignIn) -> N
     browser, other = await signed_in(Role.ADMIN), await signed_in(Role.ADMIN)
     await browser.get("/")
     await other.get("/")
-    for token in ("", "0" * 64, other.token, browser.token.upper() + "0"):
+    for token in ("", "0" * 64, other.token, browser.token.upper() + "0", "é" * 64):
         page = await browser.post("/sign-out", csrf=token)
         assert (page.status, "Nothing was done" in page.text) == (403, True)
     assert (await browser.get("/")).status == 200
