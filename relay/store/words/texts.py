@@ -3,7 +3,7 @@
 import json
 from collections.abc import Generator
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, case, func, or_, select
 
@@ -52,7 +52,7 @@ def said(one: FoundMessage) -> Said:
     )
 
 
-def query() -> Select[tuple[object, ...]]:
+def query() -> Select[Any]:
     """Make the query for what is looked at.
 
     Of older messages, and of what was kept back, the writer stands in the document alone.
@@ -76,30 +76,24 @@ def query() -> Select[tuple[object, ...]]:
     )
 
 
-def rows(
-    connection: Connection, query: Select[tuple[object, ...]]
-) -> Generator[FoundMessage, None, None]:
+def rows(connection: Connection, query: Select[Any]) -> Generator[FoundMessage, None, None]:
     """Return the messages of a query, in its order."""
     with closing(connection.execute(query)) as result:
+        # By position: by name they take twice as long, and a search reads thousands.
         for row in result:
-            written = json.loads(row.written) if row.written else None
-            subject, writer = row.subject, row.writer or row.address or row.route or ""
-            if isinstance(written, dict):
-                subject, writer = _field(written, "subject"), _field(written, "from_address")
-            elif written:
-                writer = " ".join(address for address, _ in written)
+            id, at, state, server, writer, words_, recipients, sender, subject, tag = row[:10]
+            reference, address, written, route = row[10:]
+            writer = writer or address or route or ""
+            if written:
+                said_there = json.loads(written)
+                if isinstance(said_there, dict):
+                    subject = _field(said_there, "subject")
+                    writer = _field(said_there, "from_address")
+                else:
+                    writer = " ".join(address for address, _ in said_there)
+            labels = (recipients, subject, words_ or "", tag)
             yield FoundMessage(
-                row.id,
-                row.created_at,
-                State(row.state),
-                row.server,
-                row.reference or "",
-                row.sender,
-                writer,
-                row.recipients,
-                subject,
-                row.words or "",
-                row.tag,
+                id, at, State(state), server, reference or "", sender, writer, *labels
             )
 
 

@@ -16,6 +16,8 @@ from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.retention import Clearing
 from relay.store.schema import contents
 from relay.store.words import index
+from tests.store.person.test_person import erased
+from tests.support.person import fill
 from tests.support.stored import CREATED, DOCUMENT, new_id, rows
 
 LATER = CREATED + 86400
@@ -176,3 +178,20 @@ def test_nothing_is_forgotten_where_nothing_was_indexed(store: Store) -> None:
     store.write_now(one_by_one(index.forget), [[id]])
     assert rows(store, "SELECT 1 FROM installation WHERE name = 'words_forgotten'") == []
     assert store.write_now(index.purge, [LATER]) == [False]
+
+
+def test_what_is_erased_of_a_person_is_in_no_word_and_others_stay(store: Store) -> None:
+    address = "zebedee@x-y.gov"
+    fill(store, address)
+    other = put(store, 900, "Zoe's bridge")
+    filled(store)
+    kept = len(indexed(store))
+    assert "zebedee" in str(rows(store, "SELECT * FROM words"))
+    erased(store, address)
+    assert "zebedee" not in str(rows(store, "SELECT * FROM words"))
+    assert other in indexed(store)
+    assert len(indexed(store)) == kept
+    if store.shared is None:
+        while store.write_now(index.purge, [LATER]) == [True]:
+            pass
+        assert gone_from(store, "zebedee@")()
