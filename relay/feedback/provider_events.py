@@ -63,7 +63,7 @@ class ProviderEvents:
         group = chain.server.group
         servers = [name for name, other in chains.items() if other.server.group == group]
         clean = [
-            replace(self._without_erased(event, group), words=without_addresses(event.words))
+            replace(event, words=without_addresses(event.words))
             for event in events
             if event.kind != "other"
         ]
@@ -77,7 +77,7 @@ class ProviderEvents:
                 identity: SecondSending(row, one.offices)
                 for (identity, one), row in zip(seconds.items(), rows, strict=True)
             }
-            return ToldEvents(group, servers, clean, now, second)
+            return ToldEvents(group, servers, clean, now, self.secret, second)
 
         async def committed(result: list[Taken]) -> None:
             taken.extend(result)
@@ -91,11 +91,6 @@ class ProviderEvents:
         guard = Guard(callbacks.take, told, is_sent_again, committed)
         await self.outbox.put([one.outgoing for one in seconds.values()], guard=guard)
         return taken
-
-    def _without_erased(self, event: ProviderEvent, group: str) -> ProviderEvent:
-        """Return an event that does not bring an address back which was erased."""
-        is_erased = self.suppressions.is_erased(group, event.recipient.strip())
-        return replace(event, recipient="") if is_erased else event
 
     async def _seconds(
         self, events: Sequence[ProviderEvent], servers: Sequence[str], chains: Mapping[str, Chain]

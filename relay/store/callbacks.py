@@ -8,12 +8,13 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete
 
 from relay.core.message import ProviderEvent
+from relay.core.secret import Secret
 from relay.core.states import TAKEN
 from relay.store import suppressions
 from relay.store.engine.expressions import upsert
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import in_doubt, resend
-from relay.store.outbox.history import NewEvent, note
+from relay.store.outbox.history import NewEvent, happened, note
 from relay.store.outbox.in_doubt import Seen
 from relay.store.outbox.resend import Return, SecondSending
 from relay.store.schema import callbacks
@@ -26,13 +27,15 @@ KEPT_SECONDS = 14 * 86400.0
 class ToldEvents(NamedTuple):
     """What a provider told in one call: events of messages of these servers, all of one group.
 
-    second: what is sent where a message came back, by the event's identity.
+    secret: what erased addresses are hashed with. second: what is sent where a message came back,
+    by the event's identity.
     """
 
     group: str
     servers: Sequence[str]
     events: Sequence[ProviderEvent]
     now: float
+    secret: Secret
     second: Mapping[str, SecondSending] = MappingProxyType({})
 
 
@@ -85,6 +88,8 @@ def _take(connection: Connection, told: ToldEvents, event: ProviderEvent) -> Tak
     at = min(event.at or told.now, told.now)
     row = resend.message_of(connection, event, told.servers)
     word = _word(event, told.group, at, row)
+    if word is not None and _is_erased(connection, word, row, told.secret):
+        word = word._replace(address=suppressions.stand_in(told.secret, word.address), message=None)
     if word is not None and not suppressions.note(connection, [word])[0]:
         word = None
     if row is None:
@@ -101,6 +106,14 @@ def _take(connection: Connection, told: ToldEvents, event: ProviderEvent) -> Tak
     note(connection, [NewEvent(row.id, at, event.kind, words)])
     again = _sent_again(connection, told, event, row)
     return Taken(event, True, row.id, row.server, row.state, settled, word, again)
+
+
+def _is_erased(connection: Connection, word: Word, row: Seen | None, secret: Secret) -> bool:
+    """Return whether a word is on an address that was erased: it is not to come back by it."""
+    erased = suppressions.stand_in(secret, word.address)
+    if suppressions.is_known(connection, word.server, erased):
+        return True
+    return row is not None and row.cleared_at is not None and happened(connection, row.id, "erased")
 
 
 def _sent_again(connection: Connection, told: ToldEvents, event: ProviderEvent, row: Seen) -> str:

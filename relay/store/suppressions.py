@@ -62,6 +62,13 @@ def stand_in(secret: Secret, address: str) -> str:
     return _ERASED + keyed_digest(secret, address.lower()).hex()
 
 
+def is_known(connection: Connection, server: str, address: str) -> bool:
+    """Return whether anything was said of an address, of whatever time."""
+    columns = suppressions.c
+    query = select(columns.reason).where(columns.server == server, columns.address == address)
+    return connection.execute(query).first() is not None
+
+
 def note(connection: Connection, batch: Sequence[Word]) -> list[bool]:
     """Take words on addresses, in this order; return which of them changed anything."""
     changed = [_noted(connection, word) for word in batch]
@@ -206,10 +213,6 @@ class Suppressions:
     def known(self, word: Word) -> Word:
         """Return a word on an address as it is to be stored: on what stands for it, if it does."""
         return word._replace(address=self._known_as(word.server, word.address))
-
-    def is_erased(self, group: str, address: str) -> bool:
-        """Return whether an address was erased that gets no mail of a group."""
-        return self._known_as(group, address.lower()) != address.lower()
 
     def _known_as(self, group: str, email: str) -> str:
         """Return an address, or what stands for it."""

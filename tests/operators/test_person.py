@@ -11,10 +11,10 @@ from relay.core import clock
 from relay.core.addresses import Address
 from relay.core.logs import fingerprint
 from relay.core.mentions import Mentions
+from relay.core.message import ProviderEvent
 from relay.operators import person
 from relay.operators.person import Outcome
 from relay.site import Site
-from relay.store import suppressions
 from relay.store.engine.database import Store
 from relay.store.maintenance import audit
 from relay.store.outbox import enqueue
@@ -25,6 +25,7 @@ from tests.conftest import Outbox, Post
 from tests.support.keys import key
 from tests.support.person import BY, files_naming, fill, message, name_in_templates, naming
 from tests.support.postgresql import engine_of
+from tests.support.stored import happened
 
 JO, BAJO = "Jo.Doe@x-y.gov", "ba-jo.doe@x-y.gov"
 SETTINGS = (
@@ -256,13 +257,31 @@ async def test_what_came_in_secret_names_nobody_else(site: Site) -> None:
     assert handed["document"]["bcc"] == [[JO, ""]]
 
 
+@pytest.mark.parametrize("kind", ["bounced", "complained", "unsubscribed", "delivered"])
 @pytest.mark.gen_test
-async def test_a_late_word_of_the_provider_brings_no_address_back(site: Site) -> None:
-    fill(site.store, JO)
-    now = clock.now()
+async def test_a_late_word_of_the_provider_brings_no_address_back(site: Site, kind: Any) -> None:
+    one = message(1, to=[JO])
+    site.store.write_now(enqueue.add_together, [[one]])
     await site.persons.erase(JO, BY, cancel=False)
-    stand_in = suppressions.stand_in(site.secret, JO)
-    assert (
-        site.suppressions.known(Word("contactform", JO.lower(), "bounced", now)).address == stand_in
-    )
-    assert site.suppressions.is_erased("contactform", JO)
+    chain, now = site.chains["contactform"], clock.now()
+    for number in range(2):
+        event = ProviderEvent(
+            kind, f"{kind} {number}", one.id, "", JO, permanent=True, at=now, words=f"{number}"
+        )
+        await site.provider_events.take([event], chain, site.chains, now)
+    assert naming(site.store, JO) == {}
+    assert [word for name, word in happened(site.store, one.id) if name == kind] == ["0", "1"]
+    suppressed = site.suppressions.among([Address(JO)], "contactform", now)
+    assert suppressed == ({JO.lower()} if kind != "delivered" else set())
+
+
+@pytest.mark.gen_test
+async def test_a_word_lifts_what_stands_for_an_address(site: Site) -> None:
+    fill(site.store, JO)
+    await site.persons.erase(JO, BY, cancel=False)
+    chain, now = site.chains["contactform"], clock.now()
+    assert site.suppressions.among([Address(JO)], "contactform", now) == {JO.lower()}
+    event = ProviderEvent("resubscribed", "1", "", "", JO, at=now)
+    await site.provider_events.take([event], chain, site.chains, now)
+    assert site.suppressions.among([Address(JO)], "contactform", now) == set()
+    assert naming(site.store, JO) == {}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from relay.store.schema import events
 
@@ -17,6 +17,12 @@ class NewEvent(NamedTuple):
     at: float
     kind: str
     words: str
+
+
+def happened(connection: Connection, message: str, kind: str) -> bool:
+    """Return whether something of a kind happened to a message."""
+    query = select(events.c.id).where(events.c.message == message, events.c.kind == kind)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def note(connection: Connection, happened: Iterable[NewEvent]) -> None:

@@ -34,7 +34,7 @@ from relay.store.schema import (
 )
 
 # Messages may be megabytes each.
-MESSAGES = 20
+MESSAGES = 5
 
 Section = tuple[str, Callable[[Connection], list[dict[str, Any]]]]
 

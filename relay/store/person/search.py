@@ -102,7 +102,7 @@ class Search:
         """Take note of those of some rows that name the address."""
         names, of = places.COLUMNS[table], places.message_column(table)
         query = select(table).where(within, or_(*(self._may_be_in(table.c[one]) for one in names)))
-        for row in connection.execute(query, execution_options={"yield_per": 100}).mappings():
+        for row in connection.execute(query, execution_options={"yield_per": 20}).mappings():
             values = {name: places.read(row[name]) for name in names}
             if not any(map(self.mentions.are_in, values.values())):
                 continue
