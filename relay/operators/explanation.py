@@ -249,6 +249,8 @@ def _left(found: StoredMessage, sentence: str, remedy: str) -> Why:
     """Explain what was not sent and stays until a person has seen it."""
     if is_dismissed(found):
         return Why(f"{sentence} A person has seen that and dismissed it.")
+    if "`queue readdress`" in remedy:
+        return Why(sentence, f"{remedy} Else `queue dismiss`.")
     again = "Then `queue retry`" if remedy else "Once the reason is mended, `queue retry`"
     return Why(sentence, f"{remedy} {again}; else `queue dismiss`.".strip())
 
@@ -311,9 +313,8 @@ def _sent(found: StoredMessage, around: Circumstances) -> Why:
             "The embedded mailbox took it; nobody else got it.",
             "To send mail, list another delivery plugin for its server.",
         )
-    own = f" under its id {row.provider_id}" if row.provider_id else ""
-    taken = f"{row.delivery or 'The provider'} took it at {shown(row.due_at)}{own}"
-    taken = f"{taken[:1].upper()}{taken[1:]}"
+    own = f" under its id {row.provider_id}" if row.provider_id not in (None, "", row.id) else ""
+    taken = f"It was taken by {row.delivery or 'the provider'} at {shown(row.due_at)}{own}"
     came_back = _latest(found, "bounced", "complained")
     if came_back is not None:
         became = "it came back" if came_back.kind == "bounced" else "its reader called it spam"

@@ -17,7 +17,7 @@ class Meaning(NamedTuple):
     remedy: str = ""
 
 
-_ADDRESS = "Ask for the right address, and send it again to that one."
+_ADDRESS = "Ask for the right address, and send it again to that one: `queue readdress`."
 _LATER = "It is tried again by itself."
 _SIZE = "Send it without its files, or to an address that takes more."
 _CONTENT = "Look what in it may seem to be spam; ask the recipient's mail administrators."
@@ -230,6 +230,7 @@ _SMTP = re.compile(
     r"([245][0-9]{2})\b ?(.*)",
     re.DOTALL,
 )
+_GREYLISTED = re.compile("gr[ea]y.?list", re.IGNORECASE)
 _POSTMARK_CODE = re.compile(r"\(ErrorCode ([0-9]{1,5})\)")
 _POSTMARK_STATUS = re.compile(r"Postmark answered ([0-9]{3}): ")
 
@@ -269,6 +270,8 @@ def _of_mail_server(words: str) -> Meaning | None:
     known = _ENHANCED.get(enhanced.partition(".")[2]) or _CODES.get(code)
     if code // 100 == 2:
         return None
+    if code // 100 == 4 and _GREYLISTED.search(said):
+        return Meaning("The mail server makes strangers come again, to keep robots out.", _LATER)
     if known is None:
         known = Meaning("The mail server refuses it; its words say why.")
     if smtp_operator_faults.is_operators(step, code, said):

@@ -200,6 +200,10 @@ def timeline(told: Told) -> list[Entry]:
     entries = [_posted(found, whence)]
     if whence is not None:
         entries += _checks(row.created_at, whence)
+    if row.state == State.SCREENED:
+        entries.append(Entry(row.created_at, "note", "Kept back as a robot's", row.words or ""))
+    elif row.kind == BROKEN:
+        entries.append(Entry(row.created_at, "note", "A plugin failed at it", row.words or ""))
     acts_left = list(told.acts)
     for event in found.events:
         act = next((one for one in acts_left if one.at == event.at), None)

@@ -300,7 +300,7 @@ CASES = [
         {"provider_id": "pm-1"},
         WELL,
         (
-            "Postmark took it at 2026-09-21 14:18:20Z under its id "
+            "taken by postmark at 2026-09-21 14:18:20Z under its id "
             "pm-1; nothing was heard of it since"
         ),
         "",

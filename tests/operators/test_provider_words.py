@@ -9,7 +9,8 @@ from relay.operators.provider_words import _CODES, _ENHANCED, _OWN, _POSTMARK, m
     ("words", "means", "remedy"),
     [
         ("RCPT: 550 5.1.1 <(address)>: no such user", "There is no such mailbox.", "right address"),
-        ("RCPT: 450 4.2.0 greylisted", "recipient's mailbox", "tried again by itself"),
+        ("RCPT: 450 4.2.0 greylisted", "makes strangers come again", "tried again by itself"),
+        ("RCPT: 451 4.2.0 odd", "recipient's mailbox", "tried again by itself. If that"),
         ("RCPT: 451 try later", "makes strangers wait", "tried again by itself"),
         ("end: 552 5.2.2 over quota", "mailbox is full", "another way"),
         ("end: 552 5.3.4 too big", "larger than the mail system takes", "without its files"),
