@@ -57,6 +57,8 @@ STATES = {
 }
 WAITING = 2000
 BATCH = 10_000
+# More than this are copies of so many.
+COPIED = 1_000_000
 PAGE = 50
 DOCUMENT = '{"sender":["relay@example.gov",""],"to":[["desk@example.gov",""]],"text":"Hello."}'
 MESSAGES = ["id", "server", "state", "created_at", "due_at", "since", "fence", "attempts", "tries"]
@@ -93,13 +95,13 @@ class Row(NamedTuple):
     document: str
 
 
-def made(count: int, vocabulary: Vocabulary, now: float) -> Iterator[Row]:
-    """Make messages, oldest first."""
+def made(count: int, copies: int, vocabulary: Vocabulary, now: float) -> Iterator[Row]:
+    """Make the last part of the messages, the oldest of them first."""
     chance = random.Random(1)  # noqa: S311
     states, weights = list(STATES), list(accumulate(STATES.values()))
     servers = list(accumulate(1 / (rank + 2) for rank in range(len(SERVERS))))
     step = (SECONDS - 60) / count
-    for number in range(count):
+    for number in range(count - count // copies, count):
         at = round(now - SECONDS + number * step, 3)
         id = f"{int(at * 1000):012x}"
         id = f"{id[:8]}-{id[8:]}-7{number % 4096:03x}-8{chance.getrandbits(60):015x}"
@@ -171,34 +173,67 @@ def batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
     yield batch
 
 
-def fill_sqlite(path: Path, rows: Iterator[Row]) -> str:
-    """Put messages into a file; return the last one's id."""
-    last = ""
+def fill_sqlite(path: Path, rows: Iterator[Row], copies: int) -> str:
+    """Put messages into a file; return the last one's id.
+
+    copies: how often they are there, each time somewhat earlier: to copy them takes a tenth of the
+    time of making them.
+    """
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-1000000"):
+        pragmas = (
+            "journal_mode=OFF",
+            "synchronous=OFF",
+            "cache_size=-1000000",
+            "temp_store=MEMORY",
+        )
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
-        inserts = [
-            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
-            for table, names in (("messages", MESSAGES), ("contents", CONTENTS), ("words", WORDS))
-        ]
+        tables = {"messages": MESSAGES, "contents": CONTENTS, "words": WORDS}
+        for table, names in tables.items():
+            columns = ", ".join(names).replace("rowid", "number")
+            connection.execute(f"CREATE TEMP TABLE made_{table} (at, {columns})")
+        last = ""
         for batch in batches(rows):
-            stored = [rows_of(row) for row in batch]
-            said = [
-                (
-                    index.number(row.found.id),
-                    row.found.id,
-                    *(" ".join(words) for words in index.columns(row.found).values()),
-                )
-                for row in batch
-            ]
             connection.execute("BEGIN")
-            connection.executemany(inserts[0], [message for message, _ in stored])
-            connection.executemany(inserts[1], [content for _, content in stored])
-            connection.executemany(inserts[2], said)
+            for table, names in tables.items():
+                marks = ", ".join("?" * (len(names) + 1))
+                adding = f"INSERT INTO made_{table} VALUES ({marks})"  # noqa: S608
+                connection.executemany(adding, [_made(table, row) for row in batch])
             connection.execute("COMMIT")
             last = batch[-1].found.id if batch else last
+        for copy in range(copies - 1, -1, -1):
+            earlier = int(copy * SECONDS * 1000 / copies)
+            connection.create_function("earlier", 0, lambda by=earlier: by)
+            connection.execute("BEGIN")
+            for table, names in tables.items():
+                chosen = ", ".join(_COPIED.get(name, name) for name in names)
+                connection.execute(
+                    f"INSERT INTO {table} ({', '.join(names)})"  # noqa: S608
+                    f" SELECT {chosen} FROM made_{table} ORDER BY at"
+                )
+            connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode=WAL")
     return last
+
+
+# How what differs between the copies is made, in SQLite's words.
+_ID = "printf('%08x-%04x', (at - earlier()) >> 16, (at - earlier()) & 65535) || substr({}, 14)"
+_COPIED = {
+    "id": _ID.format("id"),
+    "message": _ID.format("message"),
+    "rowid": "number - (earlier() << 15)",
+    "state": "iif(earlier() AND state IN ('queued', 'scheduled'), 'sent', state)",
+    **{name: f"{name} - earlier() / 1000.0" for name in ("created_at", "due_at", "since")},
+}
+
+
+def _made(table: str, row: Row) -> tuple[Any, ...]:
+    message, content = rows_of(row)
+    at = round(row.found.created_at * 1000)
+    if table == "words":
+        said = (" ".join(words) for words in index.columns(row.found).values())
+        return (at, index.number(row.found.id), row.found.id, *said)
+    return (at, *(message if table == "messages" else content))
 
 
 def fill_postgresql(url: str, rows: Iterator[Row]) -> str:
@@ -229,13 +264,14 @@ def opened(url: str, folder: Path) -> Store:
     return store
 
 
-def fill(url: str, folder: Path, rows: Iterator[Row]) -> None:
-    """Make a store of these messages."""
+def fill(url: str, folder: Path, count: int, vocabulary: Vocabulary, now: float) -> None:
+    """Make a store of so many messages."""
     opened(url, folder).close()
     if url.startswith("sqlite"):
-        last = fill_sqlite(folder / "relay.db", rows)
+        copies = max(count // COPIED, 1)
+        last = fill_sqlite(folder / "relay.db", made(count, copies, vocabulary, now), copies)
     else:
-        last = fill_postgresql(url, rows)
+        last = fill_postgresql(url, made(count, 1, vocabulary, now))
     store = opened(url, folder)
     store.write_now(finish, [last])
     store.close()
@@ -345,10 +381,14 @@ def questions(vocabulary: Vocabulary, rows: Sequence[FoundMessage], now: float) 
 def measure(store: Store, asked: Iterator[Asked]) -> None:
     """Print the median and the 95th percentile of each kind, in milliseconds."""
     times: dict[str, list[float]] = {}
-    for kind, ask in asked:
-        begun_at = time.perf_counter()
-        store.read_now(ask)
-        times.setdefault(kind, []).append((time.perf_counter() - begun_at) * 1000)
+
+    def ask_all(connection: Connection) -> None:
+        for kind, ask in asked:
+            begun_at = time.perf_counter()
+            ask(connection)
+            times.setdefault(kind, []).append((time.perf_counter() - begun_at) * 1000)
+
+    store.read_now(ask_all)
     every = sorted(one for several in times.values() for one in several)
     for kind, several in times.items():
         ordered = sorted(several)
@@ -393,7 +433,7 @@ def main(
             url = closing_them.enter_context(running_server()).url
         if not (path / "relay.db").exists():
             begun_at = time.monotonic()
-            fill(url, path, made(count, vocabulary, now))
+            fill(url, path, count, vocabulary, now)
             click.echo(f"{count:,} messages made in {time.monotonic() - begun_at:.0f} s")
         where = "PostgreSQL"
         if not postgresql:

@@ -42,15 +42,22 @@ def find(path: Path, words: tuple[str, ...], limit: int, below: str | None) -> N
 def _wanted(given: Sequence[str], now: float) -> Wanted:
     """Read what is looked for; raise UsageError for what cannot be understood."""
     days = {word: day for word in given if (day := _day(word, now)) is not None}
-    # What the shell gives as one word was quoted.
-    others = [f'"{one}"' if re.search(r"\s", one) and ":" not in one else one for one in given]
-    wanted, problems = query.parse(" ".join(one for one in others if one not in days), UTC, now)
+    others = " ".join(_quoted(word) for word in given if word not in days)
+    wanted, problems = query.parse(others, UTC, now)
     if problems:
         raise click.UsageError("; ".join(problems))
     if days:
         last = max(days.values()) + timedelta(days=1)
         wanted = wanted._replace(since=min(days.values()).timestamp(), before=last.timestamp())
     return wanted
+
+
+def _quoted(word: str) -> str:
+    """Quote again what the shell gives as one word because it was quoted."""
+    if '"' in word or not re.search(r"\s", word):
+        return word
+    name, colon, value = word.rpartition(":")
+    return f'{name}{colon}"{value}"'
 
 
 def _day(word: str, now: float) -> datetime | None:
@@ -71,7 +78,7 @@ def _notes(found: Found, below: str | None) -> Iterator[str]:
         yield f"searched back to {shown(found.searched_to)}"
     for since, until in found.unindexed:
         span = f"before {shown(until)}" if since is None else f"{shown(since)} to {shown(until)}"
-        yield f"not searched yet, its index is being made: {span}"
+        yield f"not indexed yet: {span}"
 
 
 def _line(one: FoundMessage) -> str:

@@ -22,7 +22,7 @@ class Why(NamedTuple):
     """Why a message is in its state, what to do, and the orders that apply to it.
 
     sentence: one, in plain words. remedy: what a person does, "" where nothing is to be done.
-    orders: names as the commands have them.
+    orders: names as the commands have them; those about what is no message yet end in _submission.
     """
 
     sentence: str
@@ -100,7 +100,7 @@ def _orders(found: StoredMessage) -> Iterator[str]:
     row = found.row
     if row.state == State.SCREENED or row.kind == BROKEN:
         if row.cleared_at is None:
-            yield from ("release", "drop")
+            yield from ("release_submission", "drop_submission")
         return
     for order in ("retry", "release", "found", "cancel", "dismiss"):
         applies = row.state in APPLIES_TO[order]

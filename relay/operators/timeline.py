@@ -115,6 +115,14 @@ _CLIENTS = {
     "application": "by an application",
 }
 
+# What happens next by itself, in states that have a time for it.
+NEXT: Mapping[str, str] = {
+    State.QUEUED: "due",
+    State.SCHEDULED: "scheduled: due",
+    State.SENDING: "its claim ends: then it is in doubt",
+    State.IN_DOUBT: "is looked up at the provider",
+}
+
 # Where a field's value stands, or what became of it instead.
 PLACES: Mapping[str, str] = {
     "from": "the sender's name",

@@ -15,6 +15,7 @@ from relay.core.server import Server
 from relay.forms.email_form import EmailForm, base_message
 from relay.intake.field_mapping import MAX_FIELDS, MAX_NAME, mapping, unused
 from relay.site import Site
+from relay.store.acts import By
 from relay.store.outbox import retention
 from relay.store.outbox.retention import Clearing
 from tests.conftest import FORM, SETTINGS, Outbox, Post
@@ -191,7 +192,9 @@ async def test_what_is_kept_back_keeps_where_it_came_from_when_it_is_released(
     assert before["page"] == page["Referer"]
     assert "fields" not in before
     site.chains["contactform"]._manager.unregister(name="nonsense")
-    assert await site.acceptance.release(outbox.last()["id"], outbox.last()["created_at"] + 60)
+    row = outbox.last()
+    by = By("jane", "command")
+    assert await site.acceptance.release(row["id"], row["created_at"] + 60, by)
     after = stored(outbox)
     assert after.pop("fields")["subject"] == "subject"
     assert after == before

@@ -258,7 +258,7 @@ CASES = [
         WELL,
         (f"A plugin failed at this form, which is kept as it came: {BROKE}"),
         "`screened release`",
-        "release drop",
+        "release_submission drop_submission",
     ),
     (
         "quarantined",
@@ -291,7 +291,7 @@ CASES = [
         WELL,
         "a field was filled in that people do not see",
         "`screened release`",
-        "release drop",
+        "release_submission drop_submission",
     ),
     ("screened", {"words": "of-my-own", "cleared_at": NOW}, WELL, "(of-my-own)", "", None),
     # Sent.

@@ -21,13 +21,6 @@ from relay.store.outbox import references
 from relay.store.queries import listing, word_search
 from relay.store.queries.word_search import Wanted
 
-_DUE = {
-    State.QUEUED: "due",
-    State.SCHEDULED: "scheduled: due",
-    State.SENDING: "its claim ends: then it is in doubt",
-    State.IN_DOUBT: "is looked up at the provider",
-}
-
 
 @click.command()
 @click.argument("id", metavar="ID|REFERENCE")
@@ -103,8 +96,8 @@ def _recipients(
 def _next(told: Told, around: Circumstances) -> Iterator[str]:
     """Return what happens next and why, what to do, and what is unusual about a message."""
     row = told.found.row
-    if row.state in _DUE:
-        yield f"{shown(row.due_at)}  {_DUE[row.state]}"
+    if row.state in timeline.NEXT:
+        yield f"{shown(row.due_at)}  {timeline.NEXT[row.state]}"
     why = explain(told.found, around)
     yield f"why: {why.sentence}"
     if why.remedy:

@@ -92,7 +92,7 @@ class Postgresql:
         try:
             with self.long_writing.connect() as connection:
                 connection.execution_options(isolation_level="AUTOCOMMIT")
-                connection.execute(text(f"VACUUM {names}"))
+                connection.execute(text(f"VACUUM {names}, words"))
         except DBAPIError:
             return False
         return True

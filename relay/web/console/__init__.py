@@ -8,6 +8,7 @@ from relay.site import Site
 from relay.web.connections import PatientApplication
 from relay.web.console import (
     acts,
+    message,
     messages,
     operators,
     orders,
@@ -40,6 +41,7 @@ class StaticHandler(OpenHandler):
 
 
 ROUTES = [
+    *message.ROUTES,
     *overview.ROUTES,
     *person.ROUTES,
     *messages.ROUTES,

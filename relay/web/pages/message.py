@@ -18,6 +18,7 @@ from relay.core.states import State
 from relay.store import documents
 from relay.store.queries import listing
 from relay.store.queries.listing import StoredMessage
+from relay.web.base import BaseHandler
 from relay.web.pages.handler import PART_POLICY, PageHandler
 
 KILOBYTE = 1024
@@ -32,7 +33,53 @@ class Mail(NamedTuple):
     found: StoredMessage
 
 
-class MailHandler(PageHandler):
+class MailReader(BaseHandler):
+    """What shows a part of a message, whoever may see it."""
+
+    async def mail(self, id: str) -> Mail:
+        """Return a message; raise HTTPError 404 for one that is not shown here."""
+        raise NotImplementedError
+
+    def write_part(self, markup: str) -> None:
+        """Write HTML that somebody else wrote."""
+        raise NotImplementedError
+
+
+class HtmlPart(MailReader):
+    """GET /messages/{id}/html: the HTML part, for a frame in which nothing can happen."""
+
+    async def get(self, id: str) -> None:
+        mail = await self.mail(id)
+        if not mail.message.html:
+            raise HTTPError(404)
+        self.write_part(await asyncio.to_thread(with_images, mail.message.html, mail.message))
+
+
+class RawPart(MailReader):
+    """GET /messages/{id}/raw: the message as it would be mailed."""
+
+    async def get(self, id: str) -> None:
+        mail = await self.mail(id)
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        self.write(await asyncio.to_thread(as_bytes, mail.message))
+
+
+class AttachmentPart(MailReader):
+    """GET /messages/{id}/attachments/{n}: the n-th attachment, from 1; to be saved, never shown."""
+
+    async def get(self, id: str, number: str) -> None:
+        message = (await self.mail(id)).message
+        if not 1 <= int(number) <= len(message.attachments):
+            raise HTTPError(404)
+        attachment = message.attachments[int(number) - 1]
+        content = await asyncio.to_thread(base64.b64decode, attachment.content)
+        self.set_header("Content-Security-Policy", PART_POLICY)
+        self.set_header("Content-Type", UNKNOWN_MEDIA)
+        self.set_header("Content-Disposition", disposition("attachment", attachment.name))
+        self.write(content)
+
+
+class MailHandler(PageHandler, MailReader):
     """What the pages of one message share: finding it."""
 
     async def mail(self, id: str) -> Mail:
@@ -65,38 +112,16 @@ class MessageHandler(MailHandler):
         )
 
 
-class HtmlHandler(MailHandler):
-    """GET /messages/{id}/html: the HTML part, for a frame in which nothing can happen."""
-
-    async def get(self, id: str) -> None:
-        mail = await self.mail(id)
-        if not mail.message.html:
-            raise HTTPError(404)
-        self.write_part(await asyncio.to_thread(with_images, mail.message.html, mail.message))
+class HtmlHandler(HtmlPart, MailHandler):
+    """The HTML part of what the mailbox took."""
 
 
-class RawHandler(MailHandler):
-    """GET /messages/{id}/raw: the message as it would be mailed."""
-
-    async def get(self, id: str) -> None:
-        mail = await self.mail(id)
-        self.set_header("Content-Type", "text/plain; charset=UTF-8")
-        self.write(await asyncio.to_thread(as_bytes, mail.message))
+class RawHandler(RawPart, MailHandler):
+    """The source of what the mailbox took."""
 
 
-class AttachmentHandler(MailHandler):
-    """GET /messages/{id}/attachments/{n}: the n-th attachment, from 1; to be saved, never shown."""
-
-    async def get(self, id: str, number: str) -> None:
-        message = (await self.mail(id)).message
-        if not 1 <= int(number) <= len(message.attachments):
-            raise HTTPError(404)
-        attachment = message.attachments[int(number) - 1]
-        content = await asyncio.to_thread(base64.b64decode, attachment.content)
-        self.set_header("Content-Security-Policy", PART_POLICY)
-        self.set_header("Content-Type", UNKNOWN_MEDIA)
-        self.set_header("Content-Disposition", disposition("attachment", attachment.name))
-        self.write(content)
+class AttachmentHandler(AttachmentPart, MailHandler):
+    """An attachment of what the mailbox took."""
 
 
 def headers(message: Message) -> Iterator[tuple[str, str]]:
