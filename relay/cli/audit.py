@@ -1,16 +1,21 @@
 """`audit`: proof that everything that was accepted is in one place, and in one only."""
 
+import contextlib
 import sys
 from collections import Counter
 from pathlib import Path
 
 import click
 
-from relay.cli.context import reading
+from relay.cli.context import Orders, reading
 from relay.cli.terminal import counted, progress, say
+from relay.config.settings import Settings
+from relay.core import clock
+from relay.core.errors import ConfigurationError
 from relay.core.states import ENDS, State
 from relay.store.maintenance import audit as stored
-from relay.store.maintenance.audit import Audit, Balance
+from relay.store.maintenance.audit import Audit, Balance, LastRun
+from relay.store.maintenance.audit import note as noted
 
 _COLUMNS = ("accepted", *ENDS, "waiting", State.SCREENED)
 
@@ -25,18 +30,28 @@ def audit(path: Path, server: str | None, since: str) -> None:
     Exit code 1 if anything does not balance. Everything is checked, whatever is printed.
     """
     with (
-        reading(path) as (_, store),
+        reading(path) as (read, store),
         progress("messages", store.read_now(stored.size)) as went_on,
     ):
         found = store.read_now(stored.audit, went_on)
+    accepted = sum(balance.accepted for balance in found.balances.values())
+    _note(read, LastRun(clock.now(), accepted, len(found.faults)))
     for line in _table(found, server and server.lower(), since):
         say(line)
     for fault in found.faults:
         say(f"imbalance: {fault}")
     if found.faults:
         sys.exit(1)
-    accepted = sum(balance.accepted for balance in found.balances.values())
     say(f"in balance: {counted(accepted, 'message')} accepted, every one in its place")
+
+
+def _note(read: Settings, run: LastRun) -> None:
+    """Keep what was found, for the console; a copy that nobody may write to is audited as well."""
+    with (
+        contextlib.suppress(ConfigurationError, click.ClickException, OSError),
+        Orders(read, see="audit") as orders,
+    ):
+        orders.carry_out("/audit", run._asdict(), lambda store: store.write_now(noted, [run]))
 
 
 def _table(found: Audit, server: str | None, since: str) -> list[str]:

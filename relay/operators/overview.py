@@ -11,6 +11,7 @@ from relay.store import installation
 from relay.store.cluster import daemons
 from relay.store.cluster.daemons import Member
 from relay.store.engine.database import Connection
+from relay.store.maintenance.audit import LastRun, last_run
 from relay.store.queries import statistics
 from relay.store.queries.statistics import MOST_COUNTED, Counts, Hour
 
@@ -42,6 +43,7 @@ class Standing(NamedTuple):
     servers: Sequence[ServerLine]
     hour: Mapping[str, Hour]
     members: Sequence[Member]
+    audit: LastRun | None
     to_do: Mapping[str, int]
 
 
@@ -82,7 +84,7 @@ def read(connection: Connection, servers: Mapping[str, Server], now: float) -> S
         for state, count in counts.items():
             by_state[state] = by_state.get(state, 0) + count
     hour = statistics.last_hour(connection, now)
-    return Standing(lines, hour, daemons.members(connection), by_state)
+    return Standing(lines, hour, daemons.members(connection), last_run(connection), by_state)
 
 
 def state_of(standing: Standing, outages: Sequence[Outage], *, is_full: bool, now: float) -> State:

@@ -23,6 +23,8 @@ from relay.operators.orders import system_user
 from relay.site import Site
 from relay.store.acts import By
 from relay.store.cluster.membership import unheard
+from relay.store.maintenance import audit
+from relay.store.maintenance.audit import LastRun
 from relay.store.outbox import operator_actions
 from relay.store.suppressions import Word
 from relay.templates.rules import TemplateDraft
@@ -229,6 +231,14 @@ class OperatorsHandler(OperationHandler):
         return done
 
 
+class AuditHandler(OperationHandler):
+    """POST /audit with `{"at": ..., "accepted": ..., "faults": ...}`: what an audit found."""
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        await self.site.store.write(audit.note, LastRun(**asked))
+        return {}
+
+
 class LookHandler(OperationHandler):
     """POST /alerts/look: look at what goes wrong now, and not only four times a minute."""
 
@@ -253,6 +263,7 @@ ROUTES = [
     (r"/person/erase", ErasureHandler),
     (r"/person/handed-out", HandedOutHandler),
     (rf"/operators/({'|'.join(changes.CHANGES)})", OperatorsHandler),
+    (r"/audit", AuditHandler),
     (r"/alerts/look", LookHandler),
     (r"/alerts/test", TestAlertHandler),
     (r"/suppressions", SuppressionHandler),

@@ -9,6 +9,8 @@ import pytest
 from relay.cli import main
 from relay.config.settings import load
 from relay.core.errors import ConfigurationError
+from relay.store.engine.database import Store
+from relay.store.maintenance import audit
 from tests.support.daemon import SHIPPED, Daemon
 
 PAYLOAD = (
@@ -180,3 +182,20 @@ def test_a_new_key_is_long_enough_for_the_settings(offline: Daemon, tmp_path: Pa
         assert load(path, {"KEY": secret}).keys[0].id == "website"
     with pytest.raises(ConfigurationError):
         load(path, {"KEY": "short"})
+
+
+@pytest.mark.slow
+def test_the_overview_knows_what_the_last_audit_found(offline: Daemon) -> None:
+    offline.start()
+    try:
+        assert offline.command("audit").returncode == 0
+    finally:
+        offline.stop()
+    store = Store(f"sqlite:///{offline.folder}/var/relay.db", offline.folder / "var")
+    run = store.read_now(audit.last_run)
+    assert run is not None
+    assert (run.accepted, run.faults) == (0, 0)
+    assert offline.command("audit").returncode == 0  # and so does one without a daemon
+    again = store.read_now(audit.last_run)
+    assert again is not None
+    assert again.at > run.at

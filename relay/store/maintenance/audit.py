@@ -5,6 +5,7 @@ from the rows. All is read in one transaction, so that mail may flow meanwhile, 
 key, so that it does not matter how much there is.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,9 @@ from sqlalchemy import (
 )
 
 from relay.core.states import OPEN, State
+from relay.store import values
 from relay.store.engine.expressions import whole
+from relay.store.engine.writer import one_by_one
 from relay.store.outbox.ledger import day
 from relay.store.schema import (
     attempts,
@@ -77,6 +80,29 @@ class Audit:
 
     balances: dict[AuditPosition, Balance] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+
+
+class LastRun(NamedTuple):
+    """When an audit ended, how many messages had been accepted, and how many faults it found."""
+
+    at: float
+    accepted: int
+    faults: int
+
+
+_LAST_RUN = "audit"
+
+
+@one_by_one
+def note(connection: Connection, run: LastRun) -> None:
+    """Keep what the last audit found."""
+    values.put(connection, _LAST_RUN, json.dumps(run))
+
+
+def last_run(connection: Connection) -> LastRun | None:
+    """Return what the last audit found; None where there was none."""
+    kept = values.find(connection, _LAST_RUN)
+    return None if kept is None else LastRun(*json.loads(kept))
 
 
 def size(connection: Connection) -> int:

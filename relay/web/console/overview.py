@@ -35,7 +35,7 @@ class OverviewHandler(ConsoleHandler):
             hour=hour_of(standing, now),
             days=days_of(standing.servers),
             columns=charts.columns,
-            audit="",
+            audit=standing.audit,
             spark=spark,
             number=overview.number,
             now=now,
