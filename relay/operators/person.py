@@ -30,7 +30,7 @@ from relay.store.suppressions import stand_in
 # How often a log is emptied that others read, and with which pause.
 TRIES, PAUSE_SECONDS = 20, 0.5
 # Up to this size a file is written anew while mail waits: some two seconds.
-REWRITTEN_BYTES = 256 * 2**20
+REWRITTEN_BYTES = 128 * 2**20
 
 # The places as a person knows them, and the tables that each is.
 _PLACES: Mapping[str, Sequence[str]] = {

@@ -1,6 +1,9 @@
 """What a running site holds about a person is found; erased, it is in no file and no memory."""
 
+import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from relay.core.logs import fingerprint
 from relay.core.mentions import Mentions
 from relay.core.message import ProviderEvent
 from relay.operators import person
-from relay.operators.person import Outcome
+from relay.operators.person import Outcome, Persons
 from relay.site import Site
 from relay.store.engine.database import Store
 from relay.store.maintenance import audit
@@ -128,6 +131,51 @@ def test_what_came_in_meanwhile_is_told() -> None:
         "1  left: it came in meanwhile; erase again",
         "2  left: it is held, not over yet (why)",
     ]
+
+
+@pytest.mark.sqlite
+@pytest.mark.gen_test(timeout=30)
+async def test_what_stands_in_the_files_free_space_goes_unless_the_file_is_too_large(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(site.store.path)) as connection:
+        connection.execute("PRAGMA secure_delete=OFF")
+        connection.execute("CREATE TABLE left_over (words TEXT)")
+        connection.execute("INSERT INTO left_over VALUES (?)", [f"{JO} " * 10_000])
+        connection.execute("DROP TABLE left_over")
+        connection.commit()
+    monkeypatch.setattr(person, "REWRITTEN_BYTES", 1)
+    outcome = await site.persons.erase(JO, BY, cancel=False)
+    assert outcome.remains
+    assert "may hold it yet: stop the daemon and erase again" in "".join(person.report(outcome))
+    assert files_naming(tmp_path, JO) == ["relay.db"]
+    outcome = await site.persons.erase(JO, BY, cancel=False, is_alone=True)
+    assert not outcome.remains
+    assert files_naming(tmp_path, JO) == []
+
+
+@pytest.mark.sqlite
+@pytest.mark.gen_test(timeout=30)
+async def test_who_reads_the_log_is_waited_for(site: Site, tmp_path: Path) -> None:
+    fill(site.store, JO)
+    reader = sqlite3.connect(site.store.path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM messages").fetchone()
+    assert not await site.store.scrub()
+    committed = asyncio.Event()
+
+    async def erased(*_: object) -> None:
+        committed.set()
+
+    persons = Persons(site.store, lambda: site.settings, site.secret, erased)
+    erasing = asyncio.ensure_future(persons.erase(JO, BY, cancel=False))
+    await committed.wait()
+    assert naming(site.store, JO) == {}
+    assert files_naming(tmp_path, JO) != []
+    reader.close()
+    outcome = await erasing
+    assert not outcome.remains
+    assert files_naming(tmp_path, JO) == []
 
 
 @pytest.mark.sqlite

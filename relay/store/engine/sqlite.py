@@ -19,6 +19,8 @@ SAFE_SQLITE = (3, 51, 3)
 
 # How long another process may hold the database: then what was to be stored is refused.
 LOCKED_MILLISECONDS = 2000
+# How long the log's emptying waits for those who read it: what is to be stored waits for that.
+SCRUB_MILLISECONDS = 200
 
 # The disk did not say that it holds what was written, and asked again it would say so without
 # holding it: nobody knows any more what is stored.
@@ -64,9 +66,13 @@ class Sqlite:
         try:
             with closing(self.writing.raw_connection()) as connection:
                 cursor = connection.cursor()
-                if whole:
-                    cursor.execute("VACUUM")
-                return not cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                cursor.execute(f"PRAGMA busy_timeout={SCRUB_MILLISECONDS}")
+                try:
+                    if whole:
+                        cursor.execute("VACUUM")
+                    return not cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                finally:
+                    cursor.execute(f"PRAGMA busy_timeout={LOCKED_MILLISECONDS}")
         except sqlite3.OperationalError:  # another command has it, or there is no room for it twice
             return False
 
