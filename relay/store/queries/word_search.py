@@ -2,8 +2,8 @@
 
 Newest first. Words are asked of their index, and looked for in the newest messages, which are not
 in it yet. Whatever is found is compared with what is asked, as it stands in its row. No search goes
-through all messages: one that has looked at SPAN of them says how far it came, and where the next
-one goes on.
+through all messages: one that has looked at so many says how far it came, and where the next one
+goes on.
 """
 
 import re
@@ -34,8 +34,10 @@ from relay.store.schema import (
 from relay.store.words import index, texts
 from relay.store.words.texts import FoundMessage, Said
 
-# How many messages one search looks at, and how many of these it reads whole.
+# How many messages one search looks at, of a list and of what the index of words has, and how many
+# of these it reads whole.
 SPAN = 20_000
+CANDIDATES = 10_000
 READ = 4_000
 # How many of a state are read whole before the index is asked.
 FEW = 500
@@ -245,7 +247,7 @@ def _by_words(connection: Connection, wanted: Wanted, below: str | None, limit: 
         kept = _of_states(connection, chunk.ids, wanted)
         matched += _read(connection, kept, wanted)
         looked_at, read, bound = looked_at + len(chunk.ids), read + len(kept), chunk.bound
-        if len(matched) > limit or looked_at >= SPAN or read >= READ:
+        if len(matched) > limit or looked_at >= CANDIDATES or read >= READ:
             break
     found = _page(matched, bound, limit)
     if found.below is None and after < reach.above:
@@ -256,10 +258,11 @@ def _by_words(connection: Connection, wanted: Wanted, below: str | None, limit: 
 def _of_states(connection: Connection, ids: Sequence[str], wanted: Wanted) -> Sequence[str]:
     if not wanted.states or not ids:
         return ids
-    query = select(messages.c.id).where(
-        messages.c.id.in_(ids), messages.c.state.in_(sorted(wanted.states))
-    )
-    return connection.execute(query.order_by(messages.c.id.desc())).scalars().all()
+    # By the index alone, where it has all of them.
+    indexed = [IS_ASIDE] if set(wanted.states) <= set(ASIDE) else []
+    chosen = (messages.c.id.in_(ids), messages.c.state.in_(sorted(wanted.states)))
+    query = select(messages.c.id).where(*indexed, *chosen).order_by(messages.c.id.desc())
+    return connection.execute(query).scalars().all()
 
 
 def _indexed(connection: Connection, wanted: Wanted, after: str, upto: str) -> Iterator[_Ids]:

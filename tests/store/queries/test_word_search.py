@@ -283,6 +283,7 @@ def test_a_search_looks_at_so_many_of_a_common_word_and_says_how_far_it_came(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(word_search, "SPAN", 3)
+    monkeypatch.setattr(word_search, "CANDIDATES", 3)
     monkeypatch.setattr(word_search, "RARE", 2)
     monkeypatch.setattr(word_search, "_CHUNKS", (3,))
     rare = put(store, 0, NOON, subject="Am Brücke")
