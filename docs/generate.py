@@ -30,6 +30,7 @@ TABLES: Mapping[str, type[Schema]] = {
     "[relay]": schema.RelayTable,
     "[relay.limits]": schema.LimitsTable,
     "[console]": schema.ConsoleTable,
+    "[console.oidc]": schema.OidcTable,
     "[alerts]": schema.AlertsTable,
     "[tokens]": schema.TokensTable,
     "[keys.NAME]": schema.KeyTable,
@@ -45,6 +46,7 @@ MORE = {
     ("[servers.NAME]", "in_doubt"): "../operate/deliver.md",
     ("[servers.NAME]", "webhook_secrets"): "../operate/provider-events.md",
     ("[relay]", "trusted_proxies"): "../operate/deploy.md",
+    ("[console]", "oidc"): "../operate/console.md",
     ("[alerts]", "to"): "../operate/alerts.md",
     ("mapped", "fields"): "../plugins/without-code.md",
 }

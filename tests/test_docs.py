@@ -360,6 +360,7 @@ CLAIMS = {
     ("forms/files", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
     ("forms/receipts", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
     ("operate/alerts", "toml", "[alerts]"): "test_a_pages_settings_are_in_order",
+    ("operate/console", "toml", "[console.oidc]"): "test_a_pages_settings_are_in_order",
     ("operate/deliver", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
     ("operate/deliver", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
     ("operate/deploy", "sh", "relay() {"): "test_the_operators_commands_run_as_the_daemon_does",
@@ -434,6 +435,7 @@ SECRETS = {
     "POSTMARK_TOKEN": "postmark-server-token",
     "POSTMARK_TOKEN_ALERTS": "another-server-token",
     "RELAY_KEY_SHOP": "shop-key-shop-key-shop-key-shop-key",
+    "RELAY_OIDC_SECRET": "secret-of-the-client-at-the-provider",
     "RELAY_WEBHOOK_SECRET": "webhook-secret-webhook-secret-0000",
     "SMTP_PASSWORD": "password",
 }

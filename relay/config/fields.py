@@ -19,6 +19,7 @@ from relay.core.errors import ConfigurationError, TemplateSyntaxError
 from relay.core.secret import Secret, digest, resolve
 from relay.core.states import FINAL, State
 from relay.core.text import nearest
+from relay.core.urls import LOCAL
 from relay.mustachio import parse
 
 # States whose contents are cleared in time. What failed stays until a person has seen it, unless
@@ -254,6 +255,14 @@ def url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ValueError('a URL looks like "https://relay.example.gov/base"')
+    return value
+
+
+def issuer(value: str) -> str:
+    """Check an identity provider's address: strangers must not be able to answer in its place."""
+    parts = urlsplit(url(value))
+    if parts.scheme != "https" and parts.hostname not in LOCAL:
+        raise ValueError("an issuer begins with https://, unless it is on this machine")
     return value
 
 

@@ -38,6 +38,7 @@ from relay.config.fields import (
     choice,
     clock,
     digests,
+    issuer,
     listen_address,
     number,
     optional,
@@ -160,6 +161,36 @@ class ConsoleTable(Schema):
     """networks of that proxy: only they may forward to it; their `X-Forwarded-For` is believed"""
     passwords = setting(fields.Boolean(), True)
     """`false`: only the first admin may sign in with a password"""
+    oidc = setting(fields.Dict(), {}, shown="")
+    """the table `[console.oidc]`"""
+
+
+class OidcTable(Schema):
+    """`[console.oidc]`: an identity provider where people sign in
+
+    Register `/sign-in/identity/callback` of the console there.
+    """
+
+    issuer = setting(Parsed(issuer), ...)
+    """its address, exactly as it names itself: `"https://login.example.gov"`"""
+    client_id = setting(fields.String(validate=Length(min=1)), ...)
+    """as what the console is known there"""
+    client_secret = setting(SecretReference(), ...)
+    """what it was given there"""
+    label = setting(fields.String(validate=Length(1, 50)), "your organisation")
+    """what the button says after *Sign in with*"""
+    scopes = setting(several(fields.String(), least=1), ["openid", "profile"])
+    """what is asked for; `openid` must be one"""
+    role_claim = setting(fields.String(validate=Length(min=1)), "roles")
+    """the claim, of the ID token or the user info, that gives the role; dots lead into tables:
+    `"realm_access.roles"`"""
+    roles = setting(
+        fields.Dict(fields.String(), choice("viewer", "operator", "admin"), validate=Length(min=1)),
+        ...,
+    )
+    """values of that claim, and the role of each; nobody without one comes in"""
+    name_claim = setting(fields.String(validate=Length(min=1)), "preferred_username")
+    """the claim that gives the name"""
 
 
 class AlertsTable(Schema):

@@ -16,7 +16,14 @@ from relay.config import alerts as terms
 from relay.config.alerts import AlertSettings
 from relay.config.fields import check, no_others, resolved, table_of
 from relay.config.keys import read_keys
-from relay.config.schema import ConsoleTable, LimitsTable, RelayTable, ServerTable, TokensTable
+from relay.config.schema import (
+    ConsoleTable,
+    LimitsTable,
+    OidcTable,
+    RelayTable,
+    ServerTable,
+    TokensTable,
+)
 from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret
 from relay.core.server import Key, Server
@@ -51,6 +58,20 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """`[console.oidc]`: the identity provider, and which of its claims give name and role."""
+
+    issuer: str
+    client_id: str
+    client_secret: Secret
+    label: str
+    scopes: tuple[str, ...]
+    role_claim: str
+    roles: Mapping[str, str]
+    name_claim: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConsoleSettings:
     """`[console]`: where the operators' pages listen, and how people reach them and log in."""
 
@@ -58,6 +79,7 @@ class ConsoleSettings:
     public_url: str | None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     passwords: bool
+    oidc: OidcSettings | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +162,9 @@ def _console(
 ) -> ConsoleSettings:
     override = {"listen": environment[LISTEN]} if LISTEN in environment else {}
     values = check(ConsoleTable(), {**table, **override}, f"{path.name} [console]")
-    return ConsoleSettings(**values)
+    table = values.pop("oidc")
+    oidc = table and OidcSettings(**check(OidcTable(), table, f"{path.name} [console.oidc]"))
+    return ConsoleSettings(**values, oidc=oidc or None)
 
 
 def _toml(path: Path, text: str | None) -> dict[str, Any]:

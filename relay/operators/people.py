@@ -38,6 +38,14 @@ class Proof(NamedTuple):
     spent: Mapping[str, Any]
 
 
+class Known(NamedTuple):
+    """Who somebody is, as an identity provider says; `role` is None where it gives none here."""
+
+    subject: str
+    name: str
+    role: Role | None
+
+
 class SignedIn(NamedTuple):
     """A session's secret, for its cookie, and whose it is."""
 
@@ -262,6 +270,31 @@ class People:
         if not await self.store.write(acts.acted, beginning):
             raise Refused(MEANWHILE)
         return SignedIn(secret, person)
+
+    async def come(self, known: Known, by: By) -> Person:
+        """Return who an identity provider means, with the role that it gives now; raise Refused.
+
+        Who was not here yet is made. Whom it gives no role any more is signed out everywhere.
+        """
+        person = await self.store.read(operators.by_subject, known.subject)
+        if person is None and known.role is not None:
+            return await self._welcome(known, known.role, by)
+        if person is None or known.role is None:
+            if person is not None:
+                await self.sign_out_everywhere(person, by._replace(who=person.name))
+            raise Refused("the identity provider gives you no role here")
+        if role(person) != known.role:
+            await self.change_role(person, known.role, by._replace(who=person.name))
+        return await self.named(person.name)
+
+    async def _welcome(self, known: Known, role: Role, by: By) -> Person:
+        name, now = checked_name(known.name), clock.now()
+        values = {"name": name, "role": role.label, "created_at": now, "subject": known.subject}
+        act = Act(now, by._replace(who=name), "come", name, "", role.label)
+        adding = Acted(operators.add, values, lambda id: [] if id is None else [act])
+        if await self.store.write(acts.acted, adding) is None:
+            raise Refused(f"somebody else is called {name} here: ask an admin")
+        return await self.named(name)
 
     async def of_session(self, secret: str) -> Person | None:
         """Return whose session this is, while it lasts, and note that it is used."""

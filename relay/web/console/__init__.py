@@ -8,6 +8,7 @@ from relay.site import Site
 from relay.web.connections import PatientApplication
 from relay.web.console import (
     acts,
+    identity,
     message,
     messages,
     operators,
@@ -55,6 +56,7 @@ ROUTES = [
     *operators.ROUTES,
     *you.ROUTES,
     *sign_in.ROUTES,
+    *identity.ROUTES,
     (r"/static/(pages\.css|console\.css|console\.js|relay\.svg)", StaticHandler),
 ]
 

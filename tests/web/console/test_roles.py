@@ -16,7 +16,7 @@ from relay.web.console.handler import ConsoleHandler
 from tests.web.console.conftest import Browser, Page, SignIn
 
 # The pages that are shown to people who are not signed in. There are to be no others.
-OPEN = {"SignInHandler", "LinkHandler", "StaticHandler"}
+OPEN = {"SignInHandler", "LinkHandler", "StartHandler", "CallbackHandler", "StaticHandler"}
 
 SCREENS = [route for route in ROUTES if issubclass(route[1], ConsoleHandler)]
 SERVER = "contactform"
