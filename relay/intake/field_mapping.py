@@ -84,11 +84,12 @@ class _Parts:
 
     def __init__(self, message: Message) -> None:
         # In the order in which they are named.
+        sender = message.sender
         parts = [
-            ("from", _all((message.sender,))),
+            ("from", f"{sender.name}{_END}{sender.email}"),
             ("to", _all(message.to)),
-            ("cc", _all(message.cc)),
-            ("bcc", _all(message.bcc)),
+            ("cc", message.cc and _all(message.cc)),
+            ("bcc", message.bcc and _all(message.bcc)),
             ("reply_to", _all(message.reply_to)),
             ("subject", message.subject),
             ("tag", message.tag),
@@ -117,6 +118,8 @@ class _Parts:
         """Name the parts in which a value stands; "" where it stands in none."""
         if isinstance(value, str):
             return " ".join(self._holding(value))
+        if isinstance(value, Address):
+            return " ".join(self._holding(value.email))
         found: dict[str, None] = {}
         for one in islice(_texts(value), MAX_VALUES):
             found |= dict.fromkeys(self._holding(one))
@@ -132,9 +135,10 @@ class _Parts:
         for _ in range(MAX_LOOKS):
             if at < 0:
                 break
+            before, after = text[at - 1], "" if is_cut else text[at + size]
             # No part of another word: a 7 stands not in 1976.
-            if _joins(text[at - 1], value[0]) or (
-                not is_cut and _joins(value[-1], text[at + size])
+            if (before.isalnum() and _joins(before, value[0])) or (
+                after.isalnum() and _joins(value[-1], after)
             ):
                 at = text.find(value, at + 1)
                 continue
@@ -158,7 +162,7 @@ def _aliases(form: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _all(addresses: tuple[Address, ...]) -> str:
-    return _END.join([f"{one.name}{_END}{one.email}" for one in addresses]) if addresses else ""
+    return _END.join([f"{one.name}{_END}{one.email}" for one in addresses])
 
 
 def _texts(value: Any) -> Iterator[str]:
