@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any
 
 from relay.core.addresses import Address
@@ -79,40 +79,30 @@ def _same(message: Message) -> dict[int, str]:
     }
 
 
+# In the order in which they stand in the one text that is searched.
+_NAMES = ("from", "to", "cc", "bcc", "reply_to", "subject", "tag", "header", "model", "body")
+
+
 class _Parts:
     """A message's parts in one text, so that a value is looked for in all of them at once."""
 
     def __init__(self, message: Message) -> None:
-        # In the order in which they are named.
-        sender = message.sender
-        parts = [
-            ("from", f"{sender.name}{_END}{sender.email}"),
-            ("to", _all(message.to)),
-            ("cc", message.cc and _all(message.cc)),
-            ("bcc", message.bcc and _all(message.bcc)),
-            ("reply_to", _all(message.reply_to)),
-            ("subject", message.subject),
-            ("tag", message.tag),
-            ("body", message.text or message.html),
+        sender, model = message.sender, message.model
+        headers = [value for _, value in message.headers]
+        pieces = [
+            f"{_END}{sender.name}{_END}{sender.email}{_END}",
+            _all(message.to),
+            _all(message.cc) if message.cc else "",
+            _all(message.bcc) if message.bcc else "",
+            _all(message.reply_to),
+            f"{message.subject or ''}{_END}",
+            f"{message.tag or ''}{_END}",
+            f"{_END.join(headers)}{_END}" if headers else "",
+            "" if model is None else f"{_END.join(islice(_texts(model), MAX_TEXTS))}{_END}",
+            f"{(message.text or message.html or '')[:MAX_PART]}{_END}",
         ]
-        if message.headers:
-            parts.append(("header", _END.join([value for _, value in message.headers])))
-        if message.model is not None:
-            parts.append(("model", _END.join(islice(_texts(message.model), MAX_TEXTS))))
-        self._names: list[str] = []
-        self._starts: list[int] = []
-        texts, length = [""], 1
-        for name, text in parts:
-            if text:
-                self._names.append(name)
-                self._starts.append(length)
-                if len(text) > MAX_PART:
-                    text = text[:MAX_PART]
-                texts.append(text)
-                length += len(text) + 1
-        self._starts.append(length)
-        texts.append("")
-        self._text = _END.join(texts)
+        self._ends = list(accumulate(map(len, pieces)))
+        self._text = "".join(pieces)
 
     def of(self, value: Any) -> str:
         """Name the parts in which a value stands; "" where it stands in none."""
@@ -129,12 +119,11 @@ class _Parts:
         is_cut = len(value) > MAX_VALUE
         if is_cut:
             value = value[:MAX_VALUE]
-        text, starts, size = self._text, self._starts, len(value)
+        text, ends, size = self._text, self._ends, len(value)
         found: list[str] = []
-        at = text.find(value) if value else -1
-        for _ in range(MAX_LOOKS):
-            if at < 0:
-                break
+        at, looks = text.find(value) if value else -1, 0
+        while at > 0 and looks < MAX_LOOKS:
+            looks += 1
             before, after = text[at - 1], "" if is_cut else text[at + size]
             # No part of another word: a 7 stands not in 1976.
             if (before.isalnum() and _joins(before, value[0])) or (
@@ -142,9 +131,9 @@ class _Parts:
             ):
                 at = text.find(value, at + 1)
                 continue
-            part = bisect_right(starts, at) - 1
-            found.append(self._names[part])
-            at = text.find(value, starts[part + 1])
+            part = bisect_right(ends, at)
+            found.append(_NAMES[part])
+            at = text.find(value, ends[part])
         return found
 
 
@@ -162,7 +151,7 @@ def _aliases(form: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _all(addresses: tuple[Address, ...]) -> str:
-    return _END.join([f"{one.name}{_END}{one.email}" for one in addresses])
+    return "".join([f"{one.name}{_END}{one.email}{_END}" for one in addresses])
 
 
 def _texts(value: Any) -> Iterator[str]:

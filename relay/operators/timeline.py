@@ -4,7 +4,6 @@ What somebody else said stands beside what it means.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from relay.core import origin
@@ -169,7 +168,7 @@ def without_contents(told: Told) -> Told:
         recipients="",
         subject="",
         document="",
-        origin=origin.dump(replace(whence, fields={})) if whence else None,
+        origin=origin.dump(whence) if whence else None,
     )
     cleaned = StoredMessage(
         row,

@@ -28,6 +28,8 @@ def came_from(headers: dict[str, str], *, has_page: bool = False, **fields: Any)
         ({"Referer": f"{SITE}/contact?token=s3cret#top"}, None, f"{SITE}/contact"),
         ({"Referer": f"{SITE}/", "Origin": SITE}, f"{SITE}/form?a=b", f"{SITE}/form"),
         ({"Origin": SITE}, "https://elsewhere.example/form", SITE),
+        ({"Origin": SITE}, f"{SITE}.evil.example/form", SITE),
+        ({}, "https", ""),
         ({"Origin": SITE}, ["https://www.example.gov/form"], SITE),
         ({}, f"{SITE}/form?key=1", f"{SITE}/form"),
         ({}, "javascript:alert(1)", ""),
