@@ -36,6 +36,7 @@ class OverviewHandler(ConsoleHandler):
             days=days_of(standing.servers),
             columns=charts.columns,
             audit=standing.audit,
+            unread=self.site.unread() if self.may(Role.OPERATOR) else "",
             spark=spark,
             number=overview.number,
             now=now,

@@ -1,8 +1,10 @@
 """The console's screens: what each shows to whom, and what its forms do."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from relay.operators.roles import Role
 from relay.site import Site
 from relay.store import acts
 from relay.store.acts import Wanted
+from relay.store.engine.disk_space import Space
 from relay.store.schema import contents
 from relay.store.suppressions import Word
 from relay.templates.rules import TemplateDraft
@@ -94,6 +97,19 @@ async def test_the_overview_says_in_one_sentence_how_it_stands(
     assert "parks is paused: 1 message waits." in page.text
     assert page.text.count("<svg") == 2 + 2  # the two charts, and a line for each server
     assert "<table" in page.text
+
+
+@pytest.mark.gen_test
+async def test_the_overview_says_that_the_disk_is_full(
+    site: Site, signed_in: SignIn, tmp_path: Path
+) -> None:
+    browser = await signed_in(Role.VIEWER)
+    whole = os.statvfs(tmp_path)
+    full = os.statvfs_result([*whole[:4], 0, *whole[5:10]])
+    site.space = Space(tmp_path, look=lambda folder: full)
+    page = await browser.get("/")
+    assert "The disk is full: posts are refused until there is room." in page.text
+    assert "0 MB free" in page.text
 
 
 @pytest.mark.gen_test
