@@ -1,7 +1,7 @@
 """One message: why it is as it is, all that happened to it, what it says, what can be ordered."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tornado.web import HTTPError
@@ -12,11 +12,13 @@ from relay.core.immutable import thaw
 from relay.core.message import Message
 from relay.core.states import State
 from relay.core.submission import Submission
+from relay.hooks.chain import Chain
 from relay.operators import timeline
 from relay.operators.explanation import Circumstances, explain
 from relay.operators.roles import Role
 from relay.operators.timeline import Told, without_contents
 from relay.store import documents, installation, suppressions
+from relay.store.cluster import daemons
 from relay.store.engine.database import Connection
 from relay.store.outbox import operator_actions
 from relay.store.queries import listing
@@ -52,12 +54,14 @@ SENDING = operator_actions.SENDING
 class _Around(NamedTuple):
     """What the store has beside a message: pauses, words on its recipients, and whether it is sure.
 
-    is_doubtful: whether the provider may have it, though it is not called sent.
+    is_doubtful: whether the provider may have it, though it is not called sent. elsewhere: the
+    providers that fail other daemons.
     """
 
     pauses: dict[str, float]
     suppressed: Sequence[Word]
     is_doubtful: bool
+    elsewhere: Sequence[Mapping[str, Any]]
 
 
 class MessageHandler(ConsoleHandler):
@@ -112,17 +116,24 @@ class MessageHandler(ConsoleHandler):
             installation.paused_servers(connection),
             suppressions.of(connection, group, recipients, clock.now()) if recipients else (),
             id in operator_actions.doubtful(connection, [id]),
+            daemons.outages(connection),
         )
 
     def _circumstances(self, around: _Around) -> Circumstances:
         dispatcher, chains = self.site.dispatcher, self.configuration.chains
+        outages = [one._asdict() for one in dispatcher.outages()]
+        down = {(one["group"], one["plugin"]) for one in (*outages, *around.elsewhere)}
         return Circumstances(
             {name: chain.server for name, chain in chains.items()},
             clock.now(),
             self.configuration.settings.path.name,
             around.pauses,
-            [one._asdict() for one in dispatcher.outages()],
-            [name for name in chains if not dispatcher.can_deliver(name)],
+            outages or around.elsewhere,
+            [
+                name
+                for name, chain in chains.items()
+                if not dispatcher.can_deliver(name) or _is_cut_off(chains[chain.server.group], down)
+            ],
         )
 
     def _recipients(self, told: Told) -> list[tuple[str, str]]:
@@ -163,6 +174,12 @@ class RawHandler(RawPart, PartHandler):
 
 class AttachmentHandler(AttachmentPart, PartHandler):
     """One of its attachments."""
+
+
+def _is_cut_off(group: Chain, down: Collection[tuple[str, str]]) -> bool:
+    """Return whether every plugin that delivers for a group fails somewhere."""
+    name = group.server.name
+    return bool(down) and all((name, plugin) in down for plugin in group.deliver_plugins)
 
 
 def _contents(found: StoredMessage) -> tuple[Message | None, Submission | None]:

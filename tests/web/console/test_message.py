@@ -1,13 +1,14 @@
 """The page of a message: why it is as it is, what happened, what it says, and who may see what."""
 
 import html
+import json
 import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, insert, update
 
 from relay.cli.queue.show import _next, circumstances
 from relay.cli.status import Daemon as Running
@@ -20,7 +21,7 @@ from relay.site import Site
 from relay.store import installation, suppressions
 from relay.store.outbox import retention
 from relay.store.outbox.retention import Clearing
-from relay.store.schema import contents
+from relay.store.schema import contents, daemons
 from relay.store.suppressions import Word
 from tests.conftest import FORM, SETTINGS, Outbox
 from tests.forms.test_attachments import CONTENTS, multipart
@@ -251,3 +252,29 @@ async def test_nobody_sees_it_who_is_not_signed_in(site: Site, browser: Any) -> 
         page = await browser.get(f"/messages/{id}{part}")
         path = quote(f"/messages/{id}{part}", safe="")
         assert (page.status, page.headers["Location"]) == (303, f"/sign-in?next={path}")
+
+
+@pytest.mark.gen_test
+async def test_a_provider_that_fails_another_daemon_is_told_of(
+    site: Site, signed_in: SignIn
+) -> None:
+    group = site.chains["contactform"].server.group
+    outage = {
+        "plugin": "mailbox",
+        "group": group,
+        "servers": ["contactform"],
+        "since": CREATED,
+        "words": "no connection: ConnectionRefusedError",
+        "next_probe": None,
+    }
+    row = {"id": 77, "host": "b", "pid": 1, "version": "1", "started_at": 0, "heartbeat_at": 0}
+
+    def join(connection: Connection, batch: Any) -> Any:
+        connection.execute(insert(daemons).values(**row, outages=json.dumps([outage])))
+        return batch
+
+    site.store.write_now(join, [None])
+    id = put(site.store, 1, "queued", due_at=CREATED)
+    said = words_of(await (await signed_in(Role.OPERATOR)).get(f"/messages/{id}"))
+    assert f"mailbox of {group} fails since 2026-09-21" in said
+    assert "Look at the URL in the settings, and whether the provider is up." in said
