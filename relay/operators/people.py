@@ -15,7 +15,7 @@ from relay.operators.roles import Role, role_of
 from relay.store import acts, operators
 from relay.store.acts import Act, Acted, By
 from relay.store.engine.database import Store
-from relay.store.operators import Change, NewSession, Person
+from relay.store.operators import Change, Ending, NewSession, Person
 
 FIRST = "admin"
 LINK_SECONDS = 86_400
@@ -103,10 +103,12 @@ def relinking(person: Person, by: By, secret: str) -> Acted:
     return Acted(operators.change, change, lambda done: [act] if done else [])
 
 
-def signing_out(person: Person, by: By) -> Acted:
-    """Return what ends all sessions of a person; the result is how many."""
+def signing_out(person: Person, by: By, kept: bytes = b"") -> Acted:
+    """Return what ends the sessions of a person, but for one; the result is how many."""
     act = Act(clock.now(), by, "end sessions", person.name)
-    return Acted(operators.end_sessions, person.id, lambda count: [act] if count else [])
+    return Acted(
+        operators.end_sessions, Ending(person.id, kept), lambda count: [act] if count else []
+    )
 
 
 def dropping_second_factor(person: Person, by: By) -> Acted:
@@ -190,6 +192,12 @@ class People:
     async def sign_out_everywhere(self, person: Person, by: By) -> int:
         """End all sessions of a person; count them."""
         count: int = await self.store.write(acts.acted, signing_out(person, by))
+        return count
+
+    async def sign_out_elsewhere(self, person: Person, session: str, by: By) -> int:
+        """End all sessions of a person but this one; count them."""
+        order = signing_out(person, by, digest(session))
+        count: int = await self.store.write(acts.acted, order)
         return count
 
     async def set_password(self, person: Person, password: str, by: By) -> None:

@@ -69,6 +69,13 @@ class NewSession(NamedTuple):
     spent: Mapping[str, Any] = {}
 
 
+class Ending(NamedTuple):
+    """The sessions of a person that end: all but the one that has a digest."""
+
+    operator: int
+    kept: bytes = b""
+
+
 def listed(connection: Connection) -> Sequence[Person]:
     """Return all who are not removed, by name."""
     query = _people().where(operators.c.removed_at.is_(None)).order_by(operators.c.name)
@@ -138,7 +145,7 @@ def change(connection: Connection, one: Change) -> bool:
         query = query.where(operators.c[name].is_not_distinct_from(value))
     is_changed = bool(connection.execute(query.values(dict(one.values))).rowcount)
     if is_changed and one.ends_sessions:
-        end_sessions(connection, [one.id])
+        end_sessions(connection, [Ending(one.id)])
     return is_changed
 
 
@@ -197,9 +204,10 @@ def end_session(connection: Connection, digest: bytes) -> int:
 
 
 @one_by_one
-def end_sessions(connection: Connection, operator: int) -> int:
-    """End all sessions of people; count them."""
-    mine = delete(operator_sessions).where(operator_sessions.c.operator == operator)
+def end_sessions(connection: Connection, one: Ending) -> int:
+    """End sessions of people; count them."""
+    own = operator_sessions.c
+    mine = delete(operator_sessions).where(own.operator == one.operator, own.digest != one.kept)
     return connection.execute(mine).rowcount
 
 

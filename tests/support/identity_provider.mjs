@@ -17,7 +17,7 @@ const provider = new Provider(issuer, {
     client_id: "relay",
     client_secret: secret,
     application_type: "native",
-    redirect_uris: ["http://127.0.0.1/sign-in/identity/callback"],
+    redirect_uris: ["127.0.0.1", "localhost"].map((host) => `http://${host}/sign-in/identity/callback`),
   }],
   jwks: { keys: [key("privateKey")] },
   cookies: { keys: ["only-for-tests"] },

@@ -108,6 +108,14 @@ class RecoveryCodesHandler(YourFormHandler):
         return {"done": "The old codes are good no more.", "codes": codes}
 
 
+class SignOutElsewhereHandler(YourFormHandler):
+    """POST /you/sign-out-elsewhere: end all one's sessions but this one."""
+
+    async def carry_out(self, typed: dict[str, str]) -> dict[str, Any]:
+        await self.site.people.sign_out_elsewhere(self.operator, self.session, self.by)
+        return {"done": "All your other sessions are over."}
+
+
 class SignOutEverywhereHandler(YourFormHandler):
     """POST /you/sign-out-everywhere: end all one's sessions, this one too."""
 
@@ -124,5 +132,6 @@ ROUTES = [
     (r"/you/second-factor", SecondFactorHandler),
     (r"/you/second-factor/remove", DropSecondFactorHandler),
     (r"/you/recovery-codes", RecoveryCodesHandler),
+    (r"/you/sign-out-elsewhere", SignOutElsewhereHandler),
     (r"/you/sign-out-everywhere", SignOutEverywhereHandler),
 ]

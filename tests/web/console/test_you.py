@@ -133,6 +133,19 @@ async def test_signing_out_everywhere_ends_all_sessions(browser: Browser, site: 
 
 
 @pytest.mark.gen_test
+async def test_signing_out_elsewhere_ends_all_sessions_but_this_one(
+    browser: Browser, site: Site
+) -> None:
+    jo, elsewhere = await joined(browser, site), Browser(browser.client, browser.url)
+    page = await elsewhere.post("/sign-in", {"name": "jo", "password": PASSWORD})
+    elsewhere.cookie = page.cookie
+    await jo.get("/you")
+    page = await jo.post("/you/sign-out-elsewhere")
+    assert (page.status, "other sessions are over" in page.text) == (200, True)
+    assert [(await one.get("/you")).status for one in (jo, elsewhere)] == [200, 303]
+
+
+@pytest.mark.gen_test
 async def test_passwords_are_not_guessed_by_a_thief_of_the_session(
     browser: Browser, site: Site
 ) -> None:
