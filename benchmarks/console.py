@@ -351,7 +351,7 @@ def questions(vocabulary: Vocabulary, rows: Sequence[FoundMessage], now: float) 
         yield Asked("to:", found(f"to:desk{number % 4}@{server}.example.gov"))
         yield Asked("from:", found(f"from:{rare}"))
         yield Asked("prefix, 4 letters", found(f"{chance.choice(middle)[:4]}*"))
-        yield Asked("prefix, 2 letters", found(f"{chance.choice(middle)[:2]}*"))
+        yield Asked("prefix, 3 letters", found(f"{chance.choice(middle)[:3]}*"))
         yield Asked("server and word", found(f"server:{SERVERS[number]} {chance.choice(middle)}"))
         yield Asked(
             "server and common word", found(f"server:{SERVERS[49 - number]} {common[number]}")

@@ -19,6 +19,8 @@ _ADDRESS = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@.]+")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _START_OF_ID = re.compile(r"[0-9a-f]{1,8}(-[0-9a-f-]{0,27})?")
 
+_SHORT = "needs three letters before its star"
+
 # Where the words of each name stand.
 _PLACES = {"to": "recipients", "from": "senders", "subject": "subject"}
 
@@ -64,6 +66,8 @@ class _Reader:
             self.others["id"] = value.lower()
         elif not words(value):
             self.problems.append(f"{value[:50]!r} has no letters or digits")
+        elif _is_short(value):
+            self.problems.append(f"{value}: {_SHORT}")
         else:
             term = _term(value)
             self.terms.append(term._replace(reference=as_reference(value) or ""))
@@ -71,6 +75,8 @@ class _Reader:
     def _words_in(self, name: str, value: str) -> str:
         if not words(value):
             return "needs letters or digits"
+        if _is_short(value):
+            return f"{value} {_SHORT}"
         self.terms.append(_term(value)._replace(places=(_PLACES[name],)))
         return ""
 
@@ -136,6 +142,11 @@ def parse(text: str, zone: tzinfo = UTC, now: float = 0.0) -> Query:
         **reader.others,
     )
     return Query(wanted, reader.problems)
+
+
+def _is_short(value: str) -> bool:
+    """Return whether so many words begin so that nobody looks for them."""
+    return value.endswith("*") and len(words(value)[-1]) < 3
 
 
 def _term(value: str) -> Term:

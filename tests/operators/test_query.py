@@ -87,6 +87,8 @@ def test_each_part_means_something_in_any_order(text: str, wanted: Wanted) -> No
         ("id:xyz", "id: is not the beginning of an id"),
         ("id:%", "id: is not the beginning of an id"),
         ("reference:abc", "reference: is not a reference, such as K7M-4QX-9RD"),
+        ("br*", "br*: needs three letters before its star"),
+        ("to:a.b*", "to: a.b* needs three letters before its star"),
         ("&", "'&' has no letters or digits"),
     ],
 )

@@ -38,7 +38,7 @@ from relay.store.words.texts import FoundMessage, Said
 # of these it reads whole.
 SPAN = 20_000
 CANDIDATES = 10_000
-READ = 4_000
+READ = 2_000
 # How many of a state are read whole before the index is asked.
 FEW = 500
 # Of PostgreSQL's index, which has no order: more than this makes a word a common one.
@@ -189,7 +189,9 @@ def _sources(wanted: Wanted) -> Iterator[tuple[Conditions, Matching]]:
     if State.QUEUED in wanted.states:
         yield [IS_UNSENT], {"state": [State.QUEUED], **of_server}
     if State.SENDING in wanted.states:
-        yield [IS_UNDECIDED], {"state": [State.SENDING], **of_server}
+        # Few are, and their index has no order of ids.
+        sending = select(column.id).where(IS_UNDECIDED).order_by(column.due_at).limit(SPAN)
+        yield [column.id.in_(sending)], {"state": [State.SENDING], **of_server}
     # What was screened is no server's mail, but it is listed beside it.
     aside = wanted.states or ((State.SCREENED,) if servers else ())
     for state in ASIDE:

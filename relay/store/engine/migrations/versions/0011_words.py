@@ -8,7 +8,7 @@ down_revision = "0010"
 oldest = "0007"
 
 COLUMNS = "message UNINDEXED, subject, recipients, senders, labels"
-OPTIONS = "detail=column, tokenize=\"ascii tokenchars '='\""
+OPTIONS = "prefix='3', detail=column, tokenize=\"ascii tokenchars '='\""
 SQLITE = (f"CREATE VIRTUAL TABLE words USING fts5({COLUMNS}, {OPTIONS})",)
 POSTGRESQL = (
     'CREATE TABLE words (message varchar(36) COLLATE "C" PRIMARY KEY, said tsvector NOT NULL)',
