@@ -73,7 +73,7 @@ class SignOutHandler(ConsoleHandler):
     async def post(self) -> None:
         await self.form()
         await self.site.people.end(self.session)
-        self.clear_cookie(self.cookie_name, path="/")
+        self.clear_cookie(self.cookie_name, path="/", secure=self.is_secure)
         self.redirect("/sign-in", status=303)
 
 
