@@ -37,8 +37,10 @@ from relay.store.words.texts import FoundMessage, Said
 # How many messages one search looks at, of a list and of what the index of words has, and how many
 # of these it reads whole.
 SPAN = 20_000
-CANDIDATES = 10_000
-READ = 2_000
+CANDIDATES = 5_000
+READ = 1_000
+# How many of the newest are looked through, where they are not in the index yet.
+YOUNG = 2_000
 # How many of a state are read whole before the index is asked.
 FEW = 500
 # Of PostgreSQL's index, which has no order: more than this makes a word a common one.
@@ -237,9 +239,9 @@ def _by_words(connection: Connection, wanted: Wanted, below: str | None, limit: 
     after, upto = _span(wanted, below)
     reach = index.reach(connection) or index.Reach(NEVER, "")
     younger = [messages.c.id > reach.upto, *_bounds(wanted, below)]
-    young = _newest(connection, younger, {}, READ)
+    young = _newest(connection, younger, {}, YOUNG)
     matched = list(_read(connection, young.ids, wanted))
-    last = young.ids[-1] if len(young.ids) == READ else ""
+    last = young.ids[-1] if len(young.ids) == YOUNG else ""
     if len(matched) > limit or reach.above == NEVER:
         return _page(matched, last, limit)
     gaps: list[Gap] = [(timestamp(reach.upto), timestamp(last))] if last else []
@@ -260,8 +262,10 @@ def _by_words(connection: Connection, wanted: Wanted, below: str | None, limit: 
 def _of_states(connection: Connection, ids: Sequence[str], wanted: Wanted) -> Sequence[str]:
     if not wanted.states or not ids:
         return ids
-    # By the index alone, where it has all of them.
-    indexed = [IS_ASIDE] if set(wanted.states) <= set(ASIDE) else []
+    # By the narrowest index that has all of them.
+    indexed = [] if {State.SENT, State.SCREENED} & set(wanted.states) else [IS_UNSENT]
+    if set(wanted.states) <= set(ASIDE):
+        indexed = [IS_ASIDE]
     chosen = (messages.c.id.in_(ids), messages.c.state.in_(sorted(wanted.states)))
     query = select(messages.c.id).where(*indexed, *chosen).order_by(messages.c.id.desc())
     return connection.execute(query).scalars().all()

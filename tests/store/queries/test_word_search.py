@@ -269,7 +269,7 @@ def test_messages_of_one_moment_are_all_found(store: Store, ready: Callable[[], 
 def test_a_search_of_what_is_not_indexed_says_how_far_it_came(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(word_search, "READ", 3)
+    monkeypatch.setattr(word_search, "YOUNG", 3)
     rare = put(store, 0, NOON, subject="rare", receipt=NewReceipt("K7M-4QX-9RD", ""))
     others = [put(store, number, NOON + number) for number in range(1, 6)]
     first = search(store, "rare")
@@ -308,7 +308,7 @@ def test_a_search_says_which_messages_are_not_in_the_index(
     assert [one.created_at for one in found.rows] == [NOON + 4, NOON + 3]
     assert found.unindexed == [(None, NOON + 3)]
     assert search(store, "jane", limit=1).unindexed == []
-    monkeypatch.setattr(word_search, "READ", 1)
+    monkeypatch.setattr(word_search, "YOUNG", 1)
     young = put(store, 9, NOON + 2 * DAY)
     put(store, 10, NOON + 2 * DAY + 5, subject="Other")
     found = search(store, "brücke")
