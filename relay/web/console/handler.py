@@ -170,7 +170,7 @@ class OpenHandler(BaseHandler):
         return {
             **super().get_template_namespace(),
             "operator": person,
-            "oidc": self.configuration.settings.console.oidc,
+            "console": self.configuration.settings.console,
             "may": may,
             "Role": Role,
             "csrf": csrf_token(self.session) if self.session else "",

@@ -158,6 +158,10 @@ async def test_whom_the_provider_gives_no_role_any_more_is_signed_out(
     with pytest.raises(identity.Refused):
         await site.people.come(known, by("ada"))
     assert (await before.get("/")).status == 303
+    await site.people.invite("boss", Role.ADMIN, by(FIRST))
+    await site.people.remove(ada, by(FIRST))
+    page = await sign_in(browser, provider, "ada.admins")  # who has a role there comes back
+    assert (page.status, (await site.people.named("ada")).role) == (200, "admin")
 
 
 @pytest.mark.parametrize(
