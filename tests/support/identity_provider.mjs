@@ -1,7 +1,8 @@
 // A real identity provider on loopback. Whoever signs in as "ada.admins" is called ada and has the
 // role "admins"; the password is any. GET /lie?about=keys lets it publish keys that it does not
-// sign with; about=issuer, call itself otherwise; about=, tell the truth again.
-import { generateKeyPairSync } from "node:crypto";
+// sign with; about=issuer, call itself otherwise; about=none or HS256, sign ID tokens not at all, or
+// with the client's secret; about=, tell the truth again.
+import { createHmac, generateKeyPairSync } from "node:crypto";
 import { Provider } from "oidc-provider";
 
 const [port, secret] = process.argv.slice(2);
@@ -11,6 +12,12 @@ const key = (kind) => {
   return { ...pair[kind].export({ format: "jwk" }), kid: "one", use: "sig", alg: "RS256" };
 };
 let lie = "";
+const signed = (token, alg) => {
+  const head = Buffer.from(JSON.stringify({ alg, kid: "one" })).toString("base64url");
+  const text = `${head}.${token.split(".")[1]}`;
+  const mac = alg === "none" ? "" : createHmac("sha256", secret).update(text).digest("base64url");
+  return `${text}.${mac}`;
+};
 
 const provider = new Provider(issuer, {
   clients: [{
@@ -40,6 +47,9 @@ provider.use(async (context, next) => {
   }
   await next();
   if (lie === "keys" && context.path === "/jwks") context.body = { keys: [key("publicKey")] };
+  if (["none", "HS256"].includes(lie) && context.path === "/token") {
+    context.body = { ...context.body, id_token: signed(context.body.id_token, lie) };
+  }
   if (lie === "issuer" && context.path.startsWith("/.well-known")) {
     context.body = { ...context.body, issuer: "https://evil.example" };
   }

@@ -24,7 +24,7 @@ class IdentityProvider:
         self.issuer, self.process = issuer, process
 
     def lie(self, about: str) -> None:
-        """Let it lie about `keys` or `issuer`; about "" it tells the truth."""
+        """Let it lie about `keys` or `issuer`, or sign by `none` or `HS256`; "" is the truth."""
         requests.get(f"{self.issuer}/lie", {"about": about}, timeout=10)
 
     def sign_in(self, address: str, who: str) -> str:

@@ -174,6 +174,8 @@ async def test_whom_the_provider_gives_no_role_any_more_is_signed_out(
         ("nonce", "cannot be trusted (InvalidClaimError)"),
         ("old token", "cannot be trusted (ExpiredTokenError)"),
         ("keys", "cannot be trusted (BadSignatureError)"),
+        ("none", "cannot be trusted (UnsupportedAlgorithmError)"),
+        ("HS256", "cannot be trusted (UnsupportedAlgorithmError)"),
         ("issuer", "another one than"),
         ("iss", "another one than"),
         ("code", "does not take back"),
