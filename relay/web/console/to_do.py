@@ -7,9 +7,11 @@ from typing import ClassVar
 from tornado.web import HTTPError
 
 from relay.core import clock
+from relay.core.addresses import ANY_DOMAIN, Address, parse
 from relay.core.states import State
 from relay.operators.roles import Role
 from relay.store.engine.database import Connection
+from relay.store.outbox import readdressing
 from relay.store.outbox.operator_actions import APPLIES_TO, Verdict
 from relay.store.queries import causes
 from relay.store.queries.causes import Group
@@ -19,6 +21,8 @@ from relay.web.console.handler import ConsoleHandler
 # What is ordered of messages, and of submissions that a plugin failed at.
 ORDERS = ("retry", "release", "found", "cancel", "dismiss")
 OF_BROKEN = ("release", "drop")
+# Sending each of a group to another address: an office moved, or a form had a wrong one.
+READDRESS = "readdress"
 LABELS = {
     "retry": "Try again",
     "release": "Send",
@@ -26,6 +30,7 @@ LABELS = {
     "cancel": "Never send",
     "dismiss": "Dismiss",
     "drop": "Drop",
+    READDRESS: "Send all of it to another address",
 }
 MEANINGS = {
     State.HELD: "Each waits for a person: its address takes no mail, or nobody knows whether it "
@@ -71,11 +76,16 @@ class ToDoHandler(ConsoleHandler):
         if not ids:
             self.go_to("/to-do", "This group is empty by now.", is_bad=True)
             return
-        twice = asked.get("twice") == "1"
-        title = f"{order} {len(ids):,} of {group.server}"
-        key = self.site.works.start(
-            title, self.operator.name, ids, partial(self._order, group, order, twice)
-        )
+        carry_out = partial(self._order, group, order, asked.get("twice") == "1")
+        if order == READDRESS:
+            try:
+                address = Address(parse(asked.get("address", "").strip(), ANY_DOMAIN).email)
+            except ValueError as error:
+                self.go_to("/to-do", f"This is no address: {error}.", is_bad=True)
+                return
+            carry_out = partial(self._readdress, address)
+        title = f"{LABELS[order]}: {len(ids):,} of {group.server}"
+        key = self.site.works.start(title, self.operator.name, ids, carry_out)
         self.redirect(f"/work/{key}", status=303)
 
     async def _order(
@@ -85,6 +95,13 @@ class ToDoHandler(ConsoleHandler):
             act = self.site.orders.drop if order == "drop" else self.site.orders.release
             return await act(ids, self.by)
         return await self.site.orders.messages(order, ids, self.by, twice=twice)
+
+    async def _readdress(self, address: Address, ids: Sequence[str]) -> Sequence[Verdict]:
+        verdicts = []
+        for id in ids:
+            done = await self.site.orders.readdress(id, address, self.by)
+            verdicts.append(Verdict(id, "", done.id, done.problem or "sent to another address"))
+        return verdicts
 
 
 class WorkHandler(ConsoleHandler):
@@ -103,7 +120,8 @@ def orders(group: Group) -> list[str]:
     """Return what may be ordered of a group."""
     if group.broken:
         return list(OF_BROKEN)
-    return [order for order in ORDERS if group.state in APPLIES_TO[order]]
+    possible = [order for order in ORDERS if group.state in APPLIES_TO[order]]
+    return [*possible, READDRESS] if group.state in readdressing.STATES else possible
 
 
 def meaning(group: Group) -> str:

@@ -227,6 +227,24 @@ async def test_what_failed_for_one_cause_is_one_group_and_one_order(
     assert other in page.text
 
 
+@pytest.mark.gen_test
+async def test_all_of_a_group_is_sent_to_another_address(
+    site: Site, signed_in: SignIn, outbox: Outbox
+) -> None:
+    browser = await signed_in(Role.OPERATOR)
+    ids = [put(site.store, n, "failed", at=now() - 60, words="no such office") for n in range(3)]
+    await browser.get("/to-do")
+    form = {"state": "failed", "server": "contactform", "cause": "no such office", "broken": "0"}
+    page = await browser.post("/to-do", form | {"order": "readdress", "address": "nobody"})
+    assert page.headers["Location"] == "/to-do"
+    page = await browser.post("/to-do", form | {"order": "readdress", "address": "a@example.gov"})
+    await site.works.ended()
+    assert "3 done" in (await browser.get(page.headers["Location"])).text
+    again = [one for one in outbox.rows() if one["id"] not in ids]
+    assert [one["document"]["to"] for one in again] == [[["a@example.gov", ""]]] * 3
+    assert "Nothing to do" in (await browser.get("/to-do")).text
+
+
 @pytest.mark.parametrize(
     "change",
     [
