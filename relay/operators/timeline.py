@@ -59,9 +59,9 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "looked_up": ("look_up", "Looked up: no answer"),
     "found": ("look_up", "It is sent"),
     "late": ("told", "A late answer"),
-    "held": ("note", "Held for a person"),
-    "expired": ("note", "Given up"),
-    "quarantined": ("note", "Quarantined"),
+    State.HELD: ("note", "Held for a person"),
+    State.EXPIRED: ("note", "Given up"),
+    State.QUARANTINED: ("note", "Quarantined"),
     "returned": ("note", "It came back and was sent again"),
     "second": ("note", "A second sending"),
     "answered": ("note", "Answered by the office"),
@@ -74,7 +74,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "resubscribed": ("told", "The reader wants mail again"),
     "retried": ("order", "Queued again"),
     "released": ("order", "Released"),
-    "cancelled": ("order", "Cancelled"),
+    State.CANCELLED: ("order", "Cancelled"),
     "dismissed": ("order", "Dismissed"),
     "dropped": ("order", "Dropped"),
     "readdressed": ("order", "Sent again to another address"),
@@ -97,15 +97,15 @@ _MEANINGS = {
 _OWN_WORDS = ("interrupted", "restored", "absent")
 
 _OUTCOMES = {
-    "sent": "Sent by {}",
+    State.SENT: "Sent by {}",
     "partly": "Sent by {} to some of the recipients",
     "deferred": "Put off by {}",
-    "failed": "Refused for good by {}",
-    "expired": "Put off by {}, and given up",
-    "in_doubt": "Handed to {}, whose answer was lost",
-    "suppressed": "Not sent: the recipients get no mail",
-    "held": "Held",
-    "quarantined": "No mail can be made of it",
+    State.FAILED: "Refused for good by {}",
+    State.EXPIRED: "Put off by {}, and given up",
+    State.IN_DOUBT: "Handed to {}, whose answer was lost",
+    State.SUPPRESSED: "Not sent: the recipients get no mail",
+    State.HELD: "Held",
+    State.QUARANTINED: "No mail can be made of it",
 }
 
 _CLIENTS = {

@@ -46,7 +46,7 @@ class LiveHandler(RelayHandler):
     def admit(self) -> None:
         """Answer also while stopping."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         self.write({"status": "success", "response": "ok"})
 
     head = get
@@ -55,7 +55,7 @@ class LiveHandler(RelayHandler):
 class ReadyHandler(LiveHandler):
     """GET /readyz: as /healthz; `reasons` are all that keep the daemon from taking mail."""
 
-    async def get(self) -> None:  # type: ignore[override]
+    async def get(self) -> None:
         found = [reason async for reason in unready(self.site)]
         if found:
             self.set_status(503)

@@ -1,7 +1,7 @@
 """The outbox's door: what it stores in one commit, what it logs, whom it wakes, what it keeps."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,8 +38,8 @@ class Delivery:
     def keep(self, message: Message, server: str) -> None:
         self.kept.append(message.id)
 
-    def drop(self, message: Message) -> None:
-        self.dropped.append(message.id)
+    def drop(self, ids: Iterable[str]) -> None:
+        self.dropped.extend(ids)
 
     def stored(self, count: int, server: str) -> None:
         self.waiting.append((count, server))

@@ -8,6 +8,7 @@ from relay.core.errors import StoredTemplateError, SubmissionError
 from relay.web import control, pages
 from relay.web.application import ROUTES
 from relay.web.base import BaseHandler
+from relay.web.console.handler import ConsoleHandler
 from relay.web.postmark import errors
 from relay.web.postmark.handler import UnknownPostmarkPathHandler
 from tests.web.test_responses import leaves
@@ -32,13 +33,21 @@ def test_an_endpoint_is_its_module_and_its_line_in_that_modules_routes() -> None
 
 
 def test_what_is_refused_and_how_it_is_logged_is_written_once() -> None:
-    for name in ("prepare", "log_exception", "on_finish", "on_connection_close"):
+    for name in ("log_exception", "on_finish", "on_connection_close"):
         assert [kind for kind in handlers() if name in vars(kind)] == [BaseHandler]
+    # The console asks the store who it is, between the page and the rest.
+    prepares = [kind for kind in handlers() if "prepare" in vars(kind)]
+    assert {*prepares} == {BaseHandler, ConsoleHandler}
 
 
-def test_no_two_handlers_have_the_same_name() -> None:
-    names = [kind.__name__ for kind in set(handlers())]
-    assert sorted(names) == sorted(set(names))
+def test_no_two_handlers_of_a_listener_have_the_same_name() -> None:
+    names = [
+        (kind.__module__.removeprefix("relay.web.").split(".")[0], kind.__name__)
+        for kind in set(handlers())
+    ]
+    places = {"pages", "console", "postmark", "control"}
+    found = [(place if place in places else "", name) for place, name in names]
+    assert sorted(found) == sorted(set(found))
 
 
 def test_every_refusal_has_a_line_in_postmarks_table() -> None:

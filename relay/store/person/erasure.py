@@ -156,7 +156,7 @@ def _changed(connection: Connection, table: Table, row: RowMapping, order: Erasu
     values = _without(table, row, order.mentions)
     if not values:
         return False
-    connection.execute(update(table).where(rows_of(table, [key])).values(values))
+    connection.execute(update(table).where(rows_of(table, [key])).values(**values))
     if "document" in values:
         size = update(messages).where(messages.c.id == row["id"])
         connection.execute(size.values(size=len(values["document"] or "")))

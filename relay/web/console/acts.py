@@ -25,7 +25,7 @@ class ActsHandler(ConsoleHandler):
         self.render("acts.html", page=page, word=word)
 
 
-class ExportHandler(ConsoleHandler):
+class ActsExportHandler(ConsoleHandler):
     """GET /acts/export: all of them as CSV, or as lines of JSON."""
 
     role = Role.OPERATOR
@@ -46,4 +46,4 @@ def _exported(connection: Connection, form: str) -> str:
     return "".join(f"{line}\n" for line in exports.lines(exports.ACT, rows, form))
 
 
-ROUTES = [(r"/acts", ActsHandler), (r"/acts/export", ExportHandler)]
+ROUTES = [(r"/acts", ActsHandler), (r"/acts/export", ActsExportHandler)]

@@ -91,7 +91,7 @@ class MessagesHandler(SearchHandler):
             yield Chip(str(value), f"/messages?{urlencode({'q': ' '.join(asked)})}", is_on)
 
 
-class ExportHandler(SearchHandler):
+class MessagesExportHandler(SearchHandler):
     """GET /messages/export?q=: what was found, as CSV or as lines of JSON."""
 
     role = Role.OPERATOR
@@ -145,4 +145,4 @@ def _row(one: FoundMessage) -> dict[str, Any]:
     return {**one._asdict(), "created_at": at, "state": str(one.state)}
 
 
-ROUTES = [(r"/messages", MessagesHandler), (r"/messages/export", ExportHandler)]
+ROUTES = [(r"/messages", MessagesHandler), (r"/messages/export", MessagesExportHandler)]

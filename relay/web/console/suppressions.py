@@ -67,7 +67,7 @@ class SuppressionsHandler(ConsoleHandler):
         await self._say(changed, order, emails)
 
     async def _say(self, changed: int, order: str, emails: list[str]) -> None:
-        done = f"{changed} {'suppressed' if order == 'add' else 'lifted'}"
+        done = f"{changed} suppressed" if order == "add" else f"{changed} lifted"
         unchanged = len(emails) - changed
         words = f"{done}; {unchanged} so already." if unchanged else f"{done}."
         if order == "lift":
@@ -80,7 +80,7 @@ class SuppressionsHandler(ConsoleHandler):
         return sorted({chain.server.group for chain in self.configuration.chains.values()})
 
 
-class ExportHandler(ConsoleHandler):
+class SuppressionsExportHandler(ConsoleHandler):
     """GET /suppressions/export: all of them as CSV, or as lines of JSON."""
 
     role = Role.OPERATOR
@@ -142,4 +142,7 @@ def _row(word: Word) -> dict[str, Any]:
     }
 
 
-ROUTES = [(r"/suppressions", SuppressionsHandler), (r"/suppressions/export", ExportHandler)]
+ROUTES = [
+    (r"/suppressions", SuppressionsHandler),
+    (r"/suppressions/export", SuppressionsExportHandler),
+]

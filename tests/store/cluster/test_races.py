@@ -16,7 +16,6 @@ from relay.store.outbox import claims, enqueue, in_doubt, ledger
 from relay.store.outbox.batching import ClaimOrder, Lane
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.in_doubt import Looking
-from relay.store.outbox.ledger import LedgerEntry
 from relay.store.outbox.references import NewReceipt
 from relay.store.receipts import ReceiptOrder
 from relay.store.tokens import NewToken, Spending, TokenUse
@@ -199,7 +198,7 @@ def test_daemons_that_count_in_opposite_order_do_not_wait_for_each_other(another
         def counting(store: Store) -> None:
             def some(connection: Connection, batch: Sequence[None]) -> Sequence[None]:
                 for name in names:
-                    ledger.record(connection, [LedgerEntry(name, CREATED, False)])
+                    ledger.record(connection, [(name, CREATED, ("accepted",))])
                 return batch
 
             for _ in range(150):

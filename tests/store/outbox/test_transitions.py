@@ -70,7 +70,7 @@ def test_word_that_a_message_is_sent_counts_for_the_message_as_it_was_seen(
     store: Store, seen_as: dict[str, Any]
 ) -> None:
     id = put(store, 1, "in_doubt", fence=7, maybe_twice=True)
-    view = Seen(id, "contactform", "", State.IN_DOUBT, 7, True)._replace(**seen_as)
+    view = Seen(id, "contactform", "", State.IN_DOUBT, 7, True, None)._replace(**seen_as)
     [made] = store.write_now(
         lambda connection, _: [in_doubt.settle(connection, view, "its id", "told", CREATED)], [None]
     )
