@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.daemon import SHIPPED, Daemon
 
+pytestmark = pytest.mark.slow
+
 # The acts of these commands, newest first: verb, target, before and after.
 ACTS = [
     ("remove", "ada", "viewer"),

@@ -108,6 +108,7 @@ def test_queue_show_tells_the_history_in_order_of_time(offline: Daemon, store: S
     assert len(set(times)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "columns", "lines"),
     [
@@ -368,6 +369,7 @@ def test_the_list_is_picked_by_state_and_server_and_paged(running: Daemon) -> No
     assert [line[:36] for line in ran.stdout.splitlines()] == [new_id(10)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -30,6 +30,8 @@ from tests.support.person import BY, files_naming, fill, message, name_in_templa
 from tests.support.postgresql import engine_of
 from tests.support.stored import happened
 
+pytestmark = pytest.mark.slow
+
 JO, BAJO = "Jo.Doe@x-y.gov", "ba-jo.doe@x-y.gov"
 SETTINGS = (
     key("application", "contactform")

@@ -220,6 +220,7 @@ def die(connection, batch):
     erase(connection, batch)
     os.kill(os.getpid(), signal.SIGKILL)
 
+@pytest.mark.slow
 store.write_now(die, [order(store)])
 """
 

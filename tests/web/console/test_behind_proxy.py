@@ -11,6 +11,8 @@ from tests.conftest import SETTINGS
 from tests.support.stored import by
 from tests.web.console.conftest import PASSWORD, Browser, Page
 
+pytestmark = pytest.mark.slow
+
 PUBLIC = "https://relay.example.gov"
 FORWARDED = {"Host": "relay.example.gov", "X_Forwarded_For": "192.0.2.7", "Origin": PUBLIC}
 

@@ -13,6 +13,8 @@ from tests.conftest import SETTINGS
 from tests.support.stored import by
 from tests.web.console.conftest import PASSWORD, Browser, SignIn
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.gen_test
 async def test_an_admin_invites_somebody_who_then_signs_in(

@@ -13,6 +13,8 @@ from relay.store.outbox import enqueue
 from tests.support.person import fill, message, naming
 from tests.web.console.conftest import SignIn
 
+pytestmark = pytest.mark.slow
+
 JO, BAJO = "Jo.Doe@x-y.gov", "ba-jo.doe@x-y.gov"
 
 

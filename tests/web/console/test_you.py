@@ -14,6 +14,8 @@ from relay.store.acts import Wanted
 from tests.support.stored import by
 from tests.web.console.conftest import PASSWORD, Browser
 
+pytestmark = pytest.mark.slow
+
 OTHER = "four other words by chance"
 
 
