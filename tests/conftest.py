@@ -1,5 +1,6 @@
 """What the tests share: a site in a temporary folder, its API on a free port, a real provider."""
 
+import gc
 import json
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
@@ -90,6 +91,14 @@ class Reply:
     def words(self) -> str:
         """What the reply says under `response`."""
         return self.json["response"]
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """No looking for garbage meanwhile: what tests before have left takes longer than the test."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

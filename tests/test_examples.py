@@ -181,6 +181,7 @@ def page(tmp_path: Path) -> Iterator[tuple[str, Daemon]]:
         yield f"{origin}/contact-form.php", daemon
 
 
+@pytest.mark.slow
 @needs_php
 def test_the_rendered_page_posts_without_javascript(page: tuple[str, Daemon]) -> None:
     url, daemon = page
@@ -198,6 +199,7 @@ def test_the_rendered_page_posts_without_javascript(page: tuple[str, Daemon]) ->
     assert "I have a great idea" in daemon.command("mailbox").stdout
 
 
+@pytest.mark.slow
 @needs_php
 def test_the_rendered_page_says_that_a_post_was_refused(page: tuple[str, Daemon]) -> None:
     url, daemon = page
@@ -212,6 +214,7 @@ def test_the_rendered_page_says_that_a_post_was_refused(page: tuple[str, Daemon]
     assert post(form, WRITTEN, url).headers["Location"] == f"{url}?relay=sent"
 
 
+@pytest.mark.slow
 @needs_php
 def test_the_rendered_page_without_a_relay_names_another_way(page: tuple[str, Daemon]) -> None:
     url, daemon = page

@@ -10,6 +10,8 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 
 from tests.clients.conftest import SHOP_TOKEN, Relay, shown
 
+pytestmark = pytest.mark.slow
+
 LINE = 'ANYMAIL = {"POSTMARK_SERVER_TOKEN": token, "POSTMARK_API_URL": "http://127.0.0.1:8025/"}'
 
 if not django_settings.configured:

@@ -6,6 +6,8 @@ from postmarker.exceptions import ClientError
 
 from tests.clients.conftest import ACCOUNT_TOKEN, SHOP_TOKEN, TEMPLATE, Relay, shown
 
+pytestmark = pytest.mark.slow
+
 LINE = 'PostmarkClient(server_token=token, root_api_url="http://127.0.0.1:8025/")'
 MAIL = {"From": "shop@example.gov", "To": "ann@example.com", "Subject": "Hi", "TextBody": "Hello"}
 FILLED = {"From": "shop@example.gov", "To": "ann@example.com", "TemplateModel": {"name": "Ann"}}

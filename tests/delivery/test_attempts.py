@@ -256,6 +256,7 @@ IN_DOUBT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test(timeout=20)
 @pytest.mark.parametrize("answer", IN_DOUBT, ids=lambda answer: str(answer)[:40])
 async def test_a_lost_answer_leaves_the_message_in_doubt_and_it_is_not_sent_again(

@@ -352,6 +352,7 @@ def test_what_a_server_says_no_to_for_good_has_failed(
     assert rig.connections == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [LOST, SILENCE, DRIP, "junk", "354 what", "200-OK\r\n250 OK", "99 OK", "250" + "x" * 9000],
@@ -368,6 +369,7 @@ def test_without_a_clear_answer_to_the_end_of_a_message_it_is_in_doubt(
     assert rig.connections == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [DEAF, "354 go on"])
 def test_a_message_whose_end_was_not_written_was_not_sent(rig: MailServerRig, answer: str) -> None:
     # After a 354 that it does not mean, the server takes the lines for commands and hangs up.

@@ -488,6 +488,7 @@ def receipts_waiting(connection: Any) -> Any:
     return receipts.waiting(connection, "", 10)
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_the_loop_tells_a_writer_as_soon_as_the_message_is_sent(
     site: Site, post: Post, outbox: Outbox
@@ -503,6 +504,7 @@ async def test_the_loop_tells_a_writer_as_soon_as_the_message_is_sent(
         loop.cancel()
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_the_loop_tells_a_writer_as_soon_as_it_is_known_that_nobody_gets_his_message(
     site: Site, post: Post, outbox: Outbox

@@ -220,11 +220,11 @@ def die(connection, batch):
     erase(connection, batch)
     os.kill(os.getpid(), signal.SIGKILL)
 
-@pytest.mark.slow
 store.write_now(die, [order(store)])
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_midst_nothing_is_erased(store: Store, tmp_path: Path) -> None:
     fill(store, JO)
     before = everything(store)

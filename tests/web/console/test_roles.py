@@ -103,6 +103,7 @@ def test_who_is_not_signed_in_sees_these_pages_and_no_others() -> None:
         assert handler.prepare is ConsoleHandler.prepare, f"{pattern} judges for itself"
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite
 @pytest.mark.gen_test(timeout=60)
 async def test_every_route_lets_through_whom_it_says(

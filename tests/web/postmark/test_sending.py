@@ -476,6 +476,7 @@ async def test_a_body_of_too_many_objects_is_refused(call: Call, outbox: Outbox)
     assert outbox.rows() == []
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test(timeout=30)
 async def test_a_batch_of_50_mb_is_taken_but_no_message_over_10(call: Call, outbox: Outbox) -> None:
     def file(size: int) -> dict[str, Any]:
