@@ -326,7 +326,7 @@ def test_what_may_arrive_twice_is_asked_for(running: Daemon) -> None:
     ran = running.command("queue", "release", "--yes", id)
     assert (ran.returncode, ran.stdout) == (0, f"{id}  queued\n")
     assert stored(running) == before | {id: "queued"}
-    assert "flag: may have been delivered twice" in running.command("queue", "show", id).stdout
+    assert "It may have been delivered twice" in running.command("queue", "show", id).stdout
 
 
 @pytest.mark.slow

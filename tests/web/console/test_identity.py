@@ -25,8 +25,6 @@ from tests.support.identity_provider import CLIENT_SECRET, IdentityProvider, ide
 from tests.support.stored import by
 from tests.web.console.conftest import PASSWORD, Browser, Page
 
-pytestmark = pytest.mark.slow
-
 OIDC = """
 [console.oidc]
 issuer = "{issuer}"
