@@ -71,7 +71,7 @@ def test_all_that_is_wrong_is_on_one_screen_while_the_daemon_runs(tmp_path: Path
             well = daemon.command("status")
             assert (well.returncode, "\nwrong" in well.stdout) == (0, False)
             assert re.search(r"^up +\d+s, since 20", well.stdout, re.MULTILINE)
-            assert re.search(r"^version +relay \S+ \(schema 000\d\)", well.stdout)
+            assert re.search(r"^version +relay \S+ \(schema 00\d\d\)", well.stdout)
             # Of what only waits for its time.
             rig.answers["RCPT"] = ["450 4.2.0 greylisted"]
             id = daemon.post("/rest/email/desk", key, data=FORM).headers["X-Relay-Message-Id"]
