@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from relay.config.settings import load
+from relay.operators.orders import system_user
 from relay.site import open_site
 from tests.support.daemon import ROOT, Daemon
 from tests.templates.test_folder import BASIC, WELCOME, tree, write
@@ -157,7 +158,7 @@ def test_list_tells_what_is_stored_and_who_edited_it(here: Daemon) -> None:
     for server in ("letters", "notices"):
         line = listed(here, server)["welcome"]
         assert line[:6] == ["welcome", "1234", "Standard", "Welcome", "basic", "version 1"]
-        assert line[7] == "operator"
+        assert line[7] == system_user().who
     assert listed(here)["basic"][1:5] == ["1233", "Layout", "Basic", "-"]
     assert run(here, "list", "local") == ""
 
