@@ -193,7 +193,9 @@ def test_a_cleared_message_keeps_its_history_for_the_command(offline: Daemon, st
     store.write_now(retention.clear, [Clearing([id, screened], MONTH_LATER)])
     ran = offline.command("queue", "show", id)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines() == [
+    assert "What it said was cleared at 2026-10-22 14:13:20Z." in ran.stdout
+    lines = ran.stdout.splitlines()
+    assert [line for line in lines if not line.startswith(("why: ", "do: "))] == [
         f"{id}  sent  server contactform  key application",
         "to -",
         "writer -",
