@@ -377,6 +377,7 @@ def world(site: Site, io_loop: IOLoop) -> Any:
     world.doubts.stop()
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_whatever_happens_a_message_is_neither_lost_nor_sent_twice_without_a_word(
