@@ -377,11 +377,10 @@ def world(site: Site, io_loop: IOLoop) -> Any:
     world.doubts.stop()
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_whatever_happens_a_message_is_neither_lost_nor_sent_twice_without_a_word(
     world: World,
 ) -> None:
-    steps = hypothesis_settings(examples(150), stateful_step_count=50)
+    steps = hypothesis_settings(examples(100), stateful_step_count=50)
     run_state_machine_as_test(lambda: Life(world), settings=steps)
