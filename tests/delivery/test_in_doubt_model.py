@@ -382,5 +382,5 @@ def world(site: Site, io_loop: IOLoop) -> Any:
 def test_whatever_happens_a_message_is_neither_lost_nor_sent_twice_without_a_word(
     world: World,
 ) -> None:
-    steps = hypothesis_settings(examples(100), stateful_step_count=50)
+    steps = hypothesis_settings(examples(50), stateful_step_count=50)
     run_state_machine_as_test(lambda: Life(world), settings=steps)
