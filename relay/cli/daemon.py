@@ -13,7 +13,7 @@ from relay.config.settings import Settings
 from relay.core.errors import ConfigurationError
 from relay.core.text import nearest
 from relay.delivery.pauses import pausing, resuming
-from relay.operators.orders import system_user
+from relay.operators.acting import system_user
 from relay.store import acts
 from relay.store import installation as stored
 from relay.store.acts import Acted

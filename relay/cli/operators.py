@@ -10,8 +10,8 @@ from relay.cli.context import Orders, reading
 from relay.cli.terminal import counted, say
 from relay.config import settings
 from relay.core.times import shown
+from relay.operators.acting import system_user
 from relay.operators.changes import carry_out, link_url
-from relay.operators.orders import system_user
 from relay.operators.people import People, Refused
 from relay.operators.roles import ROLES
 from relay.store import operators as stored

@@ -17,7 +17,7 @@ from relay.core import clock
 from relay.core.mentions import Mentions
 from relay.core.times import shown
 from relay.operators import person as operators
-from relay.operators.orders import system_user
+from relay.operators.acting import system_user
 from relay.operators.person import Outcome, Persons
 from relay.store import acts
 from relay.store.engine.database import Store

@@ -11,7 +11,7 @@ from relay.config import settings
 from relay.config.keys import hashing_secret
 from relay.core import addresses, clock
 from relay.core.times import shown
-from relay.operators.orders import suppressing, system_user
+from relay.operators.acting import suppressing, system_user
 from relay.store import acts
 from relay.store import suppressions as stored
 from relay.store.engine.database import Store

@@ -18,8 +18,8 @@ from relay.core import clock
 from relay.core.addresses import Address
 from relay.core.errors import RelayError
 from relay.operators import changes
+from relay.operators.acting import system_user
 from relay.operators.changes import link_url
-from relay.operators.orders import system_user
 from relay.site import Site
 from relay.store.acts import By
 from relay.store.cluster.membership import unheard

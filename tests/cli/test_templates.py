@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from relay.config.settings import load
-from relay.operators.orders import system_user
+from relay.operators.acting import system_user
 from relay.site import open_site
 from tests.support.daemon import ROOT, Daemon
 from tests.templates.test_folder import BASIC, WELCOME, tree, write

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from tornado.testing import bind_unused_port
 from tornado.web import Application
 
-from relay.operators.orders import system_user
+from relay.operators.acting import system_user
 from relay.site import Site
 from relay.store import tokens
 from relay.store.maintenance import audit as audits

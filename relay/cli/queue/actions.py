@@ -11,7 +11,7 @@ import click
 from relay.cli.context import Orders, reading
 from relay.cli.terminal import agree, counted, progress, say
 from relay.config.settings import Settings
-from relay.operators.orders import about_messages, system_user
+from relay.operators.acting import about_messages, system_user
 from relay.store import acts
 from relay.store.engine.database import Store
 from relay.store.outbox import operator_actions

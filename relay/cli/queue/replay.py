@@ -10,7 +10,7 @@ from relay.cli.suppressions import email_of
 from relay.cli.terminal import counted, say
 from relay.config import settings
 from relay.core import clock
-from relay.operators.orders import replaying, system_user
+from relay.operators.acting import replaying, system_user
 from relay.store import acts
 from relay.store.engine.database import Store
 from relay.store.outbox import resend

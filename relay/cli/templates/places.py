@@ -19,7 +19,7 @@ from relay.config import settings
 from relay.core.errors import AccountError, TypesDiffer
 from relay.core.secret import Secret
 from relay.core.server import Account
-from relay.operators.orders import system_user
+from relay.operators.acting import system_user
 from relay.templates.changes import Change
 from relay.templates.library import Library
 from relay.templates.remote import RemoteTemplates

@@ -16,7 +16,7 @@ from relay.config import settings
 from relay.core.addresses import Address
 from relay.core.message import Message
 from relay.core.times import shown
-from relay.operators.orders import system_user
+from relay.operators.acting import system_user
 from relay.store.templates import StoredTemplate
 from relay.templates.folder import folder_name
 from relay.templates.library import Library
