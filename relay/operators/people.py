@@ -172,7 +172,7 @@ class People:
         return secret
 
     async def relink(self, person: Person, by: By) -> str:
-        """Give a person a new link, to set another password behind; raise Refused."""
+        """Return the secret of a new link, to set another password behind; raise Refused."""
         if person.subject is not None:
             raise Refused(f"{person.name} signs in at the identity provider")
         secret = secrets.token_urlsafe(32)

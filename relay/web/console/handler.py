@@ -12,10 +12,7 @@ import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
-from urllib.parse import quote, urlsplit
-
-import structlog
-from tornado.web import stream_request_body
+from urllib.parse import SplitResult, quote, urlsplit
 
 from relay.core import clock
 from relay.core.rate_limit import Caller
@@ -24,9 +21,9 @@ from relay.operators.people import csrf_token, role
 from relay.operators.roles import Role
 from relay.store.acts import By
 from relay.store.operators import Person
-from relay.web.base import SECURITY_HEADERS, BaseHandler
+from relay.web.base import SECURITY_HEADERS
 from relay.web.client_address import caller, is_within
-from relay.web.pages.handler import ERRORS, PART_POLICY, own_hosts
+from relay.web.pages.handler import VisitHandler, is_cross_site, is_forwarded, own_hosts
 from relay.web.responses import UnknownPath, VisitRefused, WrongMethod
 
 PAGE_POLICY = (
@@ -63,11 +60,8 @@ NAVIGATION = (
     ("/operators", "Operators", Role.ADMIN),
 )
 
-log = structlog.get_logger()
 
-
-@stream_request_body
-class OpenHandler(BaseHandler):
+class OpenHandler(VisitHandler):
     """Pages that are shown to anybody: to sign in. `operator` is None."""
 
     security_headers: ClassVar[Mapping[str, str]] = MappingProxyType(
@@ -78,47 +72,49 @@ class OpenHandler(BaseHandler):
             "Referrer-Policy": "same-origin",
         }
     )
-    failed = "page.failed"
+    refusals = REFUSALS
     operator: Person | None = None
     session: str = ""
 
-    def check_page(self) -> None:
-        """Raise VisitRefused for a request under another name, forwarded, or from elsewhere."""
-        reason = self._refusal()
-        if reason is not None:
-            raise VisitRefused(REFUSALS[reason], reason=reason)
-
-    def _refusal(self) -> str | None:
-        console = self.configuration.settings.console
-        hosts = own_hosts(*(self.site.console or ("", 0)))
-        origins = {f"http://{host}" for host in hosts}
-        if console.public_url:
-            public = urlsplit(console.public_url)
-            hosts |= {public.netloc.lower()}
-            origins |= {f"{public.scheme}://{public.netloc}".lower()}
-        if self.request.headers.get("Host", "").lower() not in hosts:
+    def refusal(self) -> str | None:
+        """Name the reason to refuse a visit under another name, forwarded, or from elsewhere."""
+        if not (self.is_public or self.is_local):
             return "host"
-        names = {name.lower() for name in self.request.headers}
-        forwards = any(name in _FORWARDS or name.startswith("x-forwarded-") for name in names)
-        if forwards and not is_within(self.request.remote_ip or "", console.trusted_proxies):
+        trusted = self.configuration.settings.console.trusted_proxies
+        if is_forwarded(self.request) and not is_within(self.request.remote_ip or "", trusted):
             return "forwarded"
-        if self.request.method == "POST":
-            origin = self.request.headers.get("Origin", "").lower()
-            sent_by = self.request.headers.get("Sec-Fetch-Site", "same-origin")
-            if origin not in origins or sent_by != "same-origin":
-                return "cross_site"
-        return None
+        origins = {f"http://{host}" for host in self._own_hosts()}
+        if self._public is not None:
+            origins.add(f"{self._public.scheme}://{self._public.netloc}".lower())
+        return "cross_site" if is_cross_site(self.request, origins) else None
+
+    @property
+    def host(self) -> str:
+        """The name under which the visitor came."""
+        return self.request.headers.get("Host", "").lower()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the visitor came under a name of this machine, or of where it listens."""
+        return self.host in self._own_hosts()
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the visitor came under the name of `public_url`."""
+        return self._public is not None and self.host == self._public.netloc.lower()
 
     @property
     def is_secure(self) -> bool:
-        """Whether people reach the console by TLS: then its cookie is for TLS alone."""
-        public = self.configuration.settings.console.public_url
-        host = self.request.headers.get("Host", "").lower()
-        return (
-            bool(public)
-            and public is not None
-            and (public.startswith("https:") and urlsplit(public).netloc.lower() == host)
-        )
+        """Whether the visitor came by TLS: then its cookie is for TLS alone."""
+        return self.is_public and self._public is not None and self._public.scheme == "https"
+
+    @property
+    def _public(self) -> SplitResult | None:
+        url = self.configuration.settings.console.public_url
+        return urlsplit(url) if url else None
+
+    def _own_hosts(self) -> set[str]:
+        return own_hosts(*(self.site.console or ("", 0)))
 
     @property
     def cookie_name(self) -> str:
@@ -130,7 +126,7 @@ class OpenHandler(BaseHandler):
         return caller(self.request, self.configuration.settings.console.trusted_proxies)
 
     def give_session(self, secret: str) -> None:
-        """Give the browser a session, in the place of the one that it had."""
+        """Set the browser's session, in the place of the one that it had."""
         self.set_cookie(
             self.cookie_name,
             secret,
@@ -180,22 +176,6 @@ class OpenHandler(BaseHandler):
             "ago": lambda at: f"{age(clock.now() - at)} ago",
             "utc": utc,
         }
-
-    def write_part(self, markup: str) -> None:
-        """Write HTML that somebody else wrote, for a frame in which nothing can happen."""
-        self.set_header("Content-Security-Policy", PART_POLICY)
-        self.set_header("Content-Type", "text/html; charset=UTF-8")
-        self.write(markup)
-
-    def refuse(self, error: BaseException) -> None:
-        heading, words = ERRORS.get(self.get_status(), ERRORS[500])
-        if isinstance(error, VisitRefused):
-            words = str(error)
-        self.render("error.html", heading=heading, words=words)
-
-    def log_refusal(self, error: BaseException, known: dict[str, Any]) -> None:
-        why = {"reason": error.reason} if isinstance(error, VisitRefused) else {}
-        log.info("page.refused", **known, **why)
 
 
 class ConsoleHandler(OpenHandler):
@@ -255,6 +235,3 @@ class UnknownScreenHandler(OpenHandler):
     def check_page(self) -> None:
         super().check_page()
         raise UnknownPath
-
-
-_FORWARDS = ("forwarded", "x-real-ip")

@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 import structlog
 from tornado.web import create_signed_value, decode_signed_value
@@ -59,10 +58,8 @@ class IdentityHandler(OpenHandler):
     @property
     def back(self) -> str:
         """Where the provider is to send people: to the name under which they came."""
-        public = self.configuration.settings.console.public_url or ""
-        host = self.request.headers.get("Host", "").lower()
-        is_public = urlsplit(public).netloc.lower() == host
-        return f"{public if is_public else f'http://{host}'}{CALLBACK}"
+        public = self.configuration.settings.console.public_url
+        return f"{public if self.is_public else f'http://{self.host}'}{CALLBACK}"
 
     @property
     def secret(self) -> str:

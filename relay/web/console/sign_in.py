@@ -12,7 +12,6 @@ from relay.operators.roles import Role
 from relay.store.acts import By
 from relay.store.operators import Person
 from relay.web.console.handler import ConsoleHandler, OpenHandler
-from relay.web.pages.handler import own_hosts
 
 WRONG = "This name, password and code do not belong together."
 TOO_MANY = "Too many have tried. Wait a minute, and try again."
@@ -89,7 +88,12 @@ class LinkHandler(OpenHandler):
         person = await self._person(secret)
         if person is None:
             return
-        if person.name == FIRST and person.password is None and self._is_here():
+        if (
+            person.name == FIRST
+            and person.password is None
+            and self.is_local
+            and self.visitor.local
+        ):
             await begin(self, person)
         else:
             self.render("link.html", person=person, problem="")
@@ -126,10 +130,6 @@ class LinkHandler(OpenHandler):
     @property
     def logged_path(self) -> str:
         return "/sign-in/link"
-
-    def _is_here(self) -> bool:
-        host = self.request.headers.get("Host", "").lower()
-        return host in own_hosts(*(self.site.console or ("", 0))) and self.visitor.local
 
 
 async def begin(

@@ -6,7 +6,7 @@ point here (the Host header tells), or by posting a form to them (Origin and Sec
 A proxy that forwards strangers to them says so in its headers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -55,25 +55,24 @@ log = structlog.get_logger()
 
 
 @stream_request_body
-class PageHandler(BaseHandler):
-    """Answers HTML, to its own people only; `methods` are those that the page takes."""
+class VisitHandler(BaseHandler):
+    """Answers HTML to people, whoever they may be; also what it refuses.
 
-    security_headers: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {**SECURITY_HEADERS, "Content-Security-Policy": PAGE_POLICY}
-    )
+    refusals: the words of each reason for which a visit is refused.
+    """
+
     failed = "page.failed"
+    refusals: ClassVar[Mapping[str, str]]
 
     def check_page(self) -> None:
-        """Raise VisitRefused for anybody but a person at this machine."""
-        reason = refusal(self.request, self.site.pages or ("", 0))
-        if reason is None and self.request.method == "POST" and is_cross_site(self.request):
-            reason = "cross_site"
+        """Raise VisitRefused for whoever may not ask."""
+        reason = self.refusal()
         if reason is not None:
-            raise VisitRefused(REFUSALS[reason], reason=reason)
+            raise VisitRefused(self.refusals[reason], reason=reason)
 
-    def get_template_namespace(self) -> dict[str, Any]:
-        waiting = self.site.dispatcher.waiting
-        return {**super().get_template_namespace(), "waiting": waiting, "shown": shown}
+    def refusal(self) -> str | None:
+        """Name the reason to refuse a visit; None if there is none."""
+        raise NotImplementedError
 
     def write_part(self, markup: str) -> None:
         """Write HTML that somebody else wrote, for a frame in which nothing can happen."""
@@ -92,21 +91,35 @@ class PageHandler(BaseHandler):
         log.info("page.refused", **known, **why)
 
 
+class PageHandler(VisitHandler):
+    """Pages for people at this machine; `methods` are those that the page takes."""
+
+    security_headers: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {**SECURITY_HEADERS, "Content-Security-Policy": PAGE_POLICY}
+    )
+    refusals = REFUSALS
+
+    def refusal(self) -> str | None:
+        """Name the reason to refuse anybody but a person at this machine."""
+        request = self.request
+        if request.headers.get("Host", "").lower() not in own_hosts(*(self.site.pages or ("", 0))):
+            return "host"
+        if is_forwarded(request):
+            return "forwarded"
+        own = f"{request.protocol}://{request.host}".lower()
+        return "cross_site" if is_cross_site(request, {own}) else None
+
+    def get_template_namespace(self) -> dict[str, Any]:
+        waiting = self.site.dispatcher.waiting
+        return {**super().get_template_namespace(), "waiting": waiting, "shown": shown}
+
+
 class UnknownPageHandler(PageHandler):
     """Every path that is no page's."""
 
     def check_page(self) -> None:
         super().check_page()
         raise UnknownPath
-
-
-def refusal(request: HTTPServerRequest, listening: tuple[str, int]) -> str | None:
-    """Name the reason to refuse a request, `host` or `forwarded`; None if there is none."""
-    if request.headers.get("Host", "").lower() not in own_hosts(*listening):
-        return "host"
-    if any(_forwards(name.lower()) for name in request.headers):
-        return "forwarded"
-    return None
 
 
 def own_hosts(host: str, port: int) -> set[str]:
@@ -117,12 +130,18 @@ def own_hosts(host: str, port: int) -> set[str]:
     return {f"{name}:{port}" for name in names} | bare
 
 
-def is_cross_site(request: HTTPServerRequest) -> bool:
-    """Whether a request whose Host is ours comes from anywhere but one of these pages."""
+def is_cross_site(request: HTTPServerRequest, own: Collection[str]) -> bool:
+    """Whether a request posts a form from anywhere but a page of our own origins."""
+    if request.method != "POST":
+        return False
     origin = request.headers.get("Origin", "").lower()
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    return origin != f"{request.protocol}://{request.host}".lower() or site != "same-origin"
+    return origin not in own or site != "same-origin"
 
 
-def _forwards(header: str) -> bool:
-    return header in ("forwarded", "x-real-ip") or header.startswith("x-forwarded-")
+def is_forwarded(request: HTTPServerRequest) -> bool:
+    """Whether a proxy says that it asks for somebody else."""
+    names = [name.lower() for name in request.headers]
+    return any(
+        name in ("forwarded", "x-real-ip") or name.startswith("x-forwarded-") for name in names
+    )
