@@ -20,7 +20,7 @@ from relay.core.capacity import BytesAtOnce, Turns
 from relay.core.errors import ConfigurationError, UnknownServer
 from relay.core.rate_limit import RateLimiter, RunningRequests
 from relay.core.secret import Secret
-from relay.core.server import Key
+from relay.core.server import Key, Server
 from relay.core.urls import local_origins, origin_of
 from relay.delivery.dispatcher import Dispatcher
 from relay.delivery.in_doubt import InDoubtResolver
@@ -72,6 +72,16 @@ class Configuration:
     token_origins: frozenset[str]
     post_limiter: RateLimiter
     token_limiter: RateLimiter
+
+    @property
+    def servers(self) -> dict[str, Server]:
+        """Every server, by name."""
+        return {name: chain.server for name, chain in self.chains.items()}
+
+    @property
+    def groups(self) -> list[str]:
+        """The servers whose provider accounts and templates are used, by name."""
+        return sorted({server.group for server in self.servers.values()})
 
     def chain(self, name: str) -> Chain:
         """Return the chain that takes posts to a name; raise UnknownServer."""

@@ -20,7 +20,7 @@ from relay.store.acts import Act, Wanted
 @click.option(
     "--export",
     "form",
-    type=click.Choice(exports.FORMS),
+    type=click.Choice([*exports.FORMS]),
     help="All of them, oldest first, as CSV or as lines of JSON.",
 )
 @click.pass_obj

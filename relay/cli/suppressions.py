@@ -96,6 +96,6 @@ def _noted(path: Path, server: str, address: str, reason: Reason, words: str) ->
 def email_of(address: str) -> str:
     """Return an address as it is compared; end the command for one that is none."""
     try:
-        return addresses.parse(address, addresses.ANY_DOMAIN).email.lower()
+        return addresses.bare(address).email.lower()
     except ValueError as error:
         raise click.ClickException(f"{address}: {error}") from None

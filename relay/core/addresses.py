@@ -81,6 +81,11 @@ def parse(text: str, domains: frozenset[str] = NO_DOMAINS) -> Address:
     return Address(_validate(email.strip(), domains), _name(name.strip()))
 
 
+def bare(text: str) -> Address:
+    """Return the address that a person typed, of any domain, without a name; raise ValueError."""
+    return Address(parse(text.strip(), ANY_DOMAIN).email)
+
+
 def parse_list(text: str, domains: frozenset[str] = NO_DOMAINS) -> tuple[Address, ...]:
     """Read up to 50 addresses separated by commas; a comma in quotes does not separate."""
     parts = split(text)

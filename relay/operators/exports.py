@@ -9,7 +9,8 @@ from typing import Any
 from relay.core.times import utc
 from relay.store.acts import Act
 
-FORMS = ("csv", "json")
+# Each form with the media type that it is sent as.
+FORMS = {"csv": "text/csv", "json": "application/x-ndjson"}
 ACT = ("at", "who", "way", "origin", "verb", "target", "before", "after")
 
 # What a spreadsheet would take for a formula.
@@ -26,6 +27,11 @@ def lines(names: Sequence[str], rows: Iterable[Mapping[str, Any]], form: str) ->
             yield _comma_separated([_cell(value) for value in values])
         else:
             yield json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False)
+
+
+def text(names: Sequence[str], rows: Iterable[Mapping[str, Any]], form: str) -> str:
+    """Write the same as one text."""
+    return "".join(f"{line}\n" for line in lines(names, rows, form))
 
 
 def act_row(act: Act) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def csrf_token(session: str) -> str:
 def inviting(name: str, role: Role, by: By, secret: str) -> Acted:
     """Return what makes a person whose link has a secret; the result is None for a taken name."""
     now = clock.now()
-    values = _values(name, role, now, secret)
+    link = {"link": digest(secret), "link_until": now + LINK_SECONDS}
+    values = {"name": name, "role": role.label, "created_at": now, **link}
     act = Act(now, by, "invite", name, "", role.label)
     return Acted(operators.add, values, lambda id: [] if id is None else [act])
 
@@ -121,11 +122,6 @@ def dropping_second_factor(person: Person, by: By) -> Acted:
     return Acted(operators.change, change, lambda done: [act] if done and is_there else [])
 
 
-def _values(name: str, role: Role, now: float, secret: str) -> Mapping[str, Any]:
-    link = {"link": digest(secret), "link_until": now + LINK_SECONDS}
-    return {"name": name, "role": role.label, "created_at": now, **link}
-
-
 @dataclass(eq=False, repr=False)
 class People:
     """The people of an installation, in a running daemon."""
@@ -150,11 +146,9 @@ class People:
         It is the link's secret. The one before is dead. Where others share the store there is none:
         they may have printed it.
         """
-        by, secret, now = By("relay", "command"), secrets.token_urlsafe(32), clock.now()
-        values = _values(FIRST, Role.ADMIN, now, secret)
-        act = Act(now, by, "invite", FIRST, "", Role.ADMIN.label)
-        adding = Acted(operators.add_first, values, lambda id: [] if id is None else [act])
-        if await self.store.write(acts.acted, adding) is not None:
+        by, secret = By("relay", "command"), secrets.token_urlsafe(32)
+        first = inviting(FIRST, Role.ADMIN, by, secret)._replace(operation=operators.add_first)
+        if await self.store.write(acts.acted, first) is not None:
             return secret
         person = await self.store.read(operators.by_name, FIRST)
         is_new = person is not None and person.password is None and person.subject is None

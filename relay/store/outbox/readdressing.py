@@ -49,6 +49,13 @@ def readdress(connection: Connection, one: Readdressing) -> bool:
     row = connection.execute(select(*columns).where(messages.c.id == one.id)).first()
     if row is None or row.state not in STATES or row.cleared_at is not None:
         return False
+    order = Order([one.id], one.now, who=one.who)
+    if row.state == State.HELD:
+        [[verdict]] = cancel(connection, [order])
+        if not verdict.done:
+            return False
+    elif row.state in UNSEEN:
+        dismiss(connection, [order])
     [refusal] = enqueue.add(connection, [one.message])
     if refusal is not None:
         raise refusal  # and with it goes all that was done here
@@ -60,9 +67,4 @@ def readdress(connection: Connection, one: Readdressing) -> bool:
             NewEvent(again, one.now, "second", f"sends {one.id} again, to another address"),
         ],
     )
-    order = Order([one.id], one.now, who=one.who)
-    if row.state == State.HELD:
-        cancel(connection, [order])
-    elif row.state in UNSEEN:
-        dismiss(connection, [order])
     return True

@@ -6,6 +6,7 @@ its own that it lets point here the Host header tells. A proxy may forward only 
 name it.
 """
 
+import asyncio
 import base64
 import hmac
 import json
@@ -14,9 +15,12 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import SplitResult, quote, urlsplit
 
+from tornado.web import HTTPError
+
 from relay.core import clock
 from relay.core.rate_limit import Caller
 from relay.core.times import age, shown, utc
+from relay.operators import exports
 from relay.operators.people import csrf_token, role
 from relay.operators.roles import Role
 from relay.store.acts import By
@@ -209,6 +213,13 @@ class ConsoleHandler(OpenHandler):
         """Whether the person's role is this one, or more."""
         return role(self.operator) >= needed
 
+    async def unread(self) -> str:
+        """Say what is on the disk instead of the settings in use; "" where it is the same.
+
+        Nothing is said to viewers. The file is read, and what it says is built, in a thread.
+        """
+        return await asyncio.to_thread(self.site.unread) if self.may(Role.OPERATOR) else ""
+
     @property
     def by(self) -> By:
         """Who orders what is done here."""
@@ -227,6 +238,25 @@ class ConsoleHandler(OpenHandler):
             raise VisitRefused(REFUSALS["csrf"], reason="csrf")
         asked = quote(self.request.uri or "/", safe="")
         self.redirect(f"/sign-in?next={asked}", status=303)
+
+
+class ListExportHandler(ConsoleHandler):
+    """Lists to be taken away: `?as=csv`, or `?as=json` for lines of JSON."""
+
+    @property
+    def form_asked(self) -> str:
+        """The form that is asked for; raise HTTPError 400 for one that there is not."""
+        form: str = self.get_query_argument("as", "csv")
+        if form not in exports.FORMS:
+            raise HTTPError(400)
+        return form
+
+    def hand_out(self, name: str, text: str) -> None:
+        """Answer with a file of this name and of the form that is asked for."""
+        form = self.form_asked
+        self.set_header("Content-Type", f"{exports.FORMS[form]}; charset=UTF-8")
+        self.set_header("Content-Disposition", f'attachment; filename="{name}.{form}"')
+        self.write(text)
 
 
 class UnknownScreenHandler(OpenHandler):

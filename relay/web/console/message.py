@@ -124,7 +124,7 @@ class MessageHandler(ConsoleHandler):
         outages = [one._asdict() for one in dispatcher.outages()]
         down = {(one["group"], one["plugin"]) for one in (*outages, *around.elsewhere)}
         return Circumstances(
-            {name: chain.server for name, chain in chains.items()},
+            self.configuration.servers,
             clock.now(),
             self.configuration.settings.path.name,
             around.pauses,

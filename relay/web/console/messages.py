@@ -15,11 +15,10 @@ from relay.operators.roles import Role
 from relay.store import acts
 from relay.store.acts import Act
 from relay.store.engine.database import Connection
-from relay.store.engine.writer import one_by_one
 from relay.store.queries import word_search
 from relay.store.queries.word_search import Found, Wanted
 from relay.store.words.texts import FoundMessage
-from relay.web.console.handler import ConsoleHandler
+from relay.web.console.handler import ConsoleHandler, ListExportHandler
 
 LIMIT = 50
 # So many are taken away at once, and read at a time.
@@ -91,22 +90,17 @@ class MessagesHandler(SearchHandler):
             yield Chip(str(value), f"/messages?{urlencode({'q': ' '.join(asked)})}", is_on)
 
 
-class MessagesExportHandler(SearchHandler):
+class MessagesExportHandler(SearchHandler, ListExportHandler):
     """GET /messages/export?q=: what was found, as CSV or as lines of JSON."""
 
     role = Role.OPERATOR
 
     async def get(self) -> None:
-        form, asked = self.get_query_argument("as", "csv"), self.query()
-        if form not in exports.FORMS or asked.problems:
+        form, asked = self.form_asked, self.query()
+        if asked.problems:
             raise HTTPError(400)
-        act = Act(clock.now(), self.by, "export", "messages")
-        await self.site.store.write(_note, act)
-        text = await self.site.store.read(_exported, asked.wanted, form)
-        kind = "text/csv" if form == "csv" else "application/x-ndjson"
-        self.set_header("Content-Type", f"{kind}; charset=UTF-8")
-        self.set_header("Content-Disposition", f'attachment; filename="messages.{form}"')
-        self.write(text)
+        await self.site.store.write(acts.noted, Act(clock.now(), self.by, "export", "messages"))
+        self.hand_out("messages", await self.site.store.read(_exported, asked.wanted, form))
 
 
 def notes(found: Found) -> Iterator[str]:
@@ -118,14 +112,8 @@ def notes(found: Found) -> Iterator[str]:
         yield f"Not searched yet, because the index is being made: {span}."
 
 
-@one_by_one
-def _note(connection: Connection, act: Act) -> None:
-    acts.add(connection, [act])
-
-
 def _exported(connection: Connection, wanted: Wanted, form: str) -> str:
-    rows = map(_row, _all(connection, wanted))
-    return "".join(f"{line}\n" for line in exports.lines(COLUMNS, rows, form))
+    return exports.text(COLUMNS, map(_row, _all(connection, wanted)), form)
 
 
 def _all(connection: Connection, wanted: Wanted) -> Iterator[FoundMessage]:

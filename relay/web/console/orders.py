@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from tornado.web import HTTPError
 
-from relay.core.addresses import ANY_DOMAIN, Address, parse
+from relay.core.addresses import bare
 from relay.operators.roles import Role
 from relay.store.outbox.operator_actions import OPERATIONS
 from relay.web.console.handler import ConsoleHandler
@@ -37,7 +37,7 @@ class MessageOrderHandler(ConsoleHandler):
     async def _readdress(self, id: str, typed: str) -> None:
         page = f"/messages/{id}"
         try:
-            address = Address(parse(typed.strip(), ANY_DOMAIN).email)
+            address = bare(typed)
         except ValueError as error:
             self.go_to(page, f"{typed[:100]} is no address: {error}.", is_bad=True)
             return

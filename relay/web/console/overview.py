@@ -22,8 +22,7 @@ class OverviewHandler(ConsoleHandler):
 
     async def get(self) -> None:
         now = clock.now()
-        servers = {name: chain.server for name, chain in self.configuration.chains.items()}
-        standing = await self.site.store.read(overview.read, servers, now)
+        standing = await self.site.store.read(overview.read, self.configuration.servers, now)
         outages = self.site.dispatcher.outages()
         state = overview.state_of(standing, outages, is_full=self.site.space.is_low, now=now)
         self.render(
@@ -36,7 +35,7 @@ class OverviewHandler(ConsoleHandler):
             days=days_of(standing.servers),
             columns=charts.columns,
             audit=standing.audit,
-            unread=self.site.unread() if self.may(Role.OPERATOR) else "",
+            unread=await self.unread(),
             spark=spark,
             number=overview.number,
             now=now,
@@ -46,26 +45,25 @@ class OverviewHandler(ConsoleHandler):
 
     def _deliveries(self) -> list[tuple[str, str]]:
         """Return by which plugins each group delivers."""
-        chains = self.configuration.chains
-        groups = sorted({chain.server.group for chain in chains.values()})
-        return [(group, ", ".join(chains[group].deliver_plugins)) for group in groups]
+        configuration = self.configuration
+        return [
+            (group, ", ".join(configuration.chains[group].deliver_plugins))
+            for group in configuration.groups
+        ]
 
 
 def spark(line: ServerLine) -> str:
     """Draw a server's fourteen days."""
-    values = [Column(day, one.sent, one.screened, one.failed) for day, one in line.days]
-    return charts.columns(values, f"{line.name}: 14 days", small=True)
+    return charts.columns(days_of([line]), f"{line.name}: 14 days", small=True)
 
 
 def days_of(lines: Sequence[ServerLine]) -> list[Column]:
-    """Add up the days of servers."""
-    totals: dict[str, list[int]] = {}
-    for line in lines:
-        for day, one in line.days:
-            total = totals.setdefault(day, [0, 0, 0])
-            for place, count in enumerate((one.sent, one.screened, one.failed)):
-                total[place] += count
-    return [Column(day, *counts) for day, counts in totals.items()]
+    """Add up the days of servers, all of which have the same."""
+    found = []
+    for same_day in zip(*(line.days for line in lines), strict=True):
+        parts = (sum(getattr(counts, part) for _, counts in same_day) for part in charts.PARTS)
+        found.append(Column(same_day[0][0], *parts))
+    return found
 
 
 def hour_of(standing: Standing, now: float, server: str | None = None) -> list[Column]:

@@ -48,7 +48,6 @@ class PersonHandler(ConsoleHandler):
         done: tuple[str, ...] = (),
     ) -> None:
         """Show the page; `done` are lines on what was erased."""
-        self.set_header("Cache-Control", "no-store")
         self.render(
             "person.html",
             address=address,
@@ -71,7 +70,6 @@ class ExportHandler(PersonHandler):
         await self.site.persons.handed_out(mentions.address, self.by)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.set_header("Content-Disposition", 'attachment; filename="person.json"')
-        self.set_header("Cache-Control", "no-store")
         document = export.Document(mentions.address, clock.now())
         for section, query in export.sections(found, mentions):
             self.write(document.piece(section, await self.site.store.read(query)))

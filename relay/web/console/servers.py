@@ -17,9 +17,8 @@ from relay.operators import overview
 from relay.operators.findings import of_server
 from relay.operators.roles import Role
 from relay.web.console import charts
-from relay.web.console.charts import Column
 from relay.web.console.handler import ConsoleHandler
-from relay.web.console.overview import hour_of
+from relay.web.console.overview import days_of, hour_of
 from relay.web.pages.dry_run import Rehearsed, field_names, rehearsed
 from relay.web.pages.trial import recipient
 
@@ -35,8 +34,7 @@ class ServersHandler(ConsoleHandler):
 
     async def get(self) -> None:
         now = clock.now()
-        servers = {name: chain.server for name, chain in self.configuration.chains.items()}
-        standing = await self.site.store.read(overview.read, servers, now)
+        standing = await self.site.store.read(overview.read, self.configuration.servers, now)
         self.render(
             "servers.html",
             lines=standing.servers,
@@ -66,7 +64,6 @@ class ServerHandler(OneServerHandler):
         server = chain.server
         standing = await self.site.store.read(overview.read, {server.name: server}, now)
         [line] = standing.servers
-        days = [Column(day, one.sent, one.screened, one.failed) for day, one in line.days]
         self.render(
             "server.html",
             server=server,
@@ -74,11 +71,11 @@ class ServerHandler(OneServerHandler):
             hooks={hook: names for hook, names in chain.describe().items() if names},
             findings=list(of_server(server.name, self.configuration.chains)),
             values=list(settings_of(server)) if self.may(Role.OPERATOR) else [],
-            days=days,
+            days=days_of([line]),
             hour=hour_of(standing, now, server.name),
             columns=charts.columns,
             number=overview.number,
-            unread=self.site.unread() if self.may(Role.OPERATOR) else "",
+            unread=await self.unread(),
             takes_forms=chain.has_forms,
         )
 

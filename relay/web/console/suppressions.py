@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from tornado.web import HTTPError
@@ -16,7 +15,7 @@ from relay.store import suppressions
 from relay.store.engine.database import Connection
 from relay.store.outbox import resend
 from relay.store.suppressions import Reason, Word
-from relay.web.console.handler import ConsoleHandler
+from relay.web.console.handler import ConsoleHandler, ListExportHandler
 
 LIMIT = 100
 MOST_BROUGHT_IN = 1000
@@ -42,7 +41,7 @@ class SuppressionsHandler(ConsoleHandler):
             "suppressions.html",
             page=page,
             group=group or "",
-            groups=self.groups(),
+            groups=self.configuration.groups,
             problem=problem,
             typed=typed,
         )
@@ -50,7 +49,7 @@ class SuppressionsHandler(ConsoleHandler):
     async def post(self) -> None:
         asked = await self.form()
         group, order = asked.get("group", ""), asked.get("order")
-        if group not in self.groups() or order not in ("add", "lift"):
+        if group not in self.configuration.groups or order not in ("add", "lift"):
             raise HTTPError(400)
         typed = asked.get("addresses", "")
         try:
@@ -75,25 +74,15 @@ class SuppressionsHandler(ConsoleHandler):
             words += f" {held} held for it: see To do." if held else ""
         self.go_to("/suppressions", words)
 
-    def groups(self) -> list[str]:
-        """Return the groups, whose providers say so."""
-        return sorted({chain.server.group for chain in self.configuration.chains.values()})
 
-
-class SuppressionsExportHandler(ConsoleHandler):
+class SuppressionsExportHandler(ListExportHandler):
     """GET /suppressions/export: all of them as CSV, or as lines of JSON."""
 
     role = Role.OPERATOR
 
     async def get(self) -> None:
-        form = self.get_query_argument("as", "csv")
-        if form not in exports.FORMS:
-            raise HTTPError(400)
-        text = await self.site.store.read(_exported, form, clock.now())
-        kind = "text/csv" if form == "csv" else "application/x-ndjson"
-        self.set_header("Content-Type", f"{kind}; charset=UTF-8")
-        self.set_header("Content-Disposition", f'attachment; filename="suppressions.{form}"')
-        self.write(text)
+        text = await self.site.store.read(_exported, self.form_asked, clock.now())
+        self.hand_out("suppressions", text)
 
 
 def addresses_of(text: str) -> list[str]:
@@ -119,12 +108,8 @@ def addresses_of(text: str) -> list[str]:
 
 
 def _exported(connection: Connection, form: str, now: float) -> str:
-    rows = map(_row, suppressions.active(connection, now))
-    return "".join(f"{line}\n" for line in exports.lines(COLUMNS, _sorted(rows), form))
-
-
-def _sorted(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: (row["group"], row["address"]))
+    words = sorted(suppressions.active(connection, now), key=lambda one: (one.server, one.address))
+    return exports.text(COLUMNS, map(_row, words), form)
 
 
 def _row(word: Word) -> dict[str, Any]:

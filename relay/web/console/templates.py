@@ -28,9 +28,8 @@ class TemplatesHandler(ConsoleHandler):
     role = Role.OPERATOR
 
     async def get(self) -> None:
-        groups = sorted({chain.server.group for chain in self.configuration.chains.values()})
         listed = []
-        for group in groups:
+        for group in self.configuration.groups:
             _, found = await self.site.library.listed(group, offset=0, count=MAX_LISTED)
             if found:
                 listed.append((group, found))

@@ -7,7 +7,7 @@ from typing import ClassVar
 from tornado.web import HTTPError
 
 from relay.core import clock
-from relay.core.addresses import ANY_DOMAIN, Address, parse
+from relay.core.addresses import Address, bare
 from relay.core.states import State
 from relay.operators.roles import Role
 from relay.store.engine.database import Connection
@@ -79,7 +79,7 @@ class ToDoHandler(ConsoleHandler):
         carry_out = partial(self._order, group, order, asked.get("twice") == "1")
         if order == READDRESS:
             try:
-                address = Address(parse(asked.get("address", "").strip(), ANY_DOMAIN).email)
+                address = bare(asked.get("address", ""))
             except ValueError as error:
                 self.go_to("/to-do", f"This is no address: {error}.", is_bad=True)
                 return

@@ -37,8 +37,7 @@ class LibraryHandler(PageHandler):
     """GET /templates: the stored templates of every server that has some."""
 
     async def get(self) -> None:
-        groups = sorted({chain.server.group for chain in self.configuration.chains.values()})
-        found = [(group, await self._listed(group)) for group in groups]
+        found = [(group, await self._listed(group)) for group in self.configuration.groups]
         listed = [(group, templates) for group, templates in found if templates]
         self.render("templates.html", listed=listed)
 
