@@ -6,11 +6,11 @@ from typing import ClassVar, NamedTuple
 
 from tornado.web import HTTPError
 
-from relay.core.errors import StoredTemplateError, TemplateNotFound
+from relay.core.errors import StoredTemplateError
 from relay.operators.roles import Role
 from relay.store.templates import StoredTemplate
 from relay.web.console.handler import ConsoleHandler
-from relay.web.pages.library import MAX_LISTED, preview
+from relay.web.pages.library import PreviewPart, TemplateReader, listed, preview
 
 PARTS = ("name", "alias", "subject", "text", "html", "layout")
 
@@ -28,29 +28,13 @@ class TemplatesHandler(ConsoleHandler):
     role = Role.OPERATOR
 
     async def get(self) -> None:
-        listed = []
-        for group in self.configuration.groups:
-            _, found = await self.site.library.listed(group, offset=0, count=MAX_LISTED)
-            if found:
-                listed.append((group, found))
-        self.render("templates.html", listed=listed)
+        self.render("templates.html", listed=await listed(self.site))
 
 
-class OneTemplateHandler(ConsoleHandler):
-    """What the pages of one template share: finding it."""
+class TemplateHandler(TemplateReader, ConsoleHandler):
+    """GET /templates/{group}/{id}: as it looks; ?version=N: what changed from N to now."""
 
     role = Role.OPERATOR
-
-    async def template(self, server: str, number: str) -> StoredTemplate:
-        """Return a group's template, a deleted one too; raise HTTPError 404 for every other."""
-        try:
-            return await self.site.library.find(server, int(number))
-        except TemplateNotFound:
-            raise HTTPError(404) from None
-
-
-class TemplateHandler(OneTemplateHandler):
-    """GET /templates/{group}/{id}: as it looks; ?version=N: what changed from N to now."""
 
     async def get(self, server: str, number: str) -> None:
         template = await self.template(server, number)
@@ -69,17 +53,13 @@ class TemplateHandler(OneTemplateHandler):
         )
 
 
-class TemplateHtmlHandler(OneTemplateHandler):
-    """GET /templates/{group}/{id}/html: the rendered HTML part, for a frame of its own."""
+class TemplateHtmlHandler(PreviewPart, ConsoleHandler):
+    """GET /templates/{group}/{id}/html."""
 
-    async def get(self, server: str, number: str) -> None:
-        shown = await preview(self.site, await self.template(server, number))
-        if shown.html is None:
-            raise HTTPError(404)
-        self.write_part(shown.html)
+    role = Role.OPERATOR
 
 
-class RestoreHandler(OneTemplateHandler):
+class RestoreHandler(TemplateReader, ConsoleHandler):
     """POST /templates/{group}/{id}/restore: make it what it was in a version."""
 
     methods: ClassVar[tuple[str, ...]] = ("POST",)

@@ -10,7 +10,7 @@ from relay.site import Site
 from relay.store.templates import StoredTemplate
 from relay.templates.rules import TemplateDraft
 from relay.templates.validation import PartValidation, Validation
-from relay.web.pages.handler import PageHandler
+from relay.web.pages.handler import PageHandler, VisitHandler
 from relay.web.pages.message import pretty
 
 # A server has fewer: what is shown is all of them.
@@ -37,17 +37,11 @@ class LibraryHandler(PageHandler):
     """GET /templates: the stored templates of every server that has some."""
 
     async def get(self) -> None:
-        found = [(group, await self._listed(group)) for group in self.configuration.groups]
-        listed = [(group, templates) for group, templates in found if templates]
-        self.render("templates.html", listed=listed)
-
-    async def _listed(self, group: str) -> Sequence[StoredTemplate]:
-        _, templates = await self.site.library.listed(group, offset=0, count=MAX_LISTED)
-        return templates
+        self.render("templates.html", listed=await listed(self.site))
 
 
-class StoredHandler(PageHandler):
-    """What the pages of one template share: finding it."""
+class TemplateReader(VisitHandler):
+    """What shows a template, whoever may see it."""
 
     async def template(self, server: str, number: str) -> StoredTemplate:
         """Return a server's template, a deleted one too; raise HTTPError 404 for every other."""
@@ -57,7 +51,17 @@ class StoredHandler(PageHandler):
             raise HTTPError(404) from None
 
 
-class PreviewHandler(StoredHandler):
+class PreviewPart(TemplateReader):
+    """GET .../html: the rendered HTML part of a template, for a frame of its own."""
+
+    async def get(self, server: str, number: str) -> None:
+        shown = await preview(self.site, await self.template(server, number))
+        if shown.html is None:
+            raise HTTPError(404)
+        self.write_part(shown.html)
+
+
+class PreviewHandler(TemplateReader, PageHandler):
     """GET /templates/{server}/{id}: a template, rendered with the model it suggests."""
 
     async def get(self, server: str, number: str) -> None:
@@ -69,14 +73,18 @@ class PreviewHandler(StoredHandler):
         )
 
 
-class PreviewHtmlHandler(StoredHandler):
-    """GET /templates/{server}/{id}/html: the rendered HTML part, for a frame of its own."""
+class PreviewHtmlHandler(PreviewPart, PageHandler):
+    """GET /templates/{server}/{id}/html."""
 
-    async def get(self, server: str, number: str) -> None:
-        shown = await preview(self.site, await self.template(server, number))
-        if shown.html is None:
-            raise HTTPError(404)
-        self.write_part(shown.html)
+
+async def listed(site: Site) -> list[tuple[str, Sequence[StoredTemplate]]]:
+    """Return the templates of every group that has some."""
+    found = []
+    for group in site.configuration.groups:
+        _, templates = await site.library.listed(group, offset=0, count=MAX_LISTED)
+        if templates:
+            found.append((group, templates))
+    return found
 
 
 async def preview(site: Site, template: StoredTemplate) -> Preview:

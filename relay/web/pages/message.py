@@ -18,8 +18,7 @@ from relay.core.states import State
 from relay.store import documents
 from relay.store.queries import listing
 from relay.store.queries.listing import StoredMessage
-from relay.web.base import BaseHandler
-from relay.web.pages.handler import PART_POLICY, PageHandler
+from relay.web.pages.handler import PART_POLICY, PageHandler, VisitHandler
 
 KILOBYTE = 1024
 # How HTML names a part of its own mail (RFC 2392).
@@ -33,15 +32,11 @@ class Mail(NamedTuple):
     found: StoredMessage
 
 
-class MailReader(BaseHandler):
+class MailReader(VisitHandler):
     """What shows a part of a message, whoever may see it."""
 
     async def mail(self, id: str) -> Mail:
         """Return a message; raise HTTPError 404 for one that is not shown here."""
-        raise NotImplementedError
-
-    def write_part(self, markup: str) -> None:
-        """Write HTML that somebody else wrote."""
         raise NotImplementedError
 
 
