@@ -156,7 +156,8 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.model.state == "queued")
     @rule()
     def claim(self) -> None:
-        self.now = max(self.now, self.model.due + 5)
+        # A look takes a moment, and what a dead daemon had accepted is not anybody's at once.
+        self.now = max(self.now, self.model.due + claims.OWNED_SECONDS + 5)
         self.claimed = self.world.claim(self.now)
         assert self.claimed is not None
         assert self.claimed.id == self.id
