@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, insert, select
 
 from relay.store import values
-from relay.store.cluster import leases
+from relay.store.cluster import daemons, leases
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import alert_reports, alerts, installation
+
+# Under these names it is remembered up to when what this daemon saw is written down, and until
+# which daemon's end what others did not write down is known.
+LOOKED, LAPSED = "looked", "lapsed"
 
 
 class NotLeading(Exception):
@@ -90,10 +94,18 @@ def remembered(connection: Connection) -> dict[str, float]:
     return {row.name.removeprefix(_PREFIX): float(row.value) for row in connection.execute(query)}
 
 
+class Report(NamedTuple):
+    """What a daemon saw up to a time, as JSON."""
+
+    seen: str
+    at: float
+
+
 @one_by_one
-def report(connection: Connection, seen: str) -> None:
-    """Leave what a daemon saw to the one that leads, as JSON."""
-    connection.execute(insert(alert_reports).values(seen=seen))
+def report(connection: Connection, one: Report) -> None:
+    """Leave what this daemon saw to the one that leads."""
+    connection.execute(insert(alert_reports).values(seen=one.seen))
+    daemons.reported(connection, daemons.own_number(connection), one.at)
 
 
 def reports(connection: Connection) -> list[tuple[int, str]]:
@@ -108,6 +120,8 @@ def change(connection: Connection, one: Change) -> None:
     if one.leader and leases.holder(connection, leases.LEADER, lock=True) != one.leader:
         raise NotLeading
     connection.execute(delete(alert_reports).where(alert_reports.c.id.in_(one.reported)))
+    if one.leader and LOOKED in one.remembered:
+        daemons.reported(connection, one.leader, one.remembered[LOOKED])
     for key in [*one.dropped, *(alert.key for alert in one.put)]:
         connection.execute(delete(alerts).where(*_is(key)))
     if one.put:

@@ -471,6 +471,8 @@ daemons = _table(
     Column("outages", Text, nullable=False, server_default="[]"),
     # When others found that it is not heard of any more. One that stopped has no row.
     Column("ended_at", Float),
+    # Up to when what its observers saw is written down; nothing was seen before the first time.
+    Column("reported_at", Float),
 )
 
 # What one daemon does for all: who it is, since when, and until when without another word.

@@ -32,18 +32,20 @@ from relay.notifications.alerts.mailer import AlertMailer
 from relay.notifications.alerts.rules import AlertDue, Decisions, decide
 from relay.store import alerts as stored
 from relay.store.alerts import Alert, AlertKey, Change
+from relay.store.cluster import daemons
 from relay.store.cluster.membership import Membership
 from relay.store.engine.database import Store
 from relay.store.engine.disk_space import Space
 from relay.store.queries import statistics
+from relay.store.queries.statistics import Trouble
 
 # How often the endless loop looks.
 LOOK_SECONDS = 15.0
 # How often it does where another daemon leads: whose end is to be noticed soon.
 FOLLOW_SECONDS = 5.0
 STOP_SECONDS = 5.0
-# Under this name it is remembered up to when everything that was seen is written down.
-LOOKED = "looked"
+# Younger events than these wait for the next digest: some of before may not be committed yet.
+SETTLED_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -75,7 +77,8 @@ class Monitor:
             self.store, self.dispatcher, self.space, self.event_counts, self.paused
         )
         self._began_at = clock.now()
-        self._caught_up = False
+        self._caught_up = False  # with what was not written down, as a daemon of its own
+        self._lapsed = 0.0  # until which daemon's end, as one that leads others
         self._unsent: set[tuple[AlertKey, bool]] = set()  # those of which it was logged
         self._looking = asyncio.Lock()
 
@@ -103,15 +106,16 @@ class Monitor:
         async with self._looking:
             leads = self.membership.is_leader
             known = await self.store.read(stored.remembered) if leads else {}
-            if leads and not self._caught_up:
+            if self.store.shared is None:
                 await self._catch_up(known)
-            self._caught_up = leads
+            elif leads:
+                await self._catch_up_others(known)
             taken_at, seen = clock.now(), self.event_counts.take()
             try:
                 if leads:
                     return await self._look(seen, known, taken_at, now)
                 if seen:
-                    await self.store.write(stored.report, report(seen))
+                    await self.store.write(stored.report, stored.Report(report(seen), taken_at))
                 return 0
             except Exception:
                 self.event_counts.give_back(seen)
@@ -122,14 +126,23 @@ class Monitor:
         return await self._mailing.test()
 
     async def _catch_up(self, known: Mapping[str, float]) -> None:
-        """See what a daemon that is gone saw and did not write down any more."""
-        if LOOKED in known:
-            since = known[LOOKED]
-            until = self._began_at if self.store.shared is None else clock.now()
-            missed = await self.store.read(statistics.ended, TROUBLES, since, until)
-            for one in missed:
-                about = {"id": one.id, "words": one.words}
-                self.event_counts.saw(one.server, one.state, about)
+        """See what this daemon saw before its start and did not write down any more."""
+        if stored.LOOKED in known and not self._caught_up:
+            span = (known[stored.LOOKED], self._began_at)
+            self._saw(await self.store.read(statistics.ended, TROUBLES, *span))
+        self._caught_up = True
+
+    async def _catch_up_others(self, known: Mapping[str, float]) -> None:
+        """See what daemons that are gone saw and did not write down any more."""
+        before = max(known.get(stored.LAPSED, 0.0), self._lapsed)
+        last = await self.store.read(daemons.last_lapsed)
+        if last > before:
+            self._saw(await self.store.read(statistics.unreported, TROUBLES, before, last))
+        self._lapsed = max(before, last)
+
+    def _saw(self, missed: Sequence[Trouble]) -> None:
+        for one in missed:
+            self.event_counts.saw(one.server, one.state, {"id": one.id, "words": one.words})
 
     async def _look(
         self,
@@ -152,8 +165,10 @@ class Monitor:
         remembered = dict(expected)
         summary = await self._digest(known, remembered, now)
         mails += [summary] if summary else []
-        if seen or LOOKED not in known:
-            remembered[LOOKED] = taken_at
+        if seen or stored.LOOKED not in known:
+            remembered[stored.LOOKED] = taken_at
+        if self._lapsed > known.get(stored.LAPSED, 0.0):
+            remembered[stored.LAPSED] = self._lapsed
         moot += judged.dropped
         change = Change(
             _changed(judged, told, before),
@@ -202,7 +217,7 @@ class Monitor:
             return None
         if last is not None and (last >= due_at or not self._mailing.is_open):
             return None
-        upto = await self.store.read(statistics.last_event)
+        upto = await self.store.read(statistics.last_event, now - SETTLED_SECONDS)
         remembered |= {digest.DIGEST: now, digest.EVENT: float(upto)}
         if last is None:  # the first one is about the first whole day
             return None

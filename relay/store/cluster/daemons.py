@@ -128,6 +128,16 @@ def end_lapsed(connection: Connection) -> list[int]:
     return list(connection.execute(ended).scalars())
 
 
+def reported(connection: Connection, daemon: int, at: float) -> None:
+    """Say up to when what a daemon's observers saw is written down."""
+    connection.execute(update(daemons).where(daemons.c.id == daemon).values(reported_at=at))
+
+
+def last_lapsed(connection: Connection) -> float:
+    """Return when others last found that a daemon was not heard of any more; 0 for never."""
+    return connection.execute(select(func.max(daemons.c.ended_at))).scalar() or 0.0
+
+
 def forget(connection: Connection) -> None:
     """Drop those that lapsed long ago."""
     old = daemons.c.ended_at < clock_time() - LISTED_SECONDS

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, func, select
 
 from relay.core.states import DOUBTFUL, UNDECIDED, UNSEEN, State
-from relay.store.cluster import daemons
 from relay.store.outbox.ledger import MINUTE_SECONDS, day
 from relay.store.outbox.operator_actions import is_dismissed
 from relay.store.queries.search import first_id
@@ -21,6 +20,7 @@ from relay.store.schema import (
     IS_RETRIED,
     IS_UNDECIDED,
     IS_UNSENT,
+    daemons,
     events,
     ledger,
     messages,
@@ -40,18 +40,40 @@ class Trouble(NamedTuple):
 def ended(
     connection: Connection, states: Collection[str], since: float, until: float
 ) -> list[Trouble]:
-    """Return the messages that a daemon that is gone brought into a state in a time, oldest first.
+    """Return the messages that came into a state in a time, oldest first.
 
     It reads all that was not sent: for a start, not for every minute.
     """
+    times = (messages.c.due_at > since, messages.c.due_at <= until)
+    return _troubles(connection, _ended(states).where(*times))
+
+
+def unreported(
+    connection: Connection, states: Collection[str], after: float, until: float
+) -> list[Trouble]:
+    """Return the messages that daemons brought into a state and reported no more, oldest first.
+
+    Of those daemons that others found gone in a time. It reads as much as `ended`.
+    """
+    seen_until = func.coalesce(daemons.c.reported_at, daemons.c.started_at)
     query = (
-        select(messages.c.id, messages.c.server, messages.c.state, messages.c.words)
-        .where(IS_UNSENT, messages.c.state.in_(states))
-        .where(messages.c.due_at > since, messages.c.due_at <= until)
-        .where(messages.c.daemon.not_in(daemons.living()))
-        .order_by(messages.c.id)
+        _ended(states)
+        .join(daemons, daemons.c.id == messages.c.daemon)
+        .where(daemons.c.ended_at > after, daemons.c.ended_at <= until)
+        .where(messages.c.due_at > seen_until)
     )
-    return [Trouble(*row[:3], row[3] or "") for row in connection.execute(query)]
+    return _troubles(connection, query)
+
+
+def _ended(states: Collection[str]) -> Select[Any]:
+    query = select(messages.c.id, messages.c.server, messages.c.state, messages.c.words)
+    return query.where(IS_UNSENT, messages.c.state.in_(states)).order_by(messages.c.id)
+
+
+def _troubles(connection: Connection, query: Select[Any]) -> list[Trouble]:
+    return [
+        Trouble(row.id, row.server, row.state, row.words or "") for row in connection.execute(query)
+    ]
 
 
 def oldest_waiting(
@@ -226,9 +248,13 @@ def unsent(connection: Connection, since: float) -> list[Tally]:
     return _tallied(connection, query)
 
 
-def last_event(connection: Connection) -> int:
-    """Return the number of the latest event, behind which `happened` goes on."""
-    return connection.execute(select(func.max(events.c.id))).scalar() or 0
+def last_event(connection: Connection, before: float) -> int:
+    """Return the number of the latest event before a time, behind which `happened` goes on.
+
+    Numbers are given before the commit: of several daemons one may commit a lower number later.
+    """
+    query = select(events.c.id).where(events.c.at <= before).order_by(events.c.id.desc()).limit(1)
+    return connection.execute(query).scalar() or 0
 
 
 def happened(connection: Connection, kinds: Collection[str], after: int, upto: int) -> list[Tally]:

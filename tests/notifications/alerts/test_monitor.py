@@ -467,6 +467,16 @@ def another(settings: Settings) -> tuple[Site, Callable[[], None]]:
     return stack.enter_context(open_site(settings)), stack.close
 
 
+def notice_end(number: int, watching: Site) -> None:
+    """Let a daemon find that the one of a number is not heard of any more, and take its lead."""
+    if watching.store.shared is not None:
+        with watching.store.shared.watching() as connection:
+            connection.execute(text("UPDATE leases SET until = 0"))
+            statement = text("UPDATE daemons SET heartbeat_at = heartbeat_at - 60 WHERE id = :id")
+            connection.execute(statement, {"id": number})
+            watching.membership._beat(connection)
+
+
 @pytest.mark.gen_test
 async def test_a_restart_tells_nothing_twice_and_misses_nothing(
     settings: Settings, now_after: Callable[[], float]
@@ -476,8 +486,11 @@ async def test_a_restart_tells_nothing_twice_and_misses_nothing(
     await _fail(first)
     assert await first.alerts.look(now_after()) == 1
     await _fail(first)
-    close()  # as if it had been killed: it never looked at the second one
+    # As if it had been killed: it never looked at the second one, and did not say that it ends.
+    number, first.membership._identity.number = first.membership._identity.number, 0
+    close()
     second, close = another(settings)
+    notice_end(number, second)
     assert await second.alerts.look(now_after() + 60) == 0
     assert await second.alerts.look(now_after() + 16 * MINUTE) == 1
     query = text("SELECT subject FROM contents JOIN messages USING (id) WHERE server = 'alerts'")
@@ -649,3 +662,25 @@ async def test_a_daemon_that_leads_no_more_tells_nothing_and_forgets_nothing(
     assert await new.alerts.look(now_after()) == 1
     close()
     close_new()
+
+
+@pytest.mark.postgresql
+@pytest.mark.gen_test
+async def test_what_a_daemon_that_is_gone_saw_is_told_once_though_it_reported_only_a_part(
+    settings: Settings, now_after: Callable[[], float]
+) -> None:
+    (leading, close), (other, close_other) = another(settings), another(elsewhere(settings))
+    await leading.alerts.look(now_after())
+    await _fail(other)
+    await other.alerts.look(now_after())  # the first failure is reported, the second one is not
+    await _fail(other)
+    number, other.membership._identity.number = other.membership._identity.number, 0
+    notice_end(number, leading)
+    assert await leading.alerts.look(now_after()) == 1
+    [alert] = standing(leading)
+    assert (alert["kind"], alert["count"]) == ("failed", 2)
+    assert [await leading.alerts.look(now_after()) for _ in range(2)] == [0, 0]
+    [alert] = standing(leading)
+    assert alert["count"] == 2
+    close_other()
+    close()
