@@ -22,8 +22,10 @@ class Submission:
     `fields` are the body's, with brackets resolved and the `email` wrapper taken off. `files` are
     those of a multipart body. `session` tells a post that must bring a session token; `token_age`
     is how many seconds ago that was made, None without one. `address` is the client's, as believed
-    through the trusted proxies. `reference` is the number by which the writer may ask for it, ""
-    where writers are told none.
+    through the trusted proxies. `body` is the body as it came, for whoever checks a signature over
+    it; None where it has not come yet, is larger than a form without files may be, or is no longer
+    there: whoever needs it lets nobody in then. `reference` is the number by which the writer may
+    ask for it, "" where writers are told none.
     """
 
     server: str
@@ -31,6 +33,7 @@ class Submission:
     session: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     files: tuple[File, ...] = ()
+    body: bytes | None = field(default=None, repr=False)
     address: str = ""
     request_id: str = ""
     received_at: float = 0.0

@@ -54,7 +54,9 @@ def authenticate(submission: Submission, server: Server) -> Identity | None:
 
     Loop. The first identity wins; if every plugin says None, the submission is refused (401). Where
     a form may bring files it is asked before, too, with the headers alone: those whom it refuses
-    then may send no more than a form without files.
+    then may send no more than a form without files. A signature is checked over `submission.body`,
+    the body's bytes as they came; that is None before they have come, and of a body larger than
+    `form_bytes`: a plugin that checks signatures lets nobody in then.
     """
 
 

@@ -390,14 +390,17 @@ class RelayHandler(BaseHandler):
         """The path without what makes no difference: its case, and a slash at its end."""
         return self.request.path.lower().rstrip("/")
 
-    def submission(self, server: str, body: bodies.Body, *, session: bool = False) -> Submission:
-        """Return what was posted to a server, as its plugins see it."""
+    def submission(
+        self, server: str, body: bodies.Body, *, session: bool = False, raw: bytes | None = None
+    ) -> Submission:
+        """Return what was posted to a server, as its plugins see it; raw: the body as it came."""
         return Submission(
             server=server,
             fields=freeze(body.fields),
             session=session,
             headers=MappingProxyType(self.request.headers),
             files=body.files,
+            body=raw,
             address=self.caller.address,
             request_id=self.request_id,
             received_at=self.started_at,

@@ -297,9 +297,16 @@ def submission_of(
     media: the Content-Type; without it, JSON where the body is an object, else urlencoded. key:
     what comes in the authorization header.
     """
-    content = content.removeprefix(BOM_UTF8).strip() if media is None else content
-    media = media or (JSON if content.startswith(b"{") else URLENCODED)
+    bare = content.removeprefix(BOM_UTF8).strip() if media is None else content
+    media = media or (JSON if bare.startswith(b"{") else URLENCODED)
     brought = {"authorization": f"token {key}"} if key else {}
     sent = {"content-type": media, **brought, **{k.lower(): v for k, v in (headers or {}).items()}}
-    body = parse(media, content)
-    return Submission(server, freeze(body.fields), session=session, headers=sent, files=body.files)
+    body = parse(media, bare)
+    return Submission(
+        server,
+        freeze(body.fields),
+        session=session,
+        headers=sent,
+        files=body.files,
+        body=content,
+    )

@@ -46,6 +46,7 @@ class FormHandler(RelayHandler):
         super().initialize()
         self.return_url: str | None = None
         self._files_bytes = 0
+        self._raw: bytes | None = None
         self._refusal: SubmissionError | None = None
         self._refusal_of_files: SubmissionError | None = None
 
@@ -95,6 +96,8 @@ class FormHandler(RelayHandler):
     def raw_body(self) -> bytes:
         raw = super().raw_body()
         self._find_page(raw)
+        if len(raw) <= super().max_bytes:  # nobody signs files: they would be kept twice
+            self._raw = raw
         return raw
 
     def _find_page(self, raw: bytes) -> None:
@@ -216,7 +219,7 @@ class FormHandler(RelayHandler):
                 waiters.open(message.id)
                 expected.append(message.id)
 
-        submission = self.submission(self.server_name, body, session=self.session)
+        submission = self.submission(self.server_name, body, session=self.session, raw=self._raw)
         try:
             return await self.site.acceptance.accept(
                 submission, expect, self.plain_path, has_page=self.return_url is not None
