@@ -45,6 +45,7 @@ MORE = {
     ("[servers.NAME]", "attachments"): "../forms/files.md",
     ("[servers.NAME]", "in_doubt"): "../operate/deliver.md",
     ("[servers.NAME]", "webhook_secrets"): "../operate/provider-events.md",
+    ("[relay]", "metrics_token"): "../operate/metrics.md",
     ("[relay]", "trusted_proxies"): "../operate/deploy.md",
     ("[console]", "oidc"): "../operate/console.md",
     ("[alerts]", "to"): "../operate/alerts.md",

@@ -18,6 +18,7 @@ from relay.core import clock
 from relay.core.byte_limit import ByteLimiter
 from relay.core.capacity import BytesAtOnce, Turns
 from relay.core.errors import ConfigurationError, UnknownServer
+from relay.core.metrics import Metrics
 from relay.core.rate_limit import RateLimiter, RunningRequests
 from relay.core.secret import Secret
 from relay.core.server import Key, Server
@@ -39,6 +40,7 @@ from relay.notifications.alerts.event_counts import EventCounts
 from relay.notifications.alerts.monitor import Monitor
 from relay.notifications.receipts import emails
 from relay.notifications.receipts.sender import ReceiptSender
+from relay.operators.measurements import Measurements
 from relay.operators.orders import Orders
 from relay.operators.people import People
 from relay.operators.person import Persons, cancelled
@@ -115,7 +117,9 @@ class Site:
         self._listeners: list[Listener] = []  # of all chains, also of those of later settings
         self.configuration = self._configured(settings)
 
+        self.metrics = Metrics()
         self.store = store = Store(settings.database, settings.data)
+        store.when_committed(self.metrics.committed)
         store.open()
         closing.callback(store.close)
         remember = [("installation", secrets.token_hex(4))]
@@ -189,11 +193,14 @@ class Site:
             paused=self.pauses.names,
             membership=self.membership,
         )
+        self.measurements = Measurements(
+            store, self.dispatcher, self.space, self.metrics, self._chains
+        )
         self.membership.reports(self._outages)
         self.membership.when_changed("pauses", self.pauses.read_again)
         self.membership.when_changed("suppressions", self.suppressions.read_again)
         self.membership.when_changed("mail", self.dispatcher.look_again)
-        self._listeners += [self.event_counts.saw, self.receipts.saw]
+        self._listeners += [self.event_counts.saw, self.receipts.saw, self.metrics.saw]
 
     def reload(self, settings: Settings) -> None:
         """Use new settings from here on; raise ConfigurationError and keep the old ones."""

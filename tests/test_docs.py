@@ -36,6 +36,8 @@ from relay.config import schema
 from relay.config.alerts import KINDS
 from relay.config.settings import load
 from relay.core import states
+from relay.core.errors import REASONS
+from relay.core.metrics import Metric
 from relay.mustachio import Template
 from relay.provider import Callback, Confirmation, ProviderEvent
 from relay.store.engine import migrate
@@ -176,11 +178,32 @@ def test_every_reason_and_event_is_in_the_docs() -> None:
         assert f"`{event}`" in page("reference/logs"), event
     for first in re.findall(r"^\| (`.*?) \|", page("reference/errors"), re.MULTILINE):
         for reason in re.findall(r"`([a-z_]+)`", first):
-            assert f'"{reason}"' in text, reason
+            assert text.count(f'"{reason}"') > (reason in REASONS), reason
+    table = page("reference/errors").partition("| `reason` of a refusal")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert {reason for one in named for reason in re.findall(r"`(\w+)`", one)} == REASONS
     for first in re.findall(r"^\| (`.*?) \|", page("reference/logs"), re.MULTILINE):
         for event in re.findall(r"`(\w+\.\w+)`", first):
             subject = event.partition(".")[0]
             assert f'"{event}"' in text or f'f"{subject}.{{' in text, event
+
+
+def test_every_metric_is_in_the_docs_as_it_is_declared() -> None:
+    rows = [line for line in page("operate/metrics").splitlines() if line.startswith("| `relay_")]
+    declared = [metric.value for metric in Metric]
+    labels = [", ".join(f"`{label}`" for label in one.labels) for one in declared]
+    assert rows == [
+        f"| `{one.name}` | {one.kind} | {names} | {one.says} |"
+        for one, names in zip(declared, labels, strict=True)
+    ]
+
+
+def test_prometheus_brings_the_token() -> None:
+    [job] = yaml.safe_load(block("operate/metrics", "yaml", "scrape_configs"))["scrape_configs"]
+    assert job["authorization"].keys() == {"credentials_file"}  # as Bearer, unless it says other
+    port = schema.ConsoleTable().load({})["listen"][1]
+    assert all(target.endswith(f":{port}") for target in job["static_configs"][0]["targets"])
+    assert job.get("metrics_path", "/metrics") == "/metrics"
 
 
 @pytest.mark.parametrize(
@@ -366,6 +389,11 @@ CLAIMS = {
     ("operate/deploy", "sh", "relay() {"): "test_the_operators_commands_run_as_the_daemon_does",
     ("operate/deploy", "sh", "make wheel"): "test_a_form_arrives_in_an_empty_folder",
     ("operate/deploy", "sh", "docker build"): "test_the_container_is_started_as_it_is_built",
+    (
+        "operate/metrics",
+        "yaml",
+        "scrape_configs",
+    ): "test_prometheus_brings_the_token",
     ("operate/replies", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
     ("operate/scale", "sh", "cd deploy"): "test_the_secrets_of_compose_are_made_as_a_page_says",
     ("operate/scale", "sql", "REINDEX"): "test_the_indexes_that_a_page_renews_are_tables_of_relays",

@@ -86,6 +86,7 @@ async def _serve(site: Site) -> bool:
         asyncio.create_task(site.in_doubt.run()),
         asyncio.create_task(site.receipts.run()),
         asyncio.create_task(site.alerts.run()),
+        asyncio.create_task(site.metrics.watch_loop()),
         asyncio.create_task(indexing.keep(site.store, lambda: site.membership.is_leader)),
         asyncio.create_task(
             housekeeping.keep(

@@ -147,6 +147,12 @@ class DatabaseUrl(fields.Field[Secret]):
         return Secret(value)
 
 
+def long_enough(secret: Secret) -> None:
+    """Raise ValidationError for a secret that callers might guess."""
+    if len(secret.reveal()) < MIN_SECRET:
+        raise ValidationError(f"it has fewer than {MIN_SECRET} characters")
+
+
 def digests(secrets: Iterable[Secret]) -> tuple[bytes, ...]:
     """Digest secrets that callers prove themselves by; raise ValidationError for a short one."""
     if any(len(secret.reveal()) < MIN_SECRET for secret in secrets):

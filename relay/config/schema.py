@@ -40,6 +40,7 @@ from relay.config.fields import (
     digests,
     issuer,
     listen_address,
+    long_enough,
     number,
     optional,
     origin,
@@ -141,6 +142,8 @@ class RelayTable(Schema):
     """as for a server, for all of them"""
     secret = setting(SecretReference(), None, shown="made")
     """what tokens and addresses are hashed with"""
+    metrics_token = setting(SecretReference(validate=long_enough), None, shown="")
+    """with which `/metrics` of the pages and the console is read from other machines"""
     log = setting(choice("auto", "json", "console"), "auto")
     """`json`, `console`, or by whether stderr is a terminal"""
     limits = setting(fields.Dict(), {}, shown="")

@@ -30,7 +30,7 @@ from relay.core.server import Key, Server
 from relay.core.text import nearest
 
 # Environment variables that override keys of [relay], and which.
-_NOT_OVERRIDDEN = {"limits", "secret", "database_password"}
+_NOT_OVERRIDDEN = {"limits", "secret", "database_password", "metrics_token"}
 OVERRIDES: Mapping[str, str] = {
     f"RELAY_{name.upper()}": name for name in RelayTable().fields.keys() - _NOT_OVERRIDDEN
 }
@@ -109,6 +109,7 @@ class Settings:
     public_url: str | None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     secret: Secret | None
+    metrics_token: Secret | None
     log: str
     limits: Limits
     token_seconds: float

@@ -105,6 +105,7 @@ class Attempts:
         counted = await self._settle(settlements)
         for index, (settlement, one) in enumerate(zip(settlements, attempted, strict=True)):
             self._tell(settlement, one.result)
+            _note(chains[settlement.claimed.server], settlement)
             if counted[index]:
                 _observe(chains[settlement.claimed.server], settlement, one)
             elif settlement.state == State.SENT:
@@ -228,6 +229,11 @@ def _for_plugin(
         else one
         for one in found
     ]
+
+
+def _note(chain: Chain, made: AttemptOutcome) -> None:
+    seconds = made.ended_at - made.started_at
+    chain.note("attempted", plugin=made.delivery, outcome=made.outcome, seconds=seconds)
 
 
 def _observe(chain: Chain, settled: AttemptOutcome, attempted: Attempted) -> None:

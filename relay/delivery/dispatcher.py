@@ -138,6 +138,10 @@ class Dispatcher:
         """Return the providers that fail."""
         return self._lanes.outages()
 
+    def breakers(self) -> Mapping[tuple[str, str], bool]:
+        """Return whether each provider fails, by group and plugin."""
+        return self._lanes.breakers()
+
     def down(self) -> dict[tuple[str, str], Sequence[str]]:
         """Return the servers whose providers fail, by group and plugin."""
         return {(one.group, one.plugin): one.servers for one in self._lanes.outages()}

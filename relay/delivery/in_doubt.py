@@ -217,7 +217,7 @@ def _observe(chain: Chain, decision: Decision, message: Message | None) -> None:
         chain.observe("sent", message=message, receipt=receipt)
     elif message is not None and error is not None:
         chain.observe(decision.state, message=message, error=error(words))
-    else:
+    elif decision.state != State.IN_DOUBT:  # as it was before
         resent = decision.state in WAITING
         chain.note("resent" if resent else decision.state, id=decision.doubt.id, words=words)
 

@@ -139,6 +139,14 @@ class Lanes:
                 )
         return list(found.values())
 
+    def breakers(self) -> dict[tuple[str, str], bool]:
+        """Return whether the breaker is open of each way of mail that may be sent."""
+        return {
+            (way.group, way.plugin): self._breakers[way.outlet].is_open
+            for ways in self._ways.values()
+            for way in ways
+        }
+
     def probes(self) -> list[float]:
         """Return the times at which outlets may be probed that are closed to other mail."""
         probes = (breaker.next_probe for breaker in self._breakers.values())

@@ -72,6 +72,13 @@ class Accepted:
     repeat: Repeat | None = None
     reference: str = ""
 
+    @property
+    def result(self) -> str:
+        """The word by which it is counted."""
+        if self.repeat is not None:
+            return "repeated"
+        return State.SCREENED if self.message is None else "accepted"
+
 
 @dataclass(eq=False, repr=False)
 class Acceptance:

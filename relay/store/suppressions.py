@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select
 
 from relay.core import clock
 from relay.core.addresses import Address
@@ -134,6 +134,13 @@ def page(
     rows = _words(connection, query.limit(limit + 1))
     last = rows[limit - 1] if len(rows) > limit else None
     return SuppressedAddress(rows[:limit], last and (last.server, last.address))
+
+
+def counted(connection: Connection, now: float) -> dict[tuple[str, str], int]:
+    """Count the addresses that get no mail at a time, by group and reason."""
+    columns = (suppressions.c.server, suppressions.c.reason)
+    query = select(*columns, func.count()).where(_is_active(now)).group_by(*columns)
+    return {(group, reason): count for group, reason, count in connection.execute(query)}
 
 
 def of(

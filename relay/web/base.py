@@ -282,6 +282,7 @@ class BaseHandler(RequestHandler):
             log.error(self.failed, **known, **trace(_fault(value)))
         else:
             self.log_refusal(value, known)
+        self.site.metrics.refused(value, known["status"])
         self.count_error(value)
 
     @property

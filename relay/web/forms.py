@@ -1,8 +1,11 @@
 """Forms: /rest/email_session/{server}, /rest/email/{server} and the old /emails."""
 
+import time
 from collections.abc import Collection
 from functools import cached_property
 from typing import Any
+
+from tornado.web import HTTPError
 
 from relay.core.errors import (
     AuthenticationFailed,
@@ -17,6 +20,7 @@ from relay.core.errors import (
     UnknownServer,
 )
 from relay.core.message import Message
+from relay.core.metrics import BROKEN, Metric
 from relay.core.server import Server
 from relay.core.states import State
 from relay.core.submission import Submission
@@ -160,7 +164,10 @@ class FormHandler(RelayHandler):
         self.return_url = self._return_url(body)
         if self._refusal is not None:
             raise self._refusal
+        began = time.perf_counter()
         accepted = await self._accept_counted(body)
+        self.site.metrics.observe(Metric.ACCEPT_SECONDS, time.perf_counter() - began)
+        self._count_as(accepted.result)
         if accepted.message is not None:
             self.site.event_counts.post_taken(self.server.name, self.started_at)
         try:
@@ -168,6 +175,15 @@ class FormHandler(RelayHandler):
         finally:
             if accepted.request is not None:
                 self.site.idempotency.end(accepted.request)
+
+    def count_error(self, error: BaseException) -> None:
+        super().count_error(error)
+        if not isinstance(error, MessageRefused):  # that was accepted, or repeated
+            refused = isinstance(error, SubmissionError | HTTPError)
+            self._count_as("refused" if refused else BROKEN)
+
+    def _count_as(self, result: str) -> None:
+        self.site.metrics.count(Metric.SUBMISSIONS, self.watched or "", result)
 
     async def _conclude(self, accepted: Accepted) -> None:
         """Respond with what became of a submission, and keep that for a repeated request."""

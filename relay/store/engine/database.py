@@ -115,6 +115,10 @@ class Store:
         """Call on the event loop when the disk has failed so."""
         self._writer.when_broken = call
 
+    def when_committed(self, call: Callable[[int, float], None]) -> None:
+        """Call in the writer's thread after each commit: its units of work and its seconds."""
+        self._writer.when_committed = call
+
     @property
     def stalled(self) -> float:
         """The seconds for which the writer has been busy with its present transaction."""

@@ -40,12 +40,12 @@ class Space:
     @property
     def is_low(self) -> bool:
         """Whether nothing new may be stored."""
-        return self._left_now() < 1
+        return self.left < 1
 
     @property
     def is_nearly_low(self) -> bool:
         """Whether it is time for a person to make room."""
-        return self._left_now() * RED < 1
+        return self.left * RED < 1
 
     @property
     def free_bytes(self) -> int:
@@ -56,8 +56,9 @@ class Space:
             return 0
         return seen.f_bavail * seen.f_frsize
 
-    def _left_now(self) -> float:
-        """Return the free space as a multiple of the least that there must be."""
+    @property
+    def left(self) -> float:
+        """The free space as a multiple of the least that there must be."""
         now = self._clock()
         if now - self._seen_at >= LOOK_SECONDS:
             self._seen_at, self._left = now, self._measured()

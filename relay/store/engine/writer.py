@@ -67,7 +67,8 @@ class Writer:
     """Owns the writing; started by `start`, ended by `stop` after all that waits.
 
     `is_broken` once a sync has failed: then nothing is written any more, and `when_broken` is
-    called on the loop.
+    called on the loop. `when_committed` is called in this thread, with the number of units and the
+    seconds that they took.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -78,6 +79,7 @@ class Writer:
         self._outage = OutageLog("writing")
         self.is_broken = False
         self.when_broken: Callable[[], None] = lambda: None
+        self.when_committed: Callable[[int, float], None] = lambda units, seconds: None
 
     @property
     def stalled(self) -> float:
@@ -106,6 +108,7 @@ class Writer:
         while group := self._next_group():
             self._begun_at = time.monotonic()
             results = self._commit(group)
+            self.when_committed(len(group), self.stalled)
             self._begun_at = None
             # One hand-over to the loop for the whole group.
             loop = group[0].future.get_loop()

@@ -26,6 +26,7 @@ from relay.web.console import (
 from relay.web.console.handler import OpenHandler, UnknownScreenHandler
 from relay.web.pages import FILES as SHARED_FILES
 from relay.web.pages import TYPES as SHARED_TYPES
+from relay.web.pages import metrics
 
 FOLDER = Path(__file__).parent
 
@@ -57,6 +58,7 @@ ROUTES = [
     *you.ROUTES,
     *sign_in.ROUTES,
     *identity.ROUTES,
+    *metrics.routes("console"),
     (r"/static/(pages\.css|console\.css|console\.js|relay\.svg)", StaticHandler),
 ]
 

@@ -6,7 +6,7 @@ from tornado.web import Application
 
 from relay.site import Site
 from relay.web.connections import PatientApplication
-from relay.web.pages import dry_run, library, mailbox, message, trial
+from relay.web.pages import dry_run, library, mailbox, message, metrics, trial
 from relay.web.pages.handler import PageHandler, UnknownPageHandler
 
 FOLDER = Path(__file__).parent
@@ -30,6 +30,7 @@ ROUTES = [
     *library.ROUTES,
     *trial.ROUTES,
     *dry_run.ROUTES,
+    *metrics.routes("pages"),
     (r"/static/(pages\.css|relay\.svg)", StaticHandler),
 ]
 

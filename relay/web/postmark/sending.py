@@ -1,5 +1,6 @@
 """Sending, as Postmark's clients do it: one message or a batch, with its parts or a template."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from relay.core.addresses import NO_DOMAINS
 from relay.core.errors import RelayError, TemplateNotFound
 from relay.core.ids import message_id
 from relay.core.message import Message
+from relay.core.metrics import Metric
 from relay.intake.api_messages import MessageOrError, Once, check_stream
 from relay.intake.idempotency import HEADER, Repeat, Request, fingerprint_of
 from relay.web import bodies
@@ -78,6 +80,7 @@ class SendingHandler(PostmarkHandler):
             self.request.headers[HEADER], scope, lambda: fingerprint, self.started_at
         )
         if isinstance(begun, Repeat):
+            self.site.metrics.count(Metric.SUBMISSIONS, self.chain.server.name, "repeated")
             self.respond_text(begun.answer)
         elif begun is not None:
             try:
@@ -116,15 +119,29 @@ class SendingHandler(PostmarkHandler):
         if self.testing:
             results = [_tested(message) for message in messages]
         else:
+            began = time.perf_counter()
             results = await self.site.api_messages.send(
                 messages, self.chain, self.group_chain, self.key.id, once
             )
+            self.site.metrics.observe(Metric.ACCEPT_SECONDS, time.perf_counter() - began)
         responses = self._responses(given, results)
+        self._count(responses)
         self.respond(self.write_responses(responses))
         refused = [one for one in responses if isinstance(one, RelayError)]
         if refused:
             codes = sorted({errors.refusal(error).code for error in refused})
             log.info("messages.refused", count=len(refused), of=len(given), codes=codes)
+
+    def _count(self, responses: Sequence[ItemResponse]) -> None:
+        """Count what became of each message, where they are not for a test."""
+        if self.testing:
+            return
+        refused = sum(isinstance(one, RelayError) for one in responses)
+        counts = {"accepted": len(responses) - refused, "refused": refused}
+        for result, number in counts.items():
+            if number:
+                server = self.chain.server.name
+                self.site.metrics.count(Metric.SUBMISSIONS, server, result, number=number)
 
     def _responses(
         self, given: Sequence[Read], results: Sequence[MessageOrError]
