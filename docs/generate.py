@@ -32,6 +32,7 @@ TABLES: Mapping[str, type[Schema]] = {
     "[console]": schema.ConsoleTable,
     "[console.oidc]": schema.OidcTable,
     "[alerts]": schema.AlertsTable,
+    "[webhooks.NAME]": schema.WebhookTable,
     "[tokens]": schema.TokensTable,
     "[keys.NAME]": schema.KeyTable,
     "[servers.NAME]": schema.ServerTable,
@@ -49,11 +50,13 @@ MORE = {
     ("[relay]", "trusted_proxies"): "../operate/deploy.md",
     ("[console]", "oidc"): "../operate/console.md",
     ("[alerts]", "to"): "../operate/alerts.md",
+    ("[webhooks.NAME]", "url"): "../operate/webhooks.md",
     ("mapped", "fields"): "../plugins/without-code.md",
 }
 # How a value is written in TOML, by its kind; the first that fits.
 WRITTEN = (
     (provider.SecretReference, "secret"),
+    (kinds.SecretUrl, "string or secret"),
     (relay.TemplateReference, "integer or string"),
     (relay.DeclaredFields, "table"),
     ((relay.Pattern, kinds.TemplateLine), "string, a template"),

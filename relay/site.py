@@ -40,6 +40,7 @@ from relay.notifications.alerts.event_counts import EventCounts
 from relay.notifications.alerts.monitor import Monitor
 from relay.notifications.receipts import emails
 from relay.notifications.receipts.sender import ReceiptSender
+from relay.notifications.webhooks.sender import WebhookSender
 from relay.operators.measurements import Measurements
 from relay.operators.orders import Orders
 from relay.operators.people import People
@@ -123,6 +124,7 @@ class Site:
         store.open()
         closing.callback(store.close)
         remember = [("installation", secrets.token_hex(4))]
+        store.identity.announced = settings.announced
         [own_id] = store.write_now(installation.remember, remember)
         self.membership = Membership(
             store, settings.data, lambda: self.settings.digest, self._address
@@ -167,6 +169,13 @@ class Site:
         self.receipts = ReceiptSender(
             store, self._chains, self.outbox, lambda: self.membership.is_leader
         )
+        self.webhooks = WebhookSender(
+            store,
+            lambda: self.settings.webhooks,
+            lambda: self.settings.targets,
+            lambda: self.membership.is_leader,
+            self.outbox.metadata_key,
+        )
         self.people = People(store)
         self.works = Works()
         self.sign_in_limits = SignInLimits()
@@ -205,6 +214,7 @@ class Site:
     def reload(self, settings: Settings) -> None:
         """Use new settings from here on; raise ConfigurationError and keep the old ones."""
         self.configuration = self._changed_to(settings)
+        self.store.identity.announced = settings.announced
         self._changed()
 
     def unread(self) -> str:

@@ -14,6 +14,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
@@ -35,17 +36,22 @@ from relay.cli.main import relay
 from relay.config import schema
 from relay.config.alerts import KINDS
 from relay.config.settings import load
+from relay.config.webhooks import Target, Webhook
 from relay.core import states
 from relay.core.errors import REASONS
 from relay.core.metrics import Metric
+from relay.core.secret import Secret
 from relay.mustachio import Template
+from relay.notifications.webhooks.bodies import calls_of
 from relay.provider import Callback, Confirmation, ProviderEvent
 from relay.store.engine import migrate
 from relay.store.engine.database import Store
+from relay.store.webhooks import Event
 from tests.support.contact_page import serving
 from tests.support.daemon import ROOT, SHIPPED, Daemon
 from tests.support.docs import FENCE, PAGES, block, blocks, page
 from tests.support.postgresql import engine_of
+from tests.support.webhook_receiver import SECRET
 from tests.test_architecture import ORDER
 
 PERMITS = "plugins/first-plugin"
@@ -399,6 +405,8 @@ CLAIMS = {
     ("operate/scale", "sql", "REINDEX"): "test_the_indexes_that_a_page_renews_are_tables_of_relays",
     ("operate/upgrade", "sh", "relay backup"): "test_the_commands_of_an_upgrade_exist",
     ("operate/upgrade", "sh", "pipx install"): "test_a_form_arrives_in_an_empty_folder",
+    ("operate/webhooks", "toml", "[webhooks.crm]"): "test_a_pages_settings_are_in_order",
+    ("operate/webhooks", "json", "{"): "test_a_call_says_what_its_page_shows",
     ("plugins/first-plugin", "python", "# plugins/"): "test_the_readmes_form_server_sends",
     ("plugins/first-plugin", "toml", "# settings"): "test_the_readmes_form_server_sends",
     ("plugins/first-plugin", "sh", "echo"): "test_the_readmes_try_line_shows_the_message",
@@ -447,6 +455,28 @@ def bash(script: str, **environment: str) -> str:
     return ran.stdout
 
 
+def test_a_call_says_what_its_page_shows() -> None:
+    shown = json.loads(block("operate/webhooks", "json", "{"))
+    data, kind = shown["data"], shown["type"].removeprefix("message.")
+    event = Event(
+        1,
+        data["id"],
+        kind,
+        datetime.fromisoformat(shown["timestamp"]).timestamp(),
+        "clerk@example.gov is no mailbox of ours",
+        "",
+        data["server"],
+        data["state"],
+        data["provider_id"],
+        data["reference"],
+        "clerk@example.gov",
+        json.dumps({**data["metadata"], "relay-1f2e3d4c": data["id"]}),
+    )
+    webhook = Webhook(Target("crm", Secret("https://crm.example.gov")), frozenset({kind}))
+    [call] = calls_of(event, {"crm": webhook}, "relay-1f2e3d4c", 0.0)
+    assert json.loads(call.body) == shown
+
+
 @pytest.mark.slow
 def test_the_line_that_calls_the_example_sends(daemon: Daemon) -> None:
     with daemon:
@@ -465,6 +495,7 @@ SECRETS = {
     "RELAY_KEY_SHOP": "shop-key-shop-key-shop-key-shop-key",
     "RELAY_OIDC_SECRET": "secret-of-the-client-at-the-provider",
     "RELAY_WEBHOOK_SECRET": "webhook-secret-webhook-secret-0000",
+    "CRM_WEBHOOK_SECRET": SECRET,
     "SMTP_PASSWORD": "password",
 }
 # What a page leaves out of a server's table, because it is about something else.

@@ -85,5 +85,6 @@ class Orders:
                 raise click.ClickException(words)
             store = Store(self._read.database, self._read.data)
             store.open()
+            store.identity.announced = self._read.announced
             self._store = store
         return alone(self._store)

@@ -44,6 +44,7 @@ COMMANDS = {
     "suppressions": "suppressions.suppressions",
     "templates": "templates.templates",
     "try": "try_form.try_form",
+    "webhooks": "webhooks.webhooks",
 }
 
 

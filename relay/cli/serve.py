@@ -87,6 +87,7 @@ async def _serve(site: Site) -> bool:
         asyncio.create_task(site.receipts.run()),
         asyncio.create_task(site.alerts.run()),
         asyncio.create_task(site.metrics.watch_loop()),
+        asyncio.create_task(site.webhooks.run()),
         asyncio.create_task(indexing.keep(site.store, lambda: site.membership.is_leader)),
         asyncio.create_task(
             housekeeping.keep(
@@ -119,6 +120,7 @@ async def _serve(site: Site) -> bool:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await site.webhooks.stop()
     await site.alerts.stop()
     await site.membership.stop()
     for server in servers:

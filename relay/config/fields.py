@@ -130,6 +130,17 @@ class SecretReference(fields.Field[Secret]):
         return value
 
 
+class SecretUrl(fields.Field[Secret]):
+    """A URL that may hold a secret: as a string, or as a secret is given."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:
+        if isinstance(value, str):
+            return Secret(value)
+        if not isinstance(value, Secret):
+            raise ValidationError('write "https://...", { env = "NAME" } or { file = "path" }')
+        return value
+
+
 class DatabaseUrl(fields.Field[Secret]):
     """A database's URL; one with a password in it only as a secret is given."""
 

@@ -31,6 +31,7 @@ from relay.config.fields import (
     Parsed,
     Seconds,
     SecretReference,
+    SecretUrl,
     TemplateLine,
     TimeZone,
     TrueOrTable,
@@ -54,6 +55,7 @@ from relay.core import reply_address as reply_addresses
 from relay.core.file_types import FILE_TYPES
 from relay.core.header_names import is_reserved
 from relay.core.server import AttachmentRules, ReceiptTerms
+from relay.core.states import EVENTS
 
 _COUNT = Range(min=0)
 _POSITIVE = Range(min=0, min_inclusive=False)
@@ -223,6 +225,25 @@ class AlertsTable(Schema):
     """when the day's problems are told together, UTC; `""` is never"""
     digest_always = setting(fields.Boolean(), False)
     """`true`: also on a day without problems"""
+
+
+class WebhookTable(Schema):
+    """`[webhooks.NAME]`: who is called when something happens to a message"""
+
+    url = setting(SecretUrl(), ...)
+    """where: `"https://crm.example.gov/relay"`, or as a secret is given"""
+    secret = setting(SecretReference(), None, shown="")
+    """what calls are signed with: `whsec_` and, in base64, 24 to 64 random bytes"""
+    secrets = setting(several(SecretReference(), most=2), [], shown="")
+    """or two of them: every call is signed with both"""
+    events = setting(several(choice(*EVENTS), least=1, into=frozenset), ...)
+    """what it is told of"""
+    servers = setting(several(fields.String(), into=_lowered), ["*"])
+    """the servers whose messages it is told of; `["*"]` is all"""
+    addresses = setting(fields.Boolean(), False)
+    """`true`: calls name the recipients"""
+    networks = setting(Names(Parsed(ipaddress.ip_network)), [])
+    """private networks that its address may be in: `["10.1.0.0/16"]`"""
 
 
 class TokensTable(Schema):

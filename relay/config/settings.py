@@ -24,6 +24,7 @@ from relay.config.schema import (
     ServerTable,
     TokensTable,
 )
+from relay.config.webhooks import Target, Webhook, read_webhooks
 from relay.core.errors import ConfigurationError
 from relay.core.secret import Secret
 from relay.core.server import Key, Server
@@ -117,8 +118,19 @@ class Settings:
     keys: tuple[Key, ...]
     servers: Mapping[str, ServerSettings]
     alerts: AlertSettings
+    webhooks: Mapping[str, Webhook]
     console: ConsoleSettings
     digest: str
+
+    @property
+    def announced(self) -> frozenset[str]:
+        """The events that webhooks ask for."""
+        return frozenset(event for one in self.webhooks.values() for event in one.events)
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """Everybody who is called, by name."""
+        return {name: one.target for name, one in self.webhooks.items()}
 
 
 def load(
@@ -131,7 +143,7 @@ def load(
     environment = os.environ if environment is None else environment
     path = path.resolve()
     content = resolved(_toml(path, text), environment, path)
-    no_others(path.name, content, ("relay", "tokens", "keys", "servers", "alerts", "console"))
+    no_others(path.name, content, _NAMES)
     overrides = {name: environment[key] for key, name in OVERRIDES.items() if key in environment}
     relay = {**table_of(content, "relay", path.name), **overrides}
     values = check(RelayTable(), relay, f"{path.name} [relay]")
@@ -145,6 +157,9 @@ def load(
     data = (path.parent / values["data"]).resolve()
     values |= {
         "alerts": terms.read(content.get("alerts"), named, f"{path.name} [alerts]"),
+        "webhooks": MappingProxyType(
+            read_webhooks(table_of(content, "webhooks", path.name), servers, path.name)
+        ),
         "console": _console(table_of(content, "console", path.name), environment, path),
         "path": path,
         "data": data,
@@ -251,6 +266,8 @@ def _database(values: Mapping[str, Any], data: Path, path: Path) -> Secret:
             raise ConfigurationError(f"{path.name} {_TABLES[name]}: {words}")
     return Secret(f"postgresql://{rest}")
 
+
+_NAMES = ("relay", "tokens", "keys", "servers", "alerts", "webhooks", "console")
 
 _TABLES = {"secret": "[relay] secret", "keys": "[keys.NAME]"}
 

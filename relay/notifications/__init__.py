@@ -1,1 +1,1 @@
-"""Mail of Relay's own: receipts to writers, alerts to operators."""
+"""Telling others: receipts to writers, calls to webhooks, alerts to operators."""

@@ -12,7 +12,7 @@ from relay.core.addresses import Address
 from relay.core.logs import fingerprint
 from relay.core.secret import Secret
 from relay.core.states import State
-from relay.store import suppressions
+from relay.store import suppressions, webhooks
 from relay.store.acts import Act, Acted, By
 from relay.store.outbox import operator_actions, resend, screened
 from relay.store.outbox.operator_actions import Order, Verdict
@@ -58,6 +58,26 @@ def suppressing(word: Word, by: By, secret: Secret) -> Acted:
     verb = "lift" if word.reason == "lifted" else "suppress"
     act = Act(word.since, by, verb, target, "", word.reason)
     return Acted(suppressions.note, word, lambda is_new: [act] if is_new else [])
+
+
+def firing(id: str, by: By) -> Acted:
+    """Return what makes a call to a webhook again."""
+    now = clock.now()
+
+    def done(target: str) -> list[Act]:
+        return [Act(now, by, "fire", id, "", target)] if target else []
+
+    return Acted(webhooks.fire, (id, now), done)
+
+
+def switching_on(name: str, by: By) -> Acted:
+    """Return what lets a webhook be called again."""
+    now = clock.now()
+
+    def done(was_off: bool) -> list[Act]:
+        return [Act(now, by, "switch on", name, "off", "on")] if was_off else []
+
+    return Acted(webhooks.switch_on, (name, now), done)
 
 
 def _acts_of(verb: str, order: Order, by: By) -> Callable[[Sequence[Verdict]], list[Act]]:

@@ -18,7 +18,14 @@ from relay.hooks.chain import Chain
 from relay.intake.acceptance import Acceptance
 from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.notifications.receipts.sender import ReceiptSender
-from relay.operators.acting import about_messages, dropping, replaying, suppressing
+from relay.operators.acting import (
+    about_messages,
+    dropping,
+    firing,
+    replaying,
+    suppressing,
+    switching_on,
+)
 from relay.store import acts, documents
 from relay.store.acts import Act, Acted, By
 from relay.store.engine.database import Store
@@ -128,6 +135,16 @@ class Orders:
         if not stored:
             return Readdressed("", "it changed in the meantime")
         return Readdressed(stored[0].id)
+
+    async def fire(self, id: str, by: By) -> str:
+        """Make a call to a webhook again; return whom it goes to, "" where there is none."""
+        target: str = await self.store.write(acts.acted, firing(id, by))
+        return target
+
+    async def switch_on(self, name: str, by: By) -> bool:
+        """Let a webhook be called again; return whether it was off."""
+        was_off: bool = await self.store.write(acts.acted, switching_on(name, by))
+        return was_off
 
     async def _release(self, id: str, by: By) -> Verdict:
         kept = await self.store.read(screened.find, id)

@@ -14,6 +14,7 @@ from relay.store import suppressions
 from relay.store.engine.expressions import upsert
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import in_doubt, resend
+from relay.store.outbox.announcements import Announcement, announce
 from relay.store.outbox.history import NewEvent, happened, note
 from relay.store.outbox.in_doubt import Seen
 from relay.store.outbox.resend import Return, SecondSending
@@ -104,6 +105,7 @@ def _take(connection: Connection, told: ToldEvents, event: ProviderEvent) -> Tak
     recipient = event.recipient if row.cleared_at is None else ""
     words = ": ".join(part for part in (recipient, event.words) if part)
     note(connection, [NewEvent(row.id, at, event.kind, words)])
+    announce(connection, [Announcement(row.id, event.kind, event.words, recipient[:320])])
     again = _sent_again(connection, told, event, row)
     return Taken(event, True, row.id, row.server, row.state, settled, word, again)
 

@@ -382,6 +382,50 @@ template_versions = _table(
     PrimaryKeyConstraint("server", "id", "version"),
 )
 
+# What happened to messages and a webhook asks for, until the daemon that leads makes calls of it.
+webhook_events = _table(
+    "webhook_events",
+    Column("id", _LONG, primary_key=True),
+    Column("message", _ID, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("words", String(500), nullable=False),
+    # Of whom the provider spoke; "" for the message as a whole.
+    Column("recipient", String(320), nullable=False),
+)
+
+# Calls to webhooks: those that wait, and for some days those that do not.
+webhook_calls = _table(
+    "webhook_calls",
+    Column("id", _ID, primary_key=True),
+    # The target's name, and the message that it is about; NULL for alerts.
+    Column("target", String(100), nullable=False),
+    Column("message", _ID),
+    Column("kind", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+    # When it was made: its age counts from then.
+    Column("since", Float, nullable=False),
+    # When it is to be made next; NULL once it was taken, or given up.
+    Column("due_at", Float),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    # What came of it last, and when; and when it was taken.
+    Column("answer", String(200), nullable=False, server_default=""),
+    Column("tried_at", Float),
+    Column("taken_at", Float),
+    _partial("webhook_calls_due", "target", "due_at", where=text("due_at IS NOT NULL")),
+    Index("webhook_calls_target", "target", "id"),
+    Index("webhook_calls_message", "message"),
+    is_busy=True,
+)
+
+# How targets of calls do: since when all calls fail, and since when nothing is called any more.
+webhook_targets = _table(
+    "webhook_targets",
+    Column("name", String(100), primary_key=True),
+    Column("failing_since", Float),
+    Column("off_since", Float),
+)
+
 # The people who may use the console. One who was removed keeps his row, for what he did.
 operators = _table(
     "operators",

@@ -201,6 +201,18 @@ class ReplayHandler(OperationHandler):
         return {"count": len(replayed.ids), "lifted": lifted, "after": replayed.after}
 
 
+class WebhookHandler(OperationHandler):
+    """POST /webhooks/fire with `{"id": ...}`, /webhooks/on with `{"name": ...}`.
+
+    `target` is whom the call goes to, "" where there is no such call; `was_off` whether it was.
+    """
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        if arguments[0] == "fire":
+            return {"target": await self.site.orders.fire(asked["id"], self.by)}
+        return {"was_off": await self.site.orders.switch_on(asked["name"], self.by)}
+
+
 class ErasureHandler(OperationHandler):
     """POST /person/erase with `{"address": ..., "cancel": ...}`: what came of it."""
 
@@ -268,6 +280,7 @@ ROUTES = [
     (r"/alerts/test", TestAlertHandler),
     (r"/suppressions", SuppressionHandler),
     (r"/held/replay", ReplayHandler),
+    (r"/webhooks/(fire|on)", WebhookHandler),
     (r"/messages/readdress", ReaddressHandler),
     (rf"/messages/({'|'.join(operator_actions.OPERATIONS)})", MessagesHandler),
     (r"/screened/(release|drop)", ScreenedHandler),

@@ -24,6 +24,8 @@ from relay.store.schema import (
     recipients,
     suppressions,
     templates,
+    webhook_calls,
+    webhook_events,
 )
 from tests.support.stored import CREATED, new_id
 
@@ -119,6 +121,21 @@ def _rows(address: str, first: int, ids: dict[str, str]) -> Iterator[tuple[Table
         outcome = "sent" if name in SENT else "failed"
         yield attempts, {"message": one, "number": 1, "outcome": outcome, "words": said, **tried}
     yield events, {"message": id, "at": NOW, "kind": "bounced", "words": said}
+    told = {"message": id, "kind": "bounced", "at": NOW, "words": said, "recipient": address}
+    yield webhook_events, told
+    for number, due_at in enumerate((NOW, None)):
+        yield (
+            webhook_calls,
+            {
+                "id": f"call-{first}-{number}",
+                "target": "crm",
+                "message": ids["mentioned"],
+                "kind": "message.bounced",
+                "body": json.dumps({"data": {"recipients": [address], "words": said}}),
+                "since": NOW,
+                "due_at": due_at,
+            },
+        )
     fate = {"state": "refused", "at": NOW, "words": said}
     yield recipients, {"message": ids["received"], "address": address.lower(), **fate}
     answer = json.dumps({"To": address, "MessageID": id})

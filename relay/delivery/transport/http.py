@@ -6,9 +6,10 @@ of the request was written: before that nothing can have been sent; after it, no
 an answer is read.
 """
 
+import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import requests
@@ -18,12 +19,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError as _UrllibError
 
 from relay.core.errors import DeliveryDeferred, DeliveryInDoubt
-from relay.delivery.transport.sockets import Deadline, TimedSocket
+from relay.delivery.transport.sockets import AddressRefused, Deadline, TimedSocket, open_socket
 
 # A connection kept open for longer may have been closed at the other end, which looks like a lost
 # answer; a new one costs a handshake.
 IDLE_SECONDS = 5.0
 MAX_ANSWER_BYTES = 16 * 2**20
+# As much is read of what a stranger answers.
+STRANGER_BYTES = 64 * 2**10
 
 
 class HTTPResponse(NamedTuple):
@@ -45,21 +48,36 @@ class _Deadline(Deadline, threading.local):
 
     idle_since = 0.0
     session: requests.Session | None = None
+    check: Callable[[str], str] | None = None
 
 
 _clock = _Deadline()
 
 
 class _TimedHTTP(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _checked(self) if _clock.check else super()._new_conn()
+
     def connect(self) -> None:
         super().connect()
         self.sock = TimedSocket(self.sock, _clock)
 
 
 class _TimedHTTPS(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _checked(self) if _clock.check else super()._new_conn()
+
     def connect(self) -> None:
         super().connect()
         self.sock = TimedSocket(self.sock, _clock)
+
+
+def _checked(connection: HTTPConnection) -> socket.socket:
+    """Connect to an address that may be called."""
+    check = _clock.check or (lambda address: "")
+    sock = open_socket(connection._dns_host, connection.port, _clock, check)
+    sock.settimeout(_clock.left())  # what TLS begins with may take
+    return sock
 
 
 class _HTTPPool(HTTPConnectionPool):
@@ -95,12 +113,32 @@ def post_json(
     return call_json("POST", url, headers, deadline, content)
 
 
+def post_to_stranger(
+    url: str,
+    content: bytes,
+    headers: Mapping[str, str],
+    deadline: float,
+    check: Callable[[str], str],
+) -> HTTPResponse:
+    """POST a JSON body to a host for which nobody vouches, as `call_json` does.
+
+    check: says why an address is not connected to; "" where it is. Little of the answer is read,
+    and that as it comes.
+    """
+    _clock.check = check
+    try:
+        return call_json("POST", url, headers, deadline, content, most=STRANGER_BYTES)
+    finally:
+        _clock.check = None
+
+
 def call_json(
     method: str,
     url: str,
     headers: Mapping[str, str],
     deadline: float,
     content: bytes | None = None,
+    most: int = MAX_ANSWER_BYTES,
 ) -> HTTPResponse:
     """Call a JSON API within `deadline` seconds; return the answer, whatever its status.
 
@@ -121,15 +159,17 @@ def call_json(
             allow_redirects=False,
             stream=True,
         ) as response:
-            body = response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
+            body = response.raw.read(most, decode_content=_clock.check is None)
             return HTTPResponse(response.status_code, body, response.headers)
     except (requests.RequestException, OSError, ValueError, _UrllibError) as error:
         session.close()
-        name = type(_innermost(error)).__name__
+        innermost = _innermost(error)
+        name = type(innermost).__name__
         if _clock.wrote:
             raise DeliveryInDoubt(f"no answer: {name}", code=name) from None
+        words = str(innermost) if isinstance(innermost, AddressRefused) else name
         raise DeliveryDeferred(
-            f"no connection: {name}", code=name, counted=False, opens_breaker=True
+            f"no connection: {words}", code=name, counted=False, opens_breaker=True
         ) from None
     finally:
         _clock.idle_since = time.monotonic()

@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 # How long a name may take to be resolved; the resolver knows no time-out.
@@ -81,18 +82,36 @@ class TimedSocket:
         return TimedSocket(context.wrap_socket(self._sock, server_hostname=host), self._clock)
 
 
+class AddressRefused(OSError):
+    """A host's address that is not to be connected to; its words say why."""
+
+
 def connected(host: str, port: int, clock: Deadline) -> TimedSocket:
     """Connect to the first of a host's addresses that answers; raise OSError."""
+    return TimedSocket(open_socket(host, port, clock, lambda address: ""), clock)
+
+
+def open_socket(
+    host: str, port: int, clock: Deadline, check: Callable[[str], str]
+) -> socket.socket:
+    """Connect to the first of a host's addresses that may be called and answers; raise OSError.
+
+    check: says why an address may not be, or "". The name is looked up once: what was checked is
+    what is connected to.
+    """
     failure: OSError = OSError("the name has no address")
     found = _resolved(host, port, min(clock.left(), NAME_SECONDS))
     for place, (family, kind, protocol, _, address) in enumerate(found):
+        if words := check(address[0]):
+            failure = AddressRefused(words)
+            continue
         sock = socket.socket(family, kind, protocol)
         try:
             # One that never answers must leave time for the others.
             sock.settimeout(clock.left() / (len(found) - place))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return TimedSocket(sock, clock)
+            return sock
         except OSError as error:
             sock.close()
             failure = error

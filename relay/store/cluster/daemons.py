@@ -5,7 +5,7 @@ that is not heard of any more is in doubt, and its own word on it counts no long
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
@@ -80,11 +80,19 @@ class Member(NamedTuple):
 class Identity:
     """The number of this process's daemon among those of its database.
 
-    0 while it has none: on a database of its own, and for commands.
+    0 while it has none: on a database of its own, and for commands. `announced`: the events that
+    webhooks of its settings ask for.
     """
 
     def __init__(self) -> None:
         self.number = 0
+        self.announced: Collection[str] = frozenset()
+
+
+def announced(connection: Connection) -> Collection[str]:
+    """Return the events that webhooks ask for, by the settings of whoever writes here."""
+    identity: Identity = connection.get_execution_options()["identity"]
+    return identity.announced
 
 
 def own_number(connection: Connection) -> int:

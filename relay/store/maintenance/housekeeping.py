@@ -15,6 +15,7 @@ from relay.store import (
     reply_addresses,
     suppressions,
     tokens,
+    webhooks,
 )
 from relay.store.engine.database import Store
 from relay.store.outbox import ledger, retention
@@ -41,7 +42,9 @@ async def keep(
 async def forget(store: Store) -> None:
     """Drop session tokens and sessions that ended long ago, keys of requests after a day, minutes.
 
-    Reply addresses too: who answers later than they are good writes to nobody.
+    Calls to webhooks too, and reply addresses: who answers later than they are good writes to
+    nobody.
     """
-    for one in (tokens, reply_addresses, idempotency, callbacks, suppressions, ledger, operators):
+    sessions, requests = (tokens, operators), (idempotency, callbacks, webhooks)
+    for one in (*sessions, *requests, reply_addresses, suppressions, ledger):
         await store.write(one.forget, clock.now())

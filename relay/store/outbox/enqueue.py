@@ -1,6 +1,6 @@
 """Messages on their way in: stored with all that belongs to them, in one commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,13 +11,15 @@ from relay.core.ids import timestamp
 from relay.core.message import Message
 from relay.core.reply_address import ReplyRoute
 from relay.core.server import Server
-from relay.core.states import State
+from relay.core.states import WAITING, State
 from relay.store import documents, tokens
 from relay.store.cluster.daemons import own_number
 from relay.store.outbox import ledger, references
+from relay.store.outbox.announcements import Announcement, announce
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.references import NewReceipt
 from relay.store.schema import (
+    BROKEN,
     contents,
     message_metadata,
     messages,
@@ -163,6 +165,15 @@ def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
     ledger.record(
         connection, ((one.server, one.created_at, ledger.STORED[one.state]) for one in new)
     )
+    announce(connection, (said for one in new for said in _announcements(one)))
+
+
+def _announcements(message: NewMessage) -> Iterator[Announcement]:
+    """Return what became of a message by being stored: accepted, kept back, or both."""
+    if message.state != State.SCREENED and message.kind != BROKEN:
+        yield Announcement(message.id, "accepted")
+    if message.state not in WAITING:
+        yield Announcement(message.id, message.state, message.words or "")
 
 
 def _content(message: NewMessage) -> dict[str, Any]:

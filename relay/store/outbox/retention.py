@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from relay.core import clock
 from relay.core.server import Server
 from relay.core.states import UNSEEN, State
-from relay.store import documents
+from relay.store import documents, webhooks
 from relay.store.engine.database import Store
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox.operator_actions import is_dismissed
@@ -85,6 +85,7 @@ def clear(connection: Connection, clearing: Clearing) -> int:
     connection.execute(delete(recipients).where(recipients.c.message.in_(ids)))
     told = update(receipts).where(receipts.c.message.in_(ids))
     connection.execute(told.values(address="", mailbox=""))
+    webhooks.clear(connection, ids)
     index.renew(connection, ids)
     return len(ids)
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Update, bindparam, text, update
 
 from relay.core import states
 from relay.core.states import State
+from relay.store.outbox.announcements import Announcement, announce
 from relay.store.schema import messages
 
 
@@ -36,7 +37,9 @@ def change(connection: Connection, ids: Sequence[str], change: Change) -> set[st
     """
     states.check(change.sources, change.to, ordered=change.ordered)
     statement, row = _bound(ids, change, many=True)
-    return set(connection.execute(statement, row).scalars())
+    changed = set(connection.execute(statement, row).scalars())
+    announce(connection, (_announcement(id, change) for id in ids if id in changed))
+    return changed
 
 
 def change_each(connection: Connection, changes: Sequence[tuple[str, Change]]) -> list[bool]:
@@ -48,8 +51,16 @@ def change_each(connection: Connection, changes: Sequence[tuple[str, Change]]) -
         states.check(sources, to, ordered=ordered)
     updates = [_bound(id, one) for id, one in changes]
     if len({id for id, _ in changes}) == len(changes) > 1 and _all_change(connection, updates):
-        return [True] * len(changes)
-    return [connection.execute(statement, row).rowcount == 1 for statement, row in updates]
+        made = [True] * len(changes)
+    else:
+        made = [connection.execute(statement, row).rowcount == 1 for statement, row in updates]
+    done = (one for one, is_made in zip(changes, made, strict=True) if is_made)
+    announce(connection, (_announcement(id, one) for id, one in done))
+    return made
+
+
+def _announcement(id: str, change: Change) -> Announcement:
+    return Announcement(id, change.to, change.values.get("words", ""))
 
 
 def _all_change(

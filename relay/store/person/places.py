@@ -24,6 +24,8 @@ from relay.store.schema import (
     suppressions,
     template_versions,
     templates,
+    webhook_calls,
+    webhook_events,
 )
 
 _TEMPLATE = ("name", "alias", "subject", "html", "text", "layout")
@@ -41,6 +43,8 @@ COLUMNS: Mapping[Table, Sequence[str]] = {
     suppressions: ("address", "words"),
     alerts: ("reasons", "words"),
     alert_reports: ("seen",),
+    webhook_calls: ("body", "answer"),
+    webhook_events: ("words", "recipient"),
     acts: ("who", "target", "before", "after"),
     operators: ("name", "subject"),
     templates: _TEMPLATE,

@@ -1,0 +1,175 @@
+"""Calls webhooks: what was announced becomes calls, each made until it is taken or too old.
+
+The daemon that leads does it. Every target has threads and a pace of its own: one that hangs or
+fails delays no other.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import structlog
+
+from relay.config.webhooks import Target, Webhook
+from relay.core import clock
+from relay.core.errors import Unavailable
+from relay.core.logs import trace
+from relay.delivery.retry import next_attempt, too_old
+from relay.delivery.worker_threads import in_thread
+from relay.notifications.webhooks import calling
+from relay.notifications.webhooks.bodies import calls_of
+from relay.notifications.webhooks.calling import CALL_SECONDS, Answer
+from relay.store import webhooks as stored
+from relay.store.engine.database import Store
+from relay.store.webhooks import MAX_AGE_SECONDS, Call, Outcome, Outcomes
+
+# How often the endless loop looks, and how many events it makes calls of at once.
+LOOK_SECONDS = 1.0
+PAGE = 200
+# Seconds between the tries of a call; the last step holds for all later ones.
+LADDER = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0)
+# How many calls to one target are made at a time, and between two looks at what came of them.
+THREADS = 4
+ROUND = 16
+# A target where all calls fail is left alone: for so long at first, twice as long each time.
+REST_SECONDS = 5.0
+MOST_REST_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How a target is called: `failures` rounds in a row brought nothing but failures."""
+
+    threads: ThreadPoolExecutor
+    failures: int = 0
+    rests_until: float = 0.0
+    round: asyncio.Task[None] | None = None
+
+
+@dataclass(eq=False, repr=False)
+class WebhookSender:
+    """Makes the calls of one installation.
+
+    `look` is one pass, `run` the endless loop around it; nothing starts before one of them is
+    called. webhooks, targets: as the settings have them now. metadata_key: the name under which
+    messages carry their own id, which nobody submitted.
+    """
+
+    store: Store
+    webhooks: Callable[[], Mapping[str, Webhook]]
+    targets: Callable[[], Mapping[str, Target]]
+    is_leader: Callable[[], bool]
+    metadata_key: str
+    _paces: dict[str, _Pace] = field(default_factory=dict, init=False)
+
+    async def run(self) -> None:
+        """Make calls for ever."""
+        while True:
+            try:
+                if self.is_leader() and self.targets():
+                    await self._start()
+            except Unavailable:
+                pass  # the store has logged it
+            except Exception as error:  # noqa: BLE001 - the loop outlives a store that fails
+                log.error("webhooks.uncalled", **trace(error))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self, now: float | None = None) -> None:
+        """Make calls of what was announced, and all that are due at `now`."""
+        rounds = await self._start(now)
+        await asyncio.gather(*rounds)
+
+    async def stop(self) -> None:
+        """Wait for the calls that are under way, so that they need not be repeated."""
+        rounds = [one.round for one in self._paces.values() if one.round is not None]
+        if rounds:
+            await asyncio.wait(rounds, timeout=CALL_SECONDS)
+        for pace in self._paces.values():
+            pace.threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _start(self, now: float | None = None) -> list[asyncio.Task[None]]:
+        """Make calls of what was announced; begin to make those that are due."""
+        at = clock.now() if now is None else now
+        await self._make_calls(at)
+        states = await self.store.read(stored.targets)
+        rounds = []
+        for name, target in self.targets().items():
+            pace = self._paces.setdefault(name, _Pace(ThreadPoolExecutor(THREADS, f"to {name}")))
+            is_off = name in states and states[name].off_since is not None
+            is_busy = pace.round is not None and not pace.round.done()
+            if not is_off and not is_busy and pace.rests_until <= at:
+                pace.round = asyncio.create_task(self._call_all(target, pace, now))
+                rounds.append(pace.round)
+        return rounds
+
+    async def _make_calls(self, now: float) -> None:
+        while events := await self.store.read(stored.announced, PAGE):
+            webhooks = self.webhooks()
+            made = {one.id: calls_of(one, webhooks, self.metadata_key, now) for one in events}
+            await self.store.write(stored.make, made)
+
+    async def _call_all(self, target: Target, pace: _Pace, now: float | None) -> None:
+        """Make a target's calls that are due, until there are none or they fail."""
+        try:
+            at = clock.now() if now is None else now
+            limit = 1 if pace.failures else ROUND
+            while calls := await self.store.read(stored.due, target.name, at, limit):
+                if not await self._call_some(target, pace, calls, at):
+                    break
+                at = clock.now() if now is None else now
+                limit = ROUND
+        except Unavailable:
+            pass  # the store has logged it; what was called is called again
+        except Exception as error:  # noqa: BLE001 - the other targets are called all the same
+            log.error("webhooks.uncalled", target=target.name, **trace(error))
+
+    async def _call_some(
+        self, target: Target, pace: _Pace, calls: Sequence[Call], at: float
+    ) -> bool:
+        """Make calls; return whether to go on with the next ones."""
+        answers = await asyncio.gather(*(self._call(one, target, pace) for one in calls))
+        outcomes = [_outcome(one, said, at) for one, said in zip(calls, answers, strict=True)]
+        gone = any(said.gone for said in answers)
+        goes_off = await self.store.write(stored.settle, Outcomes(target.name, outcomes, gone))
+        for one, outcome in zip(calls, outcomes, strict=True):
+            _log(one, outcome)
+        if goes_off:
+            log.error("webhook.off", target=target.name, host=target.host)
+        if any(said.taken for said in answers):
+            pace.failures = 0
+            return not goes_off
+        pace.failures += 1
+        rest = REST_SECONDS * 2 ** (min(pace.failures, 10) - 1)
+        pace.rests_until = at + min(rest, MOST_REST_SECONDS)
+        return False
+
+    async def _call(self, call: Call, target: Target, pace: _Pace) -> Answer:
+        try:
+            return await in_thread(pace.threads, CALL_SECONDS, calling.make, call, target)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call is made again
+            log.error("webhooks.uncalled", target=target.name, **trace(error))
+            return Answer(False, f"not called: {type(error).__name__}")
+
+
+def _outcome(call: Call, said: Answer, at: float) -> Outcome:
+    if said.taken:
+        return Outcome(call.id, at, said.words, taken=True)
+    if too_old(at, call.since, MAX_AGE_SECONDS):
+        return Outcome(call.id, at, said.words, taken=False)
+    jitter = random.random()  # noqa: S311 - spreads calls, guards nothing
+    due_at = next_attempt(at, call.tries + 1, LADDER, jitter, said.retry_after)
+    return Outcome(call.id, at, said.words, taken=False, due_at=due_at)
+
+
+def _log(call: Call, outcome: Outcome) -> None:
+    known = {"id": call.id, "target": call.target, "type": call.kind, "answer": outcome.answer}
+    if outcome.taken:
+        log.info("webhook.taken", **known)
+    elif outcome.due_at is None:
+        log.error("webhook.expired", **known)
+    else:
+        log.warning("webhook.failed", **known, tries=call.tries + 1)

@@ -1,0 +1,149 @@
+"""Calls to webhooks, over real HTTP: what they say, how they are signed, when they come again."""
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from relay.core.errors import DeliveryFailed
+from relay.site import Site
+from tests.conftest import FORM, Outbox, Post
+from tests.support.webhook_receiver import WebhookReceiver
+
+PATH = "/rest/email/registry"
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+
+
+def refuse(times: int = 1) -> None:
+    """Let the provider refuse the next messages."""
+    answers = sys.modules["relay_plugins.courier"].answers
+    answers[:] = [DeliveryFailed("no such sender signature: clerk@example.gov")] * times
+
+
+def calls(site: Site) -> list[dict[str, Any]]:
+    query = text("SELECT * FROM webhook_calls ORDER BY id")
+    rows = site.store.read_now(lambda connection: connection.execute(query).all())
+    return [dict(row._mapping) for row in rows]
+
+
+@pytest.mark.gen_test
+async def test_a_webhook_is_told_what_it_asks_for_signed_and_once(
+    site: Site, post: Post, outbox: Outbox, crm: WebhookReceiver, pager: WebhookReceiver
+) -> None:
+    assert (await post(PATH, FORM)).words == "Message sent"
+    refuse()
+    assert (await post(PATH, FORM)).status == 400
+    await site.webhooks.look()
+    sent, failed = (row["id"] for row in outbox.rows())
+    told = [(one.content["type"], one.content["data"]["id"]) for one in crm.calls]
+    assert sorted(told) == sorted(
+        [
+            ("message.accepted", sent),
+            ("message.sent", sent),
+            ("message.accepted", failed),
+            ("message.failed", failed),
+        ]
+    )
+    assert pager.types == ["message.failed"]
+    await site.webhooks.look()
+    assert len(crm.calls) == 4
+    assert all(one["taken_at"] and one["answer"] == "204" for one in calls(site))
+
+
+@pytest.mark.gen_test
+async def test_a_call_says_what_became_of_the_message_and_nothing_of_its_contents(
+    site: Site, post: Post, outbox: Outbox, crm: WebhookReceiver, pager: WebhookReceiver
+) -> None:
+    refuse()
+    await post(PATH, FORM)
+    await site.webhooks.look()
+    row = outbox.last()
+    [call] = [one for one in crm.calls if one.content["type"] == "message.failed"]
+    assert call.content["data"] == {
+        "id": row["id"],
+        "server": "registry",
+        "state": "failed",
+        "words": "no such sender signature: (address)",
+        "reference": None,
+        "provider_id": None,
+        "metadata": {},
+    }
+    assert abs(time.time() - float(call.headers["webhook-timestamp"])) < MINUTE
+    [to_pager] = pager.calls
+    assert to_pager.content["data"]["recipients"] == ["desk@example.gov"]
+    assert to_pager.headers["webhook-signature"].count("v1,") == 2
+    for one in crm.calls:
+        assert not any(word in one.text for word in ("@", "roads", "great idea", "Resident"))
+
+
+@pytest.mark.gen_test
+async def test_a_call_that_is_not_taken_comes_again_under_its_id_until_it_is(
+    site: Site, post: Post, crm: WebhookReceiver, events: list[dict[str, Any]]
+) -> None:
+    crm.answers = [500, 500, 404]
+    await post(PATH, FORM)
+    now = time.time()
+    await site.webhooks.look(now)
+    assert len(crm.calls) == 2  # a target where all calls fail is left alone
+    await site.webhooks.look(now + 1)
+    assert len(crm.calls) == 2
+    await site.webhooks.look(now + 20)
+    assert [one["answer"] for one in calls(site)].count("404") == 1
+    await site.webhooks.look(now + 10 * MINUTE)
+    assert len(crm.calls) == 5
+    assert len({one.id for one in crm.calls}) == 2
+    assert len({one.text for one in crm.calls}) == 2
+    assert [one["tries"] for one in calls(site)] in ([2, 3], [3, 2])
+    said = [one["event"] for one in events if one["event"].startswith("webhook.")]
+    assert said.count("webhook.failed") == 3
+    assert said.count("webhook.taken") == 2
+
+
+@pytest.mark.gen_test
+async def test_what_nobody_takes_is_given_up_after_three_days(
+    site: Site, post: Post, crm: WebhookReceiver, events: list[dict[str, Any]]
+) -> None:
+    crm.answers = [500] * 50
+    await post(PATH, FORM)
+    now = time.time()
+    await site.webhooks.look(now)
+    await site.webhooks.look(now + 72 * HOUR + MINUTE)
+    [given_up] = [one for one in events if one["event"] == "webhook.expired"]
+    assert given_up["target"] == "crm"
+
+
+@pytest.mark.gen_test
+async def test_without_webhooks_nothing_is_written_for_them(site: Site, post: Post) -> None:
+    site.store.identity.announced = frozenset()
+    await post(PATH, FORM)
+    count = text("SELECT count(*) FROM webhook_events")
+    assert site.store.read_now(lambda connection: connection.execute(count).scalar()) == 0
+
+
+@pytest.mark.gen_test
+async def test_what_was_announced_is_told_after_a_crash(
+    site: Site, post: Post, crm: WebhookReceiver
+) -> None:
+    await post(PATH, FORM)  # and the daemon dies: nothing of it is left but the store
+    assert calls(site) == []
+    await site.webhooks.look()
+    assert sorted(crm.types) == ["message.accepted", "message.sent"]
+
+
+@pytest.mark.gen_test
+async def test_a_target_that_hangs_delays_no_other(
+    site: Site, post: Post, crm: WebhookReceiver, pager: WebhookReceiver
+) -> None:
+    crm.answers = ["hang"] * 2
+    refuse()
+    await post(PATH, FORM)
+    rounds = await site.webhooks._start()
+    await asyncio.wait_for(pager.arrived.wait(), 30)
+    assert not all(one.done() for one in rounds)
+    crm.released.set()
+    await site.webhooks.stop()
+    assert json.loads(calls(site)[0]["body"])["type"].startswith("message.")
