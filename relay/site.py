@@ -12,7 +12,7 @@ import structlog
 from relay.config import keys
 from relay.config import settings as settings_file
 from relay.config.alerts import AlertSettings
-from relay.config.keys import MadeKey, hashing_secret
+from relay.config.keys import KeyRing, MadeKey, StoredKeys, hashing_secret
 from relay.config.settings import Settings
 from relay.core import clock
 from relay.core.byte_limit import ByteLimiter
@@ -21,7 +21,7 @@ from relay.core.errors import ConfigurationError, UnknownServer
 from relay.core.metrics import Metrics
 from relay.core.rate_limit import RateLimiter, RunningRequests
 from relay.core.secret import Secret
-from relay.core.server import Key, Server
+from relay.core.server import Server
 from relay.core.urls import local_origins, origin_of
 from relay.delivery.dispatcher import Dispatcher
 from relay.delivery.in_doubt import InDoubtResolver
@@ -33,6 +33,7 @@ from relay.hooks.chain import Chain, Listener
 from relay.intake.acceptance import Acceptance
 from relay.intake.api_messages import ApiMessages
 from relay.intake.idempotency import IdempotentRequests
+from relay.intake.keys import Keys
 from relay.intake.message_builder import MessageBuilder
 from relay.intake.outbox import Outbox
 from relay.intake.session_tokens import SessionTokens
@@ -65,13 +66,13 @@ log = structlog.get_logger()
 class Configuration:
     """What the settings say at one time, built: a reload makes a new one and no other change.
 
-    `chains` are the servers', by name; `keys` every key that is valid; `token_origins` the pages
-    that may ask for session tokens.
+    `chains` are the servers', by name; `keys` every key; `token_origins` the pages that may ask for
+    session tokens.
     """
 
     settings: Settings
     chains: Mapping[str, Chain]
-    keys: tuple[Key, ...]
+    keys: KeyRing
     token_origins: frozenset[str]
     post_limiter: RateLimiter
     token_limiter: RateLimiter
@@ -116,6 +117,7 @@ class Site:
         self.visitor_bytes = ByteLimiter()  # a reload begins no new day
         self.first_start, self.made_keys, self.secret = _own_secrets(settings)
         self._listeners: list[Listener] = []  # of all chains, also of those of later settings
+        self._stored_keys = StoredKeys()
         self.configuration = self._configured(settings)
 
         self.metrics = Metrics()
@@ -135,6 +137,7 @@ class Site:
         self.library = Library(store)
         self.tokens = SessionTokens(store, self.secret)
         self.idempotency = IdempotentRequests(store)
+        self.keys = Keys(store, self._stored_keys)
         self.suppressions = Suppressions(store, clock.now(), self.secret)
         self.pauses = Pauses(store, self._chains, self._changed)
         self.dispatcher = Dispatcher(
@@ -160,6 +163,7 @@ class Site:
             self.outbox,
             self.tokens,
             self.idempotency,
+            self.keys,
         )
         self.api_messages = ApiMessages(self.library, self.suppressions, self.outbox)
         self.provider_events = ProviderEvents(
@@ -206,6 +210,7 @@ class Site:
             store, self.dispatcher, self.space, self.metrics, self._chains
         )
         self.membership.reports(self._outages)
+        self.membership.when_changed("keys", self.keys.read_again)
         self.membership.when_changed("pauses", self.pauses.read_again)
         self.membership.when_changed("suppressions", self.suppressions.read_again)
         self.membership.when_changed("mail", self.dispatcher.look_again)
@@ -257,12 +262,12 @@ class Site:
 
     def _configured(self, settings: Settings) -> Configuration:
         valid = settings.keys or tuple(made.key for made in self.made_keys.values())
-        chains = loader.build(settings, valid, self._listeners)
+        chains = loader.build(settings, valid, self._listeners, self._stored_keys)
         emails.check(chain.server for chain in chains.values())
         return Configuration(
             settings,
             chains,
-            valid,
+            KeyRing(valid, self._stored_keys),
             frozenset(origin for chain in chains.values() for origin in chain.server.origins),
             RateLimiter(settings.limits.posts_per_minute),
             RateLimiter(settings.limits.tokens_per_minute),

@@ -88,6 +88,7 @@ async def _serve(site: Site) -> bool:
         asyncio.create_task(site.alerts.run()),
         asyncio.create_task(site.metrics.watch_loop()),
         asyncio.create_task(site.webhooks.run()),
+        asyncio.create_task(site.keys.run()),
         asyncio.create_task(indexing.keep(site.store, lambda: site.membership.is_leader)),
         asyncio.create_task(
             housekeeping.keep(
@@ -122,6 +123,7 @@ async def _serve(site: Site) -> bool:
     await asyncio.gather(*tasks, return_exceptions=True)
     await site.webhooks.stop()
     await site.alerts.stop()
+    await site.keys.note()
     await site.membership.stop()
     for server in servers:
         await server.close_all_connections()

@@ -63,7 +63,10 @@ KINDS = {
 
 # The reasons of refusals that are about keys, and those about session tokens.
 KEY_REASONS = frozenset(
-    {"no_header", "unknown_key", "wrong_server", "key_kind", "webhook_secret", "webhook_network"}
+    {
+        *("no_header", "unknown_key", "key_expired", "key_revoked", "wrong_server", "key_kind"),
+        *("webhook_secret", "webhook_network"),
+    }
 )
 TOKEN_REASONS = frozenset({"token_missing", "token_unknown", "token_expired", "token_used"})
 # The reasons that point at a page or the settings, where many posts are refused for one of them.

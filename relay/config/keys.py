@@ -3,7 +3,7 @@
 import hmac
 import json
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ from marshmallow import ValidationError
 
 from relay.config.fields import check, digests
 from relay.config.schema import KeyTable
-from relay.core.errors import ConfigurationError
+from relay.core import clock
+from relay.core.errors import AuthenticationFailed, ConfigurationError
 from relay.core.secret import Secret, digest, private_file
 from relay.core.server import Key, KeyKind
 from relay.core.text import nearest
 
 # What a newcomer needs: a key for every server, one for web pages, one for a single server.
-_WANTED: Mapping[str, tuple[KeyKind, tuple[str, ...]]] = {
+WANTED: Mapping[str, tuple[KeyKind, tuple[str, ...]]] = {
     "application": ("secret", ("*",)),
     "page": ("publishable", ("contactform",)),
     "contactform": ("secret", ("contactform",)),
@@ -33,6 +34,35 @@ class MadeKey:
     secret: Secret
 
 
+@dataclass(slots=True)
+class StoredKeys:
+    """The keys of the store as this daemon knows them, also those that ended lately."""
+
+    now: tuple[Key, ...] = ()
+
+
+class KeyRing(Collection[Key]):
+    """Every key: those that the settings name, and those of the store as they are at the time."""
+
+    def __init__(self, named: Iterable[Key], stored: StoredKeys) -> None:
+        self.named = tuple(named)
+        self._stored = stored
+
+    @property
+    def named_ids(self) -> frozenset[str]:
+        """The names of those that the settings name."""
+        return frozenset(key.id for key in self.named)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.named + self._stored.now)
+
+    def __len__(self) -> int:
+        return len(self.named) + len(self._stored.now)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.named or key in self._stored.now
+
+
 def token_of(authorization: str) -> bytes:
     """Read an authorization header of the scheme `token` or `Bearer`, in any case.
 
@@ -44,10 +74,15 @@ def token_of(authorization: str) -> bytes:
 
 
 def find_key(keys: Iterable[Key], token: bytes) -> Key | None:
-    """Find the key whose secret this is: the whole of it, as bytes, in constant time."""
+    """Find the key whose secret this is: the whole of it, as bytes, in constant time.
+
+    Raise AuthenticationFailed for one that expired or was revoked.
+    """
     given = digest(token)
     for key in keys:
         if any(hmac.compare_digest(given, known) for known in key.digests):
+            if ended := key.ended(clock.now()):
+                raise AuthenticationFailed(reason=f"key_{ended}", key=key.id)
             return key
     return None
 
@@ -62,13 +97,13 @@ def made(data: Path, *, make: bool) -> dict[str, MadeKey]:
     """Read the made keys of a data folder; `make` creates them where there are none."""
     path = data / "keys.json"
     if not path.exists() and make:
-        values = {id: random_key(kind, id) for id, (kind, _) in _WANTED.items()}
+        values = {id: random_key(kind, id) for id, (kind, _) in WANTED.items()}
         private_file(path, json.dumps(values, indent=2) + "\n")
     if not path.exists():
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return {id: _key(id, values[id]) for id in _WANTED}
+        return {id: _key(id, values[id]) for id in WANTED}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ConfigurationError(
             f"{path}: cannot be read; remove it to have new keys made"
@@ -78,7 +113,7 @@ def made(data: Path, *, make: bool) -> dict[str, MadeKey]:
 def _key(id: str, value: str) -> MadeKey:
     if not value:
         raise ValueError(id)
-    kind, servers = _WANTED[id]
+    kind, servers = WANTED[id]
     return MadeKey(Key(id, kind, frozenset(servers), (digest(value.encode()),)), Secret(value))
 
 

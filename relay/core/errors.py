@@ -15,6 +15,7 @@
     │         TemplateNotFound, TemplateEmpty, TemplateIncomplete, TemplateTooLong,
     │         TemplateInvalid, TemplateConflict, TooManyTemplates, LayoutInUse,
     │         LayoutPlaceholder, NothingToPush, TypesDiffer
+    ├── KeyRefused              a key cannot be made or revoked
     ├── AccountError            a provider's account elsewhere: unreachable, or it refuses
     └── DeliveryError           a provider's answer: for the outbox, never HTTP by itself
           DeliveryDeferred, DeliveryFailed, RecipientsInactive, RecipientsSuppressed,
@@ -84,7 +85,10 @@ class SubmissionError(RelayError):
 
 
 class AuthenticationFailed(SubmissionError):
-    """Nobody may call so: no_header, unknown_key, wrong_server, key_kind."""
+    """Nobody may call so: no_header, unknown_key, key_expired, key_revoked, wrong_server, key_kind.
+
+    The words are the same for all of them.
+    """
 
     words = "could not authenticate"
     reason = "unknown_key"
@@ -317,6 +321,10 @@ class NothingToPush(StoredTemplateError):
 
 class TypesDiffer(StoredTemplateError):
     """The same alias is a layout on one server and none on the other."""
+
+
+class KeyRefused(RelayError):
+    """A key cannot be made or revoked; the words say why."""
 
 
 class AccountError(RelayError):

@@ -1,6 +1,6 @@
 """A server and what it is made of: all that a plugin may know of the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
@@ -14,16 +14,27 @@ KeyKind = Literal["secret", "publishable", "account"]
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Who may call. `digests` are SHA-256, several while an old and a new secret live together."""
+    """Who may call. `digests` are SHA-256, several while an old and a new secret live together.
+
+    `expires_at` and `revoked_at` are epoch seconds, None of what does not end or did not.
+    """
 
     id: str
     kind: KeyKind
     servers: frozenset[str]
     digests: tuple[bytes, ...] = field(repr=False)
+    expires_at: float | None = None
+    revoked_at: float | None = None
 
     def opens(self, server: str) -> bool:
         """Return whether this key is good for a server; `*` is good for all."""
         return server in self.servers or "*" in self.servers
+
+    def ended(self, now: float) -> Literal["", "revoked", "expired"]:
+        """Return why this key is good for nothing any more; "" while it is good."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,7 @@ class Server:
     in_doubt: Literal["look_up", "hold", "resend"] = "look_up"
     keep: Mapping[str, float] = field(default_factory=dict)
     scheduling: bool = True
-    keys: tuple[Key, ...] = ()
+    keys: Collection[Key] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     templates: tuple[str, ...] = ()
 

@@ -23,6 +23,7 @@ from marshmallow import RAISE, Schema
 from marshmallow.fields import Field
 
 from relay.config.fields import check
+from relay.config.keys import KeyRing, StoredKeys
 from relay.config.schema import ServerTable
 from relay.config.settings import ServerSettings, Settings, shipped
 from relay.config.template_files import forget as forget_files
@@ -42,17 +43,21 @@ log = structlog.get_logger()
 
 
 def build(
-    settings: Settings, keys: Sequence[Key], listeners: Sequence[Listener] = ()
+    settings: Settings,
+    keys: Sequence[Key],
+    listeners: Sequence[Listener] = (),
+    stored: StoredKeys | None = None,
 ) -> dict[str, Chain]:
     """Build every server's chain; raise ConfigurationError.
 
-    listeners: hear what the chains' observers hear.
+    listeners: hear what the chains' observers hear. stored: the keys that are good beside `keys`.
     """
     forget_files()
     modules = _Modules(settings.path.parent)
     place = f"{settings.path.name} [servers.{{}}]"
+    ring = KeyRing(keys, stored or StoredKeys())
     chains = {
-        name: _chain(server, tuple(keys), modules, place.format(name), listeners)
+        name: _chain(server, ring, modules, place.format(name), listeners)
         for name, server in settings.servers.items()
     }
     for name, chain in chains.items():
@@ -62,7 +67,7 @@ def build(
 
 def _chain(
     settings: ServerSettings,
-    keys: tuple[Key, ...],
+    keys: KeyRing,
     modules: "_Modules",
     place: str,
     listeners: Sequence[Listener],

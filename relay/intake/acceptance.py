@@ -38,6 +38,7 @@ from relay.intake.idempotency import (
     fingerprint_of,
     repeat_of,
 )
+from relay.intake.keys import Keys
 from relay.intake.message_builder import MessageBuilder
 from relay.intake.outbox import Guard, Outbox
 from relay.intake.session_tokens import SessionTokens
@@ -94,6 +95,7 @@ class Acceptance:
     outbox: Outbox
     tokens: SessionTokens
     idempotency: IdempotentRequests
+    keys: Keys
 
     async def accept(
         self,
@@ -114,6 +116,7 @@ class Acceptance:
         identity: Identity | None = None
         try:
             identity = identify(chain, submission)
+            self.keys.used(identity.key)
             begun = await begin_request(self.idempotency, chain, submission, identity, path)
             if isinstance(begun, Repeat):
                 return await self._repeated(begun)

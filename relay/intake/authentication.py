@@ -58,6 +58,9 @@ def identify(chain: Chain, submission: Submission) -> Identity:
     if identity is None:
         given = submission.headers.get("authorization") or submission.fields.get("key")
         raise AuthenticationFailed(reason="unknown_key" if given else "no_header")
+    # Every visitor has it. Keys of the store may be newer than what was checked at the start.
+    if identity.kind == "publishable" and chain.server.recipients is None:
+        raise AuthenticationFailed(reason="key_kind", key=identity.key)
     return identity
 
 

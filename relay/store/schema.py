@@ -461,6 +461,23 @@ operator_sessions = _table(
     Index("operator_sessions_operator", "operator"),
 )
 
+# The keys that were made here, not in the settings. Of a key the SHA-256 alone is kept.
+keys = _table(
+    "keys",
+    Column("id", Integer, primary_key=True),
+    # One that is not revoked has its name alone.
+    Column("name", String(50), nullable=False),
+    Column("kind", String(12), nullable=False),
+    # The servers that it opens, as a JSON list.
+    Column("servers", Text, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("made_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+    # The day on which it was used last: how many days after 1970-01-01, UTC.
+    Column("used_day", Integer),
+)
+
 # What people ordered, written in the commit that did it.
 acts = _table(
     "acts",

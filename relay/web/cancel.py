@@ -68,6 +68,7 @@ class CancelHandler(RelayHandler):
         except AuthenticationFailed as error:
             self.site.event_counts.refused(self.chain.server.name, error)
             raise
+        self.site.keys.used(identity.key)
         return identity.key
 
     async def _cancel(self, asked: Cancelling) -> None:

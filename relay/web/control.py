@@ -17,12 +17,14 @@ from relay import __version__
 from relay.core import clock
 from relay.core.addresses import Address
 from relay.core.errors import RelayError
+from relay.intake.keys import AskedKey, making, revoking
 from relay.operators import changes
 from relay.operators.acting import system_user
 from relay.operators.changes import link_url
 from relay.site import Site
 from relay.store.acts import By
 from relay.store.cluster.membership import unheard
+from relay.store.cluster.versions import Topic
 from relay.store.maintenance import audit
 from relay.store.maintenance.audit import LastRun
 from relay.store.outbox import operator_actions
@@ -113,6 +115,10 @@ class OperationHandler(ControlHandler):
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         raise NotImplementedError
 
+    async def unheard(self, topic: Topic) -> list[str]:
+        """Wait until the other daemons have heard of a change; name those that have not."""
+        return [one.name for one in await asyncio.to_thread(unheard, self.site.store, topic)]
+
 
 class ApplyTemplatesHandler(OperationHandler):
     """POST /templates/apply with `{"server": ..., "drafts": [...]}`: all of them or none."""
@@ -167,9 +173,8 @@ class PauseHandler(OperationHandler):
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
         change = self.site.pauses.pause if arguments[0] == "pause" else self.site.pauses.resume
         await change(asked["server"], self.by)
-        deaf = await asyncio.to_thread(unheard, self.site.store, "pauses")
-        names = sorted(self.site.pauses.names())
-        return {"paused": names, "unheard": [one.name for one in deaf]}
+        deaf = await self.unheard("pauses")
+        return {"paused": sorted(self.site.pauses.names()), "unheard": deaf}
 
 
 class SuppressionHandler(OperationHandler):
@@ -243,6 +248,28 @@ class OperatorsHandler(OperationHandler):
         return done
 
 
+class MakeKeyHandler(OperationHandler):
+    """POST /keys/make with the fields of AskedKey: `key` is shown this once.
+
+    `unheard` are the other daemons of this database that have not heard of it yet.
+    """
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        now = self.configuration
+        key, order = making(AskedKey(**asked), now.chains, now.keys.named_ids, self.by)
+        await self.site.keys.order(order)
+        return {"key": key, "unheard": await self.unheard("keys")}
+
+
+class RevokeKeyHandler(OperationHandler):
+    """POST /keys/revoke with `{"name": ...}`: `unheard` as above."""
+
+    async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        order = revoking(asked["name"], self.configuration.keys.named_ids, self.by)
+        await self.site.keys.order(order)
+        return {"unheard": await self.unheard("keys")}
+
+
 class AuditHandler(OperationHandler):
     """POST /audit with `{"at": ..., "accepted": ..., "faults": ...}`: what an audit found."""
 
@@ -275,6 +302,8 @@ ROUTES = [
     (r"/person/erase", ErasureHandler),
     (r"/person/handed-out", HandedOutHandler),
     (rf"/operators/({'|'.join(changes.CHANGES)})", OperatorsHandler),
+    (r"/keys/make", MakeKeyHandler),
+    (r"/keys/revoke", RevokeKeyHandler),
     (r"/audit", AuditHandler),
     (r"/alerts/look", LookHandler),
     (r"/alerts/test", TestAlertHandler),

@@ -20,19 +20,25 @@ class TokenHandler(RelayHandler):
         return self.configuration.token_origins
 
     def limit(self) -> None:
-        key = self._key()
-        if self.configuration.settings.token_key_required and key is None:
-            given = "Authorization" in self.request.headers
-            error = AuthenticationFailed(reason="unknown_key" if given else "no_header")
-            self.site.event_counts.refused("", error)
-            raise error
+        try:
+            key = self._key()
+        except AuthenticationFailed as error:
+            if self.configuration.settings.token_key_required:
+                self.site.event_counts.refused("", error)
+                raise
+            key = None
         self.is_limited = key is None or key.kind != "secret"
         if self.is_limited:
             self.configuration.token_limiter.take(self.caller)
 
-    def _key(self) -> Key | None:
-        token = token_of(self.request.headers.get("Authorization", ""))
-        return find_key(self.configuration.keys, token) if token else None
+    def _key(self) -> Key:
+        """Find the key that a call brings; raise AuthenticationFailed."""
+        given = self.request.headers.get("Authorization")
+        key = find_key(self.configuration.keys, token_of(given)) if given else None
+        if key is None:
+            raise AuthenticationFailed(reason="no_header" if given is None else "unknown_key")
+        self.site.keys.used(key.id)
+        return key
 
 
 class CreateTokenHandler(TokenHandler):

@@ -13,7 +13,7 @@ from relay.store.engine.writer import one_by_one
 from relay.store.schema import versions
 
 # `mail`: what waits in the outbox, where no daemon put it there.
-Topic = Literal["pauses", "suppressions", "mail"]
+Topic = Literal["keys", "pauses", "suppressions", "mail"]
 
 # What daemons listen to. One word for all: PostgreSQL tells equal ones of a commit once.
 CHANNEL = "relay_changed"

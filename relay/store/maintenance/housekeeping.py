@@ -11,6 +11,7 @@ from relay.core.server import Server
 from relay.store import (
     callbacks,
     idempotency,
+    keys,
     operators,
     reply_addresses,
     suppressions,
@@ -42,9 +43,9 @@ async def keep(
 async def forget(store: Store) -> None:
     """Drop session tokens and sessions that ended long ago, keys of requests after a day, minutes.
 
-    Calls to webhooks too, and reply addresses: who answers later than they are good writes to
+    Keys that were revoked and calls to webhooks too, and reply addresses: who answers later than they are good writes to
     nobody.
     """
-    sessions, requests = (tokens, operators), (idempotency, callbacks, webhooks)
-    for one in (*sessions, *requests, reply_addresses, suppressions, ledger):
+    callers, requests = (tokens, operators, keys), (idempotency, callbacks, webhooks)
+    for one in (*callers, *requests, reply_addresses, suppressions, ledger):
         await store.write(one.forget, clock.now())

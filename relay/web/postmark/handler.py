@@ -116,6 +116,7 @@ class PostmarkHandler(RelayHandler):
             raise AuthenticationFailed(reason="unknown_key")
         if key.kind != ("account" if self.account else "secret"):
             raise AuthenticationFailed(reason="key_kind", key=key.id)
+        self.site.keys.used(key.id)
         return key
 
     @property
