@@ -263,7 +263,8 @@ class KeyTable(Schema):
     """`[keys.NAME]`: who may call
 
     Without any `[keys]` the daemon makes three at its first start and keeps them in
-    `var/keys.json`.
+    `var/keys.json`. Beside those of the settings `run.py keys make` makes keys that open at once,
+    expire and can be revoked.
     """
 
     secret = setting(SecretReference(), None, shown="")

@@ -31,8 +31,17 @@ from typing import ClassVar, NamedTuple
 # Every reason, also of the errors that HTTP has of its own: by these alone refusals are counted.
 REASONS = frozenset(
     {
-        *("webhook_secret", "webhook_network", "no_header", "unknown_key", "wrong_server"),
-        *("key_kind", "token_missing", "token_unknown", "token_expired", "token_used", "origin"),
+        *("webhook_secret", "webhook_network", "no_header", "unknown_key", "key_expired"),
+        *(
+            "key_revoked",
+            "wrong_server",
+            "key_kind",
+            "token_missing",
+            "token_unknown",
+            "token_expired",
+            "token_used",
+            "origin",
+        ),
         *("recipient", "sender", "header", "invalid", "malformed", "too_large", "media_type"),
         *("attachments", "stream_unknown", "stream_type", "template", "refused", "scheduling"),
         *("idempotency_key", "idempotency_conflict", "idempotency_running", "unknown_message"),

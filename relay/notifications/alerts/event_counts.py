@@ -5,7 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from relay.config.alerts import FORM_REASONS, KEY_REASONS, TOKEN_REASONS
@@ -56,7 +56,7 @@ class EventCount:
 
 def report(seen: Mapping[AlertKey, EventCount]) -> str:
     """Write what was seen as JSON, for the daemon that tells it."""
-    return json.dumps([[*key, asdict(one)] for key, one in seen.items()])
+    return json.dumps([[*key, vars(one)] for key, one in seen.items()])
 
 
 def with_reports(
