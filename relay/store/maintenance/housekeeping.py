@@ -43,8 +43,8 @@ async def keep(
 async def forget(store: Store) -> None:
     """Drop session tokens and sessions that ended long ago, keys of requests after a day, minutes.
 
-    Keys that were revoked and calls to webhooks too, and reply addresses: who answers later than they are good writes to
-    nobody.
+    Revoked keys and calls to webhooks too, and reply addresses: who answers later than they are
+    good writes to nobody.
     """
     callers, requests = (tokens, operators, keys), (idempotency, callbacks, webhooks)
     for one in (*callers, *requests, reply_addresses, suppressions, ledger):
