@@ -57,6 +57,8 @@ class Declared(NamedTuple):
 class Metric(Enum):
     """Every metric. Gauges are of the moment at which they are asked for."""
 
+    __hash__ = object.__hash__  # Enum's own takes as long as the counting
+
     SUBMISSIONS = Declared(
         "relay_submissions_total",
         "counter",
@@ -164,6 +166,8 @@ class Metrics:
         }
         # One lookup instead of two and a lock.
         self._children: dict[tuple[Any, ...], Any] = {}
+        for reason in (*sorted(REASONS), OTHER, BROKEN):  # so that the first one is a rise
+            self._child(Metric.REFUSALS, (reason,))
 
     def count(self, metric: Metric, *labels: str, number: int = 1) -> None:
         """Count that something happened, once or several times."""
@@ -199,13 +203,17 @@ class Metrics:
         self.observe(Metric.COMMIT_UNITS, units)
         self.observe(Metric.COMMIT_SECONDS, seconds)
 
+    async def measure_loop(self) -> None:
+        """Measure once how late the event loop is, in half a second."""
+        began = time.perf_counter()
+        await asyncio.sleep(LAG_SECONDS)
+        late = time.perf_counter() - began - LAG_SECONDS
+        self.observe(Metric.LOOP_LAG, max(late, 0.0))
+
     async def watch_loop(self) -> None:
-        """Measure for ever how late the event loop is."""
+        """Measure it for ever."""
         while True:
-            began = time.perf_counter()
-            await asyncio.sleep(LAG_SECONDS)
-            late = time.perf_counter() - began - LAG_SECONDS
-            self.observe(Metric.LOOP_LAG, max(late, 0.0))
+            await self.measure_loop()
 
 
 def _made(declared: Declared, registry: CollectorRegistry) -> Counter | Histogram:

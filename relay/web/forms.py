@@ -5,8 +5,6 @@ from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
-from tornado.web import HTTPError
-
 from relay.core.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -178,9 +176,8 @@ class FormHandler(RelayHandler):
 
     def count_error(self, error: BaseException) -> None:
         super().count_error(error)
-        if not isinstance(error, MessageRefused):  # that was accepted, or repeated
-            refused = isinstance(error, SubmissionError | HTTPError)
-            self._count_as("refused" if refused else BROKEN)
+        if not isinstance(error, MessageRefused):  # it was accepted, or repeated
+            self._count_as(BROKEN if responses.status(error) == 500 else "refused")
 
     def _count_as(self, result: str) -> None:
         self.site.metrics.count(Metric.SUBMISSIONS, self.watched or "", result)

@@ -50,6 +50,13 @@ class member(FunctionElement[str]):
     inherit_cache = True
 
 
+class items(FunctionElement[str]):
+    """The texts of a JSON list, as a table: `items(list).table_valued("value")`."""
+
+    type = Text()
+    inherit_cache = True
+
+
 class whole(FunctionElement[int]):
     """A number that is not negative, without what stands after its point."""
 
@@ -83,6 +90,11 @@ _compiled(
     postgresql="CAST({0} AS json) -> {1} ->> 0",
 )
 _compiled(member, sqlite="json_extract({0}, '$.' || {1})", postgresql="CAST({0} AS json) ->> {1}")
+_compiled(
+    items,
+    sqlite="json_each({0})",
+    postgresql="json_array_elements_text(CAST({0} AS json))",
+)
 # A cast rounds in PostgreSQL, and not every SQLite has floor().
 _compiled(whole, sqlite="CAST({0} AS INTEGER)", postgresql="CAST(floor({0}) AS INTEGER)")
 _compiled(

@@ -3,13 +3,24 @@
 What is shown of all times is read from what was counted as it happened, never from the messages.
 """
 
+import json
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Subquery,
+    TableValuedAlias,
+    func,
+    literal,
+    select,
+)
 
 from relay.core.states import DOUBTFUL, UNDECIDED, UNSEEN, State
+from relay.store.engine.expressions import items
 from relay.store.outbox.ledger import MINUTE_SECONDS, day
 from relay.store.outbox.operator_actions import is_dismissed
 from relay.store.queries.search import first_id
@@ -83,20 +94,26 @@ def oldest_waiting(
 
     Also mail in doubt. Nothing is read but the first of what is new, and what was tried before.
     """
+    one = _each(servers)
+    mine = messages.c.server == one.c.value
+    new = select(messages.c.since).where(IS_NEW, mine, messages.c.due_at <= now)
+    first = new.order_by(messages.c.due_at).limit(1)
+    tried = select(func.min(messages.c.since)).where(IS_RETRIED, mine)
+    query = select(one.c.value, first.scalar_subquery(), tried.scalar_subquery())
     found: dict[str, float] = {}
-    for server in servers:
-        mine = messages.c.server == server
-        new = select(messages.c.since).where(IS_NEW, mine, messages.c.due_at <= now)
-        since = connection.execute(new.order_by(messages.c.due_at).limit(1)).scalar()
-        tried = connection.execute(select(func.min(messages.c.since)).where(IS_RETRIED, mine))
-        times = [one for one in (since, tried.scalar()) if one is not None]
-        if times:
+    for server, *sinces in connection.execute(query):
+        if times := [since for since in sinces if since is not None]:
             found[server] = min(times)
     doubtful = select(messages.c.server, func.min(messages.c.since)).where(IS_UNDECIDED)
     for server, since in connection.execute(doubtful.group_by(messages.c.server)):
         if server in servers:
             found[server] = min(since, found.get(server, since))
     return found
+
+
+def _each(servers: Collection[str]) -> TableValuedAlias:
+    """Make a table of servers' names: what is asked of each is one statement."""
+    return items(literal(json.dumps(list(servers)))).table_valued("value")
 
 
 def last_accepted(connection: Connection, servers: Collection[str]) -> dict[str, float]:
@@ -164,7 +181,7 @@ def last_hour(connection: Connection, now: float) -> dict[str, Hour]:
 MOST_COUNTED = 10_000
 
 
-def waiting(connection: Connection, servers: Iterable[str]) -> dict[str, dict[str, int]]:
+def waiting(connection: Connection, servers: Collection[str]) -> dict[str, dict[str, int]]:
     """Count what waits, by server and state; MOST_COUNTED stands for that many and more."""
     found: dict[str, dict[str, int]] = {}
     for state in (State.SCHEDULED, State.IN_DOUBT, State.HELD):
@@ -180,7 +197,7 @@ def waiting(connection: Connection, servers: Iterable[str]) -> dict[str, dict[st
     return found
 
 
-def _queued(connection: Connection, servers: Iterable[str]) -> Counter[str]:
+def _queued(connection: Connection, servers: Collection[str]) -> Counter[str]:
     """Count what is queued or scheduled, by server."""
     found: Counter[str] = Counter()
     for condition in (IS_NEW, IS_RETRIED):
@@ -189,10 +206,10 @@ def _queued(connection: Connection, servers: Iterable[str]) -> Counter[str]:
         counts = select(some.c.server, func.count()).group_by(some.c.server)
         all_of = {row[0]: row[1] for row in connection.execute(counts)}
         if sum(all_of.values()) == MOST_COUNTED:  # more: so many of each server
-            for server in servers:
-                of_server = waiting.where(messages.c.server == server).subquery()
-                count = select(func.count()).select_from(of_server)
-                all_of[server] = connection.execute(count).scalar_one()
+            one = _each(servers)
+            of_one = waiting.where(messages.c.server == one.c.value).correlate(one).subquery()
+            count = select(func.count()).select_from(of_one).correlate(one).scalar_subquery()
+            all_of |= {row[0]: row[1] for row in connection.execute(select(one.c.value, count))}
         found.update(all_of)
     return found
 

@@ -11,7 +11,7 @@ from relay.core.addresses import NO_DOMAINS
 from relay.core.errors import RelayError, TemplateNotFound
 from relay.core.ids import message_id
 from relay.core.message import Message
-from relay.core.metrics import Metric
+from relay.core.metrics import BROKEN, Metric
 from relay.intake.api_messages import MessageOrError, Once, check_stream
 from relay.intake.idempotency import HEADER, Repeat, Request, fingerprint_of
 from relay.web import bodies
@@ -80,7 +80,7 @@ class SendingHandler(PostmarkHandler):
             self.request.headers[HEADER], scope, lambda: fingerprint, self.started_at
         )
         if isinstance(begun, Repeat):
-            self.site.metrics.count(Metric.SUBMISSIONS, self.chain.server.name, "repeated")
+            self._count_as("repeated")
             self.respond_text(begun.answer)
         elif begun is not None:
             try:
@@ -125,23 +125,28 @@ class SendingHandler(PostmarkHandler):
             )
             self.site.metrics.observe(Metric.ACCEPT_SECONDS, time.perf_counter() - began)
         responses = self._responses(given, results)
+        whole = self.write_responses(responses)
         self._count(responses)
-        self.respond(self.write_responses(responses))
+        self.respond(whole)
         refused = [one for one in responses if isinstance(one, RelayError)]
         if refused:
             codes = sorted({errors.refusal(error).code for error in refused})
             log.info("messages.refused", count=len(refused), of=len(given), codes=codes)
 
     def _count(self, responses: Sequence[ItemResponse]) -> None:
-        """Count what became of each message, where they are not for a test."""
-        if self.testing:
-            return
         refused = sum(isinstance(one, RelayError) for one in responses)
-        counts = {"accepted": len(responses) - refused, "refused": refused}
-        for result, number in counts.items():
-            if number:
-                server = self.chain.server.name
-                self.site.metrics.count(Metric.SUBMISSIONS, server, result, number=number)
+        self._count_as("accepted", len(responses) - refused)
+        self._count_as("refused", refused)
+
+    def _count_as(self, result: str, number: int = 1) -> None:
+        """Count messages by what they were answered; those of tests are none."""
+        if number and not self.testing:
+            server = self.chain.server.name if "chain" in self.__dict__ else ""
+            self.site.metrics.count(Metric.SUBMISSIONS, server, result, number=number)
+
+    def count_error(self, error: BaseException) -> None:
+        super().count_error(error)
+        self._count_as(BROKEN if errors.refusal(error).status == 500 else "refused")
 
     def _responses(
         self, given: Sequence[Read], results: Sequence[MessageOrError]

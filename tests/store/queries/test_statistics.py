@@ -1,7 +1,7 @@
 """The numbers of the console: read from what was counted, bounded where messages are looked at."""
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from relay.store.engine.database import Store
 from relay.store.engine.writer import one_by_one
@@ -83,3 +83,59 @@ def test_no_more_is_counted_than_somebody_has_to_know(
     found = {"contactform": {"queued": 2, "held": 2}}
     assert store.read_now(statistics.waiting, ["contactform"]) == found
     assert store.read_now(statistics.undecided) == {"contactform": {"held": 2}}
+
+
+def test_of_many_servers_each_is_counted_up_to_the_most(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "MOST_COUNTED", 2)
+    for number in range(3):
+        put(store, number, "queued", server="permits")
+        put(store, 10 + number, "queued", server="roads", tries=1)
+    put(store, 20, "queued", server="parks")
+    servers = ["permits", "roads", "parks", 'a"quote']
+    assert store.read_now(statistics.waiting, servers) == {
+        "permits": {"queued": 2},
+        "roads": {"queued": 2},
+        "parks": {"queued": 1},
+    }
+
+
+def test_the_oldest_that_waits_is_known_of_each_server(store: Store) -> None:
+    put(store, 1, "queued", server="permits")
+    put(store, 2, "queued", server="permits", tries=3, since=CREATED - 30)
+    put(store, 3, "scheduled", server="roads", due_at=CREATED + DAY)
+    put(store, 4, "in_doubt", server="parks")
+    put(store, 5, "sent", server="libraries")
+    put(store, 6, "queued", server="of_others")
+    servers = ["permits", "roads", "parks", "libraries"]
+    found = store.read_now(statistics.oldest_waiting, servers, CREATED + 60)
+    assert found == {"permits": CREATED - 30, "parks": CREATED}
+    late = store.read_now(statistics.oldest_waiting, servers, CREATED + 2 * DAY)
+    assert late.keys() == {"permits", "roads", "parks"}
+    assert store.read_now(statistics.oldest_waiting, [], CREATED) == {}
+
+
+@pytest.mark.sqlite
+def test_the_oldest_is_found_by_the_indexes_alone(store: Store) -> None:
+    plans: list[str] = []
+
+    def explained(connection: Connection) -> None:
+        def explain(
+            connection: Connection,
+            cursor: object,
+            statement: str,
+            parameters: object,
+            *rest: object,
+        ) -> None:
+            if statement.startswith("SELECT"):
+                rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                plans.extend(row.detail for row in rows)
+
+        event.listen(connection, "before_cursor_execute", explain)
+        statistics.oldest_waiting(connection, ["permits", "roads"], CREATED)
+
+    store.read_now(explained)
+    assert any("messages_new (server=?" in plan for plan in plans)
+    assert any("messages_retried (server=?" in plan for plan in plans)
+    assert "SCAN messages" not in plans
