@@ -4,7 +4,7 @@ import sqlite3
 import stat
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ import click
 from relay.cli.context import built, reading
 from relay.cli.terminal import say
 from relay.config.settings import Settings
+from relay.core import clock
+from relay.core.server import Key
 from relay.core.states import State
 from relay.core.times import shown
 from relay.delivery.transport.smtp_server import is_loopback
 from relay.hooks.chain import Chain
 from relay.operators.findings import of_server
-from relay.store import installation
+from relay.store import installation, keys
 from relay.store.engine.database import Store
 from relay.store.engine.sqlite import SAFE_SQLITE
 from relay.store.maintenance import server_check
@@ -47,7 +49,7 @@ def check(path: Path, *, strict: bool) -> None:
         *(f"[servers.{name}] {words}" for name in chains for words in of_server(name, chains)),
         *_alerts(read, chains),
         *_retention(read),
-        *_stored(read),
+        *_stored(read, chains),
         *_machine(),
     ]
     for note in notes:
@@ -137,7 +139,7 @@ def _retention(read: Settings) -> Iterator[str]:
             yield f'[servers.{name}] in_doubt is "resend": what is in doubt may arrive twice'
 
 
-def _stored(read: Settings) -> Iterator[str]:
+def _stored(read: Settings, chains: Mapping[str, Chain]) -> Iterator[str]:
     """Say what the database needs and holds back; nothing where there is none yet."""
     store = Store(read.database, read.data)
     if store.is_missing:
@@ -149,10 +151,24 @@ def _stored(read: Settings) -> Iterator[str]:
     with reading(read.path) as (_, store):
         pauses = store.read_now(installation.paused_servers)
         waiting = store.read_now(unsent.waiting_servers)
+        stored = [row.key for row in store.read_now(keys.listed)]
     for name, since in pauses.items():
         yield f"{name} is paused since {shown(since)}: `run.py resume {name}`"
     for name in sorted(waiting - read.servers.keys()):
         yield f"mail of {name} waits, and no [servers.{name}] is there to send it"
+    yield from _keys([key for key in stored if not key.ended(clock.now())], read, chains)
+
+
+def _keys(stored: Sequence[Key], read: Settings, chains: Mapping[str, Chain]) -> Iterator[str]:
+    """Name keys of the store that do not fit the settings as they are now."""
+    for key in stored:
+        if key.id in {one.id for one in read.keys}:
+            yield f"[keys.{key.id}] has the name of a key of the store: revoke that"
+        for name in sorted(key.servers - {"*"} - chains.keys()):
+            yield f"the key {key.id} is for {name}, and there is no [servers.{name}]"
+        for name, chain in chains.items() if key.kind == "publishable" else ():
+            if key.opens(name) and chain.has_forms and chain.server.recipients is None:
+                yield f"[servers.{name}] recipients is not set: the key {key.id} is refused there"
 
 
 def _machine() -> Iterator[str]:

@@ -9,6 +9,7 @@ import click
 
 from relay.cli.control_client import SECONDS, tell
 from relay.config import keys, settings
+from relay.config.keys import StoredKeys
 from relay.config.settings import Settings
 from relay.core.errors import ConfigurationError
 from relay.core.server import Server
@@ -16,17 +17,30 @@ from relay.core.text import nearest
 from relay.hooks import loader
 from relay.hooks.chain import Chain
 from relay.notifications.receipts import emails
+from relay.store import keys as stored_keys
 from relay.store.cluster import versions
 from relay.store.engine.database import Store, StoreUnreadable
 
 
-def built(path: Path) -> tuple[Settings, dict[str, Chain]]:
-    """Return the settings and every server's chain; make nothing that is not there yet."""
+def built(path: Path, *, stored: bool = False) -> tuple[Settings, dict[str, Chain]]:
+    """Return the settings and every server's chain; make nothing that is not there yet.
+
+    stored: let those in who have a key of the store, as far as that can be read.
+    """
     read = settings.load(path)
     made = tuple(one.key for one in keys.made(read.data, make=False).values())
-    chains = loader.build(read, read.keys or made)
+    chains = loader.build(read, read.keys or made, stored=_stored_keys(read) if stored else None)
     emails.check(chain.server for chain in chains.values())
     return read, chains
+
+
+def _stored_keys(read: Settings) -> StoredKeys:
+    store = Store(read.database, read.data)
+    try:
+        rows = [] if store.is_missing else store.read_now(stored_keys.listed)
+    except StoreUnreadable:
+        rows = []
+    return StoredKeys(tuple(row.key for row in rows))
 
 
 def server_of(read: Settings, name: str) -> Server:

@@ -39,7 +39,7 @@ def try_form(path: Path, server: str, file: Any, key: str, *, session: bool) -> 
 
     Print each hook's verdict, the fields that nobody used, and the message.
     """
-    read, chains = built(path)
+    read, chains = built(path, stored=True)
     chain = chains.get(server.lower())
     if chain is None or not chain.has_forms:
         raise ConfigurationError(f"{read.path.name}: no server {server} takes forms")

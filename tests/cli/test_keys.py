@@ -1,5 +1,6 @@
 """`run.py keys make` and `revoke`, with and without a daemon beside them."""
 
+import json
 import re
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -101,6 +102,53 @@ def test_which_are_unused_for_ninety_days_is_marked(alone: Daemon) -> None:
     marked = [line.split()[0] for line in lines if line.endswith("unused for 90 days")]
     assert marked == ["long", "never"]
     assert [line.split()[0] for line in lines if "expired" in line] == ["gone"]
+
+
+def stored(daemon: Daemon, *new: NewKey) -> None:
+    read = settings.load(daemon.settings)
+    store = Store(read.database, read.data)
+    store.open()
+    store.write_now(keys.add, new)
+    store.close()
+
+
+def test_check_names_keys_that_do_not_fit_the_settings(alone: Daemon) -> None:
+    toml = alone.settings.read_text(encoding="utf-8")
+    secret = "x" * 40
+    (alone.folder / "key").write_text(secret)
+    alone.settings.write_text(
+        f'{toml}\n[keys.shop]\nsecret.file = "key"\nservers = ["*"]\n'
+        '[servers.open]\nplugins = ["bearer_token", "default", "mailbox"]\nsender = "a@b.example"\n'
+    )
+    at = clock.now()
+    kinds = [
+        ("shop", "secret", ["*"]),
+        ("pages", "publishable", ["*"]),
+        ("old", "secret", ["gone"]),
+    ]
+    stored(alone, *(NewKey(*one, one[0].encode().ljust(32), at, None) for one in kinds))  # type: ignore[arg-type]
+    told = run(alone, "check").stdout
+    for words in (
+        "[keys.shop] has the name of a key of the store",
+        "[servers.open] recipients is not set: the key pages is refused there",
+        "the key old is for gone, and there is no [servers.gone]",
+    ):
+        assert told.count(words) == 1, told
+    for name in ("shop", "pages", "old"):
+        assert run(alone, "keys", "revoke", name).exit_code == (1 if name == "shop" else 0)
+    told = run(alone, "check").stdout
+    assert "key pages" not in told
+    assert "key old" not in told
+
+
+def test_a_form_is_tried_with_a_key_of_the_store(alone: Daemon) -> None:
+    key = run(alone, *SHOP).stdout.strip()
+    form = alone.folder / "form.json"
+    form.write_text(json.dumps(FORM))
+    tried = ("try", "contactform", str(form), "--key", key)
+    assert "Identity(key='shop', kind='secret')" in run(alone, *tried).stdout
+    run(alone, "keys", "revoke", "shop")
+    assert "refused with 401 (key_revoked)" in run(alone, *tried).stdout
 
 
 @pytest.mark.slow

@@ -3,14 +3,23 @@
 import json
 import random
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.config.keys import find_key, hashing_secret, made, random_key, token_of
-from relay.core.errors import ConfigurationError
+from relay.config.keys import (
+    KeyRing,
+    StoredKeys,
+    find_key,
+    hashing_secret,
+    made,
+    random_key,
+    token_of,
+)
+from relay.core.errors import AuthenticationFailed, ConfigurationError
 from relay.core.secret import Secret, digest
 from relay.core.server import Key
 from tests.support.generated import examples
@@ -65,6 +74,38 @@ def test_a_key_that_is_not_ascii_is_compared_as_its_bytes() -> None:
     key = find_key(KEYS, token_of("token " + OTHER.encode().decode("latin-1")))
     assert key is not None
     assert key.id == "other"
+
+
+@pytest.mark.parametrize(
+    ("ended", "reason"),
+    [
+        ({"revoked_at": 1.0}, "key_revoked"),
+        ({"expires_at": 1.0}, "key_expired"),
+        ({"expires_at": 1.0, "revoked_at": 1.0}, "key_revoked"),
+        ({"expires_at": 1e12, "revoked_at": 1.0}, "key_revoked"),
+        ({"expires_at": 1e12}, ""),
+    ],
+)
+def test_a_key_that_ended_is_refused_by_its_name(ended: dict[str, float], reason: str) -> None:
+    key = replace(KEYS[0], **ended)
+    if not reason:
+        assert find_key([key], OLD.encode()) == key
+        return
+    with pytest.raises(AuthenticationFailed) as refused:
+        find_key([KEYS[1], key], OLD.encode())
+    assert (refused.value.reason, refused.value.key) == (reason, "website")
+    assert str(refused.value) == str(AuthenticationFailed())
+
+
+def test_a_ring_has_the_stores_keys_as_they_are_at_the_time() -> None:
+    stored = StoredKeys()
+    ring = KeyRing(KEYS[:1], stored)
+    assert find_key(ring, OTHER.encode()) is None
+    stored.now = KEYS[1:]
+    assert find_key(ring, OTHER.encode()) == KEYS[1]
+    assert ([*ring], len(ring), KEYS[1] in ring) == ([*KEYS], 2, True)
+    stored.now = ()
+    assert ([*ring], len(ring), KEYS[1] in ring) == ([*KEYS[:1]], 1, False)
 
 
 @pytest.mark.parametrize(
