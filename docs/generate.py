@@ -32,6 +32,7 @@ TABLES: Mapping[str, type[Schema]] = {
     "[console]": schema.ConsoleTable,
     "[console.oidc]": schema.OidcTable,
     "[alerts]": schema.AlertsTable,
+    "[alerts.webhook]": schema.AlertWebhookTable,
     "[webhooks.NAME]": schema.WebhookTable,
     "[tokens]": schema.TokensTable,
     "[keys.NAME]": schema.KeyTable,

@@ -204,6 +204,7 @@ class Site:
             chains=self._chains,
             terms=self._alert_settings,
             paused=self.pauses.names,
+            targets=lambda: self.settings.targets,
             membership=self.membership,
         )
         self.measurements = Measurements(

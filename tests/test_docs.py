@@ -223,6 +223,8 @@ def test_prometheus_brings_the_token() -> None:
         ("## `[servers.NAME]`", schema.ServerTable),
         ("## `[servers.NAME.attachments]`", schema.FilesTable),
         ("## `[servers.NAME.receipt]`", schema.ReceiptTable),
+        ("## `[webhooks.NAME]`", schema.WebhookTable),
+        ("## `[alerts.webhook]`", schema.AlertWebhookTable),
     ],
 )
 def test_every_setting_is_in_the_docs_with_its_default(heading: str, table: type[Schema]) -> None:
@@ -388,7 +390,8 @@ CLAIMS = {
     ("contribute/develop", "sh", "make test"): "test_make_knows_every_target_that_a_page_names",
     ("forms/files", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
     ("forms/receipts", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
-    ("operate/alerts", "toml", "[alerts]"): "test_a_pages_settings_are_in_order",
+    ("operate/alerts", "toml", "[alerts]\nslack"): "test_a_pages_settings_are_in_order",
+    ("operate/alerts", "toml", "[alerts]\nto"): "test_a_pages_settings_are_in_order",
     ("operate/console", "toml", "[console.oidc]"): "test_a_pages_settings_are_in_order",
     ("operate/deliver", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
     ("operate/deliver", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
@@ -496,7 +499,10 @@ SECRETS = {
     "RELAY_OIDC_SECRET": "secret-of-the-client-at-the-provider",
     "RELAY_WEBHOOK_SECRET": "webhook-secret-webhook-secret-0000",
     "CRM_WEBHOOK_SECRET": SECRET,
+    "PAGER_WEBHOOK_SECRET": SECRET,
+    "SLACK_URL": "https://hooks.slack.com/services/T0/B0/x",
     "SMTP_PASSWORD": "password",
+    "TEAMS_URL": "https://prod-0.westus.logic.azure.com/workflows/x",
 }
 # What a page leaves out of a server's table, because it is about something else.
 USUAL = {

@@ -25,8 +25,8 @@ def alerts(context: click.Context) -> None:
     with reading(context.obj) as (read, store):
         looked = tell(read.data, "/alerts/look", {}, see="alerts")
         stand, mended = store.read_now(standing.divided)
-    if not read.alerts.to:
-        say(f"{read.path.name} has no [alerts]: alerts are logged, nobody gets a mail")
+    if not read.alerts.to and not read.alerts.channels:
+        say(f"{read.path.name} has no [alerts]: alerts are logged, nobody is told")
     if looked is None:
         say("no daemon runs: what lasts is listed as its last look found it", err=True)
     for alert in stand:
@@ -43,6 +43,10 @@ def test(path: Path) -> None:
     """Send a test alert through the running daemon, to everybody who is told."""
     read = settings.load(path)
     answer = running(tell(read.data, "/alerts/test", {}, see="mailbox"))
+    for name in answer["called"]:
+        say(f"{name}  is called: see `run.py webhooks calls {name}`")
+    if not answer["id"]:
+        return
     say(f"{answer['id']}  {answer['result']}")
     if answer["result"] != State.SENT:
         say(f"see `run.py queue show {answer['id']}`", err=True)

@@ -118,7 +118,8 @@ def _secret_files(value: Any) -> Iterator[str]:
 
 def _alerts(read: Settings, chains: Mapping[str, Chain]) -> Iterator[str]:
     if not read.alerts.to:
-        yield "no [alerts]: nobody gets a mail when something goes wrong"
+        if not read.alerts.channels:
+            yield "no [alerts]: nobody is told when something goes wrong"
         return
     name = read.alerts.server
     own, others = chains[name], [chain for other, chain in chains.items() if other != name]

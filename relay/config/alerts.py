@@ -1,12 +1,13 @@
 """The kinds of alert; `[alerts]` of the settings: who is told of them, how soon, how often."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from relay.config.fields import check
-from relay.config.schema import AlertsTable
+from relay.config.schema import AlertsTable, AlertWebhookTable
 from relay.config.template_files import AlertTexts
+from relay.config.webhooks import Target, check_url, read_target
 from relay.core.addresses import Address
 from relay.core.errors import ConfigurationError
 from relay.core.server import Server
@@ -38,6 +39,8 @@ KINDS = {
         AlertKind("disk", lasts=True, urgent=True),
         # While this is known, nothing is told of `waiting`.
         AlertKind("waiting_long", lasts=True, urgent=True),
+        # A person switches a webhook on: that is over at once.
+        AlertKind("webhook", lasts=True, urgent=True, calm=0.0),
         AlertKind("broken"),
         AlertKind("breaker", lasts=True),
         AlertKind("waiting", lasts=True),
@@ -97,7 +100,8 @@ class AlertSettings:
     to: nobody is told by mail where it is empty. urgent_to: who is told what cannot wait, those
     of `to` included. repeat: from one mail to the next on the same thing, the last one for ever.
     breaker: for how long a provider must have failed. waiting, waiting_long: ages of the oldest
-    waiting message. digest: after midnight UTC; None for none. texts: what the mails say.
+    waiting message. digest: after midnight UTC; None for none. channels: who is told beside mail.
+    texts: what the mails say.
     """
 
     to: tuple[Address, ...]
@@ -110,6 +114,7 @@ class AlertSettings:
     waiting_long: float
     digest: float | None
     digest_always: bool
+    channels: tuple[Target, ...]
     texts: AlertTexts = field(compare=False)
 
     def pause(self, kind: str, told: int) -> float:
@@ -128,16 +133,30 @@ def read(table: Any, servers: Mapping[str, Server], place: str) -> AlertSettings
     table: None where the settings have none; then nobody is told by mail.
     """
     values = check(AlertsTable(), {} if table is None else table, place)
-    name = values["server"]
-    if table is not None:
-        if not values["to"]:
-            raise ConfigurationError(f'{place} to: name who is told: ["ops@example.gov"]')
+    values["channels"] = tuple(_channels(values, place))
+    name = values["server"] if values["to"] else ""
+    if table is not None and not values["to"] and not values["channels"]:
+        raise ConfigurationError(f'{place} to: name who is told: ["ops@example.gov"]')
+    if name:
         if name not in servers:
             words = f"no server {name}; it needs a table of its own, with a plugin that delivers"
             raise ConfigurationError(f"{place} server: {words}{nearest(name, servers)}")
         if servers[name].sender is None:
             raise ConfigurationError(f"{place} server: [servers.{name}] needs a sender")
     values["urgent_to"] = tuple(dict.fromkeys([*values["to"], *values["urgent_to"]]))
-    values["server"] = name if table is not None else ""
-    texts = AlertTexts(servers[name].templates if table is not None else ())
+    values["server"] = name
+    texts = AlertTexts(servers[name].templates if name else ())
     return AlertSettings(**values, texts=texts)
+
+
+def _channels(values: dict[str, Any], place: str) -> Iterator[Target]:
+    """Take the channels beside mail out of the table's values."""
+    networks = tuple(values.pop("networks"))
+    if table := values.pop("webhook"):
+        here = f"{place.rstrip(']')}.webhook]"
+        yield read_target("alerts.webhook", check(AlertWebhookTable(), table, here), here)
+    for form in ("slack", "teams"):
+        url = values.pop(form)
+        if url is not None:
+            check_url(url, networks, f"{place} {form}")
+            yield Target(f"alerts.{form}", url, networks=networks, form=form)

@@ -201,8 +201,8 @@ class OidcTable(Schema):
 class AlertsTable(Schema):
     """`[alerts]`: who is told what goes wrong"""
 
-    to = setting(several(Parsed(_address), most=20), [], shown="required")
-    """who is told"""
+    to = setting(several(Parsed(_address), most=20), [])
+    """who is told by mail; needed, unless a webhook, Slack or Teams is named"""
     urgent_to = setting(several(Parsed(_address), most=20), [])
     """who is told, besides, what cannot wait: a pager"""
     server = setting(fields.String(post_load=str.lower), "alerts")
@@ -225,6 +225,27 @@ class AlertsTable(Schema):
     """when the day's problems are told together, UTC; `""` is never"""
     digest_always = setting(fields.Boolean(), False)
     """`true`: also on a day without problems"""
+    slack = setting(SecretUrl(), None, shown="")
+    """the URL of an incoming webhook of Slack, `{ env = "SLACK_URL" }`: alerts go there too"""
+    teams = setting(SecretUrl(), None, shown="")
+    """the URL of a workflow of Teams that takes webhooks: alerts go there too"""
+    networks = setting(Names(Parsed(ipaddress.ip_network)), [])
+    """private networks that these two may be in"""
+    webhook = setting(fields.Dict(), {}, shown="")
+    """the table `[alerts.webhook]`"""
+
+
+class AlertWebhookTable(Schema):
+    """`[alerts.webhook]`: a webhook that alerts go to, beside mail"""
+
+    url = setting(SecretUrl(), ...)
+    """where, as for `[webhooks.NAME]`"""
+    secret = setting(SecretReference(), None, shown="")
+    """what calls are signed with"""
+    secrets = setting(several(SecretReference(), most=2), [], shown="")
+    """or two of them"""
+    networks = setting(Names(Parsed(ipaddress.ip_network)), [])
+    """private networks that its address may be in"""
 
 
 class WebhookTable(Schema):

@@ -130,7 +130,8 @@ class Settings:
     @property
     def targets(self) -> dict[str, Target]:
         """Everybody who is called, by name."""
-        return {name: one.target for name, one in self.webhooks.items()}
+        channels = {one.name: one for one in self.alerts.channels}
+        return {name: one.target for name, one in self.webhooks.items()} | channels
 
 
 def load(

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
 
-from relay.store import values
+from relay.store import values, webhooks
 from relay.store.cluster import daemons, leases
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.schema import alert_reports, alerts, installation
+from relay.store.webhooks import NewCall
 
 # Under these names it is remembered up to when what this daemon saw is written down, and until
 # which daemon's end what others did not write down is known.
@@ -67,19 +68,22 @@ class Alert:
 class Change:
     """What one look changes: alerts put in the place of the old, alerts that are done with, mails.
 
-    remembered: values by name, for the looks to come. reported: the reports of other daemons
-    that are in it. leader: the daemon that must lead yet for any of it to be made.
+    calls: to those who are told beside mail. remembered: values by name, for the looks to come.
+    reported: the reports of other daemons that are in it. leader: the daemon that must lead yet for
+    any of it to be made.
     """
 
     put: Sequence[Alert] = ()
     dropped: Sequence[AlertKey] = ()
     mails: Sequence[NewMessage] = ()
+    calls: Sequence[NewCall] = ()
     remembered: Mapping[str, float] = field(default_factory=dict)
     reported: Sequence[int] = ()
     leader: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.put or self.dropped or self.mails or self.remembered or self.reported)
+        told = self.mails or self.calls
+        return bool(self.put or self.dropped or told or self.remembered or self.reported)
 
 
 def standing(connection: Connection) -> list[Alert]:
@@ -130,6 +134,7 @@ def change(connection: Connection, one: Change) -> None:
         values.put(connection, _PREFIX + name, repr(value))
     if one.mails:
         enqueue.add_together(connection, [one.mails])
+    webhooks.add(connection, one.calls)
 
 
 _PREFIX = "alerts: "

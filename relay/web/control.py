@@ -287,11 +287,14 @@ class LookHandler(OperationHandler):
 
 
 class TestAlertHandler(OperationHandler):
-    """POST /alerts/test: send a test alert; `id` is the message's, `result` what came of it."""
+    """POST /alerts/test: send a test alert; `id` is the message's, `result` what came of it.
+
+    `called` are the names of those who are told beside mail.
+    """
 
     async def carry_out(self, asked: dict[str, Any], *arguments: str) -> dict[str, Any]:
-        id, result = await self.site.alerts.test()
-        return {"id": id, "result": result}
+        id, result, called = await self.site.alerts.test()
+        return {"id": id, "result": result, "called": called}
 
 
 ROUTES = [

@@ -10,6 +10,7 @@ from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain
 from relay.notifications.alerts.event_counts import EventCounts, publishable
 from relay.notifications.alerts.rules import Condition
+from relay.store import webhooks
 from relay.store.alerts import Alert, AlertKey
 from relay.store.cluster import daemons
 from relay.store.engine.database import Store
@@ -22,13 +23,17 @@ EXPECTED = "expected: {}"
 
 @dataclass(eq=False, repr=False)
 class Conditions:
-    """Looks at what is so now. paused: names the servers that an operator paused."""
+    """Looks at what is so now.
+
+    paused: names the servers that an operator paused; targets: who is called.
+    """
 
     store: Store
     dispatcher: Dispatcher
     space: Space
     event_counts: EventCounts
     paused: Callable[[], Collection[str]]
+    targets: Callable[[], Collection[str]]
     _down: dict[tuple[str, str], float] = field(default_factory=dict, init=False)
     _seen_down: set[tuple[str, str]] = field(default_factory=set, init=False)
     _elsewhere: list[Mapping[str, Any]] = field(default_factory=list, init=False)
@@ -53,6 +58,7 @@ class Conditions:
             *await self._waiting(others, terms, now),
             *self._disk(now),
             *await self._silence(others, expected, now),
+            *await self._off(),
         ]
 
     def _breakers(
@@ -142,10 +148,21 @@ class Conditions:
                 found.append(Condition(AlertKey("silence", name), since, words))
         return found
 
+    async def _off(self) -> list[Condition]:
+        """Return the webhooks that are switched off."""
+        states, names = await self.store.read(webhooks.targets), self.targets()
+        return [
+            Condition(AlertKey("webhook", "", name), state.off_since)
+            for name, state in states.items()
+            if name in names and state.off_since is not None
+        ]
 
-def is_moot(alert: Alert, chains: Mapping[str, Chain]) -> bool:
+
+def is_moot(alert: Alert, chains: Mapping[str, Chain], targets: Collection[str]) -> bool:
     """Return whether what lasted is nothing any more by the settings: it did not end."""
     kind, name, plugin = alert.key
+    if kind == "webhook":
+        return plugin not in targets
     if kind == "disk" or not KINDS[kind].lasts:
         return False
     chain = chains.get(name)

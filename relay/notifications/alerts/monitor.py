@@ -12,7 +12,7 @@ import structlog
 
 from relay.config.alerts import DELIVERIES, AlertSettings
 from relay.core import clock
-from relay.core.errors import Unavailable
+from relay.core.errors import ConfigurationError, Unavailable
 from relay.core.logs import trace
 from relay.core.message import Message
 from relay.core.states import TROUBLES
@@ -20,8 +20,10 @@ from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain
 from relay.intake.outbox import Outbox, Outgoing
 from relay.notifications.alerts import digest
+from relay.notifications.alerts.channels import alert_calls, test_calls
 from relay.notifications.alerts.conditions import Conditions, is_moot, newly_expected
 from relay.notifications.alerts.digest import Span
+from relay.notifications.alerts.emails import email
 from relay.notifications.alerts.event_counts import (
     EventCount,
     EventCounts,
@@ -56,7 +58,7 @@ class Monitor:
 
     `look` is one look, at any time; `run` the endless loop around it. `event_counts` is where the
     chains' observers report. chains, terms, paused: give what holds now; paused names the servers
-    that an operator paused.
+    that an operator paused, targets those who are called.
 
     Of several daemons one tells: the others leave it what they saw.
     """
@@ -69,12 +71,13 @@ class Monitor:
     chains: Callable[[], Mapping[str, Chain]]
     terms: Callable[[], AlertSettings]
     paused: Callable[[], Collection[str]]
+    targets: Callable[[], Collection[str]]
     membership: Membership
 
     def __post_init__(self) -> None:
         self._mailing = AlertMailer(self.dispatcher, self.outbox, self.chains, self.terms)
         self._conditions = Conditions(
-            self.store, self.dispatcher, self.space, self.event_counts, self.paused
+            self.store, self.dispatcher, self.space, self.event_counts, self.paused, self.targets
         )
         self._began_at = clock.now()
         self._caught_up = False  # with what was not written down, as a daemon of its own
@@ -121,9 +124,19 @@ class Monitor:
                 self.event_counts.give_back(seen)
                 raise
 
-    async def test(self) -> tuple[str, str]:
-        """Send a test alert; what it returns and raises is said at AlertMailer.test."""
-        return await self._mailing.test()
+    async def test(self) -> tuple[str, str, list[str]]:
+        """Send a test alert to everybody who is told; raise ConfigurationError where nobody is.
+
+        Return the mail's id, and what came of it, both "" where nobody is told by mail; and the
+        names of those who are called.
+        """
+        terms, now = self.terms(), clock.now()
+        if not self._mailing.is_wanted and not terms.channels:
+            raise ConfigurationError("the settings have no [alerts]: nobody is told")
+        calls = test_calls(email("test", {}, terms, now), terms, now)
+        await self._mailing.send([], Change(calls=calls))
+        id, result = await self._mailing.test() if self._mailing.is_wanted else ("", "")
+        return id, result, [one.target for one in calls]
 
     async def _catch_up(self, known: Mapping[str, float]) -> None:
         """See what this daemon saw before its start and did not write down any more."""
@@ -174,6 +187,7 @@ class Monitor:
             _changed(judged, told, before),
             moot,
             (),
+            alert_calls(told, terms, now),
             remembered,
             [number for number, _ in reports],
             self.store.identity.number,
@@ -185,7 +199,9 @@ class Monitor:
     async def _standing(self) -> tuple[dict[AlertKey, Alert], list[AlertKey]]:
         """Return the alerts as they stood, and those that are nothing any more by the settings."""
         alerts = {alert.key: alert for alert in await self.store.read(stored.standing)}
-        moot = [key for key, alert in alerts.items() if is_moot(alert, self.chains())]
+        moot = [
+            key for key, alert in alerts.items() if is_moot(alert, self.chains(), self.targets())
+        ]
         return {key: alert for key, alert in alerts.items() if key not in moot}, moot
 
     def _others(self, seen: Mapping[AlertKey, EventCount]) -> dict[AlertKey, EventCount]:
@@ -197,9 +213,13 @@ class Monitor:
         return {key: one for key, one in seen.items() if key not in own}
 
     def _told(self, judged: Decisions) -> Sequence[AlertDue]:
-        """Return what can be told now; log the rest, once."""
+        """Return what can be told now; log the rest, once.
+
+        Where somebody is told beside mail, that waits for no mail, and the mail for its delivery.
+        """
         waiting = {(one.alert.key, one.over) for one in judged.due}
-        if self._mailing.is_wanted and not self._mailing.is_open:
+        by_mail_alone = self._mailing.is_wanted and not self.terms().channels
+        if by_mail_alone and not self._mailing.is_open:
             for key, over in sorted(waiting - self._unsent):
                 log.error("alert.undelivered", **_named(key), over=over)
             self._unsent = waiting
@@ -229,7 +249,8 @@ class Monitor:
 
     def _log(self, told: Sequence[AlertDue], mails: Sequence[Message]) -> None:
         """Log what was told, and the mails that say so."""
-        event = "alert.told" if self._mailing.is_wanted else "alert.raised"
+        is_told = self._mailing.is_wanted or self.terms().channels
+        event = "alert.told" if is_told else "alert.raised"
         for one in told:
             key, untold = one.alert.key, one.alert.untold
             log.warning(event, **_named(key), over=one.over, count=untold)

@@ -537,7 +537,7 @@ def now_after() -> Callable[[], float]:
 
 @pytest.mark.gen_test
 async def test_a_test_alert_goes_to_everybody_at_once(site: Site, mails: Mails) -> None:
-    _, result = await site.alerts.test()
+    _, result, _ = await site.alerts.test()
     [mail] = mails()
     assert (result, mail.subject) == ("sent", "[Relay] test alert")
     assert mail.to == ("ops@example.gov", "pager@example.gov")
