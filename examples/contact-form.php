@@ -38,6 +38,7 @@ $token = session_token();
         'file' => 'Please go back and choose another file.',
         'too_large' => 'It is too large. Please go back and shorten it, or choose smaller files.',
         'token' => 'This page stood open too long. Please fill in the form below once more.',
+        'verification' => 'It could not be checked that you are a person. Please try again.',
         'too_many', 'unavailable' => 'Please go back and try again in some minutes.',
         default => 'Please write to ' . OFFICE . '.',
     }],

@@ -22,7 +22,16 @@ from relay.core.html_elements import is_html
 from relay.core.html_text import as_text
 from relay.core.message import Attachment, Message
 from relay.core.server import Server
-from relay.core.submission import Claim, Decoy, File, Identity, Submission
+from relay.core.submission import (
+    Claim,
+    Decoy,
+    File,
+    Identity,
+    Refused,
+    Submission,
+    Unsure,
+    Verified,
+)
 from relay.core.text import as_html, one_line, web_link
 from relay.forms.declared import Declaration, DeclaredFields
 from relay.forms.email_form import EmailForm, base_message, plain_message, reference_of, templated
@@ -67,6 +76,7 @@ __all__ = [
     "Message",
     "NotOffered",
     "Pattern",
+    "Refused",
     "Rows",
     "Server",
     "Submission",
@@ -74,6 +84,8 @@ __all__ = [
     "TemplateReference",
     "Text",
     "TokenRefused",
+    "Unsure",
+    "Verified",
     "WholeNumber",
     "as_html",
     "as_text",

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from relay.intake.keys import Keys
 from relay.intake.message_builder import MessageBuilder
 from relay.intake.outbox import Outbox
 from relay.intake.session_tokens import SessionTokens
+from relay.intake.verification import Verifier
 from relay.notifications.alerts.event_counts import EventCounts
 from relay.notifications.alerts.monitor import Monitor
 from relay.notifications.receipts import emails
@@ -110,6 +112,7 @@ class Site:
         self.listening: tuple[str, int] = (settings.host, settings.port)
         self.pages: tuple[str, int] | None = settings.pages
         self.console: tuple[str, int] | None = settings.console.listen
+        self._has_started_plugins = False
         self.requests = RunningRequests()
         self.turns = Turns()
         self.large_body = asyncio.Lock()  # one is parsed at a time
@@ -156,6 +159,8 @@ class Site:
         self.outbox = Outbox(
             store, self.dispatcher, secret=self.secret, metadata_key=f"relay-{own_id}"
         )
+        self.verifier = Verifier()
+        closing.callback(self.verifier.close)
         self.acceptance = Acceptance(
             store,
             lambda name: self.configuration.chain(name),
@@ -164,6 +169,7 @@ class Site:
             self.tokens,
             self.idempotency,
             self.keys,
+            self.verifier,
         )
         self.api_messages = ApiMessages(self.library, self.suppressions, self.outbox)
         self.provider_events = ProviderEvents(
@@ -217,11 +223,25 @@ class Site:
         self.membership.when_changed("mail", self.dispatcher.look_again)
         self._listeners += [self.event_counts.saw, self.receipts.saw, self.metrics.saw]
 
+    def start_plugins(self) -> None:
+        """Let the plugins begin what they run of their own; from here on also after a reload."""
+        self._has_started_plugins = True
+        _tell(self.chains, "started")
+
+    async def stop_plugins(self) -> None:
+        """Let the plugins end that, in some seconds."""
+        await asyncio.to_thread(_stopping(self.chains).join, loader.STOPPING_SECONDS)
+
     def reload(self, settings: Settings) -> None:
         """Use new settings from here on; raise ConfigurationError and keep the old ones."""
-        self.configuration = self._changed_to(settings)
+        configuration, before = self._changed_to(settings), self.chains
+        if self._has_started_plugins:
+            _tell(configuration.chains, "started")
+        self.configuration = configuration
         self.store.identity.announced = settings.announced
         self._changed()
+        if self._has_started_plugins:
+            _stopping(before)
 
     def unread(self) -> str:
         """Say what is on the disk instead of the settings in use; "" where it is the same."""
@@ -295,6 +315,18 @@ class Site:
     def _changed(self) -> None:
         """Deliver by the chains and pauses as they are now."""
         self.dispatcher.wake()
+
+
+def _tell(chains: Mapping[str, Chain], hook: str) -> None:
+    for chain in chains.values():
+        chain.tell(hook)
+
+
+def _stopping(chains: Mapping[str, Chain]) -> threading.Thread:
+    """Call the plugins in a thread that may wait for theirs, and that nobody must wait for."""
+    thread = threading.Thread(target=_tell, args=(chains, "stopping"), daemon=True)
+    thread.start()
+    return thread
 
 
 @contextmanager

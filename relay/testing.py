@@ -21,9 +21,11 @@ from relay.core.errors import ConfigurationError, SubmissionError
 from relay.core.message import Message
 from relay.core.secret import digest
 from relay.core.server import Key
+from relay.core.submission import Unsure
 from relay.hooks import loader
 from relay.hooks.chain import Chain
 from relay.intake.dry_run import DryRun
+from relay.intake.verification import decided
 from relay.store import documents
 from relay.web import responses
 from relay.web.bodies import JSON, submission_of
@@ -62,13 +64,15 @@ class FormServer:
         session: bool = False,
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        verify: bool = False,
     ) -> Message:
         """Post a form and give the message that would be stored; raise Refused or Screened.
 
         content: fields, sent as JSON; or a body: JSON or urlencoded, or what `media` says. session:
         post as a web page does, with a token, which a body must bring itself. key: instead of the
-        right one; "" brings none. Any other exception is a mistake in a plugin, which the daemon
-        answers 500.
+        right one; "" brings none. verify: let the plugins verify it that can, which may ask others;
+        of one that is unsure the server's `when_unsure` decides. Any other exception is a mistake
+        in a plugin, which the daemon answers 500.
         """
         if isinstance(content, Mapping):
             token = {"token_session": TOKEN} if session else {}
@@ -83,16 +87,21 @@ class FormServer:
                 session=session,
                 headers=headers,
             )
-            return self._composed(DryRun(self.chain, submission))
+            return self._composed(DryRun(self.chain, submission), verify=verify)
         except SubmissionError as error:
             raise Refused(error) from None
 
-    def _composed(self, rehearsal: DryRun) -> Message:
+    def _composed(self, rehearsal: DryRun, *, verify: bool) -> Message:
         identity, _ = rehearsal.admit()
         decoy = rehearsal.screen()
         if decoy is not None:
             raise Screened(decoy.reason)
-        _, message = rehearsal.compose(identity)
+        form = rehearsal.validate(identity)
+        if verify:
+            unsure = decided(self.chain.server, rehearsal.verify())
+            if isinstance(unsure, Unsure):
+                raise Screened(unsure.reason)
+        message = rehearsal.compose(form)
         for words in rehearsal.warnings:
             warnings.warn(words, stacklevel=3)
         documents.dump(message)  # what cannot be written down cannot be accepted

@@ -57,8 +57,9 @@ def serve(path: Path) -> None:
             if site.store.is_broken:
                 os._exit(1)  # without another word to the disk: a supervisor starts it afresh
     log.info("daemon.stopped", whole=whole)
-    if not whole:
-        os._exit(0)  # not to wait for a provider any longer: what it was sending is in doubt
+    if not (whole and site.verifier.is_idle):
+        # Not to wait for anybody any longer; what was being sent is in doubt.
+        os._exit(0)
 
 
 def _spare_the_collector() -> None:
@@ -75,6 +76,7 @@ def _spare_the_collector() -> None:
 async def _serve(site: Site) -> bool:
     stop = _signals(site)
     servers = _listen(site)
+    site.start_plugins()  # nothing is taken in before this function waits for the first time
     site.membership.start()
     link = await site.people.first_link() if site.console else None
     say(banner(site, link))
@@ -123,6 +125,7 @@ async def _serve(site: Site) -> bool:
     await asyncio.gather(*tasks, return_exceptions=True)
     await site.webhooks.stop()
     await site.alerts.stop()
+    await site.stop_plugins()
     await site.keys.note()
     await site.membership.stop()
     for server in servers:

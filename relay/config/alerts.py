@@ -76,6 +76,7 @@ TOKEN_REASONS = frozenset({"token_missing", "token_unknown", "token_expired", "t
 FORM_REASONS = frozenset(
     {
         "origin",
+        "unsure",
         "recipient",
         "sender",
         "header",

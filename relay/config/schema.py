@@ -412,6 +412,14 @@ class ServerTable(Schema):
     """`"hold"`: a person decides; `"resend"`: send again at once, it may arrive twice"""
     scheduling = setting(fields.Boolean(), True)
     """`false`: `senddatetime` is refused"""
+    verify = setting(choice("all", "sessions"), "all")
+    """which posts the plugins verify that can; `"sessions"`: not those with a secret key outside
+    sessions"""
+    verify_seconds = setting(number(0.1, 30), 2)
+    """seconds that they have for an answer; what they take of it is taken off `wait`"""
+    when_unsure = setting(choice("pass", "hold", "refuse"), "hold")
+    """what becomes of a post when they cannot tell, or not in time; `"hold"`: it is kept for a
+    person, as what was screened, and answered as if it were sent"""
     keep_days = setting(Days(), KEEP_DAYS, attribute="keep")
     """days after which the contents of a message in a final state are cleared; `0` is for ever;
     what failed stays unless it is named"""

@@ -4,10 +4,11 @@
     ├── ConfigurationError      startup only: one line, exit code 2
     │     PluginNotFound, PluginConflict
     ├── SubmissionError         the client's fault, or ours at the door; answered over HTTP
-    │     AuthenticationFailed, WebhookRefused, TokenRefused, OriginRefused, UnknownServer,
-    │     InvalidSubmission, MalformedBody, TooManyValues, MessageRefused, BodyTooLarge,
-    │     UnsupportedMedia, TooManyRequests, ServerDayUsed, Unavailable, IdempotencyKeyInvalid,
-    │     IdempotencyConflict, IdempotencyRunning, UnknownMessage, NotCancellable
+    │     AuthenticationFailed, WebhookRefused, TokenRefused, VerificationFailed, OriginRefused,
+    │     UnknownServer, InvalidSubmission, MalformedBody, TooManyValues, MessageRefused,
+    │     BodyTooLarge, UnsupportedMedia, TooManyRequests, ServerDayUsed, Unavailable,
+    │     IdempotencyKeyInvalid, IdempotencyConflict, IdempotencyRunning, UnknownMessage,
+    │     NotCancellable
     ├── SubmissionKept          a plugin failed at a form, which is kept: 500
     ├── TemplateError           a template's author's, or its model's
     │   │ TemplateSyntaxError, TemplateRenderError
@@ -34,6 +35,7 @@ REASONS = frozenset(
         *("webhook_secret", "webhook_network", "no_header", "unknown_key", "key_expired"),
         *("key_revoked", "wrong_server", "key_kind"),
         *("token_missing", "token_unknown", "token_expired", "token_used", "origin"),
+        *("not_verified", "unsure", "verify_busy"),
         *("recipient", "sender", "header", "invalid", "malformed", "too_large", "media_type"),
         *("attachments", "stream_unknown", "stream_type", "template", "refused", "scheduling"),
         *("idempotency_key", "idempotency_conflict", "idempotency_running", "unknown_message"),
@@ -64,7 +66,7 @@ class SubmissionError(RelayError):
     """A submission that is not accepted; nothing of it was stored.
 
     For its log line: `key` is the id of the caller's key, `domain` that of the address that was
-    refused; "" where there is none.
+    refused, `detail` what a plugin said besides; "" where there is none.
     """
 
     words: ClassVar[str] = "refused"
@@ -77,12 +79,14 @@ class SubmissionError(RelayError):
         reason: str | None = None,
         key: str = "",
         domain: str = "",
+        detail: str = "",
     ) -> None:
         super().__init__(words or self.words)
         if reason is not None:
             self.reason = reason
         self.key = key
         self.domain = domain
+        self.detail = detail
 
 
 class AuthenticationFailed(SubmissionError):
@@ -114,6 +118,13 @@ class TokenRefused(SubmissionError):
 
     words = "invalid token"
     reason = "token_unknown"
+
+
+class VerificationFailed(SubmissionError):
+    """Who posts has not proved what a plugin asks: not_verified, proof_used, unsure."""
+
+    words = "verification failed"
+    reason = "not_verified"
 
 
 class OriginRefused(SubmissionError):

@@ -83,8 +83,9 @@ class Server:
     those of the secrets that the provider may call with, `webhook_networks` where it must call
     from, empty for anywhere. `templates` are the folders with template files, first match wins;
     `keep` is how long contents are kept in a final state, where they are cleared at all;
-    `expect_mail` is after how long without mail the operator is told, 0 for never. Times are in
-    seconds.
+    `expect_mail` is after how long without mail the operator is told, 0 for never. `verify` says
+    which submissions are verified, and `verify_seconds` how long `verify` has; what becomes of
+    those that it is unsure of is `when_unsure`. Times are in seconds.
     """
 
     name: str
@@ -117,6 +118,9 @@ class Server:
     in_doubt: Literal["look_up", "hold", "resend"] = "look_up"
     keep: Mapping[str, float] = field(default_factory=dict)
     scheduling: bool = True
+    verify: Literal["all", "sessions"] = "all"
+    verify_seconds: float = 2.0
+    when_unsure: Literal["pass", "hold", "refuse"] = "hold"
     keys: Collection[Key] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     templates: tuple[str, ...] = ()

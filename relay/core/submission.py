@@ -64,3 +64,30 @@ class Decoy:
     """A robot was here: it is told that all went well, and the submission is kept for review."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Whoever posts has proved what was asked of them.
+
+    `proof` is what they proved it with, where that is good for one message only: the host stores
+    its digest with the message, and refuses the next one that brings it. It is remembered for a
+    day after `expires_at`, from when on its plugin takes it no more.
+    """
+
+    proof: str = field(default="", repr=False)
+    expires_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Whoever posts has not proved it; `reason` is a few words for the log, without secrets."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """It cannot be told now: the server's `when_unsure` decides; `reason` is for log and review."""
+
+    reason: str

@@ -10,7 +10,15 @@ from marshmallow import Schema
 from relay.core.errors import DeliveryError
 from relay.core.message import Absent, Callback, Confirmation, Message, ProviderEvent, Reply
 from relay.core.server import Account, Server
-from relay.core.submission import Claim, Decoy, Identity, Submission
+from relay.core.submission import (
+    Claim,
+    Decoy,
+    Identity,
+    Refused,
+    Submission,
+    Unsure,
+    Verified,
+)
 from relay.hooks import specs
 
 # The host's own observers: told the server's name, a hook's name or a state, and what it is about.
@@ -23,8 +31,9 @@ class Chain:
     """A server and its plugins in call order; each deciding hook is a method.
 
     `deliver_plugins` are those that deliver: the first does, the others stand in for it;
-    `authenticators` those that say who calls, `screens` those that look for robots. `account`
-    is the provider's, if it has templates of its own. `listeners` hear what the observers hear.
+    `authenticators` those that say who calls, `screens` those that look for robots, `verifiers`
+    those that judge what whoever posts must prove. `account` is the provider's, if it has templates
+    of its own. `listeners` hear what the observers hear.
     """
 
     def __init__(
@@ -39,6 +48,7 @@ class Chain:
         # Whom every submission is shown to, for what its message's history says of it.
         self.authenticators = tuple(self._deciding("authenticate"))
         self.screens = tuple(self._deciding("screen"))
+        self.verifiers = tuple(self._deciding("verify"))
         self.listeners = listeners
 
     @property
@@ -61,6 +71,15 @@ class Chain:
     def screen(self, submission: Submission) -> Decoy | None:
         decoy: Decoy | None = self._hook.screen(submission=submission, server=self.server)
         return decoy
+
+    def verify(self, submission: Submission) -> Verified | Refused | Unsure:
+        """Let the plugins judge what was to be proved; it passes where none of them does."""
+        verdict = self._hook.verify(submission=submission, server=self.server)
+        if verdict is None:
+            return Verified()
+        if not isinstance(verdict, Verified | Refused | Unsure):
+            raise TypeError(f"verify of server {self.server.name} gave no verdict")
+        return verdict
 
     def compose(self, form: Mapping[str, Any]) -> Message | None:
         message: Message | None = self._hook.compose(form=form, server=self.server)
@@ -157,6 +176,10 @@ class Chain:
     def observe(self, hook: str, **arguments: Any) -> None:
         """Call every observer; one that raises is logged and the others still run."""
         self.note(hook, **arguments)
+        self.tell(hook, **arguments)
+
+    def tell(self, hook: str, **arguments: Any) -> None:
+        """Call every plugin that has a hook, and nobody else; one that raises is logged."""
         known = {**arguments, "server": self.server}
         for implementation in reversed(getattr(self._hook, hook).get_hookimpls()):
             try:

@@ -29,7 +29,7 @@ from relay.config.settings import ServerSettings, Settings, shipped
 from relay.config.template_files import forget as forget_files
 from relay.core.addresses import ANY_DOMAIN
 from relay.core.errors import ConfigurationError, PluginConflict, PluginNotFound
-from relay.core.server import Key
+from relay.core.server import Key, Server
 from relay.core.text import nearest
 from relay.forms.fields import naming
 from relay.hooks import specs
@@ -38,6 +38,8 @@ from relay.hooks.chain import Chain, Listener, hook_names
 # The modules of plugin files, so that they are nobody else's.
 _PACKAGE = "relay_plugins."
 SLOW_SECONDS = 1.0
+# How long all plugins together may take to end what they run of their own.
+STOPPING_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -93,7 +95,7 @@ def _chain(
     with naming(ANY_DOMAIN):
         options = check(schema, settings.extra, place, also=ServerTable().fields)
     server = replace(settings.server, keys=keys, options=MappingProxyType(options))
-    _watch(manager, server.deadline)
+    _watch(manager, server)
     try:
         with _starting("a schema or account hook", place):
             chain = Chain(server, manager, listeners)
@@ -212,10 +214,16 @@ def import_file(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _watch(manager: pluggy.PluginManager, deadline: float) -> None:
+def _watch(manager: pluggy.PluginManager, server: Server) -> None:
     """Log every hook that takes too long, under its plugin's name."""
+    may_wait = {
+        "deliver": server.deadline,
+        "find": server.deadline,
+        "verify": server.verify_seconds,
+        "stopping": STOPPING_SECONDS,
+    }
     for hook in hook_names():
-        limit = deadline if hook in ("deliver", "find") else SLOW_SECONDS
+        limit = may_wait.get(hook, SLOW_SECONDS)
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             if not implementation.wrapper:
                 name = implementation.plugin_name

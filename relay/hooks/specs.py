@@ -4,7 +4,7 @@ Imperative verbs decide: the first plugin of the server's list that returns anyt
 Past participles observe: all plugins are called, what they return is dropped, and one that raises
 is logged. A deciding hook that raises stops the submission. *startup*: once, when the settings are
 read. *loop*: on the event loop, from memory only; it must not block. *thread*: in the delivery
-pool; it may block until the server's deadline. No hook is `async`.
+pool, or in one for `verify`; it may block until its deadline. No hook is `async`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,15 @@ from marshmallow.fields import Field
 from relay.core.errors import DeliveryError, SubmissionError
 from relay.core.message import Absent, Callback, Confirmation, Message, ProviderEvent, Reply
 from relay.core.server import Account, Server
-from relay.core.submission import Claim, Decoy, Identity, Submission
+from relay.core.submission import (
+    Claim,
+    Decoy,
+    Identity,
+    Refused,
+    Submission,
+    Unsure,
+    Verified,
+)
 
 hookspec = pluggy.HookspecMarker("relay")
 hookimpl = pluggy.HookimplMarker("relay")
@@ -79,6 +87,17 @@ def screen(submission: Submission, server: Server) -> Decoy | None:
 
 
 @hookspec(firstresult=True)
+def verify(submission: Submission, server: Server) -> Verified | Refused | Unsure | None:
+    """Judge what whoever posts had to prove; it may ask somebody else.
+
+    Thread. It has `server.verify_seconds`; after that nobody waits for it, which is an Unsure. It
+    is asked after the schema, so that a typo burns no proof. The first verdict wins; None from all:
+    it passes. Refused is answered 403, and nothing is stored; of Unsure the server's `when_unsure`
+    decides. An exception is an internal error: the submission is kept until that is mended.
+    """
+
+
+@hookspec(firstresult=True)
 def compose(form: Mapping[str, Any], server: Server) -> Message | None:
     """Make the message out of a validated form.
 
@@ -114,6 +133,24 @@ def receive(callback: Callback, server: Server) -> Reply | Sequence[ProviderEven
     """Read what the provider told by a webhook: an answer that came in as mail, or events.
 
     Loop. The first plugin that knows the kind of callback wins; None from all is logged.
+    """
+
+
+@hookspec
+def started(server: Server) -> None:
+    """Begin, for a plugin with something of its own that runs: a thread, a connection.
+
+    Startup. Called once for each server that lists the plugin, when the daemon starts and before it
+    listens; after a reload again, of the plugins as they are read then. It must not block.
+    """
+
+
+@hookspec
+def stopping(server: Server) -> None:
+    """End what `started` began: the daemon stops, or the settings were read again.
+
+    Thread. All of them have five seconds; no observer is called any more once the daemon stops,
+    but after a reload it may still be for a moment.
     """
 
 

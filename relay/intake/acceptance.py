@@ -1,9 +1,9 @@
-"""From a submission to a stored message: authenticate, check, screen, validate, compose, store.
+"""From a submission to a stored message: authenticate, check, screen, validate, verify, compose.
 
 Each refusal is an error of its own, in this order: unknown server, authentication, a repeated
-request, token, fields.
-What a robot sent is stored too, apart, and answered as if it were a message. What was let in and
-breaks a plugin after that is kept until the plugin is mended.
+request, token, fields, verification.
+What a robot sent, or what cannot be verified now, is stored too, apart, and answered as if it were
+a message. What was let in and breaks a plugin after that is kept until the plugin is mended.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from relay.core.message import Message
 from relay.core.origin import Origin
 from relay.core.server import Server
 from relay.core.states import State
-from relay.core.submission import Identity, Submission
+from relay.core.submission import Decoy, Identity, Submission, Unsure
 from relay.forms.send_time import ScheduleError, scheduled_time
 from relay.hooks.chain import Chain
 from relay.intake.authentication import begin_request, claimed, content_of, identify
@@ -39,9 +39,10 @@ from relay.intake.idempotency import (
     repeat_of,
 )
 from relay.intake.keys import Keys
-from relay.intake.message_builder import MessageBuilder
-from relay.intake.outbox import Guard, Outbox
+from relay.intake.message_builder import MessageBuilder, validated
+from relay.intake.outbox import Guard, Outbox, Outgoing
 from relay.intake.session_tokens import SessionTokens
+from relay.intake.verification import Verifier
 from relay.store import acts, documents, idempotency
 from relay.store.acts import Act, Acted, By
 from relay.store.engine.database import Store
@@ -96,6 +97,7 @@ class Acceptance:
     tokens: SessionTokens
     idempotency: IdempotentRequests
     keys: Keys
+    verifier: Verifier
 
     async def accept(
         self,
@@ -162,22 +164,40 @@ class Acceptance:
         came_from = origin.of(
             submission, identity, claim, chain.authenticators, passed, has_page=has_page
         )
-        if decoy is not None:
-            row = _kept_back(submission, chain.server, identity, came_from, use, decoy.reason)
-            await self.outbox.put_screened(row, request)
-            log.info("submission.screened", id=row.id, server=row.server, reason=decoy.reason)
-            chain.observe("screened", submission=submission, decoy=decoy)
-            return Accepted(row.id, None, row.due_at is not None, request, reference=reference)
         try:
-            outgoing = await self.builder.make(chain, submission, identity, came_from, token=use)
+            made = decoy or await self._made(chain, submission, identity, came_from, use)
         except SubmissionError:
             raise
         except Exception as error:
             await self._keep(chain, submission, identity, came_from, use, request, error)
             raise SubmissionKept from error
-        [message] = await self.outbox.put([outgoing], request=request, before_commit=before_commit)
+        if isinstance(made, Decoy):
+            row = _kept_back(submission, chain.server, identity, came_from, use, made.reason)
+            await self.outbox.put_screened(row, request)
+            log.info("submission.screened", id=row.id, server=row.server, reason=made.reason)
+            chain.observe("screened", submission=submission, decoy=made)
+            return Accepted(row.id, None, row.due_at is not None, request, reference=reference)
+        [message] = await self.outbox.put([made], request=request, before_commit=before_commit)
         scheduled = message.send_at is not None
         return Accepted(message.id, message, scheduled, request, reference=reference)
+
+    async def _made(
+        self,
+        chain: Chain,
+        submission: Submission,
+        identity: Identity,
+        came_from: Origin,
+        use: TokenUse | None,
+    ) -> Outgoing | Decoy:
+        """Make the message of a submission; one that nobody can verify now is held like a robot's.
+
+        Raise SubmissionError.
+        """
+        form = validated(chain, submission, identity)
+        verdict = await self.verifier.ask(chain, submission)
+        if isinstance(verdict, Unsure):
+            return Decoy(f"unsure: {verdict.reason}")
+        return await self.builder.make(chain, submission, form, identity, came_from, token=use)
 
     async def _keep(
         self,
@@ -233,7 +253,8 @@ class Acceptance:
         submission = await self.builder.numbered(chain, _kept_submission(kept, now))
         identity = Identity(kept.key, documents.key_kind(kept.document))
         came_from = origin.load(kept.origin) or Origin()
-        outgoing = await self.builder.make(chain, submission, identity, came_from, id=id)
+        form = validated(chain, submission, identity)
+        outgoing = await self.builder.make(chain, submission, form, identity, came_from, id=id)
 
         def release(rows: Sequence[NewMessage]) -> Acted:
             [row] = rows

@@ -6,12 +6,20 @@ from dataclasses import dataclass
 from relay.config.template_files import noticing, unfilled_names
 from relay.core.message import Message
 from relay.core.policy import check_policy
-from relay.core.submission import Claim, Decoy, Identity, Submission
+from relay.core.submission import (
+    Claim,
+    Decoy,
+    Identity,
+    Refused,
+    Submission,
+    Unsure,
+    Verified,
+)
 from relay.core.times import shown
 from relay.hooks.chain import Chain
 from relay.intake import field_mapping
 from relay.intake.authentication import claimed, identify
-from relay.intake.message_builder import composed
+from relay.intake.message_builder import composed, validated
 
 
 @dataclass(slots=True)
@@ -34,14 +42,22 @@ class DryRun:
         """Return whether a robot posts."""
         return self.chain.screen(self.submission)
 
-    def compose(self, identity: Identity | None = None) -> tuple[Mapping[str, object], Message]:
-        """Return the validated form, and the message that would be stored; identity: who posts."""
+    def verify(self) -> Verified | Refused | Unsure:
+        """Ask the plugins whether it may pass, and with that perhaps somebody else."""
+        return self.chain.verify(self.submission)
+
+    def validate(self, identity: Identity | None = None) -> Mapping[str, object]:
+        """Return the validated form; identity: who posts."""
+        return validated(self.chain, self.submission, identity)
+
+    def compose(self, form: Mapping[str, object]) -> Message:
+        """Return the message that would be stored."""
         with noticing() as noticed:
-            form, message = composed(self.chain, self.submission, identity)
+            message = composed(self.chain, self.submission, form)
         # Where the settings declare the fields, it is known of all forms and not of this one alone.
         self.warnings = unfilled_names(self.chain.server) or list(noticed)
         check_policy(message, self.chain.server, session=self.submission.session)
-        return form, message
+        return message
 
     def unused(self, form: Mapping[str, object]) -> list[str]:
         """Name the submitted fields that neither the mapping nor the chain before it read."""

@@ -51,6 +51,7 @@ class MessageBuilder:
         self,
         chain: Chain,
         submission: Submission,
+        form: Mapping[str, object],
         identity: Identity,
         came_from: Origin,
         *,
@@ -59,11 +60,11 @@ class MessageBuilder:
     ) -> Outgoing:
         """Make the message of an accepted submission.
 
-        identity: who calls. came_from: what is known of it before its fields are read. token: the
-        session token that it spends. id: the message's; a new one where none is given. Raise
-        SubmissionError.
+        form: its fields, validated. identity: who calls. came_from: what is known of it before its
+        fields are read. token: the session token that it spends. id: the message's; a new one where
+        none is given. Raise SubmissionError.
         """
-        form, message = composed(chain, submission, identity)
+        message = composed(chain, submission, form)
         fields = _mapped(form, submission, message)
         check_policy(message, chain.server, session=submission.session)
         receipt, reference = None, submission.reference
@@ -118,13 +119,13 @@ def compose(chain: Chain, submission: Submission, identity: Identity | None = No
     identity: who calls, where that is known. Raise InvalidSubmission, UnsupportedMedia or
     NoMessage.
     """
-    return composed(chain, submission, identity)[1]
+    return composed(chain, submission, validated(chain, submission, identity))
 
 
-def composed(
+def validated(
     chain: Chain, submission: Submission, identity: Identity | None = None
-) -> tuple[Mapping[str, object], Message]:
-    """Return the validated form too, for whoever asks what was read of it."""
+) -> Mapping[str, object]:
+    """Return a submission's fields and files as its message may be made of; raise as `compose`."""
     _check_media(chain, submission)
     submitted = dict(submission.fields)
     files = attachments.read(submission, chain.server.attachments)
@@ -135,12 +136,17 @@ def composed(
         form.reference = submission.reference
         if submission.session:
             form.limit_choices(chooses_name=identity is not None and identity.kind == "secret")
+    return form
+
+
+def composed(chain: Chain, submission: Submission, form: Mapping[str, object]) -> Message:
+    """Return the message that is made of a validated form; raise NoMessage."""
     message = chain.compose(form)
     if not isinstance(message, Message):
         raise NoMessage(f"compose of server {chain.server.name} gave no Message")
     if submission.session:
         message = without_recipient_names(message)
-    return form, _scheduled(message, form)
+    return _scheduled(message, form)
 
 
 def _mapped(

@@ -42,6 +42,7 @@ STATUS: dict[type[Exception], int] = {
     errors.AuthenticationFailed: 401,
     errors.WebhookRefused: 403,
     errors.TokenRefused: 403,
+    errors.VerificationFailed: 403,
     errors.OriginRefused: 403,
     errors.UnknownServer: 404,
     UnknownPath: 404,

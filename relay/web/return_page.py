@@ -15,6 +15,7 @@ from relay.core.errors import (
     TokenRefused,
     TooManyRequests,
     Unavailable,
+    VerificationFailed,
 )
 from relay.web import bodies
 
@@ -41,6 +42,7 @@ REASONS = {
 KINDS: dict[type[SubmissionError], str] = {
     AuthenticationFailed: "key",
     TokenRefused: "token",
+    VerificationFailed: "verification",
     TooManyRequests: "too_many",
     Unavailable: "unavailable",
 }

@@ -104,6 +104,7 @@ def test_try_shows_every_verdict_the_unused_fields_and_the_message(offline: Daem
         "authenticate  None: refused with 401",
         "screen        None: passes",
         "schema        ContactForm: in order",
+        "verify        None: passes",
         "unused fields shoe_size",
         "From: Contact form <contactform@example.gov>",
         "To: desk@example.gov",

@@ -19,6 +19,7 @@ DECIDING = {
     "authenticate",
     "check_token",
     "screen",
+    "verify",
     "compose",
     "deliver",
     "find",
@@ -28,10 +29,12 @@ DECIDING = {
 
 def test_the_hooks_are_those_of_the_design_in_the_order_of_calls() -> None:
     deciding = (
-        "settings schema account authenticate check_token screen compose deliver find receive"
+        "settings schema account authenticate check_token screen verify compose deliver find"
+        " receive"
     )
+    running = "started stopping"
     observing = "accepted screened refused sent deferred failed expired quarantined bounced"
-    assert f"{deciding} {observing}".split() == NAMES
+    assert f"{deciding} {running} {observing}".split() == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

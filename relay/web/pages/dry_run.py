@@ -92,7 +92,8 @@ def rehearsed(rehearsal: DryRun) -> Rehearsed:
     """Take a submission through a chain, whoever posts it; say what came of it."""
     try:
         decoy = rehearsal.screen()
-        form, message = rehearsal.compose()
+        form = rehearsal.validate()
+        message = rehearsal.compose(form)
     except SubmissionError as error:
         return Rehearsed(f"It would be refused: {error}")
     except NoMessage:
