@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -14,10 +15,12 @@ from relay.cli.context import built, reading
 from relay.cli.terminal import say
 from relay.config.settings import Settings
 from relay.core import clock
+from relay.core.networks import objection
 from relay.core.server import Key
 from relay.core.states import State
 from relay.core.times import shown
 from relay.delivery.transport.smtp_server import is_loopback
+from relay.delivery.transport.sockets import NAME_SECONDS, resolved
 from relay.hooks.chain import Chain
 from relay.operators.findings import of_server
 from relay.store import installation, keys
@@ -48,6 +51,7 @@ def check(path: Path, *, strict: bool) -> None:
         *_files(read),
         *(f"[servers.{name}] {words}" for name in chains for words in of_server(name, chains)),
         *_alerts(read, chains),
+        *_webhooks(read),
         *_retention(read),
         *_stored(read, chains),
         *_machine(),
@@ -130,6 +134,21 @@ def _alerts(read: Settings, chains: Mapping[str, Chain]) -> Iterator[str]:
     groups = [chains[chain.server.group] for chain in others]
     if plugins and all(any(ways.is_shared(one, group) for group in groups) for one in plugins):
         yield f"[alerts] server {name} delivers as others do: when that fails, nobody is told"
+
+
+def _webhooks(read: Settings) -> Iterator[str]:
+    """Name who cannot be called: there is no such name, or its addresses are private."""
+    for target in read.targets.values():
+        parts = urlsplit(target.url.reveal())
+        about = f"webhook {target.name}: {parts.hostname}"
+        try:
+            found = resolved(parts.hostname or "", parts.port or 443, NAME_SECONDS)
+        except OSError:
+            yield f"{about} is no name that is known here"
+            continue
+        objections = [objection(one[4][0], target.networks) for one in found]
+        if all(objections):
+            yield f"{about}: {objections[0]}: name its network in `networks`"
 
 
 def _retention(read: Settings) -> Iterator[str]:

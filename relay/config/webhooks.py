@@ -85,10 +85,13 @@ def read_target(name: str, values: Mapping[str, Any], place: str) -> Target:
 
 def check_url(url: Secret, networks: Iterable[IPv4Network | IPv6Network], place: str) -> None:
     """Refuse a URL that is never called; raise ConfigurationError, which does not name it."""
+    text = url.reveal()
     try:
-        parts = urlsplit(url.reveal())
+        parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
+        host = None
+    if not text.isprintable() or " " in text:
         host = None
     if not host or parts.scheme not in ("http", "https"):
         raise ConfigurationError(f'{place}: a URL looks like "https://crm.example.gov/relay"')

@@ -100,7 +100,7 @@ def open_socket(
     what is connected to.
     """
     failure: OSError = OSError("the name has no address")
-    found = _resolved(host, port, min(clock.left(), NAME_SECONDS))
+    found = resolved(host, port, min(clock.left(), NAME_SECONDS))
     for place, (family, kind, protocol, _, address) in enumerate(found):
         if words := check(address[0]):
             failure = AddressRefused(words)
@@ -118,7 +118,7 @@ def open_socket(
     raise failure
 
 
-def _resolved(host: str, port: int, seconds: float) -> list[Any]:
+def resolved(host: str, port: int, seconds: float) -> list[Any]:
     """Return a name's addresses; raise OSError, also when the resolver takes too long."""
     answers: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
 

@@ -20,13 +20,16 @@ GONE = 410
 MOST_RETRY_SECONDS = 86400.0
 
 # What an operator is told of how a call failed, by the name of the exception.
+_NO_HTTP, _HUNG_UP = "its answer is no HTTP", "it hung up without an answer"
 _WORDS = {
-    "TimeoutError": f"no answer within {CALL_SECONDS:g} s",
-    "ReadTimeoutError": f"no answer within {CALL_SECONDS:g} s",
     "gaierror": "its name is not known",
     "ConnectionRefusedError": "nobody listens there",
     "SSLCertVerificationError": "its certificate is not trusted",
+    "SSLError": "it speaks no TLS that is good enough",
+    **dict.fromkeys(("RemoteDisconnected", "ConnectionResetError", "BrokenPipeError"), _HUNG_UP),
+    **dict.fromkeys(("BadStatusLine", "LineTooLong", "HTTPException"), _NO_HTTP),
 }
+_TOO_LATE = ("TimeoutError", "ReadTimeoutError", "ConnectTimeoutError")
 
 
 class Answer(NamedTuple):
@@ -53,7 +56,8 @@ def make(call: Call, target: Target) -> Answer:
             lambda address: objection(address, target.networks),
         )
     except DeliveryError as error:
-        return Answer(False, _WORDS.get(error.code, str(error)))
+        late = f"no answer within {CALL_SECONDS:g} s" if error.code in _TOO_LATE else ""
+        return Answer(False, late or _WORDS.get(error.code, str(error)))
     return _read(response)
 
 

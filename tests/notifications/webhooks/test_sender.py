@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from relay.core.errors import DeliveryFailed
+from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt, MessageBroken
+from relay.core.message import ProviderEvent
+from relay.core.states import EVENTS
 from relay.site import Site
 from tests.conftest import FORM, Outbox, Post
+from tests.support.stored import by
 from tests.support.webhook_receiver import WebhookReceiver
 
 PATH = "/rest/email/registry"
@@ -147,3 +150,75 @@ async def test_a_target_that_hangs_delays_no_other(
     crm.released.set()
     await site.webhooks.stop()
     assert json.loads(calls(site)[0]["body"])["type"].startswith("message.")
+
+
+def announced(site: Site) -> list[str]:
+    query = text("SELECT kind FROM webhook_events ORDER BY id")
+    return list(site.store.read_now(lambda connection: connection.execute(query).scalars().all()))
+
+
+@pytest.mark.gen_test
+async def test_everything_that_may_be_asked_for_is_announced_when_it_happens(
+    site: Site, post: Post, outbox: Outbox
+) -> None:
+    site.store.identity.announced = frozenset(EVENTS)
+    told: dict[str, list[str]] = {}
+
+    def so_far(what: str) -> None:
+        before = [kind for kinds in told.values() for kind in kinds]
+        told[what] = announced(site)[len(before) :]
+
+    async def orders(operation: str) -> None:
+        await site.orders.messages(operation, [outbox.last()["id"]], by("jo"), twice=True)
+        so_far(operation)
+
+    async def provider(kind: str, **more: Any) -> None:
+        chains = site.chains
+        recipient = "desk@example.gov" if kind != "delivered" else ""
+        event = ProviderEvent(kind, kind, outbox.last()["id"], recipient=recipient, **more)
+        await site.provider_events.take([event], chains["registry"], chains, time.time())
+        so_far(kind)
+
+    answers = sys.modules["relay_plugins.courier"].answers
+    await post(PATH, FORM)
+    so_far("a post")
+    await provider("delivered")
+    await provider("complained")
+    answers[:] = [DeliveryFailed("no")]
+    await post(PATH, {**FORM, "to_address": "other@example.gov"})
+    so_far("a post that fails")
+    await orders("found")
+    answers[:] = [DeliveryDeferred("busy")]
+    await post(PATH, {**FORM, "to_address": "other@example.gov"})
+    so_far("a post that waits")
+    await orders("cancel")
+    answers[:] = [DeliveryInDoubt("no answer")]
+    await post(PATH, {**FORM, "to_address": "other@example.gov"})
+    so_far("a post in doubt")
+    await provider("bounced")
+    await provider("unsubscribed")
+    await post(PATH, FORM)
+    so_far("a post to whom no mail goes")
+    answers[:] = [MessageBroken("no mail can be made of it")]
+    await post(PATH, {**FORM, "to_address": "third@example.gov"})
+    so_far("a post that no mail can be made of")
+    await post(PATH, {**FORM, "contact": "robot", "to_address": "third@example.gov"})
+    so_far("a robot's post")
+    await site.orders.release([outbox.last()["id"]], by("jo"))
+    so_far("release")
+    assert told == {
+        "a post": ["accepted", "sent"],
+        "delivered": ["delivered"],
+        "complained": ["complained"],
+        "a post that fails": ["accepted", "failed"],
+        "found": ["sent"],
+        "a post that waits": ["accepted"],
+        "cancel": ["cancelled"],
+        "a post in doubt": ["accepted"],
+        "bounced": ["sent", "bounced"],
+        "unsubscribed": ["unsubscribed"],
+        "a post to whom no mail goes": ["accepted", "held"],
+        "a post that no mail can be made of": ["accepted", "quarantined"],
+        "a robot's post": ["screened"],
+        "release": ["accepted"],
+    }
