@@ -415,6 +415,11 @@ CLAIMS = {
     ("plugins/first-plugin", "sh", "echo"): "test_the_readmes_try_line_shows_the_message",
     ("plugins/providers", "python", "# plugins/pigeon"): "test_the_provider_of_the_docs_delivers",
     ("plugins/providers", "toml", "# A server"): "test_the_provider_of_the_docs_delivers",
+    ("plugins/signatures", "python", "# plugins/hmac_"): "test_a_signed_call_is_let_in_once",
+    ("plugins/signatures", "toml", "# A server for calls that"): "a_signed_call_is_let_in_once",
+    ("plugins/signatures", "python", "# The caller of HMAC"): "test_a_signed_call_is_let_in_once",
+    ("plugins/signatures", "python", "# plugins/jwt_"): "test_a_good_token_lets_in",
+    ("plugins/signatures", "toml", "# A server for calls with"): "test_a_good_token_lets_in",
     ("plugins/testing", "python", "# tests/"): "test_the_readmes_test_of_a_plugin_passes",
     ("plugins/testing", "sh", "make install-dev"): "test_every_module_that_is_run_exists",
     ("plugins/without-code", "toml", "# A form"): "without_code_makes_the_mail_that_it_shows",
@@ -435,7 +440,7 @@ def test_a_test_claims_every_block_of_code(name: str) -> None:
 def test_every_claim_is_of_a_block_and_of_a_test() -> None:
     tests = "\n".join(
         (ROOT / "tests" / name).read_text(encoding="utf-8")
-        for name in ("test_docs.py", "test_testing.py", "test_wheel.py")
+        for name in ("test_docs.py", "test_signatures.py", "test_testing.py", "test_wheel.py")
     )
     for (name, language, first_line), test in CLAIMS.items():
         known = [text for kind, text in blocks(name) if kind == language]
