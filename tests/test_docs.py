@@ -445,7 +445,7 @@ def test_every_claim_is_of_a_block_and_of_a_test() -> None:
     for (name, language, first_line), test in CLAIMS.items():
         known = [text for kind, text in blocks(name) if kind == language]
         assert any(text.startswith(first_line) for text in known), (name, first_line)
-        assert re.search(rf"^def \w*{test}\(", tests, re.MULTILINE), test
+        assert re.search(rf"^(?:async )?def \w*{test}\(", tests, re.MULTILINE), test
 
 
 def bash(script: str, **environment: str) -> str:
