@@ -8,7 +8,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import chain
+from typing import NamedTuple, TypeVar
 
 from prometheus_client import Metric as Family
 from prometheus_client import generate_latest
@@ -29,6 +30,11 @@ from relay.store.queries import statistics
 # For how long what the store said is told again.
 READ_SECONDS = 5.0
 
+# After so many samples the text is written on a moment later.
+TURN = 20
+PAUSE_SECONDS = 0.0001
+
+T = TypeVar("T")
 # Labels, and the value that they have.
 Samples = Iterable[tuple[Sequence[str], float]]
 
@@ -92,7 +98,7 @@ class Measurements:
         if reading is None:
             return
         servers, now = self.chains(), clock.now()
-        groups = {chain.server.group for chain in servers.values()}
+        groups = {one.server.group for one in servers.values()}
         yield (
             Metric.WAITING,
             [
@@ -127,13 +133,22 @@ class _Whole(Collector):
     gauges: Mapping[Metric, Samples]
 
     def collect(self) -> Iterator[Family]:
-        for family in self.counted.collect():
-            time.sleep(0)  # the loop may have its turn
+        for family in chain(self.counted.collect(), self._measured()):
+            family.samples = _in_turns(family.samples)  # type: ignore[assignment]
             yield family
+
+    def _measured(self) -> Iterator[Family]:
         for metric, samples in self.gauges.items():
             name, _, says, names, _ = metric.value
             family = GaugeMetricFamily(name, says, labels=names)
             for labels, value in samples:
                 family.add_metric(labels, value)
-            time.sleep(0)
             yield family
+
+
+def _in_turns(samples: Iterable[T]) -> Iterator[T]:
+    """Give the event loop its turn after every few of them: it waits for what runs in a thread."""
+    for number, sample in enumerate(samples):
+        if not number % TURN:
+            time.sleep(PAUSE_SECONDS)
+        yield sample
