@@ -14,6 +14,8 @@ let token = form.elements["email[token_session]"].value; // a server may have pu
 let coming = null; // the token that was asked for
 let unanswered = false; // an earlier post whose answer was lost may have arrived
 
+let proof = null; // what the relay asks this page to compute, for one token
+
 class Refusal extends Error {
   constructor(reply, words) {
     super(words);
@@ -66,7 +68,46 @@ async function newToken() {
   token ||= (await post("../email_token/create")).token_session;
 }
 
+// Where the relay's server lists `altcha`: begun while somebody writes, it takes about a second.
+function haveProof() {
+  const { challenge } = form.dataset;
+  if (challenge && proof?.token !== token) {
+    proof = { token, solution: solve(challenge) };
+    proof.solution.catch(() => (proof = null)); // the next one tries again
+  }
+  return proof?.solution;
+}
+
+async function solve(path) {
+  const url = new URL(path, form.action);
+  url.searchParams.set("token_session", token);
+  const reply = await fetch(url, { signal: AbortSignal.timeout(20_000) });
+  const challenge = await reply.json();
+  if (!reply.ok) throw new Refusal(reply, challenge.response);
+  const { nonce, salt, cost, keyLength, keyPrefix } = challenge.parameters;
+  const password = new Uint8Array([...bytes(nonce), 0, 0, 0, 0]);
+  const last = new DataView(password.buffer, password.length - 4);
+  const how = { name: "PBKDF2", hash: "SHA-256", salt: bytes(salt), iterations: cost };
+  for (let counter = 0; ; counter++) {
+    last.setUint32(0, counter);
+    const key = await crypto.subtle.importKey("raw", password, "PBKDF2", false, ["deriveBits"]);
+    const derivedKey = hex(await crypto.subtle.deriveBits(how, key, keyLength * 8));
+    if (derivedKey.startsWith(keyPrefix)) {
+      return btoa(JSON.stringify({ challenge, solution: { counter, derivedKey } }));
+    }
+  }
+}
+
+function bytes(digits) {
+  return Uint8Array.from(digits.match(/../g), (two) => parseInt(two, 16));
+}
+
+function hex(buffer) {
+  return Array.from(new Uint8Array(buffer), (one) => one.toString(16).padStart(2, "0")).join("");
+}
+
 async function submit() {
+  const solution = await haveProof();
   const data = new FormData(form);
   const files = [...data.values()].some((value) => value instanceof File && value.size);
   for (const [name, value] of [...data]) if (value instanceof File && !value.size) data.delete(name);
@@ -76,6 +117,7 @@ async function submit() {
   fields.delete("return_to"); // the outcome is shown here
   fields.set("email[token_session]", token);
   fields.set("email[url]", location.href);
+  if (solution) fields.set("altcha", solution);
   try {
     return await post("", fields);
   } catch (error) {
@@ -89,6 +131,10 @@ async function send() {
   try {
     return await submit();
   } catch (error) {
+    if (error.message === "verification failed" && proof) {
+      proof = null; // it grew too old while the page stood open
+      return await submit();
+    }
     // After a lost answer the token may be spent because the message arrived: see explain().
     if (error.message !== "invalid token" || unanswered) throw error;
     token = ""; // it expired while the page stood open
@@ -108,6 +154,9 @@ function explain(error) {
   }
   if (error.status === 429 || error.status === 503) {
     return `We cannot take your message right now. Please try again in ${error.retryAfter} seconds.`;
+  }
+  if (error.message === "verification failed") {
+    return "It could not be checked that you are a person. Please try again.";
   }
   if (error.message === "invalid token" && unanswered) {
     token = "";
@@ -135,7 +184,7 @@ function show(kind, words) {
 }
 
 form.addEventListener("focusin", () => {
-  haveToken().catch(() => {}); // sending tries again, and says what is wrong
+  haveToken().then(haveProof).catch(() => {}); // sending tries again, and says what is wrong
 });
 
 form.addEventListener("submit", async (event) => {

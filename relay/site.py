@@ -78,6 +78,7 @@ class Configuration:
     token_origins: frozenset[str]
     post_limiter: RateLimiter
     token_limiter: RateLimiter
+    challenge_limiter: RateLimiter
 
     @property
     def servers(self) -> dict[str, Server]:
@@ -291,6 +292,7 @@ class Site:
             KeyRing(valid, self._stored_keys),
             frozenset(origin for chain in chains.values() for origin in chain.server.origins),
             RateLimiter(settings.limits.posts_per_minute),
+            RateLimiter(settings.limits.tokens_per_minute),
             RateLimiter(settings.limits.tokens_per_minute),
         )
 

@@ -30,7 +30,8 @@ RANK = {name: rank for rank, names in enumerate(ORDER.split("\n")) for name in n
 
 # They only hand names on, or stand after everything.
 UNRANKED = ("relay", "relay.provider", "relay.testing")
-PLUGIN_MAY_IMPORT = {"marshmallow", "requests", "structlog", "relay"}
+# The last ones are what a plugin is about.
+PLUGIN_MAY_IMPORT = {"marshmallow", "requests", "structlog", "relay", "altcha"}
 PLUGIN_MAY_IMPORT_OF_RELAY = {"relay", "relay.provider"}
 
 

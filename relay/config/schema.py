@@ -93,7 +93,7 @@ class LimitsTable(Schema):
     posts_per_minute = setting(whole(), 60)
     """posts per address; an application that sends more needs a higher one; 0 is no limit"""
     tokens_per_minute = setting(whole(), 60)
-    """tokens per address; no limit with a secret key, or if it is 0"""
+    """tokens per address, and challenges; no limit with a secret key, or if it is 0"""
     bytes_at_once = setting(whole(), 64 * 2**20)
     """bytes of large bodies that are under way; above it they are answered 503; 0 is no limit"""
     connections = setting(whole(), 1000)

@@ -35,7 +35,7 @@ REASONS = frozenset(
         *("webhook_secret", "webhook_network", "no_header", "unknown_key", "key_expired"),
         *("key_revoked", "wrong_server", "key_kind"),
         *("token_missing", "token_unknown", "token_expired", "token_used", "origin"),
-        *("not_verified", "unsure", "verify_busy"),
+        *("not_verified", "proof_used", "unsure", "verify_busy"),
         *("recipient", "sender", "header", "invalid", "malformed", "too_large", "media_type"),
         *("attachments", "stream_unknown", "stream_type", "template", "refused", "scheduling"),
         *("idempotency_key", "idempotency_conflict", "idempotency_running", "unknown_message"),

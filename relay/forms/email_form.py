@@ -34,8 +34,18 @@ ALIASES: Mapping[str, str] = {
     "template_alias": "template_id",
 }
 
+# In these a page brings what its visitor proved themselves with, by the names that widgets use.
+PROOF_FIELDS = frozenset(
+    {
+        "altcha",
+        "cf-turnstile-response",
+        "h-captcha-response",
+        "g-recaptcha-response",
+        "frc-captcha-response",
+    }
+)
 # What steers Relay and is no business of a template's.
-CONTROL_FIELDS = frozenset(
+CONTROL_FIELDS = PROOF_FIELDS | frozenset(
     {"token_session", "useHtml", "template_id", "key", "return_to", "senddatetime", "attachments"}
     | {alias for alias, name in ALIASES.items() if name == "template_id"}
 )

@@ -72,6 +72,11 @@ class Chain:
         decoy: Decoy | None = self._hook.screen(submission=submission, server=self.server)
         return decoy
 
+    def challenge(self, token: str) -> Mapping[str, Any] | None:
+        """Let a plugin make what a page must solve, for a session token or "" for none."""
+        made: Mapping[str, Any] | None = self._hook.challenge(token=token, server=self.server)
+        return made
+
     def verify(self, submission: Submission) -> Verified | Refused | Unsure:
         """Let the plugins judge what was to be proved; it passes where none of them does."""
         verdict = self._hook.verify(submission=submission, server=self.server)

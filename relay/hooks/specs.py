@@ -87,6 +87,15 @@ def screen(submission: Submission, server: Server) -> Decoy | None:
 
 
 @hookspec(firstresult=True)
+def challenge(token: str, server: Server) -> Mapping[str, Any] | None:
+    """Make what a page must solve, as JSON, for `verify` to check; token: the session's, or "".
+
+    Loop. It is what `GET /rest/challenge/{server}` answers; None from all: 404. The token stands in
+    the query and was not looked up; a challenge that is bound to it is good for its post alone.
+    """
+
+
+@hookspec(firstresult=True)
 def verify(submission: Submission, server: Server) -> Verified | Refused | Unsure | None:
     """Judge what whoever posts had to prove; it may ask somebody else.
 

@@ -18,15 +18,17 @@ from relay.core.errors import (
     SubmissionKept,
     TokenRefused,
     UnknownServer,
+    VerificationFailed,
 )
 from relay.core.ids import message_id, timestamp
 from relay.core.immutable import freeze
 from relay.core.logs import raised_by
 from relay.core.message import Message
 from relay.core.origin import Origin
+from relay.core.secret import keyed_digest
 from relay.core.server import Server
 from relay.core.states import State
-from relay.core.submission import Decoy, Identity, Submission, Unsure
+from relay.core.submission import Decoy, Identity, Submission, Unsure, Verified
 from relay.forms.send_time import ScheduleError, scheduled_time
 from relay.hooks.chain import Chain
 from relay.intake.authentication import begin_request, claimed, content_of, identify
@@ -50,6 +52,7 @@ from relay.store.idempotency import BrokenSubmission
 from relay.store.outbox import references, screened
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.screened import Kept, Release
+from relay.store.proofs import ProofUse
 from relay.store.schema import BROKEN
 from relay.store.tokens import TokenUse
 
@@ -127,7 +130,7 @@ class Acceptance:
                 return await self._accept(
                     chain, submission, identity, begun, before_commit, content, has_page=has_page
                 )
-            except TokenRefused:
+            except (TokenRefused, VerificationFailed):
                 before = await self._sent_before(chain, submission, identity, content)
                 if before is None:
                     raise
@@ -197,7 +200,17 @@ class Acceptance:
         verdict = await self.verifier.ask(chain, submission)
         if isinstance(verdict, Unsure):
             return Decoy(f"unsure: {verdict.reason}")
-        return await self.builder.make(chain, submission, form, identity, came_from, token=use)
+        proof = self._use_of(verdict, chain.server)
+        return await self.builder.make(
+            chain, submission, form, identity, came_from, token=use, proof=proof
+        )
+
+    def _use_of(self, verdict: Verified, server: Server) -> ProofUse | None:
+        """Return what is stored of a proof that is good for one message of a server."""
+        if not verdict.proof:
+            return None
+        digest = keyed_digest(self.outbox.secret, f"proof {server.name} {verdict.proof}")
+        return ProofUse(digest, verdict.expires_at)
 
     async def _keep(
         self,

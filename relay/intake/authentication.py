@@ -5,6 +5,7 @@ import hashlib
 
 from relay.core.errors import AuthenticationFailed, TokenRefused
 from relay.core.submission import Claim, Identity, Submission
+from relay.forms.email_form import PROOF_FIELDS
 from relay.hooks.chain import Chain
 from relay.intake.idempotency import HEADER, IdempotentRequests, Repeat, Request, fingerprint_of
 
@@ -40,7 +41,7 @@ async def content_of(submission: Submission, server: str) -> bytes:
 
 
 def _asked(submission: Submission) -> object:
-    left_out = CREDENTIALS if submission.session else frozenset()
+    left_out = PROOF_FIELDS | (CREDENTIALS if submission.session else frozenset())
     fields = submission.fields
     asked = {name: fields[name] for name in fields if name not in left_out}
     if not submission.files:

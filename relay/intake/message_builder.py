@@ -28,6 +28,7 @@ from relay.intake.field_mapping import MAX_FIELDS, MAX_NAME, mapping
 from relay.intake.outbox import Outgoing
 from relay.store.engine.database import Store
 from relay.store.outbox import references
+from relay.store.proofs import ProofUse
 from relay.store.tokens import TokenUse
 from relay.templates.library import Library, Warnings
 
@@ -56,13 +57,14 @@ class MessageBuilder:
         came_from: Origin,
         *,
         token: TokenUse | None = None,
+        proof: ProofUse | None = None,
         id: str | None = None,
     ) -> Outgoing:
         """Make the message of an accepted submission.
 
         form: its fields, validated. identity: who calls. came_from: what is known of it before its
-        fields are read. token: the session token that it spends. id: the message's; a new one where
-        none is given. Raise SubmissionError.
+        fields are read. token: the session token that it spends; proof: what its writer proved
+        themselves with. id: the message's; a new one where none is given. Raise SubmissionError.
         """
         message = composed(chain, submission, form)
         fields = _mapped(form, submission, message)
@@ -82,6 +84,7 @@ class MessageBuilder:
             id,
             warnings,
             token=token,
+            proof=proof,
             reply_route=route,
             receipt=receipt,
             origin=origin.dump(came_from, fields, max(len(submission.fields) - MAX_FIELDS, 0)),

@@ -21,6 +21,7 @@ from relay.store.engine.database import Store
 from relay.store.outbox import enqueue
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.references import NewReceipt
+from relay.store.proofs import ProofUse
 from relay.store.tokens import TokenUse
 
 # Postmark's limit of metadata names for one message.
@@ -43,8 +44,9 @@ class Outgoing:
     """A message that is to be stored, the chain of its server, and what its row says besides.
 
     key: the id of the key that brought it. id: a new one where none is given. warnings: for its
-    history. labels: names in its metadata by which it can be searched. token: the session token
-    it spends, where it is put alone. reply_route: the way of the answers to it. receipt: what its
+    history. labels: names in its metadata by which it can be searched. token, proof: the session
+    token that it spends and what its writer proved themselves with, where it is put alone.
+    reply_route: the way of the answers to it. receipt: what its
     writer is to be told. held: why a person must decide about it before it is sent; "" where
     nobody needs to. origin: where it came from, as it is written down.
     """
@@ -56,6 +58,7 @@ class Outgoing:
     warnings: Sequence[str] = ()
     labels: Sequence[str] = ()
     token: TokenUse | None = None
+    proof: ProofUse | None = None
     reply_route: ReplyRoute | None = None
     receipt: NewReceipt | None = None
     held: str = ""
@@ -123,10 +126,11 @@ class Outbox:
         before_commit is called with each message, so that nothing of its delivery is missed.
         is_own: whether it is mail of Relay's own, which is logged by who writes it.
 
-        Raise TokenRefused, IdempotencyRunning or Unavailable, and then nothing was stored.
+        Raise TokenRefused, VerificationFailed, IdempotencyRunning or Unavailable, and then nothing
+        was stored.
         """
-        if len(outgoing) > 1 and any(one.token for one in outgoing):
-            raise ValueError("a session token is spent by one message")
+        if len(outgoing) > 1 and any(one.token or one.proof for one in outgoing):
+            raise ValueError("a session token or a proof is spent by one message")
         messages = [identified(one.message, self.metadata_key, one.id) for one in outgoing]
         rows = await _rows(messages, outgoing)
         for message in messages:
@@ -224,6 +228,7 @@ def _row(message: Message, one: Outgoing) -> NewMessage:
         one.warnings,
         labels=one.labels,
         token=one.token,
+        proof=one.proof,
         reply_route=one.reply_route,
         receipt=one.receipt,
         held=one.held,

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from relay.core.errors import IdempotencyRunning, TokenRefused, Unavailable
+from relay.core.errors import IdempotencyRunning, SubmissionError
 from relay.core.states import State
 from relay.store.engine.expressions import upsert
 from relay.store.engine.writer import one_by_one
@@ -84,15 +84,14 @@ def known(connection: Connection, ids: Sequence[str]) -> list[KnownMessage]:
     return [KnownMessage(*one) for one in connection.execute(stored)]
 
 
-def add(
-    connection: Connection, batch: Sequence[IdempotencyEntry]
-) -> list[TokenRefused | Unavailable | IdempotencyRunning | None]:
-    """Store requests, each in one commit with its messages and the token that these spend.
+def add(connection: Connection, batch: Sequence[IdempotencyEntry]) -> list[SubmissionError | None]:
+    """Store requests, each in one commit with its messages and what these spend.
 
-    One whose digest is taken, or whose token is gone, is not stored: its result is the refusal.
+    One whose digest is taken, or whose token or proof is gone, is not stored: its result is the
+    refusal.
     """
     won = _taken(connection, batch)
-    results: list[TokenRefused | Unavailable | IdempotencyRunning | None] = []
+    results: list[SubmissionError | None] = []
     for entry in batch:
         is_first = won.pop(entry.digest, None) is not None
         results.append(None if is_first else IdempotencyRunning(RETRY_AFTER_SECONDS))

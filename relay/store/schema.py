@@ -513,6 +513,17 @@ tokens = _table(
     is_busy=True,
 )
 
+# What writers proved themselves with: each is good for the one message it was spent on.
+proofs = _table(
+    "proofs",
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("message", _ID, nullable=False),
+    # Until when it is remembered: longer than it could be used.
+    Column("expires_at", Float, nullable=False),
+    Index("proofs_expires", "expires_at"),
+    Index("proofs_message", "message"),
+)
+
 # The daemons that share this database; on SQLite there is one, and it has no row.
 daemons = _table(
     "daemons",

@@ -3,7 +3,7 @@
 from tornado.web import Application
 
 from relay.site import Site
-from relay.web import cancel, forms, health, postmark, tokens, webhooks
+from relay.web import cancel, challenges, forms, health, postmark, tokens, webhooks
 from relay.web.base import UnknownPathHandler
 from relay.web.connections import PatientApplication
 
@@ -11,6 +11,7 @@ ROUTES = [
     *forms.ROUTES,
     *cancel.ROUTES,
     *tokens.ROUTES,
+    *challenges.ROUTES,
     *health.ROUTES,
     *webhooks.ROUTES,
     *postmark.ROUTES,

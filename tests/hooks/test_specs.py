@@ -19,6 +19,7 @@ DECIDING = {
     "authenticate",
     "check_token",
     "screen",
+    "challenge",
     "verify",
     "compose",
     "deliver",
@@ -29,8 +30,8 @@ DECIDING = {
 
 def test_the_hooks_are_those_of_the_design_in_the_order_of_calls() -> None:
     deciding = (
-        "settings schema account authenticate check_token screen verify compose deliver find"
-        " receive"
+        "settings schema account authenticate check_token screen challenge verify compose"
+        " deliver find receive"
     )
     running = "started stopping"
     observing = "accepted screened refused sent deferred failed expired quarantined bounced"

@@ -35,6 +35,7 @@ from relay.store.schema import (
     ledger,
     message_metadata,
     messages,
+    proofs,
     receipts,
     tokens,
 )
@@ -237,4 +238,5 @@ _ORPHANS: Sequence[tuple[str, ColumnElement[str], ColumnElement[bool]]] = (
     ("there are labels, but no message", message_metadata.c.message, _ANY),
     ("a writer is to be told of it, but there is no message", receipts.c.message, _ANY),
     ("a token was spent on it, but there is no message", tokens.c.message, _ANY),
+    ("a proof was spent on it, but there is no message", proofs.c.message, _ANY),
 )

@@ -13,6 +13,7 @@ from relay.store import (
     idempotency,
     keys,
     operators,
+    proofs,
     reply_addresses,
     suppressions,
     tokens,
@@ -41,11 +42,11 @@ async def keep(
 
 
 async def forget(store: Store) -> None:
-    """Drop session tokens and sessions that ended long ago, keys of requests after a day, minutes.
+    """Drop session tokens, proofs and sessions that ended long ago, keys of requests after a day.
 
     Revoked keys and calls to webhooks too, and reply addresses: who answers later than they are
     good writes to nobody.
     """
     callers, requests = (tokens, operators, keys), (idempotency, callbacks, webhooks)
-    for one in (*callers, *requests, reply_addresses, suppressions, ledger):
+    for one in (*callers, *requests, proofs, reply_addresses, suppressions, ledger):
         await store.write(one.forget, clock.now())

@@ -6,18 +6,19 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, insert
 
-from relay.core.errors import TokenRefused, Unavailable
+from relay.core.errors import SubmissionError
 from relay.core.ids import timestamp
 from relay.core.message import Message
 from relay.core.reply_address import ReplyRoute
 from relay.core.server import Server
 from relay.core.states import WAITING, State
-from relay.store import documents, tokens
+from relay.store import documents, proofs, tokens
 from relay.store.cluster.daemons import own_number
 from relay.store.outbox import ledger, references
 from relay.store.outbox.announcements import Announcement, announce
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.references import NewReceipt
+from relay.store.proofs import ProofUse
 from relay.store.schema import (
     BROKEN,
     contents,
@@ -31,7 +32,9 @@ from relay.store.tokens import TokenUse
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message (or a submission that is kept back) to be stored, and the token it spends.
+    """A message (or a submission that is kept back) to be stored, and what it spends.
+
+    `token`, `proof`: the session token, and what its writer proved themselves with.
 
     `reply_route`: the way of the answers to it, where its Reply-To is a reply address. `receipt`:
     what its writer is to be told.
@@ -57,6 +60,7 @@ class NewMessage:
     metadata: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     token: TokenUse | None = None
+    proof: ProofUse | None = None
     words: str | None = None
     reply_route: ReplyRoute | None = None
     receipt: NewReceipt | None = None
@@ -71,6 +75,7 @@ def new_message(
     *,
     labels: Sequence[str] = (),
     token: TokenUse | None = None,
+    proof: ProofUse | None = None,
     reply_route: ReplyRoute | None = None,
     receipt: NewReceipt | None = None,
     held: str = "",
@@ -106,34 +111,52 @@ def new_message(
         document=documents.dump(message),
         warnings=tuple(warnings),
         token=token,
+        proof=proof,
         reply_route=reply_route,
         receipt=receipt,
         origin=origin,
     )
 
 
-def add(
-    connection: Connection, batch: Sequence[NewMessage]
-) -> Sequence[TokenRefused | Unavailable | None]:
-    """Store messages, each in one commit with the token it spends and what its writer is told.
+def add(connection: Connection, batch: Sequence[NewMessage]) -> Sequence[SubmissionError | None]:
+    """Store messages, each in one commit with what it spends and what its writer is told.
 
-    A message whose token is gone, or whose reference is taken, is not stored: its result is the
-    refusal.
+    A message whose token or proof is gone, or whose reference is taken, is not stored and spends
+    nothing: its result is the refusal.
     """
-    taken = references.refusals(connection, [message.receipt for message in batch])
-    spending = [
-        tokens.Spending(message.token, message.id, message.created_at)
-        for message, refusal in zip(batch, taken, strict=True)
-        if message.token is not None and refusal is None
-    ]
-    verdicts = iter(tokens.spend(connection, spending))
-    results = [
-        refusal or (next(verdicts) if message.token is not None else None)
-        for message, refusal in zip(batch, taken, strict=True)
-    ]
-    stored = [message for message, refusal in zip(batch, results, strict=True) if refusal is None]
-    _insert(connection, stored)
-    return results
+    refusals: dict[str, SubmissionError] = {}
+    for refuse in (_by_reference, _by_proof, _by_token):
+        refusals |= refuse(connection, [one for one in batch if one.id not in refusals])
+    # What was spent before something else was found to be gone.
+    proofs.give_back(connection, [one.id for one in batch if one.proof and one.id in refusals])
+    _insert(connection, [one for one in batch if one.id not in refusals])
+    return [refusals.get(one.id) for one in batch]
+
+
+def _by_reference(
+    connection: Connection, batch: Sequence[NewMessage]
+) -> dict[str, SubmissionError]:
+    return _refused(batch, references.refusals(connection, [one.receipt for one in batch]))
+
+
+def _by_proof(connection: Connection, batch: Sequence[NewMessage]) -> dict[str, SubmissionError]:
+    """Spend the proofs of messages; return the refusals, by message."""
+    new = [(one, one.proof) for one in batch if one.proof is not None]
+    spending = [proofs.Spending(proof, one.id, one.created_at) for one, proof in new]
+    return _refused([one for one, _ in new], proofs.spend(connection, spending))
+
+
+def _by_token(connection: Connection, batch: Sequence[NewMessage]) -> dict[str, SubmissionError]:
+    """Spend the session tokens of messages; return the refusals, by message."""
+    new = [(one, one.token) for one in batch if one.token is not None]
+    spending = [tokens.Spending(token, one.id, one.created_at) for one, token in new]
+    return _refused([one for one, _ in new], tokens.spend(connection, spending))
+
+
+def _refused(
+    batch: Sequence[NewMessage], results: Sequence[SubmissionError | None]
+) -> dict[str, SubmissionError]:
+    return {one.id: error for one, error in zip(batch, results, strict=True) if error is not None}
 
 
 def add_together(connection: Connection, batch: Sequence[Sequence[NewMessage]]) -> Sequence[None]:

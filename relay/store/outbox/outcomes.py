@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import Connection, delete, insert, select
 
 from relay.core.states import State
-from relay.store import tokens
+from relay.store import proofs, tokens
 from relay.store.outbox import ledger, references
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change_each
@@ -83,6 +83,7 @@ def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) ->
         if refused:
             ids = [one.claimed.id for one in refused]
             tokens.give_back(connection, ids)
+            proofs.give_back(connection, ids)
             references.told(connection, ids, refused[0].ended_at)
     results = iter(counted)
     return [[next(results) for _ in settlements] for settlements in batch]

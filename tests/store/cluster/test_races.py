@@ -17,6 +17,7 @@ from relay.store.outbox.batching import ClaimOrder, Lane
 from relay.store.outbox.enqueue import NewMessage
 from relay.store.outbox.in_doubt import Looking
 from relay.store.outbox.references import NewReceipt
+from relay.store.proofs import ProofUse
 from relay.store.receipts import ReceiptOrder
 from relay.store.tokens import NewToken, Spending, TokenUse
 from tests.store.cluster.conftest import Open
@@ -82,6 +83,28 @@ def test_each_token_is_spent_once_by_eight_racers(another: Open) -> None:
     lost = [one for results in found for some in results for one in some if one is not None]
     assert (len(won), len(lost)) == (count, count * (racers - 1))
     assert all(isinstance(one, TokenRefused) for one in lost)
+
+
+def test_each_proof_is_spent_once_by_eight_racers(another: Open) -> None:
+    stores = two(another)
+    count, racers = 40, 8
+
+    def spend(racer: int) -> Act:
+        order = list(range(count))[:: 1 if racer % 2 else -1]
+
+        def spending(store: Store) -> list[Any]:
+            new = [message(racer * 1000 + n, proof=ProofUse(digest(n), 0.0)) for n in order]
+            return [store.write_now(enqueue.add, new[start:][:10]) for start in (0, 10, 20, 30)]
+
+        return spending
+
+    found = at_once(stores, *(spend(racer) for racer in range(racers)))
+    won = [one for results in found for some in results for one in some if one is None]
+    lost = [one for results in found for some in results for one in some if one is not None]
+    assert (len(won), len(lost)) == (count, count * (racers - 1))
+    assert {one.reason for one in lost} == {"proof_used"}
+    assert rows(stores[0], "SELECT count(*) AS n FROM messages") == [{"n": count}]
+    assert rows(stores[0], "SELECT count(DISTINCT message) AS n FROM proofs") == [{"n": count}]
 
 
 def test_a_request_that_two_daemons_get_at_once_is_stored_by_one(another: Open) -> None:
