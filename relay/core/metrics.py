@@ -29,10 +29,11 @@ QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 SLOW = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
-# What chains tell of messages, by a hook's name or a state, and that is counted.
+# What chains tell of messages, by a hook's name or a state, and that is counted; `queued` and
+# `cancelled` are what people order.
 CHANGES = frozenset(
     {
-        *("accepted", "deferred", "resent", "bounced"),
+        *("accepted", "deferred", "resent", "bounced", State.QUEUED, State.CANCELLED),
         *(State.SENT, State.FAILED, State.EXPIRED, State.QUARANTINED),
         *(State.SUPPRESSED, State.HELD, State.IN_DOUBT),
     }
@@ -77,7 +78,7 @@ class Metric(Enum):
         "relay_messages_total",
         "counter",
         "What happened to messages: accepted, sent, deferred, failed, expired, suppressed, "
-        "quarantined, held, in_doubt, resent, bounced.",
+        "quarantined, held, in_doubt, resent, bounced; by a person: queued, sent, cancelled.",
         ("server", "change"),
     )
     ATTEMPTS = Declared(
@@ -186,6 +187,8 @@ class Metrics:
 
     def saw(self, server: str, what: str, about: Mapping[str, Any]) -> None:
         """Count what a chain observed, by a hook's name or by a state."""
+        if what == "ordered":
+            what = about["state"]
         if what in CHANGES:
             self.count(Metric.MESSAGES, server, str(what))
         elif what == "attempted":

@@ -27,8 +27,9 @@ from relay.store.engine.database import Connection, Store
 from relay.store.engine.disk_space import Space
 from relay.store.queries import statistics
 
-# For how long what the store said is told again.
+# For how long what the store said is told again; and for how many times as long as it took to say.
 READ_SECONDS = 5.0
+SPARED = 20
 
 # After so many samples the text is written on a moment later.
 TURN = 20
@@ -64,7 +65,7 @@ class Measurements:
     def __post_init__(self) -> None:
         self._asking = asyncio.Lock()
         self._reading: Reading | None = None
-        self._read_at = float("-inf")
+        self._read_again_at = float("-inf")
 
     async def text(self, unready: Sequence[str]) -> bytes:
         """Return all metrics; unready: the reasons for which no mail is taken."""
@@ -76,13 +77,16 @@ class Measurements:
 
     async def _read(self) -> None:
         """Read the store, unless that was a moment ago; what cannot be read is not told."""
-        if time.monotonic() - self._read_at < READ_SECONDS:
+        began = time.monotonic()
+        if began < self._read_again_at:
             return
         try:
             self._reading = await self.store.read(read, list(self.chains()), clock.now())
-            self._read_at = time.monotonic()
         except Unavailable:  # which the store has logged
             self._reading = None
+            return
+        took = time.monotonic() - began
+        self._read_again_at = began + max(READ_SECONDS, took * SPARED)
 
     def _gauges(self, unready: Sequence[str]) -> Iterator[tuple[Metric, Samples]]:
         """Return what is measured now, by what memory says and the store said."""

@@ -71,8 +71,12 @@ class Orders:
         verdicts: list[Verdict] = await self.store.write(acts.acted, order)
         self._count(verdicts)
         for verdict in verdicts:
-            if verdict.after in TOLD and verdict.after != verdict.before:
+            if not verdict.done or verdict.after == verdict.before:
+                continue
+            if verdict.after in TOLD:
                 self.receipts.settled(verdict.id)
+            if (chain := self.chains().get(verdict.server)) is not None:
+                chain.note("ordered", id=verdict.id, state=verdict.after)
         return verdicts
 
     async def release(self, ids: Sequence[str], by: By) -> list[Verdict]:

@@ -83,6 +83,7 @@ class CancelHandler(RelayHandler):
         if state is not None:
             raise NotCancellable(ENDED.get(state, UNDER_WAY))
         self.site.dispatcher.settled(1)
+        self.chain.note("ordered", id=asked.id, state=State.CANCELLED)
         log.info("message.cancelled", id=asked.id, server=asked.server, key=asked.key)
 
 

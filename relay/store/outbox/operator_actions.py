@@ -43,12 +43,14 @@ class Verdict(NamedTuple):
     """What came of an order for one message: its state before and after, or why nothing was done.
 
     `before` is "" for a message that is not there, `after` is "" where the order does not apply.
+    server: the message's, where it is one.
     """
 
     id: str
     before: str
     after: str
     words: str
+    server: str = ""
 
     @property
     def done(self) -> bool:
@@ -170,7 +172,8 @@ def _carry_out(connection: Connection, order: Order, action: _Action) -> list[Ve
         objection = _objection(row, action, unsure=id in unsure and not order.twice)
         after = "" if objection or row is None else action.after or row.state
         words = f"{action.done}; {_TOLD}" if id in told else action.done
-        verdicts.append(Verdict(id, row.state if row else "", after, objection or words))
+        before, server = (row.state, row.server) if row else ("", "")
+        verdicts.append(Verdict(id, before, after, objection or words, server))
     agreed = [verdict for verdict in verdicts if verdict.done]
     changed = _changed(connection, agreed, order, action, unsure)
     _note(connection, [one for one in agreed if one.id in changed], order, action, unsure)

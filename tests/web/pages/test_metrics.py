@@ -32,6 +32,7 @@ from relay.web.pages import make_pages
 from tests.conftest import FORM, POSTMARK_SETTINGS, SETTINGS, Post
 from tests.support.fake_postmark import FakePostmark
 from tests.support.keys import APPLICATION_KEY, OTHER_KEY
+from tests.support.stored import by
 
 # Addresses, keys, ids, what ends a line or a label in the text format, and what is no text.
 HOSTILE = [
@@ -215,12 +216,14 @@ async def test_without_a_token_in_the_settings_nobody_elsewhere_reads(
 def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every scrape read the store."""
     monkeypatch.setattr(measurements, "READ_SECONDS", 0)
+    monkeypatch.setattr(measurements, "SPARED", 0)
 
 
 @pytest.mark.usefixtures("unread")
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 @pytest.mark.gen_test
 async def test_every_metric_is_seen_changing(
-    post: Post, scrape: Fetch, site: Site, postmark: FakePostmark, tmp_path: Path
+    post: Post, scrape: Fetch, site: Site, postmark: FakePostmark, tmp_path: Path, engine: str
 ) -> None:
     before = await scrape()
     await post("/rest/email/contactform", FORM)
@@ -248,7 +251,7 @@ async def test_every_metric_is_seen_changing(
     assert after.value("relay_ready") == 0
     assert after.value("relay_unready", reason="disk_full") == 1
     assert after.value("relay_disk_room") == after.value("relay_disk_free_bytes") == 0
-    build = {"version": __version__, "engine": "sqlite", "schema": newest_schema()}
+    build = {"version": __version__, "engine": engine, "schema": newest_schema()}
     assert after.value("relay_build_info", **build) == 1
 
 
@@ -346,6 +349,22 @@ async def test_messages_of_the_api_are_counted_one_by_one(post: Post, scrape: Fe
     }
 
 
+@pytest.mark.gen_test
+async def test_what_people_order_is_counted_where_it_changes_a_state(
+    post: Post, scrape: Fetch, site: Site
+) -> None:
+    later = {**FORM, "senddatetime": str(int(clock.now()) + 86400)}
+    ids = [
+        (await post("/rest/email/default", later)).headers["X-Relay-Message-Id"] for _ in range(2)
+    ]
+    before = await scrape()
+    assert (await post("/rest/email_cancel/default", {"id": ids[0]})).status == 200
+    verdicts = await site.orders.messages("cancel", [*ids, "nothing"], by("jo"))
+    assert [verdict.done for verdict in verdicts] == [False, True, False]
+    after = await scrape()
+    assert after.since(before, Metric.MESSAGES) == {("default", "cancelled"): 2}
+
+
 @pytest.mark.usefixtures("unread")
 @pytest.mark.gen_test
 async def test_no_label_has_anything_that_came_from_outside(
@@ -395,6 +414,23 @@ async def test_no_label_has_anything_that_came_from_outside(
 def test_every_metric_is_declared_once() -> None:
     names = [metric.value.name for metric in Metric]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.gen_test
+async def test_a_store_that_takes_long_to_read_is_read_less_often(
+    scrape: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+
+    def slow(*arguments: Any) -> measurements.Reading:
+        reads.append(arguments)
+        time.sleep(0.1)
+        return measurements.Reading({}, {}, {}, "")
+
+    monkeypatch.setattr(measurements, "read", slow)
+    monkeypatch.setattr(measurements, "READ_SECONDS", 0)
+    await asyncio.gather(*(scrape() for _ in range(3)))
+    assert len(reads) == 1
 
 
 @pytest.mark.gen_test
