@@ -52,6 +52,9 @@ MORE = {
     ("[console]", "oidc"): "../operate/console.md",
     ("[alerts]", "to"): "../operate/alerts.md",
     ("[webhooks.NAME]", "url"): "../operate/webhooks.md",
+    ("altcha", "altcha_key"): "../forms/captcha.md",
+    ("siteverify", "captcha"): "../forms/captcha.md",
+    ("[servers.NAME]", "when_unsure"): "../forms/captcha.md",
     ("mapped", "fields"): "../plugins/without-code.md",
 }
 # How a value is written in TOML, by its kind; the first that fits.

@@ -389,6 +389,7 @@ CLAIMS = {
     ("contribute/benchmarks", "sh", ".venv/bin/python -m"): "test_every_module_that_is_run_exists",
     ("contribute/develop", "sh", "make test"): "test_make_knows_every_target_that_a_page_names",
     ("forms/captcha", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
+    ("forms/captcha", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
     ("forms/files", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
     ("forms/receipts", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
     ("operate/alerts", "toml", "[alerts]\nslack"): "test_a_pages_settings_are_in_order",
@@ -501,6 +502,7 @@ def test_the_line_that_calls_the_example_sends(daemon: Daemon) -> None:
 SECRETS = {
     "POSTMARK_TOKEN": "postmark-server-token",
     "POSTMARK_TOKEN_ALERTS": "another-server-token",
+    "RELAY_CAPTCHA_SECRET": "secret-of-the-captcha-service",
     "RELAY_ALTCHA_KEY": "what-challenges-are-signed-with-here",
     "RELAY_KEY_SHOP": "shop-key-shop-key-shop-key-shop-key",
     "RELAY_OIDC_SECRET": "secret-of-the-client-at-the-provider",

@@ -10,18 +10,22 @@ import contextvars
 from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
 from relay.core.errors import Unavailable, VerificationFailed
 from relay.core.server import Server
 from relay.core.submission import Refused, Submission, Unsure, Verified
+from relay.core.text import one_line
 from relay.hooks.chain import Chain
 
 # How many may be asked at once: for one server, so that a slow one leaves threads to the others,
 # and for all of them.
 SERVER_THREADS = 64
 THREADS = 96
+# How much of a plugin's words is kept.
+MAX_REASON = 100
 # Beyond its time a plugin gets this long to say so itself.
 GRACE_SECONDS = 0.5
 BUSY_RETRY_AFTER_SECONDS = 5
@@ -41,6 +45,13 @@ def decided(server: Server, verdict: Verified | Refused | Unsure) -> Verified | 
     if server.when_unsure == "refuse":
         raise VerificationFailed(reason="unsure", detail=verdict.reason)
     return Verified()
+
+
+def _brief(verdict: Verified | Refused | Unsure) -> Verified | Refused | Unsure:
+    """Shorten a plugin's words to what a line shows: they may be somebody else's."""
+    if isinstance(verdict, Verified):
+        return verdict
+    return replace(verdict, reason=one_line(verdict.reason)[:MAX_REASON])
 
 
 class Verifier:
@@ -91,7 +102,7 @@ class Verifier:
         asking.add_done_callback(ended)
         try:
             async with asyncio.timeout(seconds + GRACE_SECONDS):
-                return await asyncio.wrap_future(asking)
+                return _brief(await asyncio.wrap_future(asking))
         except TimeoutError:
             return Unsure("no answer in time")
 

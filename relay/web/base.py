@@ -24,7 +24,6 @@ from relay.core.immutable import freeze
 from relay.core.logs import trace
 from relay.core.rate_limit import Caller
 from relay.core.submission import Submission
-from relay.core.text import one_line
 from relay.site import Site
 from relay.web import bodies, cors, responses
 from relay.web.client_address import caller
@@ -57,9 +56,6 @@ SECURITY_HEADERS = {
 
 # What a log line may show of an address that was refused.
 _DOMAIN = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*", re.IGNORECASE | re.ASCII)
-
-# How much of a plugin's own words a log line shows.
-MAX_DETAIL = 100
 
 T = TypeVar("T")
 
@@ -454,5 +450,5 @@ def who(error: BaseException) -> dict[str, str]:
     if not isinstance(error, SubmissionError):
         return {}
     domain = error.domain if _DOMAIN.fullmatch(error.domain) else ""
-    known = {"key": error.key, "domain": domain, "detail": one_line(error.detail)[:MAX_DETAIL]}
+    known = {"key": error.key, "domain": domain, "detail": error.detail}
     return {name: value for name, value in known.items() if value}
