@@ -415,6 +415,12 @@ CLAIMS = {
     ("plugins/first-plugin", "python", "# plugins/"): "test_the_readmes_form_server_sends",
     ("plugins/first-plugin", "toml", "# settings"): "test_the_readmes_form_server_sends",
     ("plugins/first-plugin", "sh", "echo"): "test_the_readmes_try_line_shows_the_message",
+    ("plugins/hooks", "python", "# plugins/chat"): "test_the_chat_room_is_told_what_was_refused",
+    (
+        "plugins/hooks",
+        "toml",
+        "# A server that tells",
+    ): "test_the_chat_room_is_told_what_was_refused",
     ("plugins/providers", "python", "# plugins/pigeon"): "test_the_provider_of_the_docs_delivers",
     ("plugins/providers", "toml", "# A server"): "test_the_provider_of_the_docs_delivers",
     ("plugins/signatures", "python", "# plugins/hmac_"): "test_a_signed_call_is_let_in_once",
@@ -442,7 +448,13 @@ def test_a_test_claims_every_block_of_code(name: str) -> None:
 def test_every_claim_is_of_a_block_and_of_a_test() -> None:
     tests = "\n".join(
         (ROOT / "tests" / name).read_text(encoding="utf-8")
-        for name in ("test_docs.py", "test_signatures.py", "test_testing.py", "test_wheel.py")
+        for name in (
+            "test_docs.py",
+            "test_chat.py",
+            "test_signatures.py",
+            "test_testing.py",
+            "test_wheel.py",
+        )
     )
     for (name, language, first_line), test in CLAIMS.items():
         known = [text for kind, text in blocks(name) if kind == language]

@@ -55,8 +55,9 @@ class Keys:
     def __init__(self, store: Store, known: StoredKeys) -> None:
         self._store = store
         self._known = known
-        self._days: dict[str, int] = {}
-        self._unnoted: dict[str, int] = {}
+        self._ids: dict[str, int] = {}  # of those that are not revoked, by name
+        self._days: dict[int, int] = {}
+        self._unnoted: dict[int, int] = {}
         self._reading = asyncio.Lock()  # what is read last is learned last
         self._learn(store.read_now(stored.listed))
 
@@ -72,9 +73,9 @@ class Keys:
 
     def used(self, name: str) -> None:
         """Note that a key let somebody in; nothing for those of the settings."""
-        today = int(clock.now() // DAY)
-        if self._days.get(name, today) < today:
-            self._days[name] = self._unnoted[name] = today
+        today, id = int(clock.now() // DAY), self._ids.get(name)
+        if id is not None and self._days[id] < today:
+            self._days[id] = self._unnoted[id] = today
 
     async def run(self) -> None:
         """Write down for ever which keys were used; what cannot be written waits."""
@@ -96,11 +97,8 @@ class Keys:
 
     def _learn(self, rows: Sequence[KeyRow]) -> None:
         self._known.now = tuple(row.key for row in rows)
-        self._days = {
-            row.key.id: max(row.used_day or 0, self._unnoted.get(row.key.id, 0))
-            for row in rows
-            if row.key.revoked_at is None
-        }
+        self._ids = {row.key.id: row.id for row in rows if row.key.revoked_at is None}
+        self._days = {row.id: max(row.used_day or 0, self._unnoted.get(row.id, 0)) for row in rows}
 
 
 def random_key(kind: KeyKind) -> str:

@@ -30,8 +30,9 @@ class NewKey(NamedTuple):
 
 
 class KeyRow(NamedTuple):
-    """A key with when it was made; `used_day` counts from 1970-01-01, None where it never was."""
+    """A key with its number; `used_day` counts from 1970-01-01, None where it was never used."""
 
+    id: int
     key: Key
     made_at: float
     used_day: int | None
@@ -42,6 +43,7 @@ def listed(connection: Connection) -> Sequence[KeyRow]:
     query = select(keys).order_by(keys.c.name, keys.c.id)
     return [
         KeyRow(
+            row.id,
             Key(
                 row.name,
                 row.kind,
@@ -85,12 +87,11 @@ def revoke(connection: Connection, order: tuple[str, float]) -> KeyRefused | Non
 
 
 @one_by_one
-def note_use(connection: Connection, used: tuple[str, int]) -> None:
-    """Note on which day keys were used last."""
-    name, day = used
+def note_use(connection: Connection, used: tuple[int, int]) -> None:
+    """Note on which day keys were used last, by their numbers."""
+    id, day = used
     is_earlier = or_(keys.c.used_day.is_(None), keys.c.used_day < day)
-    mine = update(keys).where(keys.c.name == name, keys.c.revoked_at.is_(None), is_earlier)
-    connection.execute(mine.values(used_day=day))
+    connection.execute(update(keys).where(keys.c.id == id, is_earlier).values(used_day=day))
 
 
 @one_by_one

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from tornado.escape import parse_qs_bytes
 
-from relay.core import text
+from relay.core import clock, text
 from relay.core.errors import InvalidSubmission, MalformedBody, UnsupportedMedia
 from relay.core.immutable import freeze
 from relay.core.submission import File, Submission
@@ -309,4 +309,5 @@ def submission_of(
         headers=sent,
         files=body.files,
         body=content,
+        received_at=clock.now(),
     )

@@ -66,14 +66,15 @@ def test_what_cannot_be_revoked_is_told_and_nobody_hears_of_it(
     assert (changes(store), rows(store)[0].key.revoked_at) == (2, 2.0)
 
 
-def test_the_day_of_the_last_use_only_goes_on_and_is_the_good_keys(store: Store) -> None:
+def test_the_day_of_the_last_use_only_goes_on_and_is_of_one_key(store: Store) -> None:
     store.write_now(keys.add, [new("app", "one")])
     store.write_now(keys.revoke, [("app", 2.0)])
     store.write_now(keys.add, [new("app", "two")])
     before = changes(store)
-    for day in (20_000, 20_002, 20_001):
-        store.write_now(keys.note_use, [("app", day)])
-    assert [row.used_day for row in rows(store)] == [None, 20_002]
+    [old, good] = rows(store)
+    for id, day in ((good.id, 20_000), (good.id, 20_002), (good.id, 20_001), (old.id, 5)):
+        store.write_now(keys.note_use, [(id, day)])
+    assert [row.used_day for row in rows(store)] == [5, 20_002]
     assert changes(store) == before
 
 

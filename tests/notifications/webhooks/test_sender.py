@@ -107,6 +107,26 @@ async def test_a_call_that_is_not_taken_comes_again_under_its_id_until_it_is(
 
 
 @pytest.mark.gen_test
+async def test_of_a_target_that_fails_few_calls_are_made_however_many_wait(
+    site: Site, post: Post, crm: WebhookReceiver
+) -> None:
+    crm.answers = [500] * 99
+    for _ in range(20):
+        await post(PATH, FORM)
+    now = time.time()
+    await site.webhooks.look(now)
+    assert 0 < len(crm.calls) < 8
+    first = len(crm.calls)
+    await site.webhooks.look(now + 6)
+    assert len(crm.calls) == first + 1
+    crm.answers = []
+    await site.webhooks.look(now + 10 * MINUTE)
+    assert all(one["taken_at"] for one in calls(site))
+    untried = [one for one in calls(site) if one["tries"] == 1]
+    assert len(untried) >= 30
+
+
+@pytest.mark.gen_test
 async def test_what_nobody_takes_is_given_up_after_three_days(
     site: Site, post: Post, crm: WebhookReceiver, events: list[dict[str, Any]]
 ) -> None:
@@ -139,7 +159,7 @@ async def test_what_was_announced_is_told_after_a_crash(
 
 @pytest.mark.gen_test
 async def test_a_target_that_hangs_delays_no_other(
-    site: Site, post: Post, crm: WebhookReceiver, pager: WebhookReceiver
+    site: Site, post: Post, outbox: Outbox, crm: WebhookReceiver, pager: WebhookReceiver
 ) -> None:
     crm.answers = ["hang"] * 2
     refuse()
@@ -147,6 +167,8 @@ async def test_a_target_that_hangs_delays_no_other(
     rounds = await site.webhooks._start()
     await asyncio.wait_for(pager.arrived.wait(), 30)
     assert not all(one.done() for one in rounds)
+    await post(PATH, FORM)  # and mail waits for nobody
+    assert outbox.last()["state"] == "sent"
     crm.released.set()
     await site.webhooks.stop()
     assert json.loads(calls(site)[0]["body"])["type"].startswith("message.")

@@ -39,7 +39,7 @@ NO_PLACE = {
     *("id", "server", "state", "kind", "key", "delivery", "message", "receipt", "reference", "day"),
     *("role", "password", "totp_secret", "recovery_codes", "way", "origin", "verb", "type"),
     *("reason", "ids", "plugin", "outcome", "edited_by", "host", "version", "settings", "heard"),
-    *("outages", "topic", "name", "value", "messages", "target"),
+    *("outages", "topic", "name", "value", "messages", "target", "servers"),
 }
 # Addresses of the network.
 HOSTS = {"daemons", "operator_sessions"}
