@@ -19,10 +19,13 @@ import relay
 from relay import provider
 from relay.config import fields as kinds
 from relay.config import schema
+from relay.config.settings import load
 from relay.hooks import loader, specs
 from relay.hooks.chain import hook_names
+from relay.web.openapi import document
 
 FOLDER = Path(__file__).parent / "reference"
+SHIPPED = Path(__file__).parents[1] / "settings.toml"
 HEAD = ["key", "type", "default", "meaning"]
 PLUGINS = Path(__file__).parents[1] / "plugins"
 
@@ -76,7 +79,13 @@ WRITTEN = (
 
 def pages() -> dict[str, str]:
     """Return each page's text by its file's name."""
-    return {"settings.md": settings_page(), "hooks.md": hooks_page()}
+    return {"settings.md": settings_page(), "hooks.md": hooks_page(), "openapi.json": openapi()}
+
+
+def openapi() -> str:
+    """Write the document of the HTTP interface that the shipped settings make."""
+    shipped = load(SHIPPED, {})
+    return json.dumps(document(shipped, loader.build(shipped, ())), indent=1) + "\n"
 
 
 def settings_page() -> str:

@@ -259,7 +259,7 @@ def routes() -> list[str]:
 
 def test_every_address_is_in_the_docs() -> None:
     tables = page("reference/endpoints") + page("api/postmark")
-    told = [re.sub(r"\{[\w ]+\}", "name", path) for path in re.findall(r"(/[\w/{} -]+)`", tables)]
+    told = [re.sub(r"\{[\w ]+\}", "name", path) for path in re.findall(r"(/[\w/{} .-]+)`", tables)]
     patterns = routes()
     assert any("email_cancel" in pattern for pattern in patterns)
     for pattern in patterns:
@@ -383,6 +383,7 @@ CLAIMS = {
     ("README", "json", '{"status"'): "test_the_readmes_curl_line_sends",
     ("api/application", "sh", "KEY="): "test_the_line_that_calls_the_example_sends",
     ("api/application", "sh", "RELAY_URL="): "test_the_line_that_calls_the_example_sends",
+    ("api/application", "sh", "curl -s"): "test_the_line_that_calls_the_example_sends",
     ("api/postmark", "toml", "[keys.shop]"): "test_a_pages_settings_are_in_order",
     ("api/webhooks", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
     ("api/webhooks", "sh", "curl -u"): "test_the_line_that_tries_a_webhook_is_noted",
@@ -509,6 +510,9 @@ def test_the_line_that_calls_the_example_sends(daemon: Daemon) -> None:
         line = block("api/application", "sh", "RELAY_URL=")
         line = line.replace("http://127.0.0.1:8025", daemon.url)
         assert bash(key + line.replace(".venv/bin/python", sys.executable)) == "Message sent\n"
+        describe = block("api/application", "sh", "curl -s")
+        described = json.loads(bash(describe.replace("http://127.0.0.1:8025", daemon.url)))
+        assert "/rest/email/contactform" in described["paths"]
 
 
 SECRETS = {

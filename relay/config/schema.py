@@ -136,6 +136,8 @@ class RelayTable(Schema):
     """seconds that a form's caller waits for the first attempt"""
     public_url = setting(Parsed(optional(base_url)), "")
     """how callers reach this relay, base path included"""
+    openapi_public = setting(fields.Boolean(), False)
+    """`true`: everybody may read `/openapi.json`; else who calls from this machine or has a key"""
     trusted_proxies = setting(Names(Parsed(ipaddress.ip_network)), [])
     """networks whose `X-Forwarded-For` and `-Proto` are believed"""
     enabled = setting(fields.Boolean(), True)

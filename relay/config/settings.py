@@ -108,6 +108,7 @@ class Settings:
     unknown_server: str
     wait: float
     public_url: str | None
+    openapi_public: bool
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     secret: Secret | None
     metrics_token: Secret | None

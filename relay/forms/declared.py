@@ -57,6 +57,7 @@ class DeclaredField:
     def field(self) -> fields.Field[Any]:
         """Make the field that a form is validated by."""
         options: dict[str, Any] = {"required": True} if self.required else {"load_default": None}
+        options["metadata"] = {"description": self.label}
         if not self.is_shared:
             return FIELD_KINDS[self.kind](self, options)
         shared = copy.deepcopy(EmailForm._declared_fields[self.name])

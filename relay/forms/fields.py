@@ -37,6 +37,15 @@ def naming(domains: frozenset[str]) -> Iterator[None]:
         _DOMAINS.reset(token)
 
 
+def _written(value: Any) -> str:
+    """Return a number of JSON, or what a form sends in its place, as text; "" for anything else.
+
+    JSON makes no difference between 3 and 3.0.
+    """
+    shown = "" if isinstance(value, bool) else text.shown(value)
+    return shown.strip() if isinstance(shown, str) else ""
+
+
 class Text(fields.String):
     """Text of any number of lines; a number or a boolean of JSON counts as what is shown of it."""
 
@@ -147,8 +156,8 @@ class TemplateReference(fields.Field[int | str]):
     """A provider's template: all digits is its number, anything else its alias."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int | str:
-        name = str(value).strip() if isinstance(value, str | int) else ""
-        if isinstance(value, bool) or not (_DIGITS.fullmatch(name) or _ALIAS.fullmatch(name)):
+        name = _written(value)
+        if not (_DIGITS.fullmatch(name) or _ALIAS.fullmatch(name)):
             raise ValidationError("must be a template's number or alias")
         return int(name) if _DIGITS.fullmatch(name) else name
 
@@ -232,7 +241,7 @@ class WholeNumber(fields.Field[int]):
         super().__init__(validate=validate.Range(min, max), **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
-        digits = str(value).strip() if isinstance(value, str | int) else ""
+        digits = _written(value)
         if not _INTEGER.fullmatch(digits):
             raise ValidationError("must be a whole number")
         return int(digits)

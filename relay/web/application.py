@@ -3,7 +3,7 @@
 from tornado.web import Application
 
 from relay.site import Site
-from relay.web import cancel, challenges, forms, health, postmark, tokens, webhooks
+from relay.web import cancel, challenges, forms, health, openapi, postmark, tokens, webhooks
 from relay.web.base import UnknownPathHandler
 from relay.web.connections import PatientApplication
 
@@ -13,6 +13,7 @@ ROUTES = [
     *tokens.ROUTES,
     *challenges.ROUTES,
     *health.ROUTES,
+    *openapi.ROUTES,
     *webhooks.ROUTES,
     *postmark.ROUTES,
 ]

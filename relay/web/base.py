@@ -78,6 +78,8 @@ class BaseHandler(RequestHandler):
     def initialize(self) -> None:
         # What the settings say when it comes; a reload meanwhile is for others.
         self.configuration = self.site.configuration
+        # A method that no HTTP has is refused before the path is read.
+        self.path_args = []
         self._chunks: list[bytes] = []
         self._size = self._held_bytes = 0
         self._structure: JsonStructure | None = None

@@ -56,7 +56,7 @@ class FormHandler(RelayHandler):
     @property
     def server_name(self) -> str:
         """The name of the server, as the path has it."""
-        return self.path_args[0]
+        return self.path_args[0] if self.path_args else ""
 
     @cached_property
     def server(self) -> Server:

@@ -1,12 +1,14 @@
 """Every error has a status, and every leaf of the tree is in its picture."""
 
 import re
+from typing import Any
 
 import pytest
 from tornado.web import HTTPError
 
 from relay.core import errors
 from relay.web import responses
+from tests.conftest import Post
 
 
 def leaves(root: type) -> list[type]:
@@ -56,3 +58,21 @@ def test_an_invalid_submission_names_every_field_and_what_is_wrong() -> None:
     error = errors.InvalidSubmission({"to_address": ["Missing.", "Really."], "cc": ["Bad."]})
     words = "to_address: Missing. Really.; cc: Bad."
     assert responses.failure(error) == {"status": "error", "response": words}
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/rest/email/contactform", "/rest/email_session/contactform", "/emails"),
+        *("/rest/email_cancel/contactform", "/rest/email/postmark/contactform/inbound"),
+        *("/rest/challenge/contactform", "/rest/email_token/create", "/healthz", "/email"),
+    ],
+)
+async def test_a_method_that_no_http_has_is_refused_like_any_other(
+    path: str, post: Post, events: list[dict[str, Any]]
+) -> None:
+    reply = await post(path, method="BREW")
+    assert reply.status == 405
+    assert reply.headers["Allow"]
+    assert [one for one in events if one["log_level"] == "error"] == []
