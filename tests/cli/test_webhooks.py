@@ -1,20 +1,16 @@
 """`run.py webhooks` on a real daemon: lists, shows calls, makes one again, switches on."""
 
-import queue
 import signal
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
-from standardwebhooks import Webhook
 
 from tests.support.daemon import Daemon
-from tests.support.webhook_receiver import SECRET
+from tests.support.webhook_receiver import SECRET, ReceiverInThread
 
 SETTINGS = """
 [keys.application]
@@ -43,47 +39,15 @@ FORM = {
 SECONDS = 30.0
 
 
-class Receiver:
-    """Takes calls in a thread; `ids` are the webhook-ids in order, `status` what it answers.
-
-    `taken` are the messages of those that it took.
-    """
-
-    def __init__(self) -> None:
-        self.ids: queue.Queue[str] = queue.Queue()
-        self.taken: set[str] = set()
-        self.status = 204
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                content = Webhook(SECRET).verify(body, dict(self.headers.items()))
-                self.send_response(receiver.status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                if receiver.status == 204:
-                    receiver.taken.add(content["data"]["id"])
-                receiver.ids.put(self.headers["webhook-id"])
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/relay?token=private"
-        Thread(target=self.server.serve_forever, daemon=True).start()
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    one = Receiver()
+def receiver() -> Iterator[ReceiverInThread]:
+    one = ReceiverInThread()
     yield one
-    one.server.shutdown()
-    one.server.server_close()
+    one.close()
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, receiver: Receiver) -> Daemon:
+def daemon(tmp_path: Path, receiver: ReceiverInThread) -> Daemon:
     environment = {"APPLICATION_KEY": KEY, "CRM_URL": receiver.url, "CRM_SECRET": SECRET}
     return Daemon(tmp_path, SETTINGS, environment)
 
@@ -97,7 +61,9 @@ def listed(daemon: Daemon, words: str) -> str:
 
 
 @pytest.mark.slow
-def test_calls_are_listed_made_again_and_switched_on(daemon: Daemon, receiver: Receiver) -> None:
+def test_calls_are_listed_made_again_and_switched_on(
+    daemon: Daemon, receiver: ReceiverInThread
+) -> None:
     with daemon:
         host = f"127.0.0.1:{receiver.server.server_port}"
         assert daemon.command("webhooks").stdout == (
@@ -133,7 +99,7 @@ def test_calls_are_listed_made_again_and_switched_on(daemon: Daemon, receiver: R
 
 @pytest.mark.slow
 def test_what_is_killed_before_it_told_tells_after_its_start(
-    daemon: Daemon, receiver: Receiver
+    daemon: Daemon, receiver: ReceiverInThread
 ) -> None:
     receiver.status = 500
     daemon.start()
@@ -143,6 +109,6 @@ def test_what_is_killed_before_it_told_tells_after_its_start(
     receiver.status = 204
     with daemon, closing(sqlite3.connect(daemon.folder / "var" / "relay.db")) as database:
         stored = {id for (id,) in database.execute("SELECT id FROM messages")}
-        while receiver.taken != stored:
+        while receiver.taken.keys() != stored:
             receiver.ids.get(timeout=SECONDS)
         assert len(stored) == 20

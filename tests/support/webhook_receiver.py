@@ -1,8 +1,12 @@
-"""A receiver of webhooks over real HTTP, which checks each call as its author's library does."""
+"""Receivers of webhooks over real HTTP, which check each call as the library of one does."""
 
 import asyncio
 import json
+import queue
+from collections import defaultdict
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 from standardwebhooks import Webhook
@@ -83,3 +87,38 @@ class _Call(RequestHandler):
         else:
             for name, value in more.items():
                 self.set_header(name, value)
+
+
+class ReceiverInThread:
+    """Takes calls in a thread; `ids` are the webhook-ids in order, `status` what it answers.
+
+    `taken` are the messages that it took calls of, each with their webhook-ids.
+    """
+
+    def __init__(self) -> None:
+        self.ids: queue.Queue[str] = queue.Queue()
+        self.taken: defaultdict[str, list[str]] = defaultdict(list)
+        self.status = 204
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                content = Webhook(SECRET).verify(body, dict(self.headers.items()))
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                if receiver.status == 204:
+                    receiver.taken[content["data"]["id"]].append(self.headers["webhook-id"])
+                receiver.ids.put(self.headers["webhook-id"])
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/relay?token=private"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
