@@ -130,15 +130,15 @@ class Acceptance:
                 return await self._accept(
                     chain, submission, identity, begun, before_commit, content, has_page=has_page
                 )
-            except (TokenRefused, VerificationFailed):
-                before = await self._sent_before(chain, submission, identity, content)
+            except BaseException as error:
+                if begun is not None:
+                    self.idempotency.end(begun)
+                before = None
+                if isinstance(error, TokenRefused | VerificationFailed):
+                    before = await self._sent_before(chain, submission, identity, content)
                 if before is None:
                     raise
                 return before
-            except BaseException:
-                if begun is not None:
-                    self.idempotency.end(begun)
-                raise
         except SubmissionError as error:
             error.key = identity.key if identity else error.key
             chain.observe("refused", submission=submission, error=error)

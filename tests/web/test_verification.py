@@ -97,58 +97,59 @@ def answered(reply: Any) -> tuple[int, str]:
     return reply.status, reply.words
 
 
+DOORS = {
+    "json": "/rest/email/refuse",
+    "urlencoded": "/rest/email/refuse",
+    "multipart": "/rest/email/refuse",
+    "session": "/rest/email_session/refuse",
+    "legacy": "/emails",
+}
+
+
 @pytest.mark.gen_test
-@pytest.mark.parametrize("door", ["json", "urlencoded", "multipart", "session", "legacy"])
 async def test_every_door_is_verified(
-    post: Post, new_token: NewToken, outbox: Outbox, plugin: Any, door: str
+    post: Post, new_token: NewToken, outbox: Outbox, plugin: Any
 ) -> None:
-    path = {"session": "/rest/email_session/refuse", "legacy": "/emails"}.get(
-        door, "/rest/email/refuse"
-    )
-    for answer, expected in (("", SENT), ("yes", SENT), ("refuse", FAILED), ("unsure", FAILED)):
-        form = {**FORM, "answer": answer}
-        if door == "session":
-            form["token_session"] = str(await new_token())
-        body, media = json.dumps(form).encode(), "application/json"
-        if door in ("urlencoded", "legacy"):
-            body, media = urlencode(form).encode(), "application/x-www-form-urlencoded"
-        if door == "multipart":
-            body, media = multipart(form)
-        reply = await post(path, body=body, media=media)
-        assert answered(reply) == expected, answer
-    assert outbox.states() == ["sent", "sent"]
+    verdicts = {"": SENT, "yes": SENT, "refuse": FAILED, "unsure": FAILED}
+    for count, (door, path) in enumerate(DOORS.items(), 1):
+        for answer, expected in verdicts.items():
+            form = {**FORM, "answer": answer}
+            if door == "session":
+                form["token_session"] = str(await new_token())
+            body, media = json.dumps(form).encode(), "application/json"
+            if door in ("urlencoded", "legacy"):
+                body, media = urlencode(form).encode(), "application/x-www-form-urlencoded"
+            if door == "multipart":
+                body, media = multipart(form)
+            reply = await post(path, body=body, media=media)
+            assert answered(reply) == expected, (door, answer)
+        assert outbox.states() == ["sent"] * 2 * count
+
+
+BROKEN = (500, "internal server error")
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize(
-    ("server", "answer", "expected", "states"),
-    [
+async def test_the_settings_say_what_becomes_of_it(post: Post, outbox: Outbox, plugin: Any) -> None:
+    stored: list[str] = []
+    for server, answer, expected, states in (
         ("hold", "yes", SENT, ["sent"]),
         ("hold", "refuse", FAILED, []),
         ("hold", "unsure", SENT, ["screened"]),
-        ("hold", "crash", (500, "internal server error"), ["quarantined"]),
-        ("hold", "no", (500, "internal server error"), ["quarantined"]),
+        ("hold", "crash", BROKEN, ["quarantined"]),
+        ("hold", "no", BROKEN, ["quarantined"]),
         ("pass", "unsure", SENT, ["sent"]),
         ("pass", "refuse", FAILED, []),
-        ("pass", "crash", (500, "internal server error"), ["quarantined"]),
+        ("pass", "crash", BROKEN, ["quarantined"]),
         ("refuse", "unsure", FAILED, []),
         ("quick", "hang", SENT, ["sent"]),
         ("quick", "wait 0.01", SENT, ["sent"]),
-    ],
-)
-async def test_the_settings_say_what_becomes_of_it(
-    post: Post,
-    outbox: Outbox,
-    plugin: Any,
-    server: str,
-    answer: str,
-    expected: tuple[int, str],
-    states: list[str],
-) -> None:
-    reply = await post(f"/rest/email/{server}", {**FORM, "answer": answer})
-    assert answered(reply) == expected
-    assert outbox.states() == states
-    assert plugin.asked == [(server, answer)]
+    ):
+        reply = await post(f"/rest/email/{server}", {**FORM, "answer": answer})
+        assert answered(reply) == expected, (server, answer)
+        stored += states
+        assert outbox.states() == stored
+        assert plugin.asked[-1] == (server, answer)
 
 
 @pytest.mark.gen_test
@@ -220,7 +221,7 @@ async def test_callers_with_a_secret_key_can_be_believed(
 
 @pytest.mark.gen_test
 async def test_an_answered_request_is_repeated_without_being_verified_again(
-    post: Post, outbox: Outbox, plugin: Any
+    post: Post, new_token: NewToken, outbox: Outbox, plugin: Any
 ) -> None:
     headers = {"Idempotency-Key": "once"}
     form = {**FORM, "answer": "yes"}
@@ -228,9 +229,15 @@ async def test_an_answered_request_is_repeated_without_being_verified_again(
         assert answered(await post("/rest/email/hold", form, headers=headers)) == SENT
     assert (len(outbox.rows()), len(plugin.asked)) == (1, 1)
     # What was refused may be tried again under the same key.
-    headers = {"Idempotency-Key": "twice"}
-    assert answered(await post("/rest/email/hold", {**FORM, "answer": "refuse"}, headers=headers))
-    assert answered(await post("/rest/email/hold", form, headers=headers)) == SENT
+    refused = {"Idempotency-Key": "refused"}
+    wrong = {**FORM, "answer": "refuse"}
+    assert answered(await post("/rest/email/hold", wrong, headers=refused)) == FAILED
+    assert answered(await post("/rest/email/hold", form, headers=refused)) == SENT
+    path, late = "/rest/email_session/hold", {"Idempotency-Key": "late"}
+    old = {**form, "subject": "Old", "token_session": 2**52}
+    assert (await post(path, old, key=None, headers=late)).words == "invalid token"
+    new = {**form, "token_session": await new_token()}
+    assert answered(await post(path, new, key=None, headers=late)) == SENT
 
 
 @pytest.mark.gen_test

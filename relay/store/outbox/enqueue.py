@@ -124,39 +124,39 @@ def add(connection: Connection, batch: Sequence[NewMessage]) -> Sequence[Submiss
     A message whose token or proof is gone, or whose reference is taken, is not stored and spends
     nothing: its result is the refusal.
     """
-    refusals: dict[str, SubmissionError] = {}
-    for refuse in (_by_reference, _by_proof, _by_token):
-        refusals |= refuse(connection, [one for one in batch if one.id not in refusals])
+    results: list[SubmissionError | None] = [None] * len(batch)
+    for check in (_take_references, _spend_proofs, _spend_tokens):
+        left = [index for index, refusal in enumerate(results) if refusal is None]
+        found = check(connection, [batch[index] for index in left])
+        for index, refusal in zip(left, found, strict=True):
+            results[index] = refusal
+    told = list(zip(batch, results, strict=True))
     # What was spent before something else was found to be gone.
-    proofs.give_back(connection, [one.id for one in batch if one.proof and one.id in refusals])
-    _insert(connection, [one for one in batch if one.id not in refusals])
-    return [refusals.get(one.id) for one in batch]
+    proofs.give_back(connection, [one.id for one, refusal in told if one.proof and refusal])
+    _insert(connection, [one for one, refusal in told if refusal is None])
+    return results
 
 
-def _by_reference(
+def _take_references(
     connection: Connection, batch: Sequence[NewMessage]
-) -> dict[str, SubmissionError]:
-    return _refused(batch, references.refusals(connection, [one.receipt for one in batch]))
+) -> Sequence[SubmissionError | None]:
+    return references.refusals(connection, [one.receipt for one in batch])
 
 
-def _by_proof(connection: Connection, batch: Sequence[NewMessage]) -> dict[str, SubmissionError]:
-    """Spend the proofs of messages; return the refusals, by message."""
-    new = [(one, one.proof) for one in batch if one.proof is not None]
-    spending = [proofs.Spending(proof, one.id, one.created_at) for one, proof in new]
-    return _refused([one for one, _ in new], proofs.spend(connection, spending))
+def _spend_proofs(
+    connection: Connection, batch: Sequence[NewMessage]
+) -> Sequence[SubmissionError | None]:
+    new = [proofs.Spending(one.proof, one.id, one.created_at) for one in batch if one.proof]
+    results = iter(proofs.spend(connection, new))
+    return [next(results) if one.proof else None for one in batch]
 
 
-def _by_token(connection: Connection, batch: Sequence[NewMessage]) -> dict[str, SubmissionError]:
-    """Spend the session tokens of messages; return the refusals, by message."""
-    new = [(one, one.token) for one in batch if one.token is not None]
-    spending = [tokens.Spending(token, one.id, one.created_at) for one, token in new]
-    return _refused([one for one, _ in new], tokens.spend(connection, spending))
-
-
-def _refused(
-    batch: Sequence[NewMessage], results: Sequence[SubmissionError | None]
-) -> dict[str, SubmissionError]:
-    return {one.id: error for one, error in zip(batch, results, strict=True) if error is not None}
+def _spend_tokens(
+    connection: Connection, batch: Sequence[NewMessage]
+) -> Sequence[SubmissionError | None]:
+    new = [tokens.Spending(one.token, one.id, one.created_at) for one in batch if one.token]
+    results = iter(tokens.spend(connection, new))
+    return [next(results) if one.token else None for one in batch]
 
 
 def add_together(connection: Connection, batch: Sequence[Sequence[NewMessage]]) -> Sequence[None]:
