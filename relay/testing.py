@@ -98,9 +98,9 @@ class FormServer:
             raise Screened(decoy.reason)
         form = rehearsal.validate(identity)
         if verify:
-            unsure = decided(self.chain.server, rehearsal.verify())
-            if isinstance(unsure, Unsure):
-                raise Screened(unsure.reason)
+            verdict = decided(self.chain.server, rehearsal.verify())
+            if isinstance(verdict, Unsure) and self.chain.server.when_unsure == "hold":
+                raise Screened(verdict.reason)
         message = rehearsal.compose(form)
         for words in rehearsal.warnings:
             warnings.warn(words, stacklevel=3)

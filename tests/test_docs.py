@@ -416,6 +416,10 @@ CLAIMS = {
     ("plugins/first-plugin", "python", "# plugins/"): "test_the_readmes_form_server_sends",
     ("plugins/first-plugin", "toml", "# settings"): "test_the_readmes_form_server_sends",
     ("plugins/first-plugin", "sh", "echo"): "test_the_readmes_try_line_shows_the_message",
+    ("plugins/hooks", "python", "# plugins/library"): "test_readers_of_the_library_are_verified",
+    ("plugins/hooks", "toml", "# A server for the readers"): (
+        "test_readers_of_the_library_are_verified"
+    ),
     ("plugins/hooks", "python", "# plugins/chat"): "test_the_chat_room_is_told_what_was_refused",
     (
         "plugins/hooks",
@@ -452,6 +456,7 @@ def test_every_claim_is_of_a_block_and_of_a_test() -> None:
         for name in (
             "test_docs.py",
             "test_chat.py",
+            "test_library_card.py",
             "test_signatures.py",
             "test_testing.py",
             "test_wheel.py",

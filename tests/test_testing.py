@@ -139,7 +139,35 @@ sender = "Fairs <fairs@example.gov>"
         form_server("fairs", text).post(FIELDS)
     with pytest.raises(TypeError, match="gave no Message"):
         form_server("fairs", text).post({**FIELDS, "subject": "none"})
+
+
+@pytest.mark.parametrize("unsure", ["hold", "pass", "refuse"])
+def test_what_is_verified(form_server, unsure):
+    text = """
+[servers.fairs]
+plugins = ["bearer_token", "session_token", "judge", "permits", "mailbox"]
+sender = "Fairs <fairs@example.gov>"
+"""
+    fairs = form_server("fairs", f'{text}when_unsure = "{unsure}"')
+    assert fairs.post({**FIELDS, "street": "refuse"})  # nobody is asked
+    assert fairs.post(FIELDS, verify=True)
+    refused = fairs.refused({**FIELDS, "street": "refuse"}, verify=True)
+    assert (refused.status, refused.reason) == (403, "not_verified")
+    doubtful = {**FIELDS, "street": "unsure"}
+    if unsure == "pass":
+        assert fairs.post(doubtful, verify=True)
+    else:
+        with pytest.raises(Screened if unsure == "hold" else Refused):
+            fairs.post(doubtful, verify=True)
 '''
+JUDGE = """
+from relay import Refused, Unsure, hookimpl
+
+@hookimpl
+def verify(submission):
+    said = {"refuse": Refused("no"), "unsure": Unsure("down")}
+    return said.get(submission.fields["street"])
+"""
 BROKEN = """
 from dataclasses import replace
 from relay import EmailForm, base_message, hookimpl
@@ -159,6 +187,7 @@ def compose(form, server):
 def test_everything_that_a_client_can_meet_can_be_asserted(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "broken.py").write_text(BROKEN)
+    (tmp_path / "plugins" / "judge.py").write_text(JUDGE)
     ran = run(tmp_path, OTHERS)
     assert ran.returncode == 0, ran.stdout
-    assert "8 passed" in ran.stdout
+    assert "11 passed" in ran.stdout

@@ -198,16 +198,20 @@ class Acceptance:
         """
         form = validated(chain, submission, identity)
         verdict = await self.verifier.ask(chain, submission)
-        if isinstance(verdict, Unsure):
-            return Decoy(f"unsure: {verdict.reason}")
+        unsure = f"unsure: {verdict.reason}" if isinstance(verdict, Unsure) else ""
+        if unsure and chain.server.when_unsure == "hold":
+            return Decoy(unsure)
         proof = self._use_of(verdict, chain.server)
-        return await self.builder.make(
+        made = await self.builder.make(
             chain, submission, form, identity, came_from, token=use, proof=proof
         )
+        return (
+            replace(made, warnings=(*made.warnings, f"not verified: {unsure}")) if unsure else made
+        )
 
-    def _use_of(self, verdict: Verified, server: Server) -> ProofUse | None:
+    def _use_of(self, verdict: Verified | Unsure, server: Server) -> ProofUse | None:
         """Return what is stored of a proof that is good for one message of a server."""
-        if not verdict.proof:
+        if isinstance(verdict, Unsure) or not verdict.proof:
             return None
         digest = keyed_digest(self.outbox.secret, f"proof {server.name} {verdict.proof}")
         return ProofUse(digest, verdict.expires_at)

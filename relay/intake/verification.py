@@ -34,17 +34,15 @@ log = structlog.get_logger()
 
 
 def decided(server: Server, verdict: Verified | Refused | Unsure) -> Verified | Unsure:
-    """Return that a submission may pass, or an Unsure where it is to be held.
+    """Return a verdict that does not refuse; an Unsure is held, or passes, as the server says.
 
     Raise VerificationFailed.
     """
     if isinstance(verdict, Refused):
         raise VerificationFailed(detail=verdict.reason)
-    if isinstance(verdict, Verified) or server.when_unsure == "hold":
-        return verdict
-    if server.when_unsure == "refuse":
+    if isinstance(verdict, Unsure) and server.when_unsure == "refuse":
         raise VerificationFailed(reason="unsure", detail=verdict.reason)
-    return Verified()
+    return verdict
 
 
 def _brief(verdict: Verified | Refused | Unsure) -> Verified | Refused | Unsure:
@@ -75,7 +73,7 @@ class Verifier:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def ask(self, chain: Chain, submission: Submission) -> Verified | Unsure:
-        """Return that a submission may pass, or an Unsure where it is to be held.
+        """Return the verdict; an Unsure is to be held, or passes, as the server says.
 
         Raise VerificationFailed, or Unavailable where there is no thread left to ask in.
         """

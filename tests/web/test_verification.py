@@ -21,6 +21,7 @@ from relay.store.maintenance import audit as audits
 from relay.store.queries import listing
 from tests.conftest import FORM, Outbox, Post
 from tests.support.keys import APPLICATION_KEY, PAGE_KEY, key
+from tests.support.stored import rows
 from tests.web.test_forms import multipart
 
 NewToken = Callable[[], Awaitable[int]]
@@ -130,7 +131,9 @@ BROKEN = (500, "internal server error")
 
 
 @pytest.mark.gen_test
-async def test_the_settings_say_what_becomes_of_it(post: Post, outbox: Outbox, plugin: Any) -> None:
+async def test_the_settings_say_what_becomes_of_it(
+    post: Post, site: Site, outbox: Outbox, plugin: Any
+) -> None:
     stored: list[str] = []
     for server, answer, expected, states in (
         ("hold", "yes", SENT, ["sent"]),
@@ -150,6 +153,11 @@ async def test_the_settings_say_what_becomes_of_it(post: Post, outbox: Outbox, p
         stored += states
         assert outbox.states() == stored
         assert plugin.asked[-1] == (server, answer)
+    told = rows(site.store, "SELECT words FROM events WHERE kind = 'warning' ORDER BY id")
+    assert [one["words"] for one in told] == [
+        "not verified: unsure: down",
+        "not verified: unsure: no answer in time",
+    ]
 
 
 @pytest.mark.gen_test
