@@ -57,7 +57,7 @@ def settings_toml(tmp_path: Path) -> str:
 
 @pytest.fixture
 def tell(site: Site, http_client: Any) -> Iterator[Tell]:
-    """Order something of the daemon, as its commands do: a verdict for each id."""
+    """Order something of the daemon, as its commands do: id, state before and after, and words."""
     from tornado.httpserver import HTTPServer
 
     app: Application = make_control(site, lambda site: None)
@@ -68,7 +68,7 @@ def tell(site: Site, http_client: Any) -> Iterator[Tell]:
     async def order(name: str, *ids: str) -> list[list[str]]:
         url = f"http://127.0.0.1:{port}/screened/{name}"
         answer = await http_client.fetch(url, method="POST", body=json.dumps({"ids": ids}))
-        return json.loads(answer.body)["verdicts"]
+        return [verdict[:4] for verdict in json.loads(answer.body)["verdicts"]]
 
     yield order
     server.stop()
