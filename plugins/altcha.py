@@ -7,14 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from altcha import Payload, create_challenge, verify_solution
-from marshmallow import fields
+from marshmallow import ValidationError, fields
 from marshmallow.validate import Range
 
 from relay import Refused, Server, Submission, Verified, hookimpl, setting
-from relay.provider import SecretReference
+from relay.provider import Secret, SecretReference
 
 FIELD = "altcha"
 ALGORITHM = "PBKDF2/SHA-256"
+
+
+def _is_long(key: Secret) -> None:
+    """Refuse a key that somebody could find by trying, who has a challenge that it signed."""
+    if len(key.reveal()) < 32:
+        raise ValidationError("must have 32 characters and more")
 
 
 @hookimpl
@@ -23,7 +29,9 @@ def settings() -> Mapping[str, fields.Field]:
     cost, minutes = Range(100, 1_000_000), Range(1, 1440)
     return {
         "altcha_key": setting(
-            SecretReference(), ..., "a secret of your own that challenges are signed with"
+            SecretReference(validate=_is_long),
+            ...,
+            "a secret of your own, of 32 characters and more, that challenges are signed with",
         ),
         "altcha_cost": setting(
             fields.Integer(validate=cost),

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from altcha import Challenge, Payload, create_challenge, solve_challenge
 
+from relay.config.settings import Settings
+from relay.core.errors import ConfigurationError
+from relay.hooks import loader
 from relay.site import Site
 from relay.store import proofs
 from relay.store.maintenance import audit as audits
@@ -236,3 +239,12 @@ async def test_many_challenges_are_too_many(post: Post, site: Site) -> None:
     replies = [await post(path, method="GET", headers=address) for _ in range(61)]
     assert [reply.status for reply in replies].count(200) == 60
     assert replies[-1].status == 429
+
+
+def test_a_key_that_can_be_guessed_is_refused(
+    load: Callable[[str], Settings], environment: dict[str, str], settings_toml: str
+) -> None:
+    environment["ALTCHA_KEY"] = "short"
+    read = load(settings_toml)
+    with pytest.raises(ConfigurationError, match="altcha_key: must have 32 characters and more"):
+        loader.build(read, read.keys)
