@@ -17,7 +17,11 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from relay.config.settings import Settings
 from relay.core.errors import ConfigurationError
+from relay.core.submission import Identity
 from relay.hooks import loader
+from relay.intake.dry_run import DryRun
+from relay.site import Site
+from relay.web.bodies import submission_of
 from tests.conftest import FORM, Outbox, Post, Reply
 from tests.support.docs import block
 from tests.support.keys import key
@@ -139,6 +143,12 @@ async def test_a_call_that_is_not_signed_right_is_refused(
     assert outbox.rows() == []
     assert (await send(post, BODY, good)).status == 200  # each of them lacked one thing alone
     assert SECRET not in str(events)
+
+
+def test_a_signature_can_be_tried_without_a_daemon(site: Site) -> None:
+    headers = signed(BODY, str(int(time.time())), "a")
+    rehearsal = DryRun(site.chains["orders"], submission_of("orders", BODY, headers=headers))
+    assert rehearsal.admit() == (Identity("shop", "secret"), None)
 
 
 # What a header may say of itself that the library takes for a list.
