@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from relay.core import clock
-from relay.intake.keys import AskedKey, making, revoking
+from relay.intake.keys import DAY, AskedKey, making, revoking
 from relay.site import Site
+from relay.store import keys
 from relay.store.acts import By
 from tests.conftest import FORM, SETTINGS, Outbox, Post, Reply
 from tests.support.keys import APPLICATION_KEY
@@ -104,6 +105,9 @@ async def test_a_key_revoked_a_second_ago_is_refused_as_an_unknown_one_and_named
 ) -> None:
     key = await make(kind, *servers)
     assert (await called(post, path, key)).status != 401
+    await site.keys.note()
+    [row] = await site.store.read(keys.listed)
+    assert row.used_day == int(clock.now() // DAY)
     await revoke(site)
     events.clear()
     revoked = await called(post, path, key)
