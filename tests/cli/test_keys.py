@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 
 from relay.cli.main import relay
@@ -33,7 +34,12 @@ def alone(offline: Daemon, empty_database: Path) -> Daemon:
 
 
 def run(daemon: Daemon, *arguments: str) -> Result:
-    return CliRunner().invoke(relay, ["--settings", str(daemon.settings), *arguments])
+    """Run a command in this process."""
+    logging = structlog.get_config()  # a command configures its own
+    try:
+        return CliRunner().invoke(relay, ["--settings", str(daemon.settings), *arguments])
+    finally:
+        structlog.configure(**logging)
 
 
 def test_a_key_is_printed_alone_and_nowhere_again(alone: Daemon) -> None:
