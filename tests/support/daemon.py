@@ -14,8 +14,10 @@ from typing import Any, Self
 import requests
 
 from relay.cli.banner import LAST_LINE
+from tests.support import commands
 
 ROOT = Path(__file__).parents[2]
+PROGRAM = (sys.executable, str(ROOT / "run.py"))
 
 # The settings as they come; and without the server whose place REGISTRY takes.
 SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
@@ -47,7 +49,7 @@ class Daemon:
         folder: Path,
         settings: str,
         environment: dict[str, str] | None = None,
-        program: Sequence[str] = (sys.executable, str(ROOT / "run.py")),
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self.folder = folder
         self.program = [*program]
@@ -109,8 +111,11 @@ class Daemon:
 
     def command(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess:
         """Run a command of run.py on the same settings."""
+        given = ["--settings", str(self.settings), *arguments]
+        if self.program == [*PROGRAM]:
+            return commands.run(given, self.environment, self.folder, stdin, 50)
         return subprocess.run(
-            [*self.program, "--settings", str(self.settings), *arguments],
+            [*self.program, *given],
             env=self.environment,
             input=stdin,
             capture_output=True,
