@@ -23,6 +23,8 @@ OTHERS = {
     ("web/console/charts.py", "screened"): "a column of the ledger",
     ("web/console/charts.py", "sent"): "a column of the ledger",
     ("web/console/charts.py", "failed"): "a column of the ledger",
+    ("core/server.py", "expired"): "what may be true of a key",
+    ("cli/keys.py", "expired"): "what may be true of a key",
     ("store/reply_addresses.py", "expired"): "what may be true of a reply address",
     ("feedback/reply_forwarding.py", "expired"): "what may be true of a reply address",
     ("cli/main.py", "screened"): "a command",
