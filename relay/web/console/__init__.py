@@ -58,7 +58,7 @@ ROUTES = [
     *you.ROUTES,
     *sign_in.ROUTES,
     *identity.ROUTES,
-    *metrics.routes("console"),
+    *metrics.ROUTES,
     (r"/static/(pages\.css|console\.css|console\.js|relay\.svg)", StaticHandler),
 ]
 
@@ -68,6 +68,7 @@ def make_console(site: Site) -> Application:
     return PatientApplication(
         ROUTES,
         site=site,
+        listener="console",
         template_path=str(FOLDER / "templates"),
         default_handler_class=UnknownScreenHandler,
         log_function=lambda handler: None,

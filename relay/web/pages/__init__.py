@@ -30,7 +30,7 @@ ROUTES = [
     *library.ROUTES,
     *trial.ROUTES,
     *dry_run.ROUTES,
-    *metrics.routes("pages"),
+    *metrics.ROUTES,
     (r"/static/(pages\.css|relay\.svg)", StaticHandler),
 ]
 
@@ -40,6 +40,7 @@ def make_pages(site: Site) -> Application:
     return PatientApplication(
         ROUTES,
         site=site,
+        listener="pages",
         template_path=str(FOLDER / "templates"),
         default_handler_class=UnknownPageHandler,
         # Tornado's own line prints the whole address, and with it what was searched for.

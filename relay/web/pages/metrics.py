@@ -21,11 +21,10 @@ log = structlog.get_logger()
 
 
 class MetricsHandler(BaseHandler):
-    """Answers in the text format of Prometheus. listener: the site's name for where it listens."""
+    """Answers in the text format of Prometheus.
 
-    def initialize(self, listener: str) -> None:  # type: ignore[override]
-        super().initialize()
-        self._listener = listener
+    The application's setting `listener` is the site's name for where it listens.
+    """
 
     def authenticate(self) -> None:
         if self._is_local:
@@ -42,7 +41,7 @@ class MetricsHandler(BaseHandler):
     @property
     def _is_local(self) -> bool:
         """Whether somebody on this machine asks, and no page of a name that leads here."""
-        host, port = getattr(self.site, self._listener) or ("", 0)
+        host, port = getattr(self.site, self.application.settings["listener"]) or ("", 0)
         return (
             is_loopback(host)
             and is_loopback(self.request.remote_ip or "")
@@ -65,6 +64,4 @@ class MetricsHandler(BaseHandler):
         log.info("page.refused", **known, **why)
 
 
-def routes(listener: str) -> list[tuple[str, type[MetricsHandler], dict[str, str]]]:
-    """Return the route for a listener, by the name that the site has it under."""
-    return [(r"/metrics", MetricsHandler, {"listener": listener})]
+ROUTES = [(r"/metrics", MetricsHandler)]
