@@ -90,10 +90,13 @@ class Search:
         later = [] if self._after is None else [first > self._after]
         chunk = LARGE_CHUNK if table is contents else CHUNK
         some = select(first).where(*later).order_by(first).limit(chunk).subquery()
-        upto, count = connection.execute(select(func.max(some.c[0]), func.count())).one()
-        if upto is None:
+        # Some keys are bytes, of which not every PostgreSQL knows the greatest.
+        last = select(some.c[0], func.count().over()).order_by(some.c[0].desc()).limit(1)
+        row = connection.execute(last).first()
+        if row is None:
             self._table, self._after = next(self._tables, None), None
             return 0
+        upto, count = row
         self._take(connection, table, and_(*later, first <= upto))
         self._after = upto
         return int(count) if table is contents else 0
