@@ -19,6 +19,8 @@ from relay.store.maintenance import audit as audits
 from tests.conftest import FORM, Outbox, Post
 from tests.support.keys import APPLICATION_KEY, key
 
+pytestmark = pytest.mark.slow
+
 NewToken = Callable[[], Awaitable[int]]
 
 SECRET = "what-challenges-are-signed-with-here"

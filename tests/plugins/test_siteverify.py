@@ -14,6 +14,8 @@ from tornado.web import Application, RequestHandler
 from tests.conftest import FORM, Outbox, Post
 from tests.support.keys import APPLICATION_KEY, key
 
+pytestmark = pytest.mark.slow
+
 SECRET = "the-services-secret"
 FIELDS = {
     "turnstile": "cf-turnstile-response",

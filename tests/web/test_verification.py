@@ -24,6 +24,8 @@ from tests.support.keys import APPLICATION_KEY, PAGE_KEY, key
 from tests.support.stored import rows
 from tests.web.test_forms import multipart
 
+pytestmark = pytest.mark.slow
+
 NewToken = Callable[[], Awaitable[int]]
 
 PLUGIN = '''

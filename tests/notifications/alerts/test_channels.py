@@ -14,6 +14,8 @@ from tests.conftest import FORM, Post
 from tests.notifications.alerts.conftest import DAY, HOUR, MINUTE, PATH, Mail, script
 from tests.support.webhook_receiver import SECRET, WebhookReceiver
 
+pytestmark = pytest.mark.slow
+
 Mails = Callable[[], list[Mail]]
 
 CHANNELS = """

@@ -17,6 +17,8 @@ from tests.conftest import FORM, Outbox, Post
 from tests.support.stored import by
 from tests.support.webhook_receiver import WebhookReceiver
 
+pytestmark = pytest.mark.slow
+
 PATH = "/rest/email/registry"
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 

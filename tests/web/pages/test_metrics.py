@@ -34,6 +34,8 @@ from tests.support.fake_postmark import FakePostmark
 from tests.support.keys import APPLICATION_KEY, OTHER_KEY
 from tests.support.stored import by
 
+pytestmark = pytest.mark.slow
+
 # Addresses, keys, ids, what ends a line or a label in the text format, and what is no text.
 HOSTILE = [
     "jo@example.com",
