@@ -186,8 +186,8 @@ def _keys(stored: Sequence[Key], read: Settings, chains: Mapping[str, Chain]) ->
             yield f"[keys.{key.id}] has the name of a key of the store: revoke that"
         for name in sorted(key.servers - {"*"} - chains.keys()):
             yield f"the key {key.id} is for {name}, and there is no [servers.{name}]"
-        for name, chain in chains.items() if key.kind == "publishable" else ():
-            if key.opens(name) and chain.has_forms and chain.server.recipients is None:
+        for name, chain in chains.items():
+            if key.is_public_at(name) and chain.has_forms and chain.server.recipients is None:
                 yield f"[servers.{name}] recipients is not set: the key {key.id} is refused there"
 
 

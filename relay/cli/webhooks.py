@@ -54,12 +54,13 @@ def fire(path: Path, id: str) -> None:
     with Orders(settings.load(path), see="webhooks") as orders:
         order = firing(id, system_user())
         answer = orders.carry_out(
-            "/webhooks/fire", {"id": id}, lambda store: store.write_now(acts.acted, [order])[0]
+            "/webhooks/fire",
+            {"id": id},
+            lambda store: {"target": store.write_now(acts.acted, [order])[0]},
         )
-    target = answer["target"] if isinstance(answer, dict) else answer
-    if not target:
+    if not answer["target"]:
         raise click.ClickException(f"no call {id}: `webhooks calls NAME` lists them")
-    say(f"{id}  is made again, to {target}")
+    say(f"{id}  is made again, to {answer['target']}")
 
 
 @webhooks.command()

@@ -30,6 +30,10 @@ class Key:
         """Return whether this key is good for a server; `*` is good for all."""
         return server in self.servers or "*" in self.servers
 
+    def is_public_at(self, server: str) -> bool:
+        """Return whether everybody who sees a page may post to this server by it."""
+        return self.kind == "publishable" and self.opens(server)
+
     def ended(self, now: float) -> Literal["", "revoked", "expired"]:
         """Return why this key is good for nothing any more; "" while it is good."""
         if self.revoked_at is not None:

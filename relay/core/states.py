@@ -64,7 +64,7 @@ ENDS = (
 )
 # What its writer is told of: else its fate is open, or somebody cancelled it and knows what to say.
 TOLD = (State.SENT, State.FAILED, State.EXPIRED, State.QUARANTINED, State.SUPPRESSED)
-# What webhooks may be told of: what befalls a message, and what its provider tells of it later.
+# What webhooks may be told of: what happens to a message, and what its provider tells of it later.
 EVENTS = (
     *("accepted", State.SCREENED, State.HELD, State.SENT, State.FAILED, State.EXPIRED),
     *(State.SUPPRESSED, State.QUARANTINED, State.CANCELLED),

@@ -142,7 +142,7 @@ def _check_server(chain: Chain, group: Chain, keys: Sequence[Key], place: str) -
     if server.sender is None:
         raise ConfigurationError(f"{place} sender: missing; it is the From of this server's mail")
     if server.recipients is None:
-        public = [key.id for key in keys if key.kind == "publishable" and key.opens(server.name)]
+        public = [key.id for key in keys if key.is_public_at(server.name)]
         if public or server.session_key == "optional":
             who = f"the publishable key {public[0]}" if public else 'session_key = "optional"'
             raise ConfigurationError(f"{place} recipients: required, because of {who}")

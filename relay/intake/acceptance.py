@@ -133,9 +133,9 @@ class Acceptance:
             except BaseException as error:
                 if begun is not None:
                     self.idempotency.end(begun)
-                before = None
-                if isinstance(error, TokenRefused | VerificationFailed):
-                    before = await self._sent_before(chain, submission, identity, content)
+                if not isinstance(error, TokenRefused | VerificationFailed):
+                    raise
+                before = await self._sent_before(chain, submission, identity, content)
                 if before is None:
                     raise
                 return before

@@ -30,7 +30,7 @@ def _forms(server: Server) -> Iterator[str]:
         yield f"sender {server.sender.domain} is an example"
     if server.replies and server.replies.domain.split(".")[-2:][0] == "example":
         yield f"replies {server.replies.domain} is an example"
-    is_public = any(key.kind == "publishable" and key.opens(server.name) for key in server.keys)
+    is_public = any(key.is_public_at(server.name) for key in server.keys)
     if is_public and not server.origins:
         yield "origins is empty: no page of another origin may post"
     yield from _receipts(server)

@@ -151,7 +151,7 @@ class _Whole(Collector):
 
 
 def _in_turns(samples: Iterable[T]) -> Iterator[T]:
-    """Give the event loop its turn after every few of them: it waits for what runs in a thread."""
+    """Let the event loop have its turn after every few of them: it waits for other threads."""
     for number, sample in enumerate(samples):
         if not number % TURN:
             time.sleep(PAUSE_SECONDS)

@@ -227,7 +227,7 @@ def fire(connection: Connection, order: tuple[str, float]) -> str:
 
 @one_by_one
 def forget(connection: Connection, now: float) -> int:
-    """Give up what nobody took in time, drop what is over since days; count that."""
+    """Call no more what nobody took in time, drop what is over since days; count that."""
     old = webhook_calls.c.since < now - MAX_AGE_SECONDS
     late = update(webhook_calls).where(old, webhook_calls.c.due_at.is_not(None))
     connection.execute(late.values(due_at=None))

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,19 @@ async def test_it_is_for_callers_on_the_machine_and_for_every_key(post: Post) ->
     assert (await post(path, method="GET", key=None, headers=far)).status == 401
     assert (await post(path, method="GET", key="wrong", headers=far)).status == 401
     assert (await post(path, method="GET", key=SECRETS["KEY_SHOP"], headers=far)).status == 200
+
+
+@pytest.mark.gen_test
+async def test_it_follows_the_settings(post: Post, site: Site) -> None:
+    def servers(reply: Any) -> Any:
+        return reply.json["servers"]
+
+    assert servers(await post("/openapi.json", method="GET")) == [{"url": "/"}]
+    settings = replace(site.settings, public_url="https://mail.example.gov")
+    site.configuration = replace(site.configuration, settings=settings)
+    for _ in range(2):
+        described = await post("/openapi.json", method="GET")
+        assert servers(described) == [{"url": "https://mail.example.gov"}]
 
 
 class TestPublic:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from relay.config.alerts import KINDS, AlertSettings
-from relay.core import clock
 from relay.core.addresses import Address
 from relay.core.errors import ConfigurationError
 from relay.core.ids import message_id
@@ -70,9 +69,8 @@ class AlertMailer:
         guard = Guard(alerts.change, lambda rows: replace(change, mails=rows))
         return await self.outbox.put(mails, guard=guard, is_own=True)
 
-    async def test(self) -> tuple[str, str]:
+    async def test(self, written: AlertEmail) -> tuple[str, str]:
         """Mail a test alert to everybody who is told; return its id, and sent, queued or failed."""
-        written = email("test", {}, self._terms, clock.now())
         id, waiters = message_id(), self.dispatcher.waiters
         mail = replace(self._mail(written, self._terms.urgent_to), id=id)
         waiters.open(id)

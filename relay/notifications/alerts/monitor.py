@@ -133,9 +133,10 @@ class Monitor:
         terms, now = self.terms(), clock.now()
         if not self._mailing.is_wanted and not terms.channels:
             raise ConfigurationError("the settings have no [alerts]: nobody is told")
-        calls = test_calls(email("test", {}, terms, now), terms, now)
+        written = email("test", {}, terms, now)
+        calls = test_calls(written, terms, now)
         await self._mailing.send([], Change(calls=calls))
-        id, result = await self._mailing.test() if self._mailing.is_wanted else ("", "")
+        id, result = await self._mailing.test(written) if self._mailing.is_wanted else ("", "")
         return id, result, [one.target for one in calls]
 
     async def _catch_up(self, known: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from relay.config.keys import find_key, token_of
 from relay.config.settings import Settings
 from relay.core.errors import AuthenticationFailed
 from relay.hooks.chain import Chain
+from relay.site import Configuration
 from relay.web import bodies
 from relay.web.base import RelayHandler
 from relay.web.openapi import calls, postmark_calls
@@ -67,13 +68,18 @@ class DocumentHandler(RelayHandler):
         self.configuration.post_limiter.take(self.caller)
 
     async def get(self) -> None:
-        made = await asyncio.to_thread(
-            document, self.configuration.settings, self.configuration.chains
-        )
+        kept = self.application.settings
+        if kept.get("described") is not self.configuration:  # it is made once for all who ask
+            kept["document"] = await asyncio.to_thread(_text, self.configuration)
+            kept["described"] = self.configuration
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(bodies.json_text(made))
+        self.finish(kept["document"])
 
     head = get
+
+
+def _text(configuration: Configuration) -> str:
+    return bodies.json_text(document(configuration.settings, configuration.chains))
 
 
 ROUTES = [(r"/openapi\.json", DocumentHandler)]

@@ -66,7 +66,13 @@ REFUSED: Mapping[int, str] = {
 _RETRY = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
 
 _TOKEN = {"type": "integer", "description": "a session token, good once"}
-_KEY = {HEADER: "names a request, so that it can be repeated safely"}
+# The header by which a request can be repeated safely.
+REPEATABLE: Json = {
+    "name": HEADER,
+    "in": "header",
+    "description": "names a request, so that it can be repeated safely",
+    "schema": {**_WORDS, "pattern": "^[!#-~][!-~]{0,254}$"},
+}
 
 
 def components() -> dict[str, dict[str, Json]]:
@@ -94,8 +100,23 @@ def _refusal(status: int) -> Json:
     return {"description": REFUSED[status], **headers, "content": _json("Error")}
 
 
+def content(schema: Json) -> Json:
+    """Return the content of a request or response in JSON."""
+    return {bodies.JSON: {"schema": schema}}
+
+
+def body(schema: Json) -> Json:
+    """Return a request's body in JSON, which must be there."""
+    return {"required": True, "content": content(schema)}
+
+
+def reference(schema: str) -> Json:
+    """Return a reference to a schema that calls share, by its name."""
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
 def _json(name: str) -> Json:
-    return {bodies.JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    return content(reference(name))
 
 
 def _refusals(*statuses: int) -> Json:
@@ -194,7 +215,7 @@ def _form(chain: Chain, kind: str = "", *, session: bool = False) -> Json:
         bodies.URLENCODED,
         bodies.MULTIPART,
     ]
-    content = {one: {"schema": _fields(server, one, session=session)} for one in media}
+    takes = {one: {"schema": _fields(server, one, session=session)} for one in media}
     optional: list[Json] = [{}] if session and server.session_key == "optional" else []
     came_back = {"303": {"description": "to the page of `return_to`"}} if server.return_to else {}
     what = "session_form" if session else "form"
@@ -204,8 +225,8 @@ def _form(chain: Chain, kind: str = "", *, session: bool = False) -> Json:
         "tags": ["forms"],
         "description": "Fields may be bare, in `email[...]`, or in an object `email`.",
         "security": [{"key": []}, *optional],
-        "parameters": [_header(name, about) for name, about in _KEY.items()],
-        "requestBody": {"required": True, "content": content},
+        "parameters": [REPEATABLE],
+        "requestBody": {"required": True, "content": takes},
         "responses": {
             "200": {
                 "description": "it is stored; `Message sent`: the provider has it",
@@ -221,7 +242,7 @@ def _form(chain: Chain, kind: str = "", *, session: bool = False) -> Json:
 def _fields(server: Server, media: str, *, session: bool) -> Json:
     """Return the schema of a form that comes in a media type."""
     kind = "Json" if media == bodies.JSON else "Form"
-    fields: Json = {"$ref": f"#/components/schemas/{kind}-{server.name}"}
+    fields = reference(f"{kind}-{server.name}")
     more: Json = {"properties": {}}
     if session:
         more = {"properties": {"token_session": _TOKEN}, "required": ["token_session"]}
@@ -231,11 +252,6 @@ def _fields(server: Server, media: str, *, session: bool) -> Json:
     return {"allOf": [fields, more]} if more["properties"] else fields
 
 
-def _header(name: str, about: str) -> Json:
-    schema = {**_WORDS, "pattern": "^[!#-~][!-~]{0,254}$"}
-    return {"name": name, "in": "header", "description": about, "schema": schema}
-
-
 def _cancel(name: str) -> Json:
     id = {**_WORDS, "minLength": 1, "description": "what the answer named"}
     return {
@@ -243,7 +259,7 @@ def _cancel(name: str) -> Json:
         "summary": f"Cancel a scheduled message of {name}",
         "tags": ["forms"],
         "security": [{"key": []}],
-        "requestBody": _body(
+        "requestBody": body(
             {"type": "object", "properties": {"id": id}, "required": ["id"], **OTHERS}
         ),
         "responses": {
@@ -255,7 +271,7 @@ def _cancel(name: str) -> Json:
 
 def _challenge(name: str) -> Json:
     token = {"name": "token_session", "in": "query", "schema": _WORDS}
-    made = {bodies.JSON: {"schema": {"type": "object"}}}
+    made = content({"type": "object"})
     return {
         "operationId": f"challenge_{name}",
         "summary": f"Make what a page must solve before its form goes to {name}",
@@ -282,19 +298,15 @@ def _webhook(name: str) -> Json:
         "tags": ["webhooks"],
         "security": [{"webhook": []}, {"webhookBasic": []}],
         "parameters": [stream],
-        "requestBody": _body({"type": "object"}),
+        "requestBody": body({"type": "object"}),
         "responses": {
             "200": {
                 "description": "it is stored, or ignored",
-                "content": {bodies.JSON: {"schema": _success([SUCCESS_WORDS["noted"]])}},
+                "content": content(_success([SUCCESS_WORDS["noted"]])),
             },
             **_refusals(400, 403, 404, 413, 415, 429, 503),
         },
     }
-
-
-def _body(schema: Json) -> Json:
-    return {"required": True, "content": {bodies.JSON: {"schema": schema}}}
 
 
 def _create_token(kind: str = "") -> Json:
@@ -309,7 +321,7 @@ def _create_token(kind: str = "") -> Json:
         "tags": ["tokens"],
         "security": [{}, {"key": []}],
         "responses": {
-            "200": {"description": "a token", "content": {bodies.JSON: {"schema": made}}},
+            "200": {"description": "a token", "content": content(made)},
             **_refusals(400, 401, 403, 413, 415, 429, 503),
         },
     }
@@ -319,7 +331,7 @@ def _remove_token(kind: str = "") -> Json:
     words = {"type": "object", "properties": {"token_session": {"enum": ["removed", "not found"]}}}
     given = {
         "type": "object",
-        "properties": {"token_session": {"$ref": "#/components/schemas/Any"}},
+        "properties": {"token_session": reference("Any")},
         **OTHERS,
     }
     return {
@@ -327,11 +339,11 @@ def _remove_token(kind: str = "") -> Json:
         "summary": "Make a session token unusable",
         "tags": ["tokens"],
         "security": [{}, {"key": []}],
-        "requestBody": {**_body(given), "required": False},
+        "requestBody": {**body(given), "required": False},
         "responses": {
             "200": {
                 "description": "whether there was one",
-                "content": {bodies.JSON: {"schema": words}},
+                "content": content(words),
             },
             **_refusals(400, 401, 403, 413, 415, 429, 503),
         },
@@ -353,17 +365,17 @@ def _health() -> Iterator[tuple[str, Json]]:
         "/livez": ("Whether the daemon answers at all", _json("Ok"), {}),
         "/readyz": (
             "Whether mail is taken, with every reason",
-            {bodies.JSON: {"schema": ready}},
+            content(ready),
             {
                 "503": {
                     "description": "and why not",
                     "headers": _RETRY,
-                    "content": {bodies.JSON: {"schema": ready}},
+                    "content": content(ready),
                 }
             },
         ),
     }
-    for path, (summary, content, others) in said.items():
+    for path, (summary, answer, others) in said.items():
         yield (
             path,
             {
@@ -372,7 +384,7 @@ def _health() -> Iterator[tuple[str, Json]]:
                     "summary": summary,
                     "tags": ["health"],
                     "security": [],
-                    "responses": {"200": {"description": "yes", "content": content}, **others},
+                    "responses": {"200": {"description": "yes", "content": answer}, **others},
                 }
             },
         )

@@ -7,8 +7,7 @@ written as strings, as Postmark has it.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from relay.intake.idempotency import HEADER
-from relay.web import bodies
+from relay.web.openapi.calls import REPEATABLE, body, content, reference
 from relay.web.postmark.handler import ACCOUNT_TOKEN, SERVER_TOKEN
 from relay.web.postmark.messages import MAX_METADATA_NAME, TRACK_LINKS
 from relay.web.postmark.outbound import MAX_COUNT as MAX_MESSAGES
@@ -64,10 +63,6 @@ def _one_of(*names: str) -> Json:
     """Say that one of these must be given."""
     given = {"type": ["integer", "string"], "pattern": "."}
     return {"anyOf": [{"properties": {one: given}, "required": [one]} for one in names]}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 _RECIPIENTS = ("To", "Cc", "Bcc")
@@ -196,13 +191,9 @@ REFUSED: Mapping[int, str] = {
 def responses() -> dict[str, Json]:
     """Return the refusals that the calls share, by their names."""
     return {
-        f"Postmark{status}": {"description": words, "content": _content(_ref("PostmarkError"))}
+        f"Postmark{status}": {"description": words, "content": content(reference("PostmarkError"))}
         for status, words in REFUSED.items()
     }
-
-
-def _content(schema: Json) -> Json:
-    return {bodies.JSON: {"schema": schema}}
 
 
 def _query(name: str, schema: Json, *, required: bool = False) -> Json:
@@ -235,18 +226,14 @@ def _call(
         "security": [{"accountToken" if account else "serverToken": []}],
         "parameters": list(parameters),
         "responses": {
-            "200": {"description": "done", "content": _content(answer)},
+            "200": {"description": "done", "content": content(answer)},
             **{
                 str(status): {"$ref": f"#/components/responses/Postmark{status}"}
                 for status in sorted({401, 403, 422, 429, 503, *given})
             },
         },
     }
-    return (
-        made
-        if takes is None
-        else {**made, "requestBody": {"required": True, "content": _content(takes)}}
-    )
+    return made if takes is None else {**made, "requestBody": body(takes)}
 
 
 def paths() -> Iterator[tuple[str, Json]]:
@@ -258,27 +245,22 @@ def paths() -> Iterator[tuple[str, Json]]:
 
 
 def _sending() -> Iterator[tuple[str, Json]]:
-    sent, message = _ref("PostmarkSent"), _ref("PostmarkMessage")
-    templated = _ref("PostmarkTemplatedMessage")
-    again = {
-        "name": HEADER,
-        "in": "header",
-        "schema": {**_STRING, "pattern": "^[!#-~][!-~]{0,254}$"},
-    }
+    sent, message = reference("PostmarkSent"), reference("PostmarkMessage")
+    templated = reference("PostmarkTemplatedMessage")
     # What a message of a batch is refused for stands in its own response.
     batch = _list({}, maxItems=MAX_BATCH)
-    yield "/email", {"post": _call("email", "Send a message", sent, again, takes=message)}
+    yield "/email", {"post": _call("email", "Send a message", sent, REPEATABLE, takes=message)}
     yield (
         "/email/withTemplate",
         {
             "post": _call(
-                "email_with_template", "Send one by a template", sent, again, takes=templated
+                "email_with_template", "Send one by a template", sent, REPEATABLE, takes=templated
             )
         },
     )
     yield (
         "/email/batch",
-        {"post": _call("email_batch", "Send messages", _list(sent), again, takes=batch)},
+        {"post": _call("email_batch", "Send messages", _list(sent), REPEATABLE, takes=batch)},
     )
     yield (
         "/email/batchWithTemplates",
@@ -287,7 +269,7 @@ def _sending() -> Iterator[tuple[str, Json]]:
                 "email_batch_with_templates",
                 "Send messages by templates",
                 _list(sent),
-                again,
+                REPEATABLE,
                 takes=_object({"Messages": _listed({})}, "Messages"),
             )
         },
@@ -297,13 +279,13 @@ def _sending() -> Iterator[tuple[str, Json]]:
 def _templates() -> Iterator[tuple[str, Json]]:
     named, listed, whole = (
         _path("idOrAlias"),
-        _ref("PostmarkTemplateSummary"),
-        _ref("PostmarkTemplate"),
+        reference("PostmarkTemplateSummary"),
+        reference("PostmarkTemplate"),
     )
     count = (_query("Count", _AT_MOST, required=True), _query("Offset", _AT_MOST, required=True))
     type = _query("TemplateType", _STRING)
     page = _object({"TotalCount": _INTEGER, "Templates": _list(listed)}, "TotalCount", "Templates")
-    new, edit = _ref("PostmarkNewTemplate"), _ref("PostmarkTemplateEdit")
+    new, edit = reference("PostmarkNewTemplate"), reference("PostmarkTemplateEdit")
     yield (
         "/templates",
         {
@@ -323,7 +305,9 @@ def _templates() -> Iterator[tuple[str, Json]]:
         {
             "get": _call("template", "Show a template", whole, named),
             "put": _call("edit_template", "Change a template", listed, named, takes=edit),
-            "delete": _call("delete_template", "Delete a template", _ref("PostmarkError"), named),
+            "delete": _call(
+                "delete_template", "Delete a template", reference("PostmarkError"), named
+            ),
         },
     )
     found = _object(
@@ -340,7 +324,7 @@ def _templates() -> Iterator[tuple[str, Json]]:
     yield (
         "/templates/validate",
         {
-            "get": _call("validate_nothing", "Is refused, as there", _ref("PostmarkError")),
+            "get": _call("validate_nothing", "Is refused, as there", reference("PostmarkError")),
             "post": _call(
                 "validate_template", "Say what is wrong with a template", found, takes=tried
             ),
@@ -367,7 +351,7 @@ def _templates() -> Iterator[tuple[str, Json]]:
 
 
 def _servers() -> Iterator[tuple[str, Json]]:
-    server, stream = _ref("PostmarkServer"), _ref("PostmarkStream")
+    server, stream = reference("PostmarkServer"), reference("PostmarkStream")
     page = (_query("count", _AT_MOST, required=True), _query("offset", _AT_MOST, required=True))
     servers = _object({"TotalCount": _INTEGER, "Servers": _list(server)}, "TotalCount", "Servers")
     streams = _object({"TotalCount": _INTEGER, "MessageStreams": _list(stream)}, "MessageStreams")
@@ -388,7 +372,7 @@ def _servers() -> Iterator[tuple[str, Json]]:
     yield "/message-streams", {"get": _call("streams", "List the streams", streams, type)}
     yield "/message-streams/{id}", {"get": _call("stream", "Show a stream", stream, _path("id"))}
     suppressed = _object({"Suppressions": _list({"type": "object"})}, "Suppressions")
-    changes = _ref("PostmarkSuppressionChanges")
+    changes = reference("PostmarkSuppressionChanges")
     filters = (
         *(_query(name, _STRING) for name in ("SuppressionReason", "Origin", "EmailAddress")),
         *(_query(name, _DAY) for name in ("fromdate", "todate")),
@@ -413,7 +397,7 @@ def _servers() -> Iterator[tuple[str, Json]]:
 
 
 def _messages() -> Iterator[tuple[str, Json]]:
-    outbound = _ref("PostmarkOutbound")
+    outbound = reference("PostmarkOutbound")
     page = _object({"TotalCount": _INTEGER, "Messages": _list(outbound)}, "TotalCount", "Messages")
     filters = (
         _query("count", {**_INTEGER, "minimum": 1, "maximum": MAX_MESSAGES}, required=True),
