@@ -79,9 +79,13 @@ class Call(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a call: taken, to be made again at `due_at`, or given up."""
+    """What came of a call: taken, to be made again at `due_at`, or given up.
+
+    since: the call's as it was made; of one that was ordered again meanwhile nothing came yet.
+    """
 
     id: str
+    since: float
     at: float
     answer: str
     taken: bool
@@ -184,6 +188,7 @@ def settle(connection: Connection, one: Outcomes) -> bool:
     rows = [
         {
             "of": each.id,
+            "old_since": each.since,
             "new_due_at": each.due_at,
             "new_answer": each.answer[:200],
             "new_tried_at": each.at,
@@ -255,7 +260,7 @@ def _calls() -> Select[Any]:
 
 _SETTLING = (
     update(webhook_calls)
-    .where(webhook_calls.c.id == bindparam("of"))
+    .where(webhook_calls.c.id == bindparam("of"), webhook_calls.c.since == bindparam("old_since"))
     .values(
         tries=webhook_calls.c.tries + 1,
         **{name: bindparam(f"new_{name}") for name in ("due_at", "answer", "tried_at", "taken_at")},

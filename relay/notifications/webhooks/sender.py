@@ -193,12 +193,12 @@ def _calm(rest: float, call: Call, target: Target) -> Answer:
 
 def _outcome(call: Call, said: Answer, at: float) -> Outcome:
     if said.taken:
-        return Outcome(call.id, at, said.words, taken=True)
+        return Outcome(call.id, call.since, at, said.words, taken=True)
     if too_old(at, call.since, MAX_AGE_SECONDS):
-        return Outcome(call.id, at, said.words, taken=False)
+        return Outcome(call.id, call.since, at, said.words, taken=False)
     jitter = random.random()  # noqa: S311 - spreads calls, guards nothing
     due_at = next_attempt(at, call.tries + 1, LADDER, jitter, said.retry_after)
-    return Outcome(call.id, at, said.words, taken=False, due_at=due_at)
+    return Outcome(call.id, call.since, at, said.words, taken=False, due_at=due_at)
 
 
 def _log(call: Call, outcome: Outcome) -> None:

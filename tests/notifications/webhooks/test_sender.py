@@ -86,6 +86,22 @@ async def test_a_call_says_what_became_of_the_message_and_nothing_of_its_content
 
 
 @pytest.mark.gen_test
+async def test_a_call_that_is_ordered_again_while_it_is_made_is_made_again(
+    site: Site, post: Post, crm: WebhookReceiver
+) -> None:
+    await post(PATH, FORM)
+    crm.answers[:] = ["hang"]
+    looking = asyncio.create_task(site.webhooks.look())
+    await crm.arrived.wait()
+    id = crm.calls[0].id
+    assert await site.orders.fire(id, by("jo")) == "crm"
+    crm.released.set()
+    await looking
+    await site.webhooks.look()
+    assert [one.id for one in crm.calls].count(id) == 2
+
+
+@pytest.mark.gen_test
 async def test_a_call_that_is_not_taken_comes_again_under_its_id_until_it_is(
     site: Site, post: Post, crm: WebhookReceiver, events: list[dict[str, Any]]
 ) -> None:
