@@ -1,5 +1,6 @@
 """What the tests share: a site in a temporary folder, its API on a free port, a real provider."""
 
+import asyncio
 import gc
 import json
 import shutil
@@ -29,6 +30,9 @@ from tests.support.engines import empty
 from tests.support.fake_postmark import FakePostmark
 from tests.support.keys import APPLICATION_KEY, ENVIRONMENT, key
 from tests.support.postgresql import server_url
+
+# Else the first test with a loop makes another one beside it, which nobody closes.
+asyncio.set_event_loop(None)
 
 SETTINGS = (
     key("application", "contactform", "default")
