@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 
@@ -14,18 +15,20 @@ def _body(received: bytes) -> bytes | None:
 
 
 class _Caller(asyncio.Protocol):
-    """Sends the same request again as soon as it is answered, until the time is up."""
+    """Sends the same request as soon as the last one is answered, as long as it is to go on."""
 
-    def __init__(self, request: bytes, ends: float, answers: Counter[bytes]) -> None:
+    def __init__(
+        self, request: bytes, goes_on: Callable[[], bool], answers: Counter[bytes]
+    ) -> None:
         self._request = request
-        self._ends = ends
+        self._goes_on = goes_on
         self._answers = answers
         self._received = b""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._transport.write(self._request)
+        self._next()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -34,7 +37,10 @@ class _Caller(asyncio.Protocol):
             return
         self._answers[body] += 1
         self._received = b""
-        if time.monotonic() < self._ends:
+        self._next()
+
+    def _next(self) -> None:
+        if self._goes_on():
             self._transport.write(self._request)
         else:
             self._transport.close()
@@ -46,18 +52,34 @@ class _Caller(asyncio.Protocol):
 
 async def load(port: int, request: bytes, callers: int, seconds: float) -> tuple[float, Counter]:
     """Return the answers per second, and how often each body was the answer."""
+    ends = time.monotonic() + seconds
+    return await _called(port, request, callers, lambda: time.monotonic() < ends, seconds + 30)
+
+
+async def posts(port: int, request: bytes, callers: int, count: int) -> Counter[bytes]:
+    """Send so many requests; return how often each body was the answer."""
+    left = iter(range(count))
+    _, answers = await _called(
+        port, request, callers, lambda: next(left, None) is not None, 30 + count / 20
+    )
+    return answers
+
+
+async def _called(
+    port: int, request: bytes, callers: int, goes_on: Callable[[], bool], seconds: float
+) -> tuple[float, Counter[bytes]]:
     loop = asyncio.get_running_loop()
     answers: Counter[bytes] = Counter()
     started = time.monotonic()
     protocols = [
         (
             await loop.create_connection(
-                lambda: _Caller(request, started + seconds, answers), "127.0.0.1", port
+                lambda: _Caller(request, goes_on, answers), "127.0.0.1", port
             )
         )[1]
         for _ in range(callers)
     ]
-    await asyncio.wait_for(asyncio.gather(*(one.done for one in protocols)), seconds + 30)
+    await asyncio.wait_for(asyncio.gather(*(one.done for one in protocols)), seconds)
     return sum(answers.values()) / (time.monotonic() - started), answers
 
 

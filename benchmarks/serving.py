@@ -89,7 +89,8 @@ class _Bare(RequestHandler):
         self.write({"status": "success", "response": "Message sent"})
 
 
-async def _serve_bare(port: Port, delay: float) -> None:
+async def serve_bare(port: Port, delay: float) -> None:
+    """Serve a handler that parses the JSON, waits and answers; tell its port."""
     app = Application([("/", _Bare, {"delay": delay})], log_function=lambda handler: None)
     server = app.listen(0, "127.0.0.1")
     port.put(next(iter(server._sockets.values())).getsockname()[1])
@@ -165,7 +166,7 @@ def _process(serve: Callable[[Port, float], Any], delay: float) -> Iterator[int]
 @contextmanager
 def bare(delay: float = 0) -> Iterator[tuple[int, bytes]]:
     """Serve a handler that parses the JSON, waits and answers; return its port and the request."""
-    with _process(_serve_bare, delay) as port:
+    with _process(serve_bare, delay) as port:
         yield port, post("/", json.dumps(FORM).encode())
 
 
