@@ -109,9 +109,7 @@ def main(
     """Print what a message costs."""
     if not check:
         _print_cpu(callers, messages, rounds)
-    calls = {
-        name: _measured(name, callers, counted, calls=True).calls for name in MEASURED
-    }
+    calls = {name: _measured(name, callers, counted, calls=True).calls for name in MEASURED}
     each = {name: found.total() / counted for name, found in calls.items()}
     click.echo(f"calls of Python functions a message: {each['relay']:.0f}")
     click.echo(f"of the bare handler: {each['bare']:.0f}; ratio {each['relay'] / each['bare']:.2f}")
