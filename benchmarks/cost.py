@@ -11,7 +11,6 @@ Run it from the project's root: .venv/bin/python -m benchmarks.cost
 import asyncio
 import json
 import multiprocessing
-import os
 import statistics
 import sys
 from collections import Counter
