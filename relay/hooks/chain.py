@@ -24,6 +24,9 @@ from relay.hooks import specs
 # The host's own observers: told the server's name, a hook's name or a state, and what it is about.
 Listener = Callable[[str, str, Mapping[str, Any]], None]
 
+# The hooks that are asked on the loop, of every form.
+OF_EVERY_FORM = ("authenticate", "check_token", "screen", "compose")
+
 log = structlog.get_logger()
 
 
@@ -49,6 +52,7 @@ class Chain:
         self.authenticators = tuple(self._deciding("authenticate"))
         self.screens = tuple(self._deciding("screen"))
         self.verifiers = tuple(self._deciding("verify"))
+        self._first = {hook: self._asking(hook) for hook in OF_EVERY_FORM}
         self.listeners = listeners
 
     @property
@@ -57,19 +61,19 @@ class Chain:
         return self.schema is not None
 
     def authenticate(self, submission: Submission) -> Identity | None:
-        identity: Identity | None = self._hook.authenticate(
+        identity: Identity | None = self._first["authenticate"](
             submission=submission, server=self.server
         )
         return identity
 
     def check_token(self, submission: Submission, identity: Identity) -> Claim | None:
-        claim: Claim | None = self._hook.check_token(
+        claim: Claim | None = self._first["check_token"](
             submission=submission, identity=identity, server=self.server
         )
         return claim
 
     def screen(self, submission: Submission) -> Decoy | None:
-        decoy: Decoy | None = self._hook.screen(submission=submission, server=self.server)
+        decoy: Decoy | None = self._first["screen"](submission=submission, server=self.server)
         return decoy
 
     def challenge(self, token: str) -> Mapping[str, Any] | None:
@@ -87,7 +91,7 @@ class Chain:
         return verdict
 
     def compose(self, form: Mapping[str, Any]) -> Message | None:
-        message: Message | None = self._hook.compose(form=form, server=self.server)
+        message: Message | None = self._first["compose"](form=form, server=self.server)
         return message
 
     def deliver(
@@ -167,6 +171,27 @@ class Chain:
             for implementation in reversed(getattr(self._hook, hook).get_hookimpls())
             if not (implementation.wrapper or implementation.hookwrapper)
         ]
+
+    def _asking(self, hook: str) -> Callable[..., Any]:
+        """Return what asks the plugins for an answer, one after the other until one has it.
+
+        It looks them up once, as pluggy would each time; where wrappers have a hand in it, or
+        arguments with defaults, it is pluggy's own.
+        """
+        caller: pluggy.HookCaller = getattr(self._hook, hook)
+        found = [*reversed(caller.get_hookimpls())]
+        if any(one.wrapper or one.hookwrapper or one.kwargnames for one in found):
+            return caller
+        functions = [(one.function, one.argnames) for one in found]
+
+        def ask(**known: Any) -> Any:
+            for function, names in functions:
+                answer = function(*[known[name] for name in names])
+                if answer is not None:
+                    return answer
+            return None
+
+        return ask
 
     def _only(self, hook: str, plugin: str) -> pluggy.HookCaller:
         """Return a hook that asks one plugin; the wrappers of the others still run."""
