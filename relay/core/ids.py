@@ -7,7 +7,6 @@ import random
 import re
 import secrets
 import threading
-import uuid
 
 from relay.core import clock
 
@@ -36,7 +35,8 @@ def message_id() -> str:
                 _last_milliseconds, _counter = _last_milliseconds + 1, 0
         head = _last_milliseconds << 16 | 0x7000 | _counter
     tail = 0x8000_0000_0000_0000 | bits & 0x3FFF_FFFF_FFFF_FFFF
-    return str(uuid.UUID(int=head << 64 | tail))
+    digits = f"{head:016x}{tail:016x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def request_id() -> str:

@@ -8,7 +8,10 @@ from typing import Any
 def freeze(value: Any) -> Any:
     """Make nested dicts and lists read-only: mappings and tuples of the same content."""
     if isinstance(value, dict):
-        return MappingProxyType({name: freeze(member) for name, member in value.items()})
+        # Most of what comes is text: to ask for each would be a call for each.
+        return MappingProxyType(
+            {name: one if type(one) is str else freeze(one) for name, one in value.items()}
+        )
     if isinstance(value, list):
         return tuple(freeze(member) for member in value)
     return value
@@ -17,7 +20,7 @@ def freeze(value: Any) -> Any:
 def thaw(value: Any) -> Any:
     """Make plain dicts and lists of frozen values, for JSON."""
     if isinstance(value, Mapping):
-        return {name: thaw(member) for name, member in value.items()}
+        return {name: one if type(one) is str else thaw(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [thaw(member) for member in value]
     return value

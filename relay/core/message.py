@@ -78,7 +78,7 @@ class Message:
     def has_recipient(self, address: Address) -> bool:
         """Return whether an address is one of the recipients'."""
         email = address.email.lower()
-        return any(one.email.lower() == email for one in self.recipients)
+        return email in [one.email.lower() for one in self.recipients]
 
     @property
     def recipients(self) -> tuple[Address, ...]:

@@ -33,6 +33,7 @@ from relay.forms.send_time import ScheduleError, scheduled_time
 from relay.hooks.chain import Chain
 from relay.intake.authentication import begin_request, claimed, content_of, identify
 from relay.intake.idempotency import (
+    HEADER,
     KEPT,
     IdempotentRequests,
     Repeat,
@@ -105,7 +106,7 @@ class Acceptance:
     async def accept(
         self,
         submission: Submission,
-        before_commit: Callable[[Message], None] = lambda message: None,
+        before_commit: Callable[[Message], None] | None = None,
         path: str = "",
         *,
         has_page: bool = False,
@@ -122,7 +123,9 @@ class Acceptance:
         try:
             identity = identify(chain, submission)
             self.keys.used(identity.key)
-            begun = await begin_request(self.idempotency, chain, submission, identity, path)
+            begun = None
+            if HEADER in submission.headers:
+                begun = await begin_request(self.idempotency, chain, submission, identity, path)
             if isinstance(begun, Repeat):
                 return await self._repeated(begun)
             content = await content_of(submission, chain.server.name) if has_page else None
@@ -150,7 +153,7 @@ class Acceptance:
         submission: Submission,
         identity: Identity,
         request: Request | None,
-        before_commit: Callable[[Message], None],
+        before_commit: Callable[[Message], None] | None,
         content: bytes | None,
         *,
         has_page: bool,

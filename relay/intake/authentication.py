@@ -19,15 +19,17 @@ async def begin_request(
     submission: Submission,
     identity: Identity,
     path: str,
-) -> Request | Repeat | None:
+) -> Request | Repeat:
     """Begin a request that is named by a key, or find the one that it repeats.
 
-    None for one without a key; it raises what IdempotentRequests.begin does.
+    It raises what IdempotentRequests.begin does.
     """
     scope = (identity.kind, identity.key, chain.server.name, path)
-    key = submission.headers.get(HEADER)
     return await idempotency.begin(
-        key, scope, lambda: fingerprint_of(_asked(submission)), submission.received_at
+        submission.headers[HEADER],
+        scope,
+        lambda: fingerprint_of(_asked(submission)),
+        submission.received_at,
     )
 
 

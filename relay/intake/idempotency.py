@@ -92,19 +92,17 @@ class IdempotentRequests:
 
     async def begin(
         self,
-        key: str | None,
+        key: str,
         scope: Sequence[str],
         fingerprint: Callable[[], bytes],
         now: float,
-    ) -> Request | Repeat | None:
-        """Begin a request, or find the one that it repeats; None for one without a key.
+    ) -> Request | Repeat:
+        """Begin a request, or find the one that it repeats.
 
         scope: who asks, and where: the same key is another one elsewhere. fingerprint: gives the
         digest of what is asked for. Every Request must be given to `end`. Raise
         IdempotencyKeyInvalid, IdempotencyConflict or IdempotencyRunning.
         """
-        if key is None:
-            return None
         digest = fingerprint_of([*scope, parse(key)])
         request = Request(digest, fingerprint(), now)
         known = self._known(request)

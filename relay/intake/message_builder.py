@@ -75,7 +75,9 @@ class MessageBuilder:
             message = replace(message, headers=headers)
             receipt = references.receipt(reference, message.writer)
         message, route = routed(message, chain.server, self._secret, submission.received_at)
-        message, missing = await self._rendered(message, chain)
+        missing: Warnings = ()
+        if message.template is not None:
+            message, missing = await self._rendered(message, chain)
         warnings = (*(form.warnings if isinstance(form, Form) else ()), *missing)
         return Outgoing(
             message,
@@ -95,9 +97,9 @@ class MessageBuilder:
 
         A submission that was kept back has one already.
         """
-        if chain.server.receipt is None:
-            return replace(submission, reference="")
         reference = submission.reference
+        if chain.server.receipt is None:
+            return replace(submission, reference="") if reference else submission
         while not reference:
             made = reference_number()
             if await self._store.read(references.find, made) is None:
@@ -105,9 +107,7 @@ class MessageBuilder:
         return replace(submission, reference=reference)
 
     async def _rendered(self, message: Message, chain: Chain) -> tuple[Message, Warnings]:
-        """Render a message whose template is stored here."""
-        if message.template is None:
-            return message, ()
+        """Render a message of a template, where that is stored here."""
         try:
             return await self._library.rendered(message, chain.server.group)
         except TemplateNotFound:
@@ -174,8 +174,10 @@ def _check_media(chain: Chain, submission: Submission) -> None:
     """Refuse a media type that the server's forms do not come in."""
     schema = chain.schema
     taken = schema.media_types if isinstance(schema, EmailForm) else frozenset()
+    if not taken:
+        return
     media = submission.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if taken and media and media not in taken:
+    if media and media not in taken:
         raise UnsupportedMedia(f"{chain.server.name} takes {', '.join(sorted(taken))} only")
 
 

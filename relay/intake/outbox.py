@@ -1,8 +1,7 @@
 """The one door to the outbox: a message gets its id, is stored in one commit, and is delivered."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -115,9 +114,9 @@ class Outbox:
         outgoing: Sequence[Outgoing],
         *,
         request: Request | None = None,
-        answer: Callable[[Sequence[Message]], str | None] = lambda messages: None,
+        answer: Callable[[Sequence[Message]], str | None] | None = None,
         guard: Guard[Argument, T] | None = None,
-        before_commit: Callable[[Message], None] = lambda message: None,
+        before_commit: Callable[[Message], None] | None = None,
         is_own: bool = False,
     ) -> list[Message]:
         """Store messages in one commit and have them delivered; return those that were stored.
@@ -133,29 +132,35 @@ class Outbox:
             raise ValueError("a session token or a proof is spent by one message")
         messages = [identified(one.message, self.metadata_key, one.id) for one in outgoing]
         rows = await _rows(messages, outgoing)
-        for message in messages:
-            before_commit(message)
-        kept = self._keep(messages, rows)
-        ids: Collection[str] = ()
+        if before_commit is not None:
+            for message in messages:
+                before_commit(message)
+        self._keep(messages, rows)
+        are_stored = [False] * len(rows)
         try:
             if guard is None:
-                await self._write(rows, request, answer(messages))
-                ids = {row.id for row in rows}
+                await self._write(rows, request, answer(messages) if answer else None)
+                are_stored = [True] * len(rows)
             else:
                 result = await self.store.write(guard.operation, guard.argument(rows))
-                ids = {row.id for row in rows if guard.is_stored(result, row)}
+                are_stored = [guard.is_stored(result, row) for row in rows]
                 await guard.committed(result)
         finally:
-            for message in kept:
-                if message.id not in ids:
-                    self.delivery.drop([message.id])
+            if not all(are_stored):
+                ids = [
+                    row.id for row, is_stored in zip(rows, are_stored, strict=True) if not is_stored
+                ]
+                self.delivery.drop(ids)
         stored = []
-        for message, row, one in zip(messages, rows, outgoing, strict=True):
-            if row.id in ids:
-                self._accepted(message, row, one.chain, is_own=is_own)
-                stored.append(message)
-        servers = Counter(row.server for row in rows if row.id in ids and row.state != State.HELD)
-        for server, count in servers.items():
+        to_send: dict[str, int] = {}
+        for message, row, one, is_stored in zip(messages, rows, outgoing, are_stored, strict=True):
+            if not is_stored:
+                continue
+            self._accepted(message, row, one.chain, is_own=is_own)
+            stored.append(message)
+            if row.state != State.HELD:
+                to_send[row.server] = to_send.get(row.server, 0) + 1
+        for server, count in to_send.items():
             self.delivery.stored(count, server)
         return stored
 
@@ -168,15 +173,12 @@ class Outbox:
         given = message.metadata.items()
         return {name: value for name, value in given if name != self.metadata_key}
 
-    def _keep(self, messages: Sequence[Message], rows: Sequence[NewMessage]) -> list[Message]:
+    def _keep(self, messages: Sequence[Message], rows: Sequence[NewMessage]) -> None:
         """Keep small messages that are to be sent at once, so that nobody need read them."""
-        kept = []
         for message, row in zip(messages, rows, strict=True):
             is_due = message.send_at is None and row.state != State.HELD
             if is_due and len(row.document) <= KEPT_CHARACTERS:
                 self.delivery.keep(message, row.server)
-                kept.append(message)
-        return kept
 
     async def _write(
         self, rows: Sequence[NewMessage], request: Request | None, answer: str | None
@@ -211,13 +213,13 @@ def identified(message: Message, metadata_key: str, id: str | None = None) -> Me
 
 
 async def _rows(messages: Sequence[Message], outgoing: Sequence[Outgoing]) -> list[NewMessage]:
-    def made() -> list[NewMessage]:
-        return [_row(message, one) for message, one in zip(messages, outgoing, strict=True)]
-
-    # How much a model holds is not known, so messages with one are never written down here.
-    plain = all(message.model is None for message in messages)
-    small = plain and sum(map(weight, messages)) <= WRITTEN_ON_LOOP
-    return made() if small else await asyncio.to_thread(made)
+    size = 0
+    for message in messages:
+        # How much a model holds is not known, so messages with one are never written down here.
+        size += weight(message) if message.model is None else WRITTEN_ON_LOOP + 1
+    if size <= WRITTEN_ON_LOOP:
+        return list(map(_row, messages, outgoing))
+    return await asyncio.to_thread(lambda: list(map(_row, messages, outgoing)))
 
 
 def _row(message: Message, one: Outgoing) -> NewMessage:
@@ -238,5 +240,5 @@ def _row(message: Message, one: Outgoing) -> NewMessage:
 
 def weight(message: Message) -> int:
     """Count the characters of a message's parts and attachments."""
-    files = sum(len(one.content) for one in message.attachments)
+    files = sum([len(one.content) for one in message.attachments]) if message.attachments else 0
     return files + len(message.html or "") + len(message.text or "")

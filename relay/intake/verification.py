@@ -30,6 +30,8 @@ MAX_REASON = 100
 GRACE_SECONDS = 0.5
 BUSY_RETRY_AFTER_SECONDS = 5
 
+NOTHING_ASKED = Verified()
+
 log = structlog.get_logger()
 
 
@@ -79,7 +81,7 @@ class Verifier:
         """
         server = chain.server
         if not chain.verifiers or (server.verify == "sessions" and not submission.session):
-            return Verified()
+            return NOTHING_ASKED
         verdict = await self._asked(chain, submission)
         if isinstance(verdict, Unsure):
             told = {"reason": verdict.reason, "then": server.when_unsure}

@@ -100,11 +100,11 @@ def new_message(
         created_at=timestamp(message.id),
         key=key,
         kind="plain" if message.template is None else "template",
-        recipients=" ".join(address.email.lower() for address in message.recipients),
+        recipients=" ".join([address.email.lower() for address in message.recipients]),
         subject=subject,
         sender=message.sender.email.lower(),
         # Where Reply-To is a reply address, the writer stands beside that, and ends with it.
-        writer="" if reply_route else " ".join(one.email.lower() for one in message.reply_to),
+        writer="" if reply_route else " ".join([one.email.lower() for one in message.reply_to]),
         tag=message.tag or "",
         stream=message.stream or "",
         metadata={name: message.metadata[name] for name in labels},

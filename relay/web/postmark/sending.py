@@ -82,7 +82,7 @@ class SendingHandler(PostmarkHandler):
         if isinstance(begun, Repeat):
             self._count_as("repeated")
             self.respond_text(begun.answer)
-        elif begun is not None:
+        else:
             try:
                 await self._send(given, begun)
             finally:
