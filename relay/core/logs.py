@@ -11,6 +11,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -101,4 +102,10 @@ def raised_by(error: BaseException) -> str:
 
 def fingerprint(secret: Secret, address: Address) -> str:
     """Return what tells two addresses apart without showing them: 8 hex digits of a keyed hash."""
-    return keyed_digest(secret, address.email.lower()).hex()[:8]
+    return _fingerprint(secret.reveal(), address.email.lower())
+
+
+# Most mail goes to the same few offices, and to hash gives the interpreter's lock away.
+@lru_cache(maxsize=1024)
+def _fingerprint(secret: str, email: str) -> str:
+    return keyed_digest(Secret(secret), email).hex()[:8]
