@@ -11,7 +11,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
-from functools import lru_cache
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -23,13 +23,10 @@ from relay.core.secret import Secret, keyed_digest
 def configure(style: str = "auto") -> None:
     """Send structlog's and the libraries' lines to stderr; `style` is auto, json or console."""
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
-    render = [visible, structlog.dev.ConsoleRenderer()] if console else [_render_json]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *render,
+            *(CONSOLE if console else [_render_json]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
@@ -56,12 +53,23 @@ def _shown(character: str) -> str:
 
 
 def _render_json(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    """Write a line as JSON, with its level and time: at once, because every message has some."""
+    event["level"] = method
+    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return _encode(event)
 
 
 # Made once: json.dumps would make one for every line. ASCII only, so that nothing in a value can
 # forge a line.
 _encode = json.JSONEncoder(ensure_ascii=True, default=str).encode
+
+
+CONSOLE = (
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    visible,
+    structlog.dev.ConsoleRenderer(),
+)
 
 
 class _Bridge(logging.Handler):
@@ -102,10 +110,4 @@ def raised_by(error: BaseException) -> str:
 
 def fingerprint(secret: Secret, address: Address) -> str:
     """Return what tells two addresses apart without showing them: 8 hex digits of a keyed hash."""
-    return _fingerprint(secret.reveal(), address.email.lower())
-
-
-# Most mail goes to the same few offices, and to hash gives the interpreter's lock away.
-@lru_cache(maxsize=1024)
-def _fingerprint(secret: str, email: str) -> str:
-    return keyed_digest(Secret(secret), email).hex()[:8]
+    return keyed_digest(secret, address.email.lower()).hex()[:8]
