@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -120,7 +121,8 @@ class Site:
         self.bytes_at_once = BytesAtOnce()
         self.visitor_bytes = ByteLimiter()  # a reload begins no new day
         self.first_start, self.made_keys, self.secret = _own_secrets(settings)
-        self._listeners: list[Listener] = []  # of all chains, also of those of later settings
+        # Of all chains, also of those of later settings.
+        self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
         self._stored_keys = StoredKeys()
         self.configuration = self._configured(settings)
 
@@ -222,7 +224,9 @@ class Site:
         self.membership.when_changed("pauses", self.pauses.read_again)
         self.membership.when_changed("suppressions", self.suppressions.read_again)
         self.membership.when_changed("mail", self.dispatcher.look_again)
-        self._listeners += [self.event_counts.saw, self.receipts.saw, self.metrics.saw]
+        for one in (self.event_counts, self.receipts, self.metrics):
+            for what in one.hears:
+                self._listeners[what].append(one.saw)
 
     def start_plugins(self) -> None:
         """Let the plugins begin what they run of their own; from here on also after a reload."""

@@ -6,24 +6,23 @@ the settings, states and reasons of the code. Nothing that came from outside is 
 """
 
 import asyncio
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from itertools import accumulate
+from math import inf
 from typing import Any, Literal, NamedTuple
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from relay.core.errors import REASONS
 from relay.core.states import State
-
-# When each counter began is nobody's question, and would be as many lines again.
-disable_created_metrics()  # type: ignore[no-untyped-call]
 
 QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 SLOW = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
@@ -154,36 +153,82 @@ class Metric(Enum):
     )
 
 
-class Metrics:
-    """What one installation counted since it was opened. `registry` has it for whoever asks."""
+class _Observed:
+    """The values that a histogram took under some labels: how many in each bucket, and their sum.
+
+    The last bucket is that of what is above all bounds.
+    """
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+
+class Metrics(Collector):
+    """What one installation counted since it was opened. `registry` has it for whoever asks.
+
+    To count is one call, where the client's own counters take five and histograms four.
+    """
+
+    hears = CHANGES | {"attempted", "ordered"}
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[Metric, dict[tuple[str, ...], int]] = {}
+        self._observed: dict[Metric, dict[tuple[str, ...], _Observed]] = {}
+        for metric in Metric:
+            _, kind, _, labels, bounds = metric.value
+            if kind == "counter":
+                self._counts[metric] = {}
+            elif kind == "histogram":
+                self._observed[metric] = {} if labels else {(): _Observed(bounds)}
+        for reason in (*sorted(REASONS), OTHER, BROKEN):  # so that the first one is a rise
+            self.count(Metric.REFUSALS, reason, number=0)
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._made = {
-            metric: _made(metric.value, self.registry)
-            for metric in Metric
-            if metric.value.kind != "gauge"
-        }
-        # One lookup instead of two and a lock.
-        self._children: dict[tuple[Any, ...], Any] = {}
-        for reason in (*sorted(REASONS), OTHER, BROKEN):  # so that the first one is a rise
-            self._child(Metric.REFUSALS, (reason,))
+        self.registry.register(self)
 
     def count(self, metric: Metric, *labels: str, number: int = 1) -> None:
         """Count that something happened, once or several times."""
-        self._child(metric, labels).inc(number)
+        counts = self._counts[metric]
+        with self._lock:
+            counts[labels] = counts.get(labels, 0) + number
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
         """Take a value into a histogram."""
-        self._child(metric, labels).observe(value)
+        with self._lock:
+            observed = self._observed[metric].get(labels)
+            if observed is None:
+                observed = self._observed[metric][labels] = _Observed(metric.value.bounds)
+            observed.counts[bisect_left(observed.bounds, value)] += 1
+            observed.sum += value
 
-    def _child(self, metric: Metric, labels: tuple[str, ...]) -> Any:
-        child = self._children.get((metric, labels))
-        if child is None:
-            made = self._made[metric]
-            child = self._children[metric, labels] = made.labels(*labels) if labels else made
-        return child
+    def collect(self) -> Iterator[Family]:
+        """Return what was counted, family by family."""
+        with self._lock:
+            counted = {metric: dict(counts) for metric, counts in self._counts.items()}
+            observed = {
+                metric: {labels: (list(one.counts), one.sum) for labels, one in series.items()}
+                for metric, series in self._observed.items()
+            }
+        for metric in Metric:
+            name, _, says, names, bounds = metric.value
+            if metric in counted:
+                counter = CounterMetricFamily(name, says, labels=names)
+                for labels, number in counted[metric].items():
+                    counter.add_metric(labels, number)
+                yield counter
+            elif metric in observed:
+                histogram = HistogramMetricFamily(name, says, labels=names)
+                for labels, (counts, total) in observed[metric].items():
+                    buckets = zip(
+                        map(floatToGoString, (*bounds, inf)), accumulate(counts), strict=True
+                    )
+                    histogram.add_metric(labels, list(buckets), total)
+                yield histogram
 
     def saw(self, server: str, what: str, about: Mapping[str, Any]) -> None:
         """Count what a chain observed, by a hook's name or by a state."""
@@ -217,10 +262,3 @@ class Metrics:
         """Measure it for ever."""
         while True:
             await self.measure_loop()
-
-
-def _made(declared: Declared, registry: CollectorRegistry) -> Counter | Histogram:
-    name, kind, says, labels, bounds = declared
-    if kind == "counter":
-        return Counter(name, says, labels, registry=registry)
-    return Histogram(name, says, labels, buckets=bounds, registry=registry)

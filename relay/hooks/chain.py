@@ -23,6 +23,9 @@ from relay.hooks import specs
 
 # The host's own observers: told the server's name, a hook's name or a state, and what it is about.
 Listener = Callable[[str, str, Mapping[str, Any]], None]
+# Those who want to hear of each hook or state: nobody is called for what they do not ask for.
+Listeners = Mapping[str, Sequence[Listener]]
+NOBODY: Listeners = {}
 
 # The hooks that are asked on the loop, of every form.
 OF_EVERY_FORM = ("authenticate", "check_token", "screen", "compose")
@@ -36,11 +39,11 @@ class Chain:
     `deliver_plugins` are those that deliver: the first does, the others stand in for it;
     `authenticators` those that say who calls, `screens` those that look for robots, `verifiers`
     those that judge what whoever posts must prove. `account` is the provider's, if it has templates
-    of its own. `listeners` hear what the observers hear.
+    of its own. `listeners` hear what the observers hear, as far as they want to.
     """
 
     def __init__(
-        self, server: Server, manager: pluggy.PluginManager, listeners: Sequence[Listener] = ()
+        self, server: Server, manager: pluggy.PluginManager, listeners: Listeners = NOBODY
     ) -> None:
         self.server = server
         self._manager = manager
@@ -54,6 +57,7 @@ class Chain:
         self.verifiers = tuple(self._deciding("verify"))
         self._first = {hook: self._asking(hook) for hook in OF_EVERY_FORM}
         self.listeners = listeners
+        self._observers: dict[str, Sequence[pluggy.HookImpl]] = {}
 
     @property
     def has_forms(self) -> bool:
@@ -199,8 +203,8 @@ class Chain:
         return self._manager.subset_hook_caller(hook, map(self._manager.get_plugin, others))
 
     def note(self, what: str, **about: Any) -> None:
-        """Call the host's own observers with something for which there is no hook."""
-        for listener in self.listeners:
+        """Call the host's own observers alone: there is no hook for it."""
+        for listener in self.listeners.get(what, ()):
             listener(self.server.name, what, about)
 
     def observe(self, hook: str, **arguments: Any) -> None:
@@ -210,8 +214,12 @@ class Chain:
 
     def tell(self, hook: str, **arguments: Any) -> None:
         """Call every plugin that has a hook, and nobody else; one that raises is logged."""
+        observers = self._observers.get(hook)
+        if observers is None:
+            found = reversed(getattr(self._hook, hook).get_hookimpls())
+            observers = self._observers[hook] = tuple(found)
         known = {**arguments, "server": self.server}
-        for implementation in reversed(getattr(self._hook, hook).get_hookimpls()):
+        for implementation in observers:
             try:
                 implementation.function(*(known[name] for name in implementation.argnames))
             except Exception as error:  # noqa: BLE001 - an observer decides nothing

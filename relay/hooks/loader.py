@@ -33,7 +33,7 @@ from relay.core.server import Key, Server
 from relay.core.text import nearest
 from relay.forms.fields import naming
 from relay.hooks import specs
-from relay.hooks.chain import Chain, Listener, hook_names
+from relay.hooks.chain import NOBODY, Chain, Listeners, hook_names
 
 # The modules of plugin files, so that they are nobody else's.
 _PACKAGE = "relay_plugins."
@@ -47,7 +47,7 @@ log = structlog.get_logger()
 def build(
     settings: Settings,
     keys: Sequence[Key],
-    listeners: Sequence[Listener] = (),
+    listeners: Listeners = NOBODY,
     stored: StoredKeys | None = None,
 ) -> dict[str, Chain]:
     """Build every server's chain; raise ConfigurationError.
@@ -72,7 +72,7 @@ def _chain(
     keys: KeyRing,
     modules: "_Modules",
     place: str,
-    listeners: Sequence[Listener],
+    listeners: Listeners,
 ) -> Chain:
     manager = pluggy.PluginManager("relay")
     manager.add_hookspecs(specs)

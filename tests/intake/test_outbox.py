@@ -59,8 +59,8 @@ def door(site: Site, delivery: Delivery) -> Door:
 def accepted(site: Site) -> list[str]:
     """The ids of the messages that observers saw accepted."""
     seen: list[str] = []
-    site.chains["default"].listeners.append(
-        lambda server, what, about: seen.append(about["message"].id) if what == "accepted" else None
+    site.chains["default"].listeners["accepted"].append(
+        lambda server, what, about: seen.append(about["message"].id)
     )
     return seen
 

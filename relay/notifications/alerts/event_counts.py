@@ -78,6 +78,13 @@ class EventCounts:
     `senders` the servers of which some was sent at all.
     """
 
+    hears = frozenset(
+        {
+            *("refused", "bounced", "unanswered", "deferred", "resent"),
+            *(State.SCREENED, State.SENT, *TROUBLES),
+        }
+    )
+
     def __init__(self) -> None:
         self.refusals: dict[str, str] = {}
         self.senders: set[str] = set()
@@ -115,7 +122,7 @@ class EventCounts:
             self._at("unanswered", server).add(about["reason"])
         elif what == "deferred":
             self.refusals[server] = str(about["error"])
-        elif what in TROUBLES or what == "resent":
+        else:  # what is to worry about, or was sent again
             id = about["id"] if "id" in about else about["message"].id
             words = about["words"] if "words" in about else str(about["error"])
             self._at(what, server).add("", id, words)

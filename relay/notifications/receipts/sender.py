@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 
@@ -53,6 +53,7 @@ class ReceiptSender:
     chains: Callable[[], Mapping[str, Chain]]
     outbox: Outbox
     is_leader: Callable[[], bool]
+    hears: ClassVar = TOLD
     _settled: list[str] = field(default_factory=list, init=False)
     _alarm: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _hour: HourlyLimit = field(default_factory=HourlyLimit, init=False)
@@ -96,7 +97,7 @@ class ReceiptSender:
     def saw(self, server: str, what: str, about: Mapping[str, Any]) -> None:
         """Take note of what a chain observed, where it ends the doubt about a message."""
         chain = self.chains().get(server)
-        if what in TOLD and chain is not None and chain.server.receipt is not None:
+        if chain is not None and chain.server.receipt is not None:
             self.settled(about["id"] if "id" in about else about["message"].id)
 
     async def _look_at(self, settled: Sequence[str]) -> None:
