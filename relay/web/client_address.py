@@ -19,15 +19,16 @@ def caller(request: HTTPServerRequest, trusted: Sequence[Network]) -> Caller:
 
     A peer on the loopback interface is local unless it forwards for somebody else.
     """
-    peer = _address(request.remote_ip or "")
-    forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
-    forwarded = [part for part in forwarded if part]
-    if peer is None or peer.is_unspecified:  # a unix socket: Tornado says 0.0.0.0
-        return Caller("", local=not forwarded)
-    if not is_within(request.remote_ip or "", trusted):
-        return Caller(str(peer), local=peer.is_loopback and not forwarded)
+    remote = request.remote_ip or ""
+    lines = request.headers.get_list("X-Forwarded-For")
+    forwarded = [part.strip() for part in ",".join(lines).split(",") if part.strip()]
     if not forwarded:
-        return Caller(str(peer), local=peer.is_loopback)
+        return _direct(remote)
+    peer = _address(remote)
+    if peer is None or peer.is_unspecified:
+        return Caller("", local=False)
+    if not is_within(remote, trusted):
+        return Caller(str(peer), local=False)
     # The nearest proxy wrote the last entry; the first that no trusted proxy wrote is the client.
     client = peer
     for part in reversed(forwarded):
@@ -39,6 +40,15 @@ def caller(request: HTTPServerRequest, trusted: Sequence[Network]) -> Caller:
             break
     scheme = request.headers.get("X-Forwarded-Proto", request.protocol)
     return Caller(str(client), local=False, origin=f"{scheme}://{request.host}".lower())
+
+
+@lru_cache(maxsize=4096)
+def _direct(text: str) -> Caller:
+    """Return the caller at an address that forwards for nobody else."""
+    peer = _address(text)
+    if peer is None or peer.is_unspecified:  # a unix socket: Tornado says 0.0.0.0
+        return Caller("", local=True)
+    return Caller(str(peer), local=peer.is_loopback)
 
 
 @lru_cache(maxsize=4096)

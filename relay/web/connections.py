@@ -237,5 +237,7 @@ class _Request(HTTPMessageDelegate):
 
 def declared_size(headers: Mapping[str, str]) -> int:
     """Return how large the body is to be, where the request says so; else 0."""
-    length = headers.get("Content-Length", "0")
+    if "Content-Length" not in headers:
+        return 0
+    length = headers["Content-Length"]
     return int(length) if length.isascii() and length.isdecimal() else 0

@@ -23,13 +23,13 @@ def allowed_origin(
     headers: HTTPHeaders, origins: Collection[str], own_origins: Callable[[], Collection[str]]
 ) -> str | None:
     """Return the page's origin if it may call, None if no page calls; raise OriginRefused."""
-    origin = headers.get("Origin")
-    if origin is not None:
+    if "Origin" in headers:
+        origin = headers["Origin"]
         if origin.lower() not in origins and origin.lower() not in own_origins():
             raise OriginRefused
         return origin
     # A page without an Origin header still says where it stands.
-    if headers.get("Sec-Fetch-Site") == "cross-site":
+    if "Sec-Fetch-Site" in headers and headers["Sec-Fetch-Site"] == "cross-site":
         raise OriginRefused
     return None
 
