@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextvars import Context
 
 import structlog
 
@@ -234,7 +235,8 @@ class Dispatcher:
     def _claim_soon(self) -> None:
         self._again = True
         if self._pump is None and not self._stopping:
-            self._pump = asyncio.create_task(self._claim_waiting())
+            # In no request's context: its lines are about everybody's messages.
+            self._pump = asyncio.create_task(self._claim_waiting(), context=Context())
 
     async def _claim_waiting(self) -> None:
         try:

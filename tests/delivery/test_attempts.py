@@ -154,6 +154,19 @@ async def test_the_provider_gets_the_message_in_its_own_words(
 
 
 @pytest.mark.gen_test
+async def test_the_lines_of_deliveries_name_no_request_that_happened_to_begin_them(
+    post: Post, events: list[dict[str, Any]]
+) -> None:
+    replies = await asyncio.gather(*(post("/rest/email/registry", FORM) for _ in range(3)))
+    asked = {reply.headers["X-Request-Id"] for reply in replies}
+    lines = [event for event in events if event["event"] in ("message.accepted", "message.sent")]
+    assert {line["request"] for line in lines if line["event"] == "message.accepted"} == asked
+    sent = [line for line in lines if line["event"] == "message.sent"]
+    assert len(sent) == 3
+    assert not [line for line in sent if "request" in line]
+
+
+@pytest.mark.gen_test
 @pytest.mark.parametrize(
     ("reference", "key"), [("23904341", "TemplateId"), ("welcome", "TemplateAlias")]
 )
