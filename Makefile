@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
 
-.PHONY: run install install-dev test test-all test-postgresql chaos check docs wheel format lock clean
+.PHONY: run install install-dev test test-all test-postgresql chaos check cost docs wheel format lock clean
 
 run: install
 	$(VENV)/bin/python run.py
@@ -34,6 +34,10 @@ check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+# Whether a message takes more calls of Python functions than were written down; half a minute.
+cost: $(VENV)/installed-dev
+	$(VENV)/bin/python -m benchmarks.cost --check
 
 # The pages of docs/ as a site, in docs/_build; nothing is fetched.
 docs: $(VENV)/installed-dev
