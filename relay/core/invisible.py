@@ -9,11 +9,12 @@ import unicodedata
 
 # Direction controls, characters without a width, and what joins or varies the character before.
 # The flags of England, Scotland and Wales are spelled in characters of their own.
-_INVISIBLE = re.compile(
+_CHARACTER = re.compile(
     "[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e01ef]"
-    "|\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f"
 )
+_FLAG = "\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f"
+_INVISIBLE = re.compile(f"{_CHARACTER.pattern}|{_FLAG}")
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
 _SELECTOR = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _AS_PICTURE, _KEY_CAP = "\ufe0f", "\u20e3"
@@ -32,8 +33,10 @@ _JOINING = frozenset(
 
 def visible(text: str) -> str:
     """Take out what is invisible, but for what shapes the character that it stands behind."""
+    if text.isascii() or not _CHARACTER.search(text):
+        return text
     count = len(_INVISIBLE.findall(text))
-    return _INVISIBLE.sub(_kept if count <= MAX_KEPT else "", text) if count else text
+    return _INVISIBLE.sub(_kept if count <= MAX_KEPT else "", text)
 
 
 def _kept(found: re.Match[str]) -> str:

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from relay.core.invisible import visible
 
 # What no database and no mail takes: C0 but for white space, and halves of surrogate pairs.
-_UNSTORABLE = re.compile("[\x00-\x08\x0e-\x1f\ud800-\udfff]")
+UNSTORABLE = "\x00-\x08\x0e-\x1f\ud800-\udfff"
+_UNSTORABLE = re.compile(f"[{UNSTORABLE}]")
 # And what people paste without seeing it: DEL, C1, and further characters that end a line.
 _NOT_IN_A_TEXT = re.compile("[\x00-\x08\v\f\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LINE_ENDS = "\v\f\x85\u2028\u2029"
@@ -21,21 +22,6 @@ _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _WORD = re.compile(r"[^\s'\"<>(),;:]+")
 
 
-def is_storable(text: str) -> bool:
-    """Return whether every store and every mail can carry the text."""
-    return not _UNSTORABLE.search(text)
-
-
-def storable(text: str) -> str:
-    """Return a text without what cannot be stored; half of a surrogate pair becomes U+FFFD."""
-    return _UNSTORABLE.sub(_readable, text)
-
-
-def lines(text: str) -> str:
-    """Return text of any number of lines: whatever ends one is a line break, other controls go."""
-    return _NOT_IN_A_TEXT.sub(_readable, text)
-
-
 def _readable(found: re.Match[str]) -> str:
     """Return what stands in a text in the place of a character that cannot stand there."""
     if found[0] in _LINE_ENDS:
@@ -43,12 +29,44 @@ def _readable(found: re.Match[str]) -> str:
     return "\ufffd" if "\ud800" <= found[0] <= "\udfff" else ""
 
 
+def _ascii(pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str]) -> dict[int, Any]:
+    """Return the table by which `str.translate` does to ASCII what the pattern does to any text.
+
+    It takes a fifth of the time, and most texts are ASCII.
+    """
+    found = {code: pattern.match(chr(code)) for code in range(128)}
+    return {code: replace(match) or None for code, match in found.items() if match}
+
+
+_ASCII_STORABLE = _ascii(_UNSTORABLE, _readable)
+_ASCII_LINES = _ascii(_NOT_IN_A_TEXT, _readable)
+_ASCII_LINE = _ascii(_BLANK, lambda found: " ")
+
+
+def is_storable(text: str) -> bool:
+    """Return whether every store and every mail can carry the text."""
+    return not _UNSTORABLE.search(text)
+
+
+def storable(text: str) -> str:
+    """Return a text without what cannot be stored; half of a surrogate pair becomes U+FFFD."""
+    if text.isascii():
+        return text.translate(_ASCII_STORABLE)
+    return _UNSTORABLE.sub(_readable, text)
+
+
+def lines(text: str) -> str:
+    """Return text of any number of lines: whatever ends one is a line break, other controls go."""
+    return text.translate(_ASCII_LINES) if text.isascii() else _NOT_IN_A_TEXT.sub(_readable, text)
+
+
 def line(text: str) -> str:
     """Return a single line, white space and control characters as blanks, and nothing invisible.
 
     Raise ValueError where it is broken: a line break is taken off its ends, not out of it.
     """
-    text = _BLANK.sub(" ", visible(text)).strip()
+    shown = text.translate(_ASCII_LINE) if text.isascii() else _BLANK.sub(" ", visible(text))
+    text = shown.strip()
     if "\n" in text or "\r" in text:
         raise ValueError("must be a single line")
     return text
@@ -93,7 +111,8 @@ def shown(value: Any) -> Any:
 
 def is_blank(text: str) -> bool:
     """Return whether a text shows nothing: it has blanks and invisible characters only."""
-    return not visible(text).strip()
+    # A letter or a digit is visible, and most texts begin with one.
+    return not text[:1].isalnum() and not visible(text).strip()
 
 
 def as_html(text: str) -> str:

@@ -32,11 +32,11 @@ def read(submission: Submission, rules: AttachmentRules | None) -> tuple[Attachm
     it. Without rules there may be no part; that the field is refused then, is the form's to say.
     """
     if rules is None:
+        if not submission.files:
+            return ()
         words = ["files are not taken here"]
         refused = {file.field_name: words for file in submission.files}
-        if refused:
-            raise InvalidSubmission(refused, reason="attachments")
-        return ()
+        raise InvalidSubmission(refused, reason="attachments")
     _check_names(submission, rules)
     parts = [(file, None) for file in submission.files]
     named = list(_named(submission.fields.get(FIELD)))

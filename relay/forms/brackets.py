@@ -20,9 +20,14 @@ def nest(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """
     tree: dict[str, Any] = {}
     for name, value in pairs:
-        first, *rest = _path(name)
-        _place(tree, [first, *rest], value, first)
-    return {key: _lists(value) for key, value in tree.items()}
+        first, group, last = _opened(tree, name) if "[" in name else (name, tree, name)
+        if last in group and group[last] != value:
+            raise ValueError(first, TWICE)
+        group[last] = value
+    for name, value in tree.items():
+        if isinstance(value, _Group):
+            tree[name] = _lists(value)
+    return tree
 
 
 def _path(name: str) -> list[str]:
@@ -42,17 +47,17 @@ class _Group(dict[str, Any]):
     """Made of brackets; a dict that is somebody's value is left as it is."""
 
 
-def _place(tree: dict[str, Any], path: list[str], value: Any, first: str) -> None:
-    *groups, last = path
+def _opened(tree: dict[str, Any], name: str) -> tuple[str, dict[str, Any], str]:
+    """Return a name's first part, the group that it stands in, and its name there."""
+    first, *rest = _path(name)
+    if not rest:
+        return first, tree, first
+    *groups, last = first, *rest
     for group in groups:
         tree = tree.setdefault(group or _next(tree), _Group())
         if not isinstance(tree, _Group):
             raise ValueError(first, TWICE)  # noqa: TRY004 - the name clashes, no caller erred
-    if groups and not last:
-        last = _next(tree)
-    if last in tree and tree[last] != value:
-        raise ValueError(first, TWICE)
-    tree[last] = value
+    return first, tree, last or _next(tree)
 
 
 def _next(group: Iterable[str]) -> str:

@@ -86,6 +86,10 @@ class Form(Mapping[str, Any]):
         self.used.add(name)
         return self._values[name]
 
+    def get(self, name: str, default: Any = None) -> Any:
+        self.used.add(name)
+        return self._values.get(name, default)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 

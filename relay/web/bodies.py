@@ -22,6 +22,7 @@ from relay.web.charsets import UNDECLARED, Charset, declared
 MAX_STRUCTURE = 3000
 MAX_FIELDS = 200
 MAX_NAME = 100
+_USABLE_NAME = re.compile(f"[^{text.UNSTORABLE}]{{0,{MAX_NAME}}}")
 
 JSON = "application/json"
 URLENCODED = "application/x-www-form-urlencoded"
@@ -239,11 +240,13 @@ def _merged(
         groups.append(fields.pop("email"))
     for group in groups:
         for name, value in group.items():
-            if not _same(fields.setdefault(name, value), value):
+            beside = fields.setdefault(name, value)
+            if beside is not value and not _same(beside, value):
                 raise _unusable(name, TWICE)
     for name, value in fields.items():
-        _check_name(name)
-        if not has_storable_names(value):
+        if not _USABLE_NAME.fullmatch(name):
+            raise _unusable_name()
+        if not isinstance(value, str) and not has_storable_names(value):
             raise _unusable(name, "has a name with a control character or broken Unicode")
     return fields
 
@@ -270,8 +273,12 @@ def _too_many() -> MalformedBody:
 
 
 def _check_name(name: str) -> None:
-    if len(name) > MAX_NAME or not text.is_storable(name):
-        raise MalformedBody(f"a field's name is unusable or over {MAX_NAME} characters")
+    if not _USABLE_NAME.fullmatch(name):
+        raise _unusable_name()
+
+
+def _unusable_name() -> MalformedBody:
+    return MalformedBody(f"a field's name is unusable or over {MAX_NAME} characters")
 
 
 def has_storable_names(value: Any) -> bool:

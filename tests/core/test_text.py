@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.core.invisible import visible
 from relay.core.text import (
     as_html,
     cut,
+    is_blank,
     is_storable,
     length,
     line,
@@ -44,6 +46,27 @@ def test_text_as_html_has_no_tags_but_line_breaks_and_reads_back(text: str) -> N
     reader = Reader(as_html(text))
     assert {tag for tag, _ in reader.found} <= {"br"}
     assert html.unescape(as_html(text).replace("<br>\n", "\n")) == re.sub("\r\n?", "\n", text)
+
+
+@examples(300)
+@given(st.text(st.characters(max_codepoint=127), max_size=20))
+def test_ascii_is_treated_as_it_is_among_other_characters(text: str) -> None:
+    for change in (lines, storable):
+        assert change(f"{text}é") == f"{change(text)}é"
+    for each in text:
+        one = each.replace("\r", " ").replace("\n", " ")
+        assert line(f"é{one}é") == f"é{line(f'x{one}x')[1:-1]}é"
+
+
+@examples(300)
+@given(
+    st.text(
+        st.sampled_from(" \t\n\x1f\x00a7Zéß\u00a0\u00ad\u200b\u200d\ufe0f\U0001f3f4\U000e007f"),
+        max_size=5,
+    )
+)
+def test_a_text_is_blank_if_nothing_of_it_is_seen(text: str) -> None:
+    assert is_blank(text) == (not visible(text).strip())
 
 
 @pytest.mark.parametrize(
