@@ -27,8 +27,8 @@ from relay.core.submission import Submission
 from relay.site import Site
 from relay.web import bodies, cors, responses
 from relay.web.client_address import caller
-from relay.web.connections import PatientConnection, declared_size
-from relay.web.json_structure import JsonStructure
+from relay.web.connections import PatientConnection, declared_size, note_refusal
+from relay.web.json_structure import JsonStructure, most_values
 from relay.web.responses import UnknownPath, WrongMethod
 
 # How long a body may take to arrive. The server's own body_timeout costs a tenth of a request.
@@ -80,6 +80,7 @@ class BaseHandler(RequestHandler):
         self.configuration = self.site.configuration
         # A method that no HTTP has is refused before the path is read.
         self.path_args = []
+        self._is_entered = False
         self._chunks: list[bytes] = []
         self._size = self._held_bytes = 0
         self._structure: JsonStructure | None = None
@@ -113,6 +114,7 @@ class BaseHandler(RequestHandler):
 
     def enter(self) -> None:
         """Take note of the request, before anything of it is judged."""
+        self._is_entered = True
 
     def check_page(self) -> None:
         """Raise for a page that may not ask; UnknownPath where there is nothing."""
@@ -164,9 +166,13 @@ class BaseHandler(RequestHandler):
         if self.body_seconds is None:
             return
         self.check_size()
-        if bodies.media_of(self.content_type) == bodies.JSON:
-            self._structure = JsonStructure(self.max_structure)
-        self._slow = asyncio.get_running_loop().call_later(self.body_seconds, self._give_up)
+        if isinstance(self.request.connection, PatientConnection):  # it has not come yet
+            if bodies.media_of(self.content_type) == bodies.JSON:
+                self._structure = JsonStructure(self.max_structure)
+            loop = asyncio.get_running_loop()
+            self._slow = loop.call_later(self.body_seconds, self.request.connection.close)
+        if self._size:
+            self._check(b"".join(self._chunks))
 
     def check_size(self) -> None:
         """Raise `over_limit` for a body that says of itself that it is."""
@@ -179,22 +185,25 @@ class BaseHandler(RequestHandler):
         return BodyTooLarge()
 
     def data_received(self, chunk: bytes) -> None:
-        try:
-            self._keep(chunk)
-        except SubmissionError as error:
-            self._refuse_now(error)
-
-    def _keep(self, chunk: bytes) -> None:
+        """Keep a piece of the body; the first one may come before the request is judged."""
         self._size += len(chunk)
         self._chunks.append(chunk)
-        if self._size > self.max_bytes:
-            raise self.over_limit
-        if self._structure is not None:
-            self._structure.add(chunk)
-        if self._size > READ_AT_ONCE_BYTES:
-            limits = self.configuration.settings.limits
-            self.site.bytes_at_once.take(len(chunk), self._held_bytes, limits.bytes_at_once)
-            self._held_bytes += len(chunk)
+        if self._is_entered:
+            self._check(chunk)
+
+    def _check(self, chunk: bytes) -> None:
+        """Refuse a body for what came of it at last."""
+        try:
+            if self._size > self.max_bytes:
+                raise self.over_limit
+            if self._structure is not None:
+                self._structure.add(chunk)
+            if self._size > READ_AT_ONCE_BYTES:
+                limits = self.configuration.settings.limits
+                self.site.bytes_at_once.take(len(chunk), self._held_bytes, limits.bytes_at_once)
+                self._held_bytes += len(chunk)
+        except SubmissionError as error:
+            self._refuse_now(error)
 
     def _refuse_now(self, error: Exception) -> None:
         """Refuse a request while its body comes: nothing of that is kept."""
@@ -218,16 +227,10 @@ class BaseHandler(RequestHandler):
         if len(body) > self.on_loop_bytes:
             async with self.site.large_body:
                 return await asyncio.to_thread(function, body)
-        values = 0 if self._structure is None else self._structure.count
-        if len(body) <= READ_AT_ONCE_BYTES and values <= READ_AT_ONCE_VALUES:
+        if len(body) <= READ_AT_ONCE_BYTES and most_values(body) <= READ_AT_ONCE_VALUES:
             return function(body)
         async with self.site.turns.turn():
             return function(body)
-
-    def _give_up(self) -> None:
-        """Close a connection whose body does not come to its end."""
-        if isinstance(self.request.connection, PatientConnection):
-            self.request.connection.close()
 
     def _end_body(self) -> None:
         """Wait for no more of the body."""
@@ -236,6 +239,8 @@ class BaseHandler(RequestHandler):
             self._slow = None
 
     def on_finish(self) -> None:
+        if self.get_status() >= 400:
+            note_refusal(self.request.connection)
         self.leave()
 
     def on_connection_close(self) -> None:
@@ -337,6 +342,7 @@ class RelayHandler(BaseHandler):
 
     def enter(self) -> None:
         """Count the request as running, and name it in its log lines."""
+        super().enter()
         structlog.contextvars.bind_contextvars(request=self.request_id)
         self.site.requests.begin()
         self._counted = True

@@ -6,10 +6,10 @@ never sees that response, or sends its next call into the closing connection and
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, cast
-from weakref import WeakSet
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import (
@@ -30,6 +30,9 @@ AT_ONCE_BYTES = 16 * 1024
 # for example, leaves the loop to the others.
 REFUSED_SECONDS = 0.001
 
+# What the requests of a connection share says so where the last one was refused.
+REFUSED = "was_refused"
+
 # So much of a body a response waits for, and so long; then the connection can be used again.
 AWAITED_BYTES = 2**20
 AWAITED_SECONDS = 2
@@ -48,36 +51,34 @@ class PatientApplication(Application):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._refused: WeakSet[object] = WeakSet()  # connections whose last call was
+        self._awaited = _AwaitedBodies()
 
-    def start_request(
-        self, server_conn: object, request_conn: HTTPConnection
+    def start_request(  # type: ignore[override]
+        self, server_conn: object, request_conn: HTTP1Connection
     ) -> HTTPMessageDelegate:
-        tornado = cast(HTTP1Connection, request_conn)
         # Tornado would answer a larger one itself, without a word and in the middle of ours.
-        tornado.set_max_body_size(sys.maxsize)
-        was_refused = server_conn in self._refused
-        self._refused.discard(server_conn)
-        connection = PatientConnection(tornado, lambda: self._refused.add(server_conn))
-        handler = super().start_request(server_conn, connection)
-        turns = self.settings["site"].turns
-        return _Request(handler, connection, turns, was_refused=was_refused)
+        request_conn.set_max_body_size(sys.maxsize)
+        make = partial(super().start_request, server_conn)
+        return _Request(request_conn, make, self._awaited, self.settings["site"].turns)
 
 
 class PatientConnection(HTTPConnection):
-    """Where a handler writes its response: passed on when the body has come to its end.
+    """Where a handler writes its response while the body comes: passed on at its end.
 
     The response to a body that is larger, or slower, than is waited for is passed on before that,
-    as the last one of its connection. refused: called where the response is a refusal.
+    as the last one of its connection. patience: how long it is waited for.
     """
 
-    def __init__(self, connection: HTTP1Connection, refused: Callable[[], None]) -> None:
+    def __init__(
+        self, connection: HTTP1Connection, request_headers: HTTPHeaders, patience: float
+    ) -> None:
         self.context = connection.context
         self.is_finished = False
         self._connection = connection
-        self._refused = refused
-        self._request_headers = self._response_headers = HTTPHeaders()
-        self._declared = self._received = 0
+        self._patience = patience
+        self._request_headers = request_headers
+        self._response_headers = HTTPHeaders()
+        self._declared, self._received = declared_size(request_headers), 0
         self._has_ended = self._is_last = False
         self._held: list[Callable[[], object]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -91,11 +92,9 @@ class PatientConnection(HTTPConnection):
         chunk: bytes | None = None,
     ) -> "asyncio.Future[None]":
         self._response_headers = headers
-        if cast(ResponseStartLine, start_line).code >= 400:
-            self._refused()
         future = self._pass(partial(self._connection.write_headers, start_line, headers, chunk))
         if not self._has_ended:
-            self._allow(AWAITED_SECONDS, self._respond_now)
+            self._allow(self._patience, self._respond_now)
             self._look(self._declared)
         return future
 
@@ -115,11 +114,6 @@ class PatientConnection(HTTPConnection):
         self._connection.close()
 
     # What comes of the request.
-
-    def begin(self, headers: HTTPHeaders) -> None:
-        """Take note of the headers."""
-        self._request_headers = headers
-        self._declared = declared_size(headers)
 
     def receive(self, size: int) -> None:
         """Take note of a piece of the body."""
@@ -175,43 +169,64 @@ class PatientConnection(HTTPConnection):
 
 
 class _Request(HTTPMessageDelegate):
-    """What comes of a request, for the connection and for the handler until it has responded."""
+    """What comes of a request: for its handler as a whole where a small body soon has come.
+
+    Else piece by piece, until the handler has responded. make: begins to handle it.
+    """
 
     def __init__(
         self,
-        handler: HTTPMessageDelegate,
-        connection: PatientConnection,
+        connection: HTTP1Connection,
+        make: Callable[[HTTPConnection], HTTPMessageDelegate],
+        awaited: "_AwaitedBodies",
         turns: Turns,
-        *,
-        was_refused: bool,
     ) -> None:
-        self._handler = handler
-        self._connection = connection
+        self._tornado = connection
+        self._make = make
+        self._awaited = awaited
         self._turns = turns
-        self._was_refused = was_refused
+        self._come = b""
         self._is_large = False
+        self._connection: PatientConnection | None = None
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
-        self._connection.begin(headers)
-        self._is_large = declared_size(headers) > AT_ONCE_BYTES or "Transfer-Encoding" in headers
-        if self._is_large or self._was_refused:
-            return self._begin_in_turn(start_line, headers)
-        return self._handler.headers_received(start_line, headers)
+        self._start_line, self._headers = start_line, headers
+        was_refused = vars(self._tornado.context).pop(REFUSED, False)
+        size = declared_size(headers, AT_ONCE_BYTES + 1)
+        self._is_large = size > AT_ONCE_BYTES or "Transfer-Encoding" in headers
+        if self._is_large or was_refused:
+            return self._begin_in_turn(REFUSED_SECONDS if was_refused else 0)
+        self._awaited.add(self)
+        return None
 
-    async def _begin_in_turn(
-        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
-    ) -> None:
-        async with self._turns.turn(REFUSED_SECONDS if self._was_refused else 0):
-            ready = self._handler.headers_received(start_line, headers)
+    async def _begin_in_turn(self, least: float) -> None:
+        async with self._turns.turn(least):
+            ready = self.begin(AWAITED_SECONDS)
             if ready is not None:
                 await ready
 
+    def begin(self, patience: float) -> Awaitable[None] | None:
+        """Let the handler judge the request before its body has come."""
+        self._connection = PatientConnection(self._tornado, self._headers, patience)
+        return self._begin(self._connection)
+
+    def _begin(self, connection: HTTPConnection) -> Awaitable[None] | None:
+        self._handler = self._make(connection)
+        ready = self._handler.headers_received(self._start_line, self._headers)
+        if self._come:
+            self._take(self._come)
+            self._come = b""
+        return ready
+
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        if self._is_large:
+        if self._connection is None:
+            self._come += chunk
+        elif self._is_large:
             return self._take_in_turn(chunk)
-        self._take(chunk)
+        else:
+            self._take(chunk)
         return None
 
     async def _take_in_turn(self, chunk: bytes) -> None:
@@ -219,25 +234,71 @@ class _Request(HTTPMessageDelegate):
             self._take(chunk)
 
     def _take(self, chunk: bytes) -> None:
-        self._connection.receive(len(chunk))
-        if not self._connection.is_finished:
-            self._handler.data_received(chunk)
+        if self._connection is not None:
+            self._connection.receive(len(chunk))
+            if self._connection.is_finished:
+                return
+        self._handler.data_received(chunk)
 
     def finish(self) -> None:
-        self._connection.end()
-        if self._connection.is_finished:
-            self._handler.on_connection_close()  # it waits for no body any more
+        if self._connection is None:
+            self._awaited.discard(self)
+            self._begin(self._tornado)
         else:
-            self._handler.finish()
+            self._connection.end()
+            if self._connection.is_finished:
+                self._handler.on_connection_close()  # it waits for no body any more
+                return
+        self._handler.finish()
 
     def on_connection_close(self) -> None:
-        self._connection.forget()
-        self._handler.on_connection_close()
+        self._awaited.discard(self)
+        if self._connection is not None:
+            self._connection.forget()
+            self._handler.on_connection_close()
 
 
-def declared_size(headers: Mapping[str, str]) -> int:
-    """Return how large the body is to be, where the request says so; else 0."""
+class _AwaitedBodies:
+    """The small bodies that have not come yet: one timer looks after all of them."""
+
+    def __init__(self) -> None:
+        self._until: dict[_Request, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, request: _Request) -> None:
+        """Let a request begin without its body, unless that comes in time."""
+        self._until[request] = time.monotonic() + AWAITED_SECONDS
+        if self._timer is None:
+            self._look_in(AWAITED_SECONDS)
+
+    def discard(self, request: _Request) -> None:
+        """Take note that a body came, or that none will."""
+        self._until.pop(request, None)
+
+    def _look_in(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        for request, until in list(self._until.items()):
+            if (seconds := until - time.monotonic()) > 0:
+                self._look_in(seconds)
+                return
+            self.discard(request)
+            request.begin(0)
+
+
+def note_refusal(connection: HTTPConnection | None) -> None:
+    """Take note that a call was refused: the next one on its connection counts as longer."""
+    vars(cast(HTTP1Connection, connection).context)[REFUSED] = True
+
+
+def declared_size(headers: Mapping[str, str], unreadable: int = 0) -> int:
+    """Return how large the body is to be, where the request says so; else 0.
+
+    unreadable: what is returned where it says that in another way than as a number.
+    """
     if "Content-Length" not in headers:
         return 0
     length = headers["Content-Length"]
-    return int(length) if length.isascii() and length.isdecimal() else 0
+    return int(length) if length.isascii() and length.isdecimal() else unreadable

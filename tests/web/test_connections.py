@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -328,6 +328,53 @@ async def test_a_response_waits_for_a_slow_body_only_for_a_time(
         answer = await client.call(head("POST /email", JSON, "Content-Length: 10") + b"{")
         assert (answer.status, answer.headers["Connection"]) == (401, "close")
         assert await client.ended()
+
+
+@pytest.mark.gen_test
+async def test_a_small_body_is_taken_however_late_its_pieces_come(
+    connect: Connect, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "AWAITED_SECONDS", 0.05)
+    start = GOOD.index(b"\r\n\r\n") + 4
+    cuts = [(0, 10), (0, start), (start, start + 1), (start + 9, len(GOOD) - 1)]
+    async with AsyncExitStack() as opened:
+        clients = [await opened.enter_async_context(connect()) for _ in cuts]
+        for at in range(2):
+            for client, (first, second) in zip(clients, cuts, strict=True):
+                await client.send([GOOD[:first], GOOD[first:second]][at])
+            await asyncio.sleep(0.06)  # for some of them longer than they are waited for
+        for client, (_, second) in zip(clients, cuts, strict=True):
+            assert (await client.call(GOOD[second:])).status == 200
+            assert (await client.call(GOOD)).status == 200
+    assert len(outbox.rows()) == 2 * len(cuts)
+
+
+@pytest.mark.gen_test
+async def test_a_body_that_is_too_large_is_refused_in_whichever_pieces_it_comes(
+    connect: Connect, site: Site, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "AWAITED_SECONDS", 0.05)
+    limits = replace(site.configuration.settings.limits, form_bytes=100)
+    settings = replace(site.configuration.settings, limits=limits)
+    site.configuration = replace(site.configuration, settings=settings)
+    for header, body in (sized(b"x" * 101), chunked(b"x" * 101)):
+        for pause in (0, 0.06):
+            async with connect() as client:
+                await client.send(head("POST /rest/email/default", JSON, KEY, header) + body[:100])
+                await asyncio.sleep(pause)
+                assert (await client.call(body[100:])).status == 413, (header, pause)
+    assert outbox.rows() == []
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("length", ["5, 5", "99999, 99999", "5x", "-5", "5, 6"])
+async def test_a_length_that_is_no_number_lets_nobody_send_without_an_end(
+    connect: Connect, length: str, outbox: Outbox
+) -> None:
+    async with connect() as client:
+        await client.send(head("POST /rest/email/default", JSON, KEY, f"Content-Length: {length}"))
+        assert (await client.call(b"[" * 99_999)).status in (400, 413)
+    assert outbox.rows() == []
 
 
 @pytest.mark.gen_test

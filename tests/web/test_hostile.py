@@ -11,7 +11,7 @@ from tornado.iostream import StreamClosedError
 from tornado.tcpclient import TCPClient
 
 from relay.site import Site
-from relay.web import base
+from relay.web import base, connections
 from tests.conftest import FORM, Outbox, Post
 from tests.support.keys import APPLICATION_KEY, PAGE_KEY
 
@@ -244,6 +244,7 @@ async def test_a_client_that_leaves_during_its_upload_holds_nothing_up(
 async def test_a_body_that_never_ends_is_cut_off(
     post: Post, http_server: HTTPServer, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connections, "AWAITED_SECONDS", 0.1)
     monkeypatch.setattr(base, "BODY_SECONDS", 0.1)
     answer = await asyncio.wait_for(_raw(http_server, HEAD + b"Content-Length: 9\r\n\r\nab"), 5)
     assert answer == b""

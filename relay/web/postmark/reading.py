@@ -11,9 +11,9 @@ from relay.web.postmark.errors import PostmarkError
 MAX_STRUCTURE = 1_000_000
 
 
-def json_value(content_type: str, body: bytes) -> Any:
+def json_value(content_type: str, body: bytes, most: int = MAX_STRUCTURE) -> Any:
     """Read a body as JSON; raise MalformedBody or TooManyValues."""
-    return bodies.json_value(body, MAX_STRUCTURE, bodies.json_charset(content_type))
+    return bodies.json_value(body, most, bodies.json_charset(content_type))
 
 
 class Fields:

@@ -90,7 +90,7 @@ class SendingHandler(PostmarkHandler):
 
     def _parsed(self, body: bytes) -> tuple[Sequence[Read], bytes]:
         """Read a body; return its fingerprint too, where the caller named the request."""
-        value = json_value(self.content_type, body)
+        value = json_value(self.content_type, body, self.max_structure)
         # In a smaller body no message can be too large.
         given = self.read(value, measured=len(body) > MAX_MESSAGE)
         return given, fingerprint_of(value) if HEADER in self.request.headers else b""
