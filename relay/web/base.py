@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Collection, Mapping
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, TypeVar
 
 import structlog
+from tornado.httputil import HTTPHeaders, format_timestamp
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from relay.core import clock
@@ -47,6 +49,7 @@ READ_AT_ONCE_BYTES = 16 * 1024
 READ_AT_ONCE_VALUES = 400
 READ_ON_LOOP_BYTES = 256 * 1024
 
+HTML = "text/html; charset=UTF-8"
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -65,32 +68,34 @@ log = structlog.get_logger()
 class BaseHandler(RequestHandler):
     """What all handlers share; a kind of them declares how it differs.
 
-    methods: those that it takes. security_headers: those of every response. failed: the log event
-    of an error that is no refusal. What has a body in chunks is a `stream_request_body` besides.
+    methods: those that it takes. fixed_headers: those of every response. failed: the log event of
+    an error that is no refusal. What has a body in chunks is a `stream_request_body` besides.
     """
 
     methods: ClassVar[tuple[str, ...]] = ("GET",)
-    security_headers: ClassVar[Mapping[str, str]] = MappingProxyType(SECURITY_HEADERS)
+    fixed_headers: ClassVar[Mapping[str, str]] = MappingProxyType(SECURITY_HEADERS)
     failed: ClassVar[str] = "request.failed"
 
     site: Site
 
     def initialize(self) -> None:
+        self.site = self.application.settings["site"]
         # What the settings say when it comes; a reload meanwhile is for others.
         self.configuration = self.site.configuration
         # A method that no HTTP has is refused before the path is read.
         self.path_args = []
+        self.content_type = self.request.headers.get("Content-Type", "")
         self._is_entered = False
         self._chunks: list[bytes] = []
         self._size = self._held_bytes = 0
         self._structure: JsonStructure | None = None
-        self._slow: asyncio.TimerHandle | None = None
 
-    def set_default_headers(self) -> None:
-        self.site = self.application.settings["site"]
-        self.clear_header("Server")
-        for name, value in self.security_headers.items():
-            self.set_header(name, value)
+    def clear(self) -> None:
+        """Begin a response, as Tornado would: its headers at once, and none that names a server."""
+        date = _date(int(time.time()))
+        self._headers = HTTPHeaders({"Content-Type": HTML, "Date": date, **self.fixed_headers})
+        self._write_buffer = []
+        self.set_status(200)
 
     # What is refused before the body is read, in the order in which it is.
 
@@ -152,8 +157,8 @@ class BaseHandler(RequestHandler):
         return bodies.MAX_STRUCTURE
 
     @property
-    def body_seconds(self) -> float | None:
-        """How long a body may take to arrive; None: as long as it likes, and as large."""
+    def body_seconds(self) -> float:
+        """How long a body may take to arrive."""
         return BODY_SECONDS
 
     @property
@@ -163,14 +168,11 @@ class BaseHandler(RequestHandler):
 
     def expect_body(self) -> None:
         """Allow the body its time to arrive; raise BodyTooLarge if it need not come at all."""
-        if self.body_seconds is None:
-            return
-        self.check_size()
         if isinstance(self.request.connection, PatientConnection):  # it has not come yet
+            self.check_size()
             if bodies.media_of(self.content_type) == bodies.JSON:
                 self._structure = JsonStructure(self.max_structure)
-            loop = asyncio.get_running_loop()
-            self._slow = loop.call_later(self.body_seconds, self.request.connection.close)
+            self.request.connection.allow_body(self.body_seconds)
         if self._size:
             self._check(b"".join(self._chunks))
 
@@ -213,7 +215,6 @@ class BaseHandler(RequestHandler):
 
     def raw_body(self) -> bytes:
         """Return the whole body, once: it is not kept."""
-        self._end_body()
         body = b"".join(self._chunks)
         self._chunks.clear()
         return body
@@ -232,12 +233,6 @@ class BaseHandler(RequestHandler):
         async with self.site.turns.turn():
             return function(body)
 
-    def _end_body(self) -> None:
-        """Wait for no more of the body."""
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
-
     def on_finish(self) -> None:
         if self.get_status() >= 400:
             note_refusal(self.request.connection)
@@ -246,14 +241,15 @@ class BaseHandler(RequestHandler):
     def on_connection_close(self) -> None:
         """Let a request end whose client left before its body had come: nothing runs."""
         super().on_connection_close()
-        if self._slow is not None:
+        connection = self.request.connection
+        if isinstance(connection, PatientConnection) and not connection.has_ended:
             self.leave()
 
     def leave(self) -> None:
         """Take note that the request ended; may come twice."""
-        self._end_body()
-        self.site.bytes_at_once.give_back(self._held_bytes)
-        self._held_bytes = 0
+        if self._held_bytes:
+            self.site.bytes_at_once.give_back(self._held_bytes)
+            self._held_bytes = 0
 
     # Errors: each kind of handlers has its table, its body and its lines.
 
@@ -312,11 +308,6 @@ class BaseHandler(RequestHandler):
         known |= who(error)
         log.info("submission.refused", reason=error.reason, client=self.caller.address, **known)
 
-    @property
-    def content_type(self) -> str:
-        """What the caller says of the body; "" if nothing."""
-        return self.request.headers.get("Content-Type", "")
-
     @cached_property
     def caller(self) -> Caller:
         """The client, as the trusted proxies name it."""
@@ -331,6 +322,7 @@ class RelayHandler(BaseHandler):
     """
 
     methods: ClassVar[tuple[str, ...]] = ("POST", "OPTIONS")
+    fixed_headers = MappingProxyType({**SECURITY_HEADERS, "Vary": "Origin"})
     media: ClassVar[str | None] = None
 
     def initialize(self) -> None:
@@ -366,7 +358,6 @@ class RelayHandler(BaseHandler):
 
     def decorate(self) -> None:
         self.set_header("X-Request-Id", self.request_id)
-        self.set_header("Vary", "Origin")
         if self.page is not None:
             for name, value in cors.response_headers(self.page).items():
                 self.set_header(name, value)
@@ -378,7 +369,8 @@ class RelayHandler(BaseHandler):
     def check_media(self) -> None:
         if self.media is not None and bodies.media_of(self.content_type) != self.media:
             raise UnsupportedMedia
-        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        headers = self.request.headers
+        if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
             raise UnsupportedMedia(None if self.media else "content encoding is not read here")
 
     def check_room(self) -> None:
@@ -398,6 +390,11 @@ class RelayHandler(BaseHandler):
     def plain_path(self) -> str:
         """The path without what makes no difference: its case, and a slash at its end."""
         return self.request.path.lower().rstrip("/")
+
+    def write_json(self, text: bytes) -> None:
+        """Write a body that is JSON already."""
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.write(text)
 
     def submission(
         self, server: str, body: bodies.Body, *, session: bool = False, raw: bytes | None = None
@@ -446,6 +443,11 @@ class UnknownPathHandler(RelayHandler):
 
     def check_page(self) -> None:
         raise UnknownPath
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return format_timestamp(second)
 
 
 def _fault(error: BaseException) -> BaseException:

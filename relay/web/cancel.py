@@ -57,7 +57,7 @@ class CancelHandler(RelayHandler):
         if not isinstance(id, str) or not id:
             raise InvalidSubmission({"id": ["Missing data for required field."]})
         await self._cancel(Cancelling(id, self.chain.server.name, key, self.started_at))
-        self.write(responses.success(State.CANCELLED))
+        self.write_json(responses.success(State.CANCELLED))
 
     def _key(self, submission: Submission) -> str:
         """Return the id of the key that asks; raise AuthenticationFailed."""

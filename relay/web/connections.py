@@ -73,13 +73,13 @@ class PatientConnection(HTTPConnection):
         self, connection: HTTP1Connection, request_headers: HTTPHeaders, patience: float
     ) -> None:
         self.context = connection.context
-        self.is_finished = False
+        self.is_finished = self.has_ended = False
         self._connection = connection
         self._patience = patience
         self._request_headers = request_headers
         self._response_headers = HTTPHeaders()
         self._declared, self._received = declared_size(request_headers), 0
-        self._has_ended = self._is_last = False
+        self._is_last = False
         self._held: list[Callable[[], object]] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -93,7 +93,7 @@ class PatientConnection(HTTPConnection):
     ) -> "asyncio.Future[None]":
         self._response_headers = headers
         future = self._pass(partial(self._connection.write_headers, start_line, headers, chunk))
-        if not self._has_ended:
+        if not self.has_ended:
             self._allow(self._patience, self._respond_now)
             self._look(self._declared)
         return future
@@ -103,11 +103,15 @@ class PatientConnection(HTTPConnection):
 
     def finish(self) -> None:
         self.is_finished = True
-        if self._has_ended:
+        if self.has_ended:
             self._connection.finish()
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         self._connection.set_close_callback(callback)
+
+    def allow_body(self, seconds: float) -> None:
+        """Close the connection if the body takes longer to come to its end."""
+        self._allow(seconds, self.close)
 
     def close(self) -> None:
         """Close the connection, whatever is under way."""
@@ -124,7 +128,7 @@ class PatientConnection(HTTPConnection):
 
     def end(self) -> None:
         """Take note of the body's end."""
-        self._has_ended = True
+        self.has_ended = True
         self.forget()
         self._release()
         if self.is_finished:
@@ -139,7 +143,7 @@ class PatientConnection(HTTPConnection):
             self._timer = None
 
     def _pass(self, write: Callable[[], "asyncio.Future[None]"]) -> "asyncio.Future[None]":
-        if self._has_ended or self._is_last:
+        if self.has_ended or self._is_last:
             return write()
         self._held.append(write)
         return asyncio.get_running_loop().create_future()

@@ -39,8 +39,7 @@ PEER = struct.Struct("3i")
 class ControlHandler(BaseHandler):
     """Answers commands: what fails is text, which none of them takes for what it asked for."""
 
-    security_headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    body_seconds = None
+    fixed_headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @property
     def by(self) -> By:

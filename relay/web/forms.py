@@ -47,6 +47,7 @@ class FormHandler(RelayHandler):
     def initialize(self) -> None:
         super().initialize()
         self.return_url: str | None = None
+        self._texts_bytes = self.configuration.settings.limits.form_bytes
         self._files_bytes = 0
         self._raw: bytes | None = None
         self._began = 0.0
@@ -99,21 +100,22 @@ class FormHandler(RelayHandler):
     def raw_body(self) -> bytes:
         raw = super().raw_body()
         self._find_page(raw)
-        if len(raw) <= super().max_bytes:  # nobody signs files: they would be kept twice
+        if len(raw) <= self._texts_bytes:  # nobody signs files: they would be kept twice
             self._raw = raw
         return raw
 
     def _find_page(self, raw: bytes) -> None:
         """Find the page to come back to, in a body that perhaps cannot be read."""
-        self.return_url = return_page.named_in(self.content_type, raw, self.server.return_to)
+        if self.server.return_to:
+            self.return_url = return_page.named_in(self.content_type, raw, self.server.return_to)
 
     @property
     def max_bytes(self) -> int:
         """How large a body may be: with files, where the server takes them."""
-        return super().max_bytes + self._files_bytes
+        return self._texts_bytes + self._files_bytes
 
     @property
-    def body_seconds(self) -> float | None:
+    def body_seconds(self) -> float:
         """How long a body may take to arrive: a telephone sends files slowly."""
         return FILES_SECONDS if self._files_bytes else super().body_seconds
 
@@ -164,13 +166,17 @@ class FormHandler(RelayHandler):
         if self._refusal is not None:
             raise self._refusal
         self._began = time.perf_counter()
-        accepted = await self._accept_counted(body)
+        accepted = await self._accept(body)
         self.site.metrics.observe(Metric.ACCEPT_SECONDS, time.perf_counter() - self._began)
-        self._count_as(accepted.result)
+        self.site.metrics.count(Metric.SUBMISSIONS, self.server.name, accepted.result)
         if accepted.message is not None:
             self.site.event_counts.post_taken(self.server.name, self.started_at)
         try:
-            await self._conclude(accepted)
+            result = await self._result(accepted)
+            self._respond(accepted, result)
+            if accepted.request is not None:
+                # After the response, which does not wait for it.
+                await self.site.idempotency.answered(accepted.request, result, accepted.id)
         finally:
             if accepted.request is not None:
                 self.site.idempotency.end(accepted.request)
@@ -178,24 +184,19 @@ class FormHandler(RelayHandler):
     def count_error(self, error: BaseException) -> None:
         super().count_error(error)
         if not isinstance(error, MessageRefused):  # it was accepted, or repeated
-            self._count_as(BROKEN if responses.status(error) == 500 else "refused")
+            result = BROKEN if responses.status(error) == 500 else "refused"
+            self.site.metrics.count(Metric.SUBMISSIONS, self.watched or "", result)
 
-    def _count_as(self, result: str) -> None:
-        self.site.metrics.count(Metric.SUBMISSIONS, self.watched or "", result)
-
-    async def _conclude(self, accepted: Accepted) -> None:
-        """Respond with what became of a submission, and keep that for a repeated request."""
+    def _respond(self, accepted: Accepted, result: str) -> None:
+        """Respond with what became of a submission."""
         self.set_header("X-Relay-Message-Id", accepted.id)
-        result = await self._result(accepted)
         if accepted.reference:
             self.set_header("X-Relay-Reference", accepted.reference)
         if self.return_url:
             self._go_back(self.return_url, result, reference=accepted.reference)
         else:
-            self.finish(responses.success(result, accepted.id))
-        if accepted.request is not None:
-            # After the response, which does not wait for it.
-            await self.site.idempotency.answered(accepted.request, result, accepted.id)
+            self.write_json(responses.success(result, accepted.id))
+            self.finish()
 
     def _go_back(self, url: str, result: str, **more: str) -> None:
         """Respond with the page that a form without JavaScript comes back to."""
@@ -203,26 +204,12 @@ class FormHandler(RelayHandler):
 
     async def _read(self) -> Body:
         """Parse the body: its texts must be small, whatever its files are."""
-        body, limit = await self.body(), super().max_bytes
-        if self._size > limit:
+        body = await self.body()
+        if self._size > self._texts_bytes:
             texts = {name: value for name, value in body.fields.items() if name != FIELD}
-            if bodies.text_bytes(texts) > limit:
+            if bodies.text_bytes(texts) > self._texts_bytes:
                 raise BodyTooLarge
         return body
-
-    async def _accept_counted(self, body: Body) -> Accepted:
-        """Accept a form whose bytes count, until it turns out that they are not stored."""
-        self.count(self._size)
-        try:
-            return await self._accept(body)
-        except SubmissionKept:
-            raise
-        except BaseException:
-            self.count(-self._size)
-            raise
-
-    def count(self, size: int) -> None:
-        """Count bytes that are stored; raise TooManyRequests."""
 
     async def _accept(self, body: Body) -> Accepted:
         waiters = self.site.dispatcher.waiters
@@ -300,9 +287,19 @@ class SessionFormHandler(FormHandler):
         super().limit()
         self._check_bytes(self.declared_size)
 
-    def count(self, size: int) -> None:
-        if size > 0:
-            self._check_bytes(size)
+    async def _accept(self, body: Body) -> Accepted:
+        """Accept a form whose bytes count, until it turns out that they are not stored."""
+        self._check_bytes(self._size)
+        self._count(self._size)
+        try:
+            return await super()._accept(body)
+        except SubmissionKept:
+            raise
+        except BaseException:
+            self._count(-self._size)
+            raise
+
+    def _count(self, size: int) -> None:
         self.site.visitor_bytes.add(self.caller, self.server.name, size)
 
     def _check_bytes(self, size: int) -> None:

@@ -8,6 +8,7 @@ HTTP has errors of its own, beside those of core.errors:
     └── VisitRefused    a page is asked for by somebody else than a person at this machine
 """
 
+import json
 from http import HTTPStatus
 from typing import Any
 
@@ -88,10 +89,17 @@ def failure(error: BaseException | None) -> dict[str, Any]:
     return {"status": "error", "response": HTTPStatus(status(error)).phrase.lower()}
 
 
-def success(result: str, id: str = "") -> dict[str, Any]:
-    """Return the body for what became of a message: exactly these keys and words.
+def success(result: str, id: str = "") -> bytes:
+    """Return the JSON for what became of a message: exactly these keys and words.
 
     id: the message's, for its caller to cancel a scheduled one by.
     """
-    body = {"status": "success", "response": SUCCESS_WORDS[result]}
-    return {**body, "id": id} if result == State.SCHEDULED else body
+    return _success(result, id=id) if result == State.SCHEDULED else _SUCCESS[result]
+
+
+def _success(result: str, **more: str) -> bytes:
+    body = {"status": "success", "response": SUCCESS_WORDS[result], **more}
+    return json.dumps(body).encode()
+
+
+_SUCCESS = {result: _success(result) for result in SUCCESS_WORDS}

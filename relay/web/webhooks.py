@@ -90,7 +90,7 @@ class WebhookHandler(RelayHandler):
             metadata_key=self.site.outbox.metadata_key,
         )
         await self._take(callback)
-        self.write(responses.success("noted"))
+        self.write_json(responses.success("noted"))
 
     async def _take(self, callback: Callback) -> None:
         group = self.configuration.chains[self.chain.server.group]

@@ -68,7 +68,7 @@ NAVIGATION = (
 class OpenHandler(VisitHandler):
     """Pages that are shown to anybody: to sign in. `operator` is None."""
 
-    security_headers: ClassVar[Mapping[str, str]] = MappingProxyType(
+    fixed_headers: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             **SECURITY_HEADERS,
             "Content-Security-Policy": PAGE_POLICY,

@@ -94,7 +94,7 @@ class VisitHandler(BaseHandler):
 class PageHandler(VisitHandler):
     """Pages for people at this machine; `methods` are those that the page takes."""
 
-    security_headers: ClassVar[Mapping[str, str]] = MappingProxyType(
+    fixed_headers: ClassVar[Mapping[str, str]] = MappingProxyType(
         {**SECURITY_HEADERS, "Content-Security-Policy": PAGE_POLICY}
     )
     refusals = REFUSALS
