@@ -129,11 +129,14 @@ def _parcel(message: Message, server: Server) -> Parcel | MessageBroken:
     """Write a message's JSON; one that has none must not take its neighbours with it."""
     kind = "" if message.template is None else "template"
     try:
-        text = json.dumps(payload(message, server), ensure_ascii=False, allow_nan=False)
-        return Parcel(kind, text.encode())
+        return Parcel(kind, _encode(payload(message, server)).encode())
     except (TypeError, ValueError, RecursionError) as error:
         name = type(error).__name__
         return MessageBroken(f"no JSON can be made of it: {name}", code=name)
+
+
+# Made once: json.dumps would make one for every message.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def _send(
@@ -144,7 +147,7 @@ def _send(
     single, many, opening, closing = CALLS[parcels[0].kind]
     content = parcels[0].content
     if not alone:
-        content = opening + b",".join(parcel.content for parcel in parcels) + closing
+        content = opening + b",".join([parcel.content for parcel in parcels]) + closing
     url = _url(server) + (single if alone else many)
     answer = post_json(url, content, _credentials(server), seconds)
     if answer.status == 200 and not alone:
@@ -189,19 +192,16 @@ def _search(
 
 def payload(message: Message, server: Server) -> dict[str, Any]:
     """Return the request's JSON in Postmark's names; what is empty is left out."""
-    lists = {
-        "To": message.to,
-        "Cc": message.cc,
-        "Bcc": message.bcc,
-        "ReplyTo": message.reply_to,
-    }
     values: dict[str, Any] = {
         "From": _address(message.sender),
-        **{name: ", ".join(map(_address, addresses)) for name, addresses in lists.items()},
+        "To": ", ".join(map(_address, message.to)),
+        "Cc": ", ".join(map(_address, message.cc)),
+        "Bcc": ", ".join(map(_address, message.bcc)),
+        "ReplyTo": ", ".join(map(_address, message.reply_to)),
         "Tag": message.tag,
         "Headers": [{"Name": name, "Value": value} for name, value in message.headers],
         "Metadata": dict(message.metadata),
-        "Attachments": [_attachment(one) for one in message.attachments],
+        "Attachments": list(map(_attachment, message.attachments)),
         "TrackLinks": message.track_links,
         "MessageStream": message.stream or server.options["message_stream"],
     }
@@ -214,7 +214,7 @@ def payload(message: Message, server: Server) -> dict[str, Any]:
     values = {name: value for name, value in values.items() if value}
     if message.track_opens is not None:
         values["TrackOpens"] = message.track_opens
-    return values | _template(message)
+    return values if message.template is None else values | _template(message)
 
 
 def _address(address: Address) -> str:
@@ -225,8 +225,6 @@ def _address(address: Address) -> str:
 
 def _template(message: Message) -> dict[str, Any]:
     """Return the reference and the model: Postmark renders, also what is rendered here already."""
-    if message.template is None:
-        return {}
     kind = "TemplateId" if isinstance(message.template, int) else "TemplateAlias"
     values = {kind: message.template, "TemplateModel": thaw(message.model or {})}
     return values if message.inline_css else values | {"InlineCss": False}
@@ -248,7 +246,8 @@ def classify(
 
     Never by ErrorCode alone: 401, 413, 422, 429 and 500 are both error numbers and statuses.
     """
-    return _judge(status, _object(answer), retry_after)
+    body = _object(answer)
+    return _judge(status, _number(body), body, retry_after)
 
 
 def classify_batch(answer: bytes, count: int) -> list[Confirmation | DeliveryError]:
@@ -274,18 +273,19 @@ def _judge_item(item: Any) -> Confirmation | DeliveryError:
     body = item if isinstance(item, dict) else {}
     number = _number(body)
     refused = number > 0 and not _is_id(body.get("MessageID"))
-    return _judge(STATUSES.get(number, 422) if refused else 200, body)
+    return _judge(STATUSES.get(number, 422) if refused else 200, number, body)
 
 
 def _judge(
-    status: int, body: Mapping[str, Any], retry_after: float | None = None
+    status: int, number: int, body: Mapping[str, Any], retry_after: float | None = None
 ) -> Confirmation | DeliveryError:
-    number = _number(body)
-    words, code = _said(status, body)
+    """Return what an answer with an error number means."""
     id = body.get("MessageID")
     if status == 200 and number == 0 and _is_id(id):
         kept, _, inactive = str(body.get("Message", "")).partition(INACTIVE)
-        return Confirmation(id, dropped=_addresses(inactive), words=kept[:300])
+        dropped = _addresses(inactive) if inactive else ()
+        return Confirmation(id, dropped=dropped, words=kept[:300])
+    words, code = _said(status, body)
     if status in (429, 503) or number == MAINTENANCE:
         return DeliveryDeferred(words, code=code, retry_after=retry_after, opens_breaker=True)
     if status == 401 or (status == 422 and number in OPERATOR_CODES):

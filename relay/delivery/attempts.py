@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any
 
 import structlog
 
@@ -15,7 +15,7 @@ from relay.core.errors import DeliveryDeferred, DeliveryError, DeliveryInDoubt, 
 from relay.core.logs import trace
 from relay.core.message import Confirmation, Message
 from relay.core.states import UNSEEN, WAITING, State
-from relay.delivery import outcomes
+from relay.delivery import outcomes, waiters
 from relay.delivery.message_cache import MessageCache
 from relay.delivery.outcomes import DeliverResult
 from relay.delivery.suppression_filter import SuppressionFilter
@@ -40,13 +40,6 @@ OBSERVED: Mapping[State, str] = {
     State.QUEUED: "deferred",
     **{state: str(state) for state in UNSEEN},
 }
-
-
-class Attempted(NamedTuple):
-    """A message as it was handed over, or why it was not; and what came of it."""
-
-    message: Message | DeliveryError
-    result: DeliverResult
 
 
 Heard = Callable[[Lane, Sequence[DeliverResult], float], None]
@@ -87,27 +80,35 @@ class Attempts:
         ahead: seconds by which the attempt's clock runs ahead of this machine's.
         """
         started_at = clock.now() + ahead
-        attempted = await self._attempted(call, chains, ahead)
+        sent, results = await self._attempted(call, chains, ahead)
+        ended_at = clock.now() + ahead
         settlements = [
             outcomes.settlement(
                 claimed,
-                one.result,
+                result,
                 chains[claimed.server].server,
                 call.lane.plugin,
                 started_at=started_at,
-                now=clock.now() + ahead,
+                now=ended_at,
                 random=random.random(),  # noqa: S311 - spreads retries, guards nothing
                 watched=self.waiters.settle(claimed.id),
-                fates=outcomes.fates(one.message, one.result),
+                message=message,
             )
-            for claimed, one in zip(call.messages, attempted, strict=True)
+            for claimed, message, result in zip(call.messages, sent, results, strict=True)
         ]
         counted = await self._settle(settlements)
-        for index, (settlement, one) in enumerate(zip(settlements, attempted, strict=True)):
-            self._tell(settlement, one.result)
-            _note(chains[settlement.claimed.server], settlement)
+        told = zip(settlements, sent, results, strict=True)
+        for index, (settlement, message, result) in enumerate(told):
+            chain = chains[settlement.claimed.server]
+            self._tell(settlement, result)
+            chain.note(
+                "attempted",
+                plugin=settlement.delivery,
+                outcome=settlement.outcome,
+                seconds=ended_at - started_at,
+            )
             if counted[index]:
-                _observe(chains[settlement.claimed.server], settlement, one)
+                _observe(chain, settlement, message, result)
             elif settlement.state == State.SENT:
                 counted[index] = await self._hear_late(settlement)
             if not (index + 1) % BREATH:
@@ -116,8 +117,11 @@ class Attempts:
 
     async def _attempted(
         self, call: Call, chains: Mapping[str, Chain], ahead: float
-    ) -> list[Attempted]:
-        """Hand the messages that may be sent to the plugin; return what came of each."""
+    ) -> tuple[Sequence[Message | DeliveryError], Sequence[DeliverResult]]:
+        """Hand the messages that may be sent to the plugin.
+
+        Return them as they were handed over, or why they were not; and what came of each.
+        """
         own = [chains[one.server] for one in call.messages]
         group = chains[call.lane.group]
         stored = _for_plugin(await self.message_cache.find(call.messages), group, call.lane.plugin)
@@ -132,8 +136,10 @@ class Attempts:
         results = await self.suppression_filter.hear(
             stored, sifted, results, own, clock.now() + ahead
         )
-        whole = map(outcomes.concluded, stored, results)
-        return [Attempted(message, result) for message, result in zip(sifted, whole, strict=True)]
+        return sifted, [
+            outcomes.concluded(message, result) if isinstance(result, DeliveryError) else result
+            for message, result in zip(stored, results, strict=True)
+        ]
 
     async def _hear_late(self, settlement: AttemptOutcome) -> bool:
         """Settle a message whose claim was lost before its provider said that it took it.
@@ -185,13 +191,21 @@ class Attempts:
     def _tell(self, settlement: AttemptOutcome, result: DeliverResult) -> None:
         """Let the waiting caller and the log know what came of a message."""
         id, state = settlement.claimed.id, settlement.state
-        outcome = Outcome(State.QUEUED)
+        outcome = waiters.QUEUED
         if state == State.SENT:
-            outcome = Outcome(State.SENT)
+            outcome = waiters.SENT
         elif state in (State.FAILED, State.SUPPRESSED):
             outcome = Outcome(State.FAILED, str(result))
         self.waiters.tell(id, outcome)
-        write = log.info if state == State.SENT and not _dropped(result) else log.warning
+        remarkable: dict[str, Any] = {}
+        if isinstance(result, DeliveryError):
+            remarkable["code"] = result.code
+        else:
+            if result.dropped:
+                remarkable["dropped"] = len(result.dropped)
+            if result.later:
+                remarkable["later"] = len(result.later)
+        write = log.warning if remarkable else log.info
         write(
             f"message.{'deferred' if state == State.QUEUED else state}",
             id=id,
@@ -199,18 +213,8 @@ class Attempts:
             delivery=settlement.delivery,
             attempt=settlement.claimed.tries + 1,
             seconds=round(settlement.ended_at - settlement.started_at, 3),
-            **({"code": result.code} if isinstance(result, DeliveryError) else {}),
-            **({"dropped": len(result.dropped)} if _dropped(result) else {}),
-            **({"later": len(result.later)} if _put_off(result) else {}),
+            **remarkable,
         )
-
-
-def _dropped(result: DeliverResult) -> TypeGuard[Confirmation]:
-    return isinstance(result, Confirmation) and bool(result.dropped)
-
-
-def _put_off(result: DeliverResult) -> TypeGuard[Confirmation]:
-    return isinstance(result, Confirmation) and bool(result.later)
 
 
 def _for_plugin(
@@ -231,15 +235,11 @@ def _for_plugin(
     ]
 
 
-def _note(chain: Chain, made: AttemptOutcome) -> None:
-    seconds = made.ended_at - made.started_at
-    chain.note("attempted", plugin=made.delivery, outcome=made.outcome, seconds=seconds)
-
-
-def _observe(chain: Chain, settled: AttemptOutcome, attempted: Attempted) -> None:
-    message, result = attempted
+def _observe(
+    chain: Chain, settled: AttemptOutcome, message: Message | DeliveryError, result: DeliverResult
+) -> None:
     hook = OBSERVED.get(settled.state)
-    if _put_off(result):
+    if isinstance(result, Confirmation) and result.later:
         result = DeliveryDeferred(settled.words)
     if isinstance(message, Message) and isinstance(result, Confirmation):
         chain.observe("sent", message=message, receipt=result)

@@ -23,6 +23,7 @@ class Breaker:
     provider that refused a message for good has answered, and that is `succeeded`. A call that
     ends while the breaker is open and was no probe changes nothing, but for its `retry_after`.
     Times are seconds of any clock; one that jumps back neither lengthens nor restarts a wait.
+    `is_open`: whether nothing but a probe may start.
     """
 
     def __init__(self, senders: int) -> None:
@@ -31,28 +32,23 @@ class Breaker:
         self._cohort = 0
         self._in_a_row = 0
         self._last: deque[bool] = deque(maxlen=LAST)  # True: failed
-        self._open = False
+        self.is_open = False
         self._probing = False
         self._wait = 0.0  # doubles from probe to probe
         self._left = 0.0  # of the wait, at the time last seen
         self._seen = 0.0
 
     @property
-    def is_open(self) -> bool:
-        """Whether nothing but a probe may start."""
-        return self._open
-
-    @property
     def next_probe(self) -> float | None:
         """When to ask again for a probe; None while closed, and while a probe runs."""
-        return self._seen + self._left if self._open and not self._probing else None
+        return self._seen + self._left if self.is_open and not self._probing else None
 
     def allowed(self, now: float, running: int) -> int:
         """Return how many more calls may start now; running: those that have not ended yet.
 
         A probe that ended without a word does not count as running, and so is made again.
         """
-        if not self._open:
+        if not self.is_open:
             return max(self._limit - running, 0)
         self._see(now)
         return 1 if self._left <= 0 and running <= 0 else 0
@@ -60,14 +56,14 @@ class Breaker:
     def started(self, now: float) -> None:
         """Take note of a call that starts: while open, it is the probe."""
         self._see(now)
-        self._probing = self._open
+        self._probing = self.is_open
 
     def succeeded(self, now: float) -> None:
         """Take note that the provider answered, whatever it said of the message."""
         self._see(now)
         if self._probing:
             self._close()
-        elif not self._open:
+        elif not self.is_open:
             self._in_a_row = 0
             self._last.append(False)
             self._grow()
@@ -83,13 +79,13 @@ class Breaker:
         self._see(now)
         if self._probing:
             self._open_for(min(self._wait * 2, LONGEST_WAIT))
-        elif not self._open:
+        elif not self.is_open:
             self._cohort = 0
             self._in_a_row += 1
             self._last.append(True)
             if at_once or self._in_a_row >= IN_A_ROW or sum(self._last) >= FAILED:
                 self._open_for(FIRST_WAIT)
-        if self._open and retry_after is not None:
+        if self.is_open and retry_after is not None:
             self._left = max(self._left, min(retry_after, LONGEST_ASKED))
 
     def _see(self, now: float) -> None:
@@ -97,11 +93,11 @@ class Breaker:
         self._seen = now
 
     def _open_for(self, wait: float) -> None:
-        self._open, self._probing = True, False
+        self.is_open, self._probing = True, False
         self._wait = self._left = wait
 
     def _close(self) -> None:
-        self._open = self._probing = False
+        self.is_open = self._probing = False
         self._limit, self._cohort = 1, 0
         self._in_a_row = 0
         self._last.clear()

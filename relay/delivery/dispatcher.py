@@ -46,8 +46,9 @@ class Dispatcher:
     `deliver_waiting` is one pass, `run` the endless loop around it; `stored` makes a pass of its
     own. Nothing starts before one of them is called.
 
-    chains, paused: give what holds now; attempts that run keep the chains that they began with.
-    Mail of paused servers waits, as if they were not enabled.
+    chains, paused: give what holds now, which is asked when `wake` or a pass is called; attempts
+    that run keep the chains that they began with. Mail of paused servers waits, as if they were not
+    enabled.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Dispatcher:
 
     def keep(self, message: Message, server: str) -> None:
         """Keep a message that is about to be stored, so that its attempt need not read it."""
-        if self.can_deliver(server):
+        if self._lanes.open(server) is not None:
             self._attempts.message_cache.keep(message)
 
     def drop(self, ids: Iterable[str]) -> None:
@@ -104,7 +105,8 @@ class Dispatcher:
     def stored(self, count: int, server: str) -> None:
         """Take note that so many messages of a server wait, and deliver them."""
         self._waiting += count
-        self._deliver_soon((server,))
+        self._fair_queue.mark((server,))
+        self._claim_soon()
 
     def revived(self, count: int) -> None:
         """Take note that so many messages wait again, of whatever servers, and deliver them."""
@@ -116,8 +118,12 @@ class Dispatcher:
         self._waiting -= count
 
     def wake(self) -> None:
-        """Look for mail of every server, soon; several calls before that are one."""
-        self._deliver_soon(self._lanes.servers)
+        """Look for mail of every server, by the chains and pauses as they are now, soon.
+
+        Several calls before that are one.
+        """
+        self._fair_queue.mark(self._lanes.servers)
+        self._claim_soon()
 
     async def look_again(self) -> None:
         """Look for mail that was not stored by this daemon, and count what waits."""
@@ -227,10 +233,6 @@ class Dispatcher:
         self._clock_ahead = ahead
         if sum(counts):
             log.warning("messages.brought_back", count=sum(counts))
-
-    def _deliver_soon(self, servers: Iterable[str]) -> None:
-        self._fair_queue.mark(servers)
-        self._claim_soon()
 
     def _claim_soon(self) -> None:
         self._again = True

@@ -30,10 +30,9 @@ class FairQueue:
         return bool(self._due)
 
     def mark(self, servers: Iterable[str]) -> None:
-        """Take note that servers may have due mail; of no use for those that may not send any."""
+        """Take note that servers may have due mail."""
         for server in servers:
-            if server in self._lanes.servers:
-                self._due[server] = next(self._marks)
+            self._due[server] = next(self._marks)
 
     def order(self, now: float, senders: int) -> ClaimOrder | None:
         """Choose whose mail to ask for; None if nothing may start now."""

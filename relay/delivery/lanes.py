@@ -59,7 +59,8 @@ class Lanes:
     """Every server's ways to a provider, the first one first, and a breaker for each outlet.
 
     An outlet is a plugin with the provider's account, or with the group where it has none. chains,
-    paused: give what holds now; another value, and no change of one, is a new configuration.
+    paused: give what holds when `servers` is asked for; another value, and no change of one, is a
+    new configuration.
     """
 
     chains: Callable[[], Mapping[str, Chain]]
@@ -72,25 +73,21 @@ class Lanes:
         # Of outlets whose breaker is open: since when, and the last words.
         self._faults: dict[Hashable, tuple[float, str]] = {}
         self._running: Counter[Hashable] = Counter()
+        self._follow()
 
     @property
     def servers(self) -> Collection[str]:
-        """Those whose mail may be sent."""
-        return self._ways.keys()
+        """Those whose mail may be sent, by the chains and pauses as they are now."""
+        self._follow()
+        return self._table.ways.keys()
 
     @property
     def first_only(self) -> Collection[str]:
         """Those of them whose retries wait."""
-        self._follow()
         return self._table.first_only
 
-    @property
-    def _ways(self) -> Mapping[str, Sequence[_Way]]:
-        self._follow()
-        return self._table.ways
-
     def _follow(self) -> None:
-        """Go by the chains and pauses as they are now; an outlet that stays keeps its breaker."""
+        """Go by what holds now; an outlet that stays keeps its breaker."""
         chains, paused = self.chains(), self.paused()
         if chains is self._table.chains and paused is self._table.paused:
             return
@@ -107,7 +104,7 @@ class Lanes:
         its mail has to wait.
         """
         lanes = []
-        for way in self._ways.get(server, ()):
+        for way in self._table.ways.get(server, ()):
             breaker = self._breakers[way.outlet]
             calls = breaker.allowed(now, self._running[way.outlet])
             batch = 1 if breaker.is_open else way.max_batch
@@ -119,14 +116,15 @@ class Lanes:
 
     def open(self, server: str) -> str | None:
         """Name the plugin by which a server's mail would be sent at once; None if by none."""
-        ways = self._ways.get(server, ())
-        closed = (way.plugin for way in ways if not self._breakers[way.outlet].is_open)
-        return next(closed, None)
+        for way in self._table.ways.get(server, ()):
+            if not self._breakers[way.outlet].is_open:
+                return way.plugin
+        return None
 
     def outages(self) -> list[Outage]:
         """Return the providers that fail, by group and plugin, with the servers that use them."""
         found: dict[tuple[str, str], Outage] = {}
-        for server, ways in self._ways.items():
+        for server, ways in self._table.ways.items():
             for way in ways:
                 breaker = self._breakers[way.outlet]
                 if not breaker.is_open:
@@ -143,7 +141,7 @@ class Lanes:
         """Return whether the breaker is open of each way of mail that may be sent."""
         return {
             (way.group, way.plugin): self._breakers[way.outlet].is_open
-            for ways in self._ways.values()
+            for ways in self._table.ways.values()
             for way in ways
         }
 

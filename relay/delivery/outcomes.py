@@ -43,7 +43,7 @@ def per_message(answer: Any, count: int) -> list[DeliverResult]:
     if (
         isinstance(answer, Sequence)
         and len(answer) == count
-        and all(isinstance(result, Confirmation | DeliveryError) for result in answer)
+        and not [one for one in answer if not isinstance(one, Confirmation | DeliveryError)]
     ):
         return list(answer)
     return [PluginBroken("the plugin gave no outcome for each message")] * count
@@ -59,13 +59,27 @@ def settlement(
     now: float,
     random: float,
     watched: bool,
-    fates: tuple[Fate, ...] = (),
+    message: Message | DeliveryError | None = None,
 ) -> AttemptOutcome:
     """Decide a message's next state and time.
 
     random: in [0, 1), for the jitter of a retry. watched: whether the caller still waits, and so
-    learns of a refusal and gets the session token back. fates: those of single recipients.
+    learns of a refusal and gets the session token back. message: as it was sent, for the fates of
+    single recipients.
     """
+    if isinstance(result, Confirmation) and not (result.dropped or result.later):
+        return AttemptOutcome(
+            claimed=claimed,
+            state=State.SENT,
+            due_at=now,
+            counted=True,
+            delivery=delivery,
+            outcome=State.SENT,
+            words=result.words,
+            started_at=started_at,
+            ended_at=now,
+            provider_id=result.provider_id or None,
+        )
     state, due_at = _state(claimed, result, server, now, random)
     in_doubt = _is_in_doubt(result)
     outcome: str = "deferred" if isinstance(result, DeliveryDeferred) else state
@@ -87,7 +101,7 @@ def settlement(
         give_token_back=watched and state in (State.FAILED, State.SUPPRESSED),
         crashed=isinstance(result, PluginBroken),
         maybe_twice=True if in_doubt and state == State.QUEUED else None,
-        fates=fates,
+        fates=fates(message, result),
     )
 
 
@@ -124,7 +138,7 @@ def concluded(message: Message | DeliveryError, result: DeliverResult) -> Delive
     return Confirmation("", dropped=dropped, words=str(result))
 
 
-def fates(message: Message | DeliveryError, result: DeliverResult) -> tuple[Fate, ...]:
+def fates(message: Message | DeliveryError | None, result: DeliverResult) -> tuple[Fate, ...]:
     """Return what became of recipients whose fate is not their message's.
 
     message: as it was sent.

@@ -37,7 +37,7 @@ class SuppressionFilter:
 
         The same sequence where nobody is suppressed.
         """
-        if not any(self._suppressions.of(chain.server.group) for chain in chains):
+        if not any(map(self._suppressions.of, {chain.server.group for chain in chains})):
             return found
         return [
             self._sifted(one, chain, now) if isinstance(one, Message) else one
@@ -65,7 +65,7 @@ class SuppressionFilter:
 
         An address that the provider refuses to send to gets nothing for a day.
         """
-        if found is sent and not any(map(_names_some, results)):
+        if found is sent and not _name_some(results):
             return list(results)
         heard = []
         for one, other, result, chain in zip(found, sent, results, chains, strict=True):
@@ -140,11 +140,15 @@ def sift(
     return others if others.recipients else RecipientsSuppressed(words, held=False)
 
 
-def _names_some(result: Confirmation | DeliveryError) -> bool:
-    """Return whether a provider's answer names recipients that it sends nothing to."""
-    return isinstance(result, RecipientsInactive) or (
-        isinstance(result, Confirmation) and bool(result.dropped)
-    )
+def _name_some(results: Sequence[Confirmation | DeliveryError]) -> bool:
+    """Return whether a provider's answers name recipients that it sends nothing to."""
+    for result in results:
+        if isinstance(result, Confirmation):
+            if result.dropped:
+                return True
+        elif isinstance(result, RecipientsInactive):
+            return True
+    return False
 
 
 def left_out(message: Message, sent: Message) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Callers that wait for the first attempt on the message they brought."""
 
 import asyncio
+import time
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from relay.core.states import State
@@ -17,28 +19,32 @@ class Outcome:
     words: str = ""
 
 
+SENT, QUEUED = Outcome(State.SENT), Outcome(State.QUEUED)
+
+
 class _Waiter:
-    __slots__ = ("future", "settling")
+    __slots__ = ("future", "settling", "until")
 
-    def __init__(self) -> None:
-        self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    def __init__(self, future: asyncio.Future[Outcome]) -> None:
+        self.future = future
         self.settling = False
-
-    def give_up(self) -> None:
-        # An outcome that is being stored is told in a moment, and stored as one that was told.
-        if not self.settling and not self.future.done():
-            self.future.set_result(Outcome(State.QUEUED))
+        self.until = inf
 
 
 class Waiters:
-    """Who waits for which message. A caller that gave up is told nothing and changes nothing."""
+    """Who waits for which message. A caller that gave up is told nothing and changes nothing.
+
+    One timer is set for all of them: each would cost as much as all else here.
+    """
 
     def __init__(self) -> None:
         self._waiters: dict[str, _Waiter] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._ends_at = inf  # when the timer does
 
     def open(self, id: str) -> None:
         """Begin to watch a message, before it is stored: its outcome may come at once."""
-        self._waiters[id] = _Waiter()
+        self._waiters[id] = _Waiter(asyncio.get_running_loop().create_future())
 
     def close(self, id: str) -> None:
         """Stop watching a message."""
@@ -47,12 +53,13 @@ class Waiters:
     async def wait(self, id: str, seconds: float) -> Outcome:
         """Return the outcome of the first attempt, or `queued` when it takes longer than this."""
         watch = self._waiters[id]
-        timer = asyncio.get_running_loop().call_later(seconds, watch.give_up)
+        watch.until = time.monotonic() + seconds
+        if watch.until < self._ends_at:
+            self._set_timer(watch.until)
         try:
             return await watch.future
         finally:
-            timer.cancel()
-            self.close(id)
+            self._waiters.pop(id, None)
 
     def settle(self, id: str) -> bool:
         """Return whether somebody waits; from here on they wait until `tell`."""
@@ -67,3 +74,22 @@ class Waiters:
         watch = self._waiters.get(id)
         if watch is not None and not watch.future.done():
             watch.future.set_result(outcome)
+
+    def _set_timer(self, ends_at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop, self._ends_at = asyncio.get_running_loop(), ends_at
+        self._timer = loop.call_later(ends_at - time.monotonic(), self._give_up)
+
+    def _give_up(self) -> None:
+        """Let those go who waited for long enough, and look again when the next one has."""
+        now, next_one = time.monotonic(), inf
+        for watch in self._waiters.values():
+            if watch.until > now:
+                next_one = min(next_one, watch.until)
+            # An outcome that is being stored is told in a moment, and stored as one that was told.
+            elif not watch.settling and not watch.future.done():
+                watch.future.set_result(QUEUED)
+        self._ends_at = inf
+        if next_one < inf:
+            self._set_timer(next_one)

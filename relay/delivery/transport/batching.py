@@ -69,7 +69,7 @@ def in_calls(
 
 def _packed(parcels: Sequence[Parcel], count: int, size: int) -> Iterator[list[_Place]]:
     """Put parcels into calls, kind by kind, in order; one that is too large goes alone."""
-    for kind in dict.fromkeys(parcel.kind for parcel in parcels):
+    for kind in dict.fromkeys([parcel.kind for parcel in parcels]):
         batch: list[_Place] = []
         filled = 0
         for place, parcel in enumerate(parcels):
