@@ -280,7 +280,7 @@ class Acceptance:
             [row] = rows
             due_at = now if row.due_at is None else row.due_at  # its age counts from now
             act = Act(now, by, "release", id, kept.state, row.state)
-            one = Release(replace(row, due_at=due_at), now, by.who)
+            one = Release(row._replace(due_at=due_at), now, by.who)
             return Acted(screened.release, one, lambda found: [act] if found else [])
 
         async def released(found: bool) -> None:

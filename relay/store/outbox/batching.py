@@ -103,13 +103,19 @@ class Plan:
         for lane in self._order.lanes[row.server]:
             key = (lane.group, lane.outlet, row.kind)
             call = None if solitary else self._filling.get(key)
-            if call is None or not _fits(call, row):
+            if (
+                call is None
+                or len(call.messages) >= lane.max_batch
+                or call.size + row.size > MAX_BYTES
+            ):
                 if not self._may_open(lane, row.server, alone):
                     continue
                 call = self._open(lane, row.server)
                 if not solitary:
                     self._filling[key] = call
-            self._put(call, row)
+            call.messages.append(claimed(row))
+            call.size += row.size
+            self._count += 1
             return True
         return False
 
@@ -126,12 +132,3 @@ class Plan:
         self._of_outlet[lane.outlet] += 1
         self._of_server[server] += 1
         return call
-
-    def _put(self, call: Call, row: Row[Any]) -> None:
-        call.messages.append(claimed(row))
-        call.size += row.size
-        self._count += 1
-
-
-def _fits(call: Call, row: Row[Any]) -> bool:
-    return len(call.messages) < call.lane.max_batch and call.size + row.size <= MAX_BYTES

@@ -10,6 +10,7 @@ it; some seconds later it is anybody's. What another one claims at this moment i
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -52,6 +53,8 @@ _NAMES = (
 
 _COLUMNS = [messages.c[name] for name in _NAMES]
 
+# How many rows are read in one go.
+READ = 50
 # For how long a message that is due is left to the daemon that accepted it. Of those that none
 # accepted, and on a database of its own, the number is 0.
 OWNED_SECONDS = 5.0
@@ -162,7 +165,7 @@ class _Queue:
         """Return the next message; None at the end."""
         if self._results is None:
             self._results = self._opened()
-            self._sources.extend(map(iter, self._results))
+            self._sources.extend(chain.from_iterable(one.partitions(READ)) for one in self._results)
         while self._row is None and self._sources:
             self._row = next(self._sources[0], None)
             if self._row is None:

@@ -1,8 +1,8 @@
 """Messages on their way in: stored with all that belongs to them, in one commit."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Table, insert
 
@@ -14,6 +14,7 @@ from relay.core.server import Server
 from relay.core.states import WAITING, State
 from relay.store import documents, proofs, tokens
 from relay.store.cluster.daemons import own_number
+from relay.store.engine.statements import insert_rows
 from relay.store.outbox import ledger, references
 from relay.store.outbox.announcements import Announcement, announce
 from relay.store.outbox.history import NewEvent, note
@@ -30,8 +31,7 @@ from relay.store.schema import (
 from relay.store.tokens import TokenUse
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(NamedTuple):
     """A message (or a submission that is kept back) to be stored, and what it spends.
 
     `token`, `proof`: the session token, and what its writer proved themselves with.
@@ -57,7 +57,7 @@ class NewMessage:
     writer: str = ""
     tag: str = ""
     stream: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
     token: TokenUse | None = None
     proof: ProofUse | None = None
@@ -167,10 +167,11 @@ def add_together(connection: Connection, batch: Sequence[Sequence[NewMessage]]) 
 
 def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
     daemon = own_number(connection)
+    insert_rows(connection, messages, MESSAGE, [_row(message, daemon) for message in new])
+    insert_rows(connection, contents, CONTENT, list(map(attrgetter(*CONTENT), new)))
+    labels = [(one.id, name.lower(), value) for one in new for name, value in one.metadata.items()]
+    insert_rows(connection, message_metadata, ("message", "name", "value"), labels)
     rows: dict[Table, list[dict[str, Any]]] = {
-        messages: [_row(message, daemon) for message in new],
-        contents: [_content(message) for message in new],
-        message_metadata: [label for message in new for label in _labels(message)],
         reply_addresses: [
             {**one.reply_route._asdict(), "message": one.id, "server": one.server}
             for one in new
@@ -186,7 +187,7 @@ def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
         (NewEvent(one.id, one.created_at, "warning", said) for one in new for said in one.warnings),
     )
     ledger.record(
-        connection, ((one.server, one.created_at, ledger.STORED[one.state]) for one in new)
+        connection, [(one.server, one.created_at, ledger.STORED[one.state]) for one in new]
     )
     announce(connection, (said for one in new for said in _announcements(one)))
 
@@ -199,21 +200,13 @@ def _announcements(message: NewMessage) -> Iterator[Announcement]:
         yield Announcement(message.id, message.state, message.words or "")
 
 
-def _content(message: NewMessage) -> dict[str, Any]:
-    names = ("id", "recipients", "subject", "sender", "tag", "stream", "document", "origin")
-    return {name: getattr(message, name) for name in names}
+CONTENT = ("id", "recipients", "subject", "sender", "tag", "stream", "document", "origin")
+COUNTS = ("fence", "attempts", "tries")
+AS_THEY_ARE = ("id", "server", "state", "created_at", "kind", "key", "words", "writer")
+MESSAGE = (*AS_THEY_ARE, "due_at", "since", "size", "daemon", *COUNTS)
+_as_they_are = attrgetter(*AS_THEY_ARE)
 
 
-def _labels(message: NewMessage) -> list[dict[str, Any]]:
-    return [
-        {"message": message.id, "name": name.lower(), "value": value}
-        for name, value in message.metadata.items()
-    ]
-
-
-def _row(message: NewMessage, daemon: int) -> dict[str, Any]:
-    names = ("id", "server", "state", "created_at", "kind", "key", "words", "writer")
+def _row(message: NewMessage, daemon: int) -> tuple[Any, ...]:
     due_at = message.created_at if message.due_at is None else message.due_at
-    values = {name: getattr(message, name) for name in names}
-    size = len(message.document)
-    return {**values, "due_at": due_at, "since": due_at, "size": size, "daemon": daemon}
+    return (*_as_they_are(message), due_at, due_at, len(message.document), daemon, 0, 0, 0)

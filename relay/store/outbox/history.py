@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
+from relay.store.engine.statements import insert_rows
 from relay.store.schema import events
 
 MAX_WORDS = 500
@@ -27,6 +28,5 @@ def happened(connection: Connection, message: str, kind: str) -> bool:
 
 def note(connection: Connection, happened: Iterable[NewEvent]) -> None:
     """Add events to their messages' histories."""
-    rows = [{**one._asdict(), "words": one.words[:MAX_WORDS]} for one in happened]
-    if rows:
-        connection.execute(insert(events), rows)
+    rows = [(one.message, one.at, one.kind, one.words[:MAX_WORDS]) for one in happened]
+    insert_rows(connection, events, NewEvent._fields, rows)

@@ -5,7 +5,7 @@ be compared with it, and nobody has to count them. What fails and is sent after 
 person ordered it, is counted as both: both happened, each on its day.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -16,6 +16,7 @@ from relay.core.states import State
 from relay.core.times import utc
 from relay.store.cluster.daemons import own_number
 from relay.store.engine.expressions import upsert
+from relay.store.engine.statements import Written, written
 from relay.store.engine.writer import one_by_one
 from relay.store.schema import ledger, minutes
 
@@ -48,15 +49,18 @@ def record(
 
     It is counted on its day (UTC) and in its minute, in the rows of this daemon.
     """
-    counted = Counter((server, at // MINUTE_SECONDS, columns) for server, at, columns in happened)
-    by_day: dict[tuple[str, Any], Counter[str]] = {}
-    by_minute: dict[tuple[str, Any], Counter[str]] = {}
+    counted: defaultdict[tuple[str, float, Columns], int] = defaultdict(int)
+    for server, at, columns in happened:
+        counted[server, at // MINUTE_SECONDS, columns] += number
+    by_day: dict[tuple[str, Any], defaultdict[str, int]] = {}
+    by_minute: dict[tuple[str, Any], defaultdict[str, int]] = {}
     for (server, minute, columns), count in counted.items():
         for counts in (
-            by_day.setdefault((server, day(minute * MINUTE_SECONDS)), Counter()),
-            by_minute.setdefault((server, int(minute)), Counter()),
+            by_day.setdefault((server, day(minute * MINUTE_SECONDS)), defaultdict(int)),
+            by_minute.setdefault((server, int(minute)), defaultdict(int)),
         ):
-            counts.update(dict.fromkeys(columns, count * number))
+            for name in columns:
+                counts[name] += count
     _add(connection, ledger, by_day)
     _add(connection, minutes, by_minute)
 
@@ -74,35 +78,32 @@ def release(connection: Connection, server: str, created_at: float, screened: bo
 
 
 def _add(
-    connection: Connection, table: Table, counted: Mapping[tuple[str, Any], Counter[str]]
+    connection: Connection, table: Table, counted: Mapping[tuple[str, Any], defaultdict[str, int]]
 ) -> None:
     """Add to rows, each a server's and a time's, with one statement."""
-    statement, (time, *names) = _adding(connection.dialect, table)
+    adding, names = _adding(connection.dialect, table)
     daemon = own_number(connection)
     rows = [
-        {"server": server, time: when, "daemon": daemon, **{name: counts[name] for name in names}}
+        (server, when, daemon, *[counts[name] for name in names])
         for (server, when), counts in sorted(counted.items())
         if any(map(counts.get, names))
     ]
     if rows:
-        connection.exec_driver_sql(statement, rows)
+        adding.run(connection, *rows)
 
 
 @cache
-def _adding(dialect: Dialect, table: Table) -> tuple[str, list[str]]:
-    """Write the statement, once, as the driver takes it: this runs in every commit.
+def _adding(dialect: Dialect, table: Table) -> tuple[Written, list[str]]:
+    """Write the statement: its rows have the server, the time, the daemon, then what is counted.
 
-    Beside it, the column of the time and those of the counts.
+    Beside it, the names of that.
     """
     keys = [column.name for column in table.primary_key]
     names = [column.name for column in table.columns if column.name not in keys]
     statement = upsert(dialect.name, table)
     more = {name: table.c[name] + statement.excluded[name] for name in names}
     adding = statement.on_conflict_do_update(index_elements=keys, set_=more)
-    by_name: Any = type(dialect)
-    style = "named" if dialect.name == "sqlite" else "pyformat"
-    compiled = adding.compile(dialect=by_name(paramstyle=style))
-    return str(compiled), [keys[1], *names]
+    return written(dialect, adding, [*keys, *names]), names
 
 
 @one_by_one

@@ -5,21 +5,20 @@ others keeps it from reaching them twice.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
 
 from relay.core.states import State
 from relay.store import proofs, tokens
+from relay.store.engine.statements import insert_rows
 from relay.store.outbox import ledger, references
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change_each
 from relay.store.schema import attempts, recipients
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A message that is being sent, under the fence of this claim."""
 
     id: str
@@ -39,8 +38,7 @@ class Fate(NamedTuple):
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptOutcome:
+class AttemptOutcome(NamedTuple):
     """What came of a claimed message.
 
     counted: whether the provider got something to judge. crashed: whether our own code failed at
@@ -70,14 +68,14 @@ def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) ->
     counted = change_each(connection, [_change(settlement) for settlement in flat])
     current = [one for one, counts in zip(flat, counted, strict=True) if counts]
     if current:
-        connection.execute(insert(attempts), [_attempt(settlement) for settlement in current])
+        insert_rows(connection, attempts, ATTEMPT, [_attempt(one) for one in current])
         note(connection, (_event(one) for one in current if _is_remarkable(one)))
         for one in current:
             if one.fates:
                 _record_fates(connection, one.claimed.id, one.ended_at, one.fates)
-        happened = (
+        happened = [
             (one.claimed.server, one.ended_at, ledger.ATTEMPTED[one.state]) for one in current
-        )
+        ]
         ledger.record(connection, happened)
         refused = [one for one in current if one.give_token_back]
         if refused:
@@ -111,16 +109,19 @@ def _change(settlement: AttemptOutcome) -> tuple[str, Change]:
     return claimed.id, Change((State.SENDING,), settlement.state, values, expected)
 
 
-def _attempt(settlement: AttemptOutcome) -> dict[str, Any]:
-    return {
-        "message": settlement.claimed.id,
-        "number": settlement.claimed.tries + 1,
-        "started_at": settlement.started_at,
-        "ended_at": settlement.ended_at,
-        "delivery": settlement.delivery,
-        "outcome": settlement.outcome,
-        "words": settlement.words[:500],
-    }
+ATTEMPT = ("message", "number", "started_at", "ended_at", "delivery", "outcome", "words")
+
+
+def _attempt(settlement: AttemptOutcome) -> tuple[Any, ...]:
+    return (
+        settlement.claimed.id,
+        settlement.claimed.tries + 1,
+        settlement.started_at,
+        settlement.ended_at,
+        settlement.delivery,
+        settlement.outcome,
+        settlement.words[:500],
+    )
 
 
 def _is_remarkable(settlement: AttemptOutcome) -> bool:

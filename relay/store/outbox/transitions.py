@@ -4,14 +4,17 @@ A change names the states that it may come from and, where there is a claim, its
 conditions of the UPDATE itself. What a caller read before may be old: it learns whether it was.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Update, bindparam, text, update
+from sqlalchemy import Connection, Dialect, Text, bindparam, select, text, update
 
 from relay.core import states
 from relay.core.states import State
+from relay.store.engine.expressions import items
+from relay.store.engine.statements import Row, Written, written
 from relay.store.outbox.announcements import Announcement, announce
 from relay.store.schema import messages
 
@@ -36,8 +39,8 @@ def change(connection: Connection, ids: Sequence[str], change: Change) -> set[st
     Raise ForbiddenTransition for one that the table does not have.
     """
     states.check(change.sources, change.to, ordered=change.ordered)
-    statement, row = _bound(ids, change, many=True)
-    changed = set(connection.execute(statement, row).scalars())
+    statement, row = _bound(connection, json.dumps(list(ids)), change, many=True)
+    changed = set(statement.run(connection, row).scalars().all())
     announce(connection, (_announcement(id, change) for id in ids if id in changed))
     return changed
 
@@ -49,11 +52,11 @@ def change_each(connection: Connection, changes: Sequence[tuple[str, Change]]) -
     """
     for sources, to, ordered in {(one.sources, one.to, one.ordered) for _, one in changes}:
         states.check(sources, to, ordered=ordered)
-    updates = [_bound(id, one) for id, one in changes]
+    updates = [_bound(connection, id, one) for id, one in changes]
     if len({id for id, _ in changes}) == len(changes) > 1 and _all_change(connection, updates):
         made = [True] * len(changes)
     else:
-        made = [connection.execute(statement, row).rowcount == 1 for statement, row in updates]
+        made = [statement.run(connection, row).rowcount == 1 for statement, row in updates]
     done = (one for one, is_made in zip(changes, made, strict=True) if is_made)
     announce(connection, (_announcement(id, one) for id, one in done))
     return made
@@ -63,19 +66,17 @@ def _announcement(id: str, change: Change) -> Announcement:
     return Announcement(id, change.to, change.values.get("words", ""))
 
 
-def _all_change(
-    connection: Connection, updates: Sequence[tuple[Update, Mapping[str, Any]]]
-) -> bool:
+def _all_change(connection: Connection, updates: Sequence[tuple[Written, Row]]) -> bool:
     """Make all changes if none of them comes too late, else none; return whether they are made.
 
     As a rule none does, and a thousand at once take a tenth of the time of one after the other.
     """
-    together: dict[Update, list[Mapping[str, Any]]] = {}
+    together: dict[Written, list[Row]] = {}
     for statement, row in updates:
         together.setdefault(statement, []).append(row)
     attempt = connection.begin_nested()
     for statement, rows in together.items():
-        if connection.execute(statement, rows).rowcount != len(rows):
+        if statement.run(connection, *rows).rowcount != len(rows):
             attempt.rollback()
             return False
     attempt.commit()
@@ -83,24 +84,31 @@ def _all_change(
 
 
 def _bound(
-    of: str | Sequence[str], change: Change, *, many: bool = False
-) -> tuple[Update, dict[str, Any]]:
-    """Return the statement for a change, and what it is bound to."""
+    connection: Connection, of: str, change: Change, *, many: bool = False
+) -> tuple[Written, Row]:
+    """Return the statement for a change, and what it is bound to.
+
+    of: the message, or several as a JSON list.
+    """
     sources, to, values, expected, _ = change
-    statement, names = _statement(sources, tuple(expected), tuple(values), many)
-    bound = (of, str(to), *values.values(), *expected.values())
-    return statement, dict(zip(names, bound, strict=True))
+    statement = _statement(connection.dialect, sources, tuple(expected), tuple(values), many)
+    return statement, (of, str(to), *values.values(), *expected.values())
 
 
 @cache
 def _statement(
-    sources: tuple[State, ...], expected: tuple[str, ...], values: tuple[str, ...], many: bool
-) -> tuple[Update, tuple[str, ...]]:
+    dialect: Dialect,
+    sources: tuple[State, ...],
+    expected: tuple[str, ...],
+    values: tuple[str, ...],
+    many: bool,
+) -> Written:
     """Write the guarded UPDATE, once: to write a statement takes longer than to run it.
 
-    Beside it, the names that it is bound by: of the message or messages, the new values, the old.
+    It is bound to the message or messages, the new values, the old.
     """
-    named = messages.c.id.in_(bindparam("of", expanding=True))
+    ids = items(bindparam("of", type_=Text)).table_valued("value")
+    named = messages.c.id.in_(select(ids.c.value))
     guarded = update(messages).where(
         named if many else messages.c.id == bindparam("of"),
         text(f"messages.state IN {states.in_sql(sources)}"),
@@ -108,5 +116,5 @@ def _statement(
     )
     new, old = [f"new_{name}" for name in values], [f"old_{name}" for name in expected]
     changed = guarded.values({name: bindparam(f"new_{name}") for name in ("state", *values)})
-    names = ("of", "new_state", *new, *old)
-    return changed.returning(messages.c.id) if many else changed, names
+    whole = changed.returning(messages.c.id) if many else changed
+    return written(dialect, whole, ["of", "new_state", *new, *old])
