@@ -42,6 +42,7 @@ from relay.intake.session_tokens import SessionTokens
 from relay.intake.verification import Verifier
 from relay.notifications.alerts.event_counts import EventCounts
 from relay.notifications.alerts.monitor import Monitor
+from relay.notifications.canaries.watch import Canaries
 from relay.notifications.receipts import emails
 from relay.notifications.receipts.sender import ReceiptSender
 from relay.notifications.webhooks.sender import WebhookSender
@@ -189,6 +190,16 @@ class Site:
             lambda: self.membership.is_leader,
             self.outbox.metadata_key,
         )
+        self.canaries = Canaries(
+            store,
+            self._chains,
+            self.acceptance.builder,
+            self.outbox,
+            self.pauses.names,
+            lambda: self.membership.is_leader,
+            self.dispatcher.settled,
+        )
+        closing.callback(self.canaries.close)
         self.people = People(store)
         self.works = Works()
         self.sign_in_limits = SignInLimits()

@@ -64,6 +64,7 @@ THE_HOSTS = {
     *("replies", "reply_seconds", "backup", "webhook_digests", "webhook_networks", "session_key"),
     *("return_to", "attachments", "receipt", "enabled", "queue_enabled", "retry", "max_age"),
     *("expect_mail", "settle", "in_doubt", "keep", "scheduling"),
+    *("canary_seconds", "canary_to", "canary_fields"),
 }
 
 # What may follow a command's name in a sentence.
@@ -395,6 +396,8 @@ CLAIMS = {
     ("forms/receipts", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
     ("operate/alerts", "toml", "[alerts]\nslack"): "test_a_pages_settings_are_in_order",
     ("operate/alerts", "toml", "[alerts]\nto"): "test_a_pages_settings_are_in_order",
+    ("operate/alerts", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
+    ("operate/alerts", "toml", "[servers.registry]"): "test_a_pages_settings_are_in_order",
     ("operate/console", "toml", "[console.oidc]"): "test_a_pages_settings_are_in_order",
     ("operate/deliver", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
     ("operate/deliver", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",

@@ -117,6 +117,7 @@ STORIES = {
         'relay_messages_total{server="permits", change="expired"}': "0+1x60",
         'relay_messages_total{server="permits", change="sent"}': "0+8x60",
     },
+    "RelayCanaryMissing": {'relay_canary_ok{server="permits"}': "1+0x10 0+0x50"},
     "RelayBreakerOpen": {'relay_breaker_open{group="permits", plugin="smtp"}': "0+0x10 1+0x50"},
     "RelayDiskLow": {"relay_disk_room": "1.5+0x60"},
     "RelayUndecidedRising": {'relay_waiting{server="permits", state="held"}': "0+1x60"},

@@ -90,6 +90,7 @@ async def _serve(site: Site) -> bool:
         asyncio.create_task(site.alerts.run()),
         asyncio.create_task(site.metrics.watch_loop()),
         asyncio.create_task(site.webhooks.run()),
+        asyncio.create_task(site.canaries.run()),
         asyncio.create_task(site.keys.run()),
         asyncio.create_task(indexing.keep(site.store, lambda: site.membership.is_leader)),
         asyncio.create_task(

@@ -26,9 +26,11 @@ from relay.core.secret import Secret
 from relay.core.states import WAITING, State
 from relay.core.times import age, shown
 from relay.notifications.alerts import standing
+from relay.notifications.canaries.arrival import said as canary_said
 from relay.operators.explanation import outage
-from relay.store import installation
+from relay.store import canaries, installation
 from relay.store.alerts import Alert
+from relay.store.canaries import Canary
 from relay.store.cluster import daemons
 from relay.store.cluster.daemons import Member
 from relay.store.cluster.membership import OFFSET_SECONDS
@@ -60,6 +62,7 @@ class Stored(NamedTuple):
     pauses: Mapping[str, float]
     alerts: Sequence[Alert]
     members: Sequence[Member]
+    canaries: Sequence[Canary]
 
 
 @click.command()
@@ -151,6 +154,7 @@ def _stored(store: Store | None, servers: Sequence[str], now: float) -> Stored |
             installation.paused_servers(connection),
             standing.divided(connection)[0],
             daemons.members(connection),
+            list(canaries.read(connection).values()),
         )
 
     try:
@@ -188,6 +192,8 @@ def _facts(
         yield "waiting", _waiting(stored, now)
         for state in _LEFT:
             yield _called(state), f"{stored.counts.get(state, 0):,}"
+        for canary in stored.canaries:
+            yield "canary", f"{canary.server}: {canary_said(canary)}"
         for one in stored.members:
             yield "daemon", _member(one)
     if said:

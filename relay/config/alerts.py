@@ -39,6 +39,8 @@ KINDS = {
         AlertKind("disk", lasts=True, urgent=True),
         # While this is known, nothing is told of `waiting`.
         AlertKind("waiting_long", lasts=True, urgent=True),
+        # One that arrives ends it at once.
+        AlertKind("canary", lasts=True, urgent=True, calm=0.0),
         # A person switches a webhook on: that is over at once.
         AlertKind("webhook", lasts=True, urgent=True, calm=0.0),
         AlertKind("broken"),

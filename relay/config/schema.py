@@ -54,10 +54,13 @@ from relay.core import addresses
 from relay.core import reply_address as reply_addresses
 from relay.core.file_types import FILE_TYPES
 from relay.core.header_names import is_reserved
+from relay.core.immutable import freeze
 from relay.core.server import AttachmentRules, ReceiptTerms
 from relay.core.states import EVENTS
 
 _COUNT = Range(min=0)
+# Mail takes a while; what comes more often than this is a burden and tells no more.
+LEAST_CANARY_MINUTES = 5
 _POSITIVE = Range(min=0, min_inclusive=False)
 _FILE = Regexp(r"[A-Za-z0-9_-]+\Z", error="a template file's name without its ending")
 
@@ -76,6 +79,12 @@ def _header_name(name: str) -> str:
     if is_reserved(name):
         raise ValueError(f"the header {name} is not for forms to set")
     return name.lower()
+
+
+def _canary_minutes(minutes: float) -> None:
+    if minutes and not LEAST_CANARY_MINUTES <= minutes <= 7 * 1440:
+        words = f"0 for none, or {LEAST_CANARY_MINUTES} at least and 10080 (a week) at most"
+        raise ValidationError(words)
 
 
 class LimitsTable(Schema):
@@ -431,6 +440,19 @@ class ServerTable(Schema):
     """what is older and was not sent expires, after five attempts at least"""
     expect_mail_hours = setting(Seconds(3600, validate=_COUNT), 0, attribute="expect_mail")
     """you are told when the server had no mail for so long; `0` is never"""
+    canary_minutes = setting(Seconds(60, validate=_canary_minutes), 0, attribute="canary_seconds")
+    """every so many minutes, 5 at least, Relay posts a form of its own and watches whether its mail
+    arrives; `0` is never"""
+    canary_to = setting(Parsed(optional(_address)), None, shown="none")
+    """who gets that mail, and nobody else; required with `canary_minutes`"""
+    canary_fields = setting(fields.Dict(fields.String(), post_load=freeze), {})
+    """the fields of that form, where the server's plugin needs more than all forms do, or others"""
+
+    @validates_schema
+    def _canaries_arrive_somewhere(self, values: Mapping[str, Any], **kwargs: Any) -> None:
+        """Refuse canaries that nobody would get."""
+        if values["canary_seconds"] and values["canary_to"] is None:
+            raise ValidationError("name the address that gets the canaries", "canary_to")
 
     @validates_schema(pass_original=True)
     def _replies_come_back(

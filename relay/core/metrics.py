@@ -136,6 +136,18 @@ class Metric(Enum):
         "Addresses that get no mail of a group, by why.",
         ("group", "reason"),
     )
+    CANARY_OK = Declared(
+        "relay_canary_ok",
+        "gauge",
+        "1 while the canaries of a server arrive, 0 while they are missing.",
+        ("server",),
+    )
+    CANARY_AGE = Declared(
+        "relay_canary_age_seconds",
+        "gauge",
+        "How long ago the last canary of a server arrived.",
+        ("server",),
+    )
     DISK_FREE = Declared("relay_disk_free_bytes", "gauge", "Free room of the disk of `data`.")
     DISK_ROOM = Declared(
         "relay_disk_room",

@@ -87,7 +87,9 @@ class Server:
     those of the secrets that the provider may call with, `webhook_networks` where it must call
     from, empty for anywhere. `templates` are the folders with template files, first match wins;
     `keep` is how long contents are kept in a final state, where they are cleared at all;
-    `expect_mail` is after how long without mail the operator is told, 0 for never. `verify` says
+    `expect_mail` is after how long without mail the operator is told, 0 for never.
+    `canary_seconds` is from one canary to the next, 0 for none, `canary_to` who gets them and
+    `canary_fields` what their forms have besides what all forms need. `verify` says
     which submissions are verified, and `verify_seconds` how long `verify` has; what becomes of
     those that it is unsure of is `when_unsure`. Times are in seconds.
     """
@@ -118,6 +120,9 @@ class Server:
     deadline: float = 25.0
     max_age: float = 72 * 3600.0
     expect_mail: float = 0.0
+    canary_seconds: float = 0.0
+    canary_to: Address | None = None
+    canary_fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
     settle: tuple[float, ...] = (120.0, 600.0, 1800.0)
     in_doubt: Literal["look_up", "hold", "resend"] = "look_up"
     keep: Mapping[str, float] = field(default_factory=dict)

@@ -100,16 +100,18 @@ class Attempts:
         told = zip(settlements, sent, results, strict=True)
         for index, (settlement, message, result) in enumerate(told):
             chain = chains[settlement.claimed.server]
+            is_mail = not settlement.claimed.canary
             self._tell(settlement, result)
-            chain.note(
-                "attempted",
-                plugin=settlement.delivery,
-                outcome=settlement.outcome,
-                seconds=ended_at - started_at,
-            )
-            if counted[index]:
+            if is_mail:
+                chain.note(
+                    "attempted",
+                    plugin=settlement.delivery,
+                    outcome=settlement.outcome,
+                    seconds=ended_at - started_at,
+                )
+            if counted[index] and is_mail:
                 _observe(chain, settlement, message, result)
-            elif settlement.state == State.SENT:
+            elif not counted[index] and settlement.state == State.SENT:
                 counted[index] = await self._hear_late(settlement)
             if not (index + 1) % BREATH:
                 await asyncio.sleep(0)

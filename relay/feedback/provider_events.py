@@ -121,6 +121,10 @@ class ProviderEvents:
         """Let everybody know what was taken."""
         group = chain.server.group
         self._log(one, group)
+        if one.settled and one.before in WAITING:
+            self.settled(1)
+        if one.canary:
+            return
         if one.settled:
             await self._found(one, chains)
         if one.new and _came_back(one.event):
@@ -130,8 +134,6 @@ class ProviderEvents:
 
     async def _found(self, taken: Taken, chains: Mapping[str, Chain]) -> None:
         """Let everybody know that a message in doubt is sent after all."""
-        if taken.before in WAITING:
-            self.settled(1)
         message = (await self.store.read(listing.loaded, [taken.id]))[taken.id]
         if not isinstance(message, Message):
             log.error("message.unreadable", id=taken.id, **trace(message))

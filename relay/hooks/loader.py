@@ -138,6 +138,8 @@ def _check_server(chain: Chain, group: Chain, keys: Sequence[Key], place: str) -
         words = "no plugin reads what a provider tells (postmark_webhooks)"
         raise ConfigurationError(f"{place} webhook_secrets: {words}")
     if not chain.has_forms:
+        if server.canary_seconds:
+            raise ConfigurationError(f"{place} canary_minutes: this server takes no forms")
         return
     if server.sender is None:
         raise ConfigurationError(f"{place} sender: missing; it is the From of this server's mail")

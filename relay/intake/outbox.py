@@ -48,6 +48,7 @@ class Outgoing:
     reply_route: the way of the answers to it. receipt: what its
     writer is to be told. held: why a person must decide about it before it is sent; "" where
     nobody needs to. origin: where it came from, as it is written down.
+    canary: that it is Relay's own and counts nowhere.
     """
 
     message: Message
@@ -62,6 +63,7 @@ class Outgoing:
     receipt: NewReceipt | None = None
     held: str = ""
     origin: str | None = None
+    canary: bool = False
 
 
 async def _nothing(result: object) -> None:
@@ -194,6 +196,8 @@ class Outbox:
         if not is_own:
             to = [f"{fingerprint(self.secret, one)}@{one.domain}" for one in message.recipients]
             log.info("message.accepted", id=row.id, server=row.server, key=row.key, to=to)
+        if row.canary:
+            return
         chain.observe("accepted", message=message)
         if row.state == State.HELD:
             chain.note(State.HELD, id=row.id, words=row.words)
@@ -235,6 +239,7 @@ def _row(message: Message, one: Outgoing) -> NewMessage:
         receipt=one.receipt,
         held=one.held,
         origin=one.origin,
+        canary=one.canary,
     )
 
 

@@ -6,6 +6,7 @@ from relay.config.template_files import unfilled_names
 from relay.core.server import Server
 from relay.delivery.transport.smtp_server import MailServer
 from relay.hooks.chain import Chain
+from relay.notifications.canaries.form import objection
 
 
 def of_server(name: str, chains: Mapping[str, Chain]) -> Iterator[str]:
@@ -16,6 +17,8 @@ def of_server(name: str, chains: Mapping[str, Chain]) -> Iterator[str]:
     if chain.has_forms:
         yield from _forms(chain.server)
     yield from unfilled_names(chain.server)
+    if chain.server.canary_seconds and (words := objection(chain)):
+        yield f"canary_fields: no canary can be made of them: {words}"
     for key, value in chain.server.options.items():
         if isinstance(value, MailServer) and value.is_exposed:
             yield f"{key} has no TLS: whoever is between reads the mail"

@@ -22,7 +22,8 @@ from relay.core.errors import Unavailable
 from relay.core.metrics import Metric, Metrics
 from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain
-from relay.store import installation, suppressions
+from relay.store import canaries, installation, suppressions
+from relay.store.canaries import Canary
 from relay.store.engine.database import Connection, Store
 from relay.store.engine.disk_space import Space
 from relay.store.queries import statistics
@@ -47,6 +48,7 @@ class Reading(NamedTuple):
     oldest: Mapping[str, float]
     suppressed: Mapping[tuple[str, str], int]
     schema: str
+    canaries: Mapping[str, Canary]
 
 
 @dataclass(eq=False, repr=False)
@@ -112,6 +114,13 @@ class Measurements:
                 if name in servers
             ],
         )
+        flown = [(name, one) for name, one in reading.canaries.items() if name in servers]
+        judged = [one for one in flown if one[1].missing_since or one[1].arrived_at]
+        yield Metric.CANARY_OK, [((name,), float(not one.missing_since)) for name, one in judged]
+        yield (
+            Metric.CANARY_AGE,
+            [((name,), now - one.arrived_at) for name, one in flown if one.arrived_at is not None],
+        )
         yield Metric.OLDEST, [((name,), now - since) for name, since in reading.oldest.items()]
         yield (
             Metric.SUPPRESSIONS,
@@ -126,6 +135,7 @@ def read(connection: Connection, servers: Sequence[str], now: float) -> Reading:
         statistics.oldest_waiting(connection, servers, now),
         suppressions.counted(connection, now),
         installation.schema(connection),
+        canaries.read(connection),
     )
 
 

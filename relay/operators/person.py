@@ -99,6 +99,7 @@ def _named(settings: Settings) -> Iterator[tuple[str, str]]:
     for known in settings.servers.values():
         server = known.server
         alone = {"sender": server.sender, "replies": server.replies, "backup": server.backup}
+        alone["canary_to"] = server.canary_to
         lists = {"recipients": server.recipients or (), "senders": server.senders}
         for key, address in alone.items():
             yield from [(f"{server.name} {key}", address.email)] if address else []

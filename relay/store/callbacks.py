@@ -46,7 +46,7 @@ class Taken(NamedTuple):
     new: whether it was told for the first time. id, server: of its message; "" where there is none
     here. before: the state that it was in; settled: whether it is sent by this word. word: what
     this says of the recipient's address, where that is news. again: the id of its second sending;
-    "" where none was stored.
+    "" where none was stored. canary: whether that is Relay's own, which counts nowhere.
     """
 
     event: ProviderEvent
@@ -57,6 +57,7 @@ class Taken(NamedTuple):
     settled: bool = False
     word: Word | None = None
     again: str = ""
+    canary: bool = False
 
 
 def digest_of(group: str, identity: str) -> bytes:
@@ -107,7 +108,7 @@ def _take(connection: Connection, told: ToldEvents, event: ProviderEvent) -> Tak
     note(connection, [NewEvent(row.id, at, event.kind, words)])
     announce(connection, [Announcement(row.id, event.kind, event.words, recipient[:320])])
     again = _sent_again(connection, told, event, row)
-    return Taken(event, True, row.id, row.server, row.state, settled, word, again)
+    return Taken(event, True, row.id, row.server, row.state, settled, word, again, row.canary)
 
 
 def _is_erased(connection: Connection, word: Word, row: Seen | None, secret: Secret) -> bool:

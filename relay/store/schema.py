@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     TextClause,
+    select,
     text,
 )
 from sqlalchemy.schema import SchemaItem
@@ -52,6 +53,7 @@ IS_ACCEPTED = text(f"messages.state != '{State.SCREENED}'")
 IS_MESSAGE = text(f"{IS_ACCEPTED.text} AND messages.kind != '{BROKEN}'")
 IS_TAKEN = text("messages.provider_id IS NOT NULL AND messages.delivery != 'mailbox'")
 IN_MAILBOX = text(f"messages.delivery = 'mailbox' AND messages.state = '{State.SENT}'")
+IS_CANARY = text("messages.canary")
 
 
 # Ids are compared byte by byte, as SQLite does it: whatever a server's language is, it is faster.
@@ -124,6 +126,8 @@ messages = _table(
     # The daemon that accepted it, or that claimed it last. It goes first: others leave what is due
     # to it for some seconds, so that whoever was posted to can say what became of it.
     Column("daemon", Integer, nullable=False, server_default="0"),
+    # Whether it is Relay's own, to see that mail arrives.
+    Column("canary", Boolean, nullable=False, server_default="0"),
     _partial("messages_new", "server", "due_at", where=IS_NEW),
     _partial("messages_retried", "server", "due_at", where=IS_RETRIED),
     _partial("messages_suspect", "due_at", where=IS_SUSPECT),
@@ -135,8 +139,15 @@ messages = _table(
     _partial("messages_mailbox", "id", where=IN_MAILBOX),
     _partial("messages_accepted", "server", "id", where=IS_ACCEPTED),
     _partial("messages_taken", "provider_id", where=IS_TAKEN),
+    _partial("messages_canary", "id", where=IS_CANARY),
     is_busy=True,
 )
+
+# Relay's own canaries are nobody's mail: they stand in no list and no count. Those few are asked
+# for by themselves, so that what an index answers alone it still does.
+_one = messages.alias("one")
+CANARIES = select(_one.c.id).where(text("one.canary"))
+IS_MAIL = messages.c.id.not_in(CANARIES)
 
 contents = _table(
     "contents",
@@ -339,6 +350,23 @@ paused = _table(
     "paused",
     Column("server", String(100), primary_key=True),
     Column("since", Float, nullable=False),
+)
+
+# The last canary of each server that has some, and how canaries do.
+canaries = _table(
+    "canaries",
+    Column("server", String(100), primary_key=True),
+    # "" where none could be made.
+    Column("message", _ID, nullable=False),
+    Column("made_at", Float, nullable=False),
+    # Whether it may arrive yet.
+    Column("is_awaited", Boolean, nullable=False),
+    # When the last one that arrived did, and after how many seconds.
+    Column("arrived_at", Float),
+    Column("took", Float),
+    # When the first was made of those of which none arrived; NULL while they do. And why.
+    Column("missing_since", Float),
+    Column("reason", String(500), nullable=False, server_default=""),
 )
 
 # Every server that the settings ever named: its number is never another's.

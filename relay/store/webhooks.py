@@ -49,6 +49,7 @@ class Event(NamedTuple):
     reference: str | None
     recipients: str | None
     metadata: str | None
+    canary: bool = False
 
 
 class NewCall(NamedTuple):
@@ -122,6 +123,7 @@ def announced(connection: Connection, limit: int) -> Sequence[Event]:
         *(messages.c.server, messages.c.state, messages.c.provider_id, receipts.c.reference),
         contents.c.recipients,
         member(func.nullif(contents.c.document, ""), "metadata"),
+        messages.c.canary,
     )
     query = (
         select(*columns)

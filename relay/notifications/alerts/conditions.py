@@ -10,7 +10,8 @@ from relay.delivery.dispatcher import Dispatcher
 from relay.hooks.chain import Chain
 from relay.notifications.alerts.event_counts import EventCounts, publishable
 from relay.notifications.alerts.rules import Condition
-from relay.store import webhooks
+from relay.notifications.canaries.form import has_canaries
+from relay.store import canaries, webhooks
 from relay.store.alerts import Alert, AlertKey
 from relay.store.cluster import daemons
 from relay.store.engine.database import Store
@@ -59,6 +60,7 @@ class Conditions:
             *self._disk(now),
             *await self._silence(others, expected, now),
             *await self._off(),
+            *await self._canaries(chains),
         ]
 
     def _breakers(
@@ -157,9 +159,23 @@ class Conditions:
             if name in names and state.off_since is not None
         ]
 
+    async def _canaries(self, chains: Mapping[str, Chain]) -> list[Condition]:
+        """Return the servers of which no canary arrives."""
+        known = await self.store.read(canaries.read)
+        return [
+            Condition(AlertKey("canary", name), one.missing_since, one.reason)
+            for name, one in known.items()
+            if name in chains and one.missing_since is not None
+        ]
 
-def is_moot(alert: Alert, chains: Mapping[str, Chain], targets: Collection[str]) -> bool:
-    """Return whether what lasted is nothing any more by the settings: it did not end."""
+
+def is_moot(
+    alert: Alert,
+    chains: Mapping[str, Chain],
+    targets: Collection[str],
+    paused: Collection[str] = (),
+) -> bool:
+    """Return whether what lasted is nothing any more by an operator's will: it did not end."""
     kind, name, plugin = alert.key
     if kind == "webhook":
         return plugin not in targets
@@ -170,6 +186,8 @@ def is_moot(alert: Alert, chains: Mapping[str, Chain], targets: Collection[str])
         return True
     if kind == "silence":
         return not chain.server.expect_mail
+    if kind == "canary":
+        return not has_canaries(chain, chains, paused)
     return kind == "breaker" and plugin not in chain.deliver_plugins
 
 

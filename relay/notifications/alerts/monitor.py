@@ -198,11 +198,10 @@ class Monitor:
         return len(mails)
 
     async def _standing(self) -> tuple[dict[AlertKey, Alert], list[AlertKey]]:
-        """Return the alerts as they stood, and those that are nothing any more by the settings."""
+        """Return the alerts as they stood, and those that an operator made nothing any more."""
         alerts = {alert.key: alert for alert in await self.store.read(stored.standing)}
-        moot = [
-            key for key, alert in alerts.items() if is_moot(alert, self.chains(), self.targets())
-        ]
+        around = (self.chains(), self.targets(), self.paused())
+        moot = [key for key, alert in alerts.items() if is_moot(alert, *around)]
         return {key: alert for key, alert in alerts.items() if key not in moot}, moot
 
     def _others(self, seen: Mapping[AlertKey, EventCount]) -> dict[AlertKey, EventCount]:

@@ -14,7 +14,10 @@ from relay.store.webhooks import Event, NewCall
 def calls_of(
     event: Event, webhooks: Mapping[str, Webhook], metadata_key: str, now: float
 ) -> list[NewCall]:
-    """Make the calls that an event is worth: one for every webhook that asks for it."""
+    """Make the calls that an event is worth: one for every webhook that asks for it.
+
+    Of Relay's own canaries nobody is told.
+    """
     return [
         NewCall(
             message_id(),
@@ -25,7 +28,7 @@ def calls_of(
             now,
         )
         for webhook in webhooks.values()
-        if webhook.wants(event.kind, event.server)
+        if webhook.wants(event.kind, event.server) and not event.canary
     ]
 
 

@@ -29,6 +29,7 @@ from relay.store.engine.expressions import whole
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox.ledger import day
 from relay.store.schema import (
+    IS_MAIL,
     attempts,
     contents,
     events,
@@ -178,7 +179,8 @@ def _count(
 ) -> None:
     """Add the rows of a range of ids to the balances."""
     number = whole(messages.c.created_at / DAY_SECONDS)
-    query = select(messages.c.server, number, messages.c.state, func.count()).where(*within)
+    query = select(messages.c.server, number, messages.c.state, func.count())
+    query = query.where(IS_MAIL, *within)
     for row in connection.execute(query.group_by(messages.c.server, number, messages.c.state)):
         server, on, state, count = row
         place = AuditPosition(server, day(on * DAY_SECONDS))

@@ -10,6 +10,7 @@ from relay.core.errors import RelayError
 from relay.core.server import Server
 from relay.store import (
     callbacks,
+    canaries,
     idempotency,
     keys,
     operators,
@@ -44,9 +45,9 @@ async def keep(
 async def forget(store: Store) -> None:
     """Drop session tokens, proofs and sessions that ended long ago, keys of requests after a day.
 
-    Revoked keys and calls to webhooks too, and reply addresses: who answers later than they are
-    good writes to nobody.
+    Revoked keys and calls to webhooks too, old canaries, and reply addresses: who answers later
+    than they are good writes to nobody.
     """
-    callers, requests = (tokens, operators, keys), (idempotency, callbacks, webhooks)
+    callers, requests = (tokens, operators, keys), (idempotency, callbacks, webhooks, canaries)
     for one in (*callers, *requests, proofs, reply_addresses, suppressions, ledger):
         await store.write(one.forget, clock.now())

@@ -74,7 +74,11 @@ class Claims(NamedTuple):
 def claimed(row: Row[Any]) -> Claimed:
     """Return a due message as it is once it is claimed."""
     fence = row.fence + 1
-    return Claimed(row.id, row.server, fence, row.since, row.attempts, row.tries, row.crashes)
+    return Claimed(
+        *(row.id, row.server, fence, row.since, row.attempts, row.tries),
+        row.crashes,
+        row.canary,
+    )
 
 
 class Plan:

@@ -47,7 +47,7 @@ from relay.store.schema import (
 
 _NAMES = (
     *("id", "server", "fence", "since", "attempts", "tries", "kind", "size"),
-    *("crashes", "maybe_twice"),
+    *("crashes", "maybe_twice", "canary"),
 )
 
 

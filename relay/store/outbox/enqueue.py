@@ -40,7 +40,8 @@ class NewMessage(NamedTuple):
     what its writer is to be told.
 
     `due_at`: when it is to be sent, if that is later; its age counts from then. `origin`: what is
-    written down of where it came from, for its page.
+    written down of where it came from, for its page. `canary`: that it is Relay's own and counts
+    nowhere.
     """
 
     id: str
@@ -65,6 +66,7 @@ class NewMessage(NamedTuple):
     reply_route: ReplyRoute | None = None
     receipt: NewReceipt | None = None
     origin: str | None = None
+    canary: bool = False
 
 
 def new_message(
@@ -80,11 +82,12 @@ def new_message(
     receipt: NewReceipt | None = None,
     held: str = "",
     origin: str | None = None,
+    canary: bool = False,
 ) -> NewMessage:
     """Make the row of a message that is queued, or scheduled for later, or held.
 
     key: the id of the key that brought it. warnings: for its history. labels: names in its
-    metadata by which it can be searched. held: why it is held.
+    metadata by which it can be searched. held: why it is held. canary: that it counts nowhere.
     """
     waiting = State.QUEUED if message.send_at is None else State.SCHEDULED
     subject = message.subject
@@ -115,6 +118,7 @@ def new_message(
         reply_route=reply_route,
         receipt=receipt,
         origin=origin,
+        canary=canary,
     )
 
 
@@ -187,7 +191,8 @@ def _insert(connection: Connection, new: Sequence[NewMessage]) -> None:
         (NewEvent(one.id, one.created_at, "warning", said) for one in new for said in one.warnings),
     )
     ledger.record(
-        connection, [(one.server, one.created_at, ledger.STORED[one.state]) for one in new]
+        connection,
+        [(one.server, one.created_at, ledger.STORED[one.state]) for one in new if not one.canary],
     )
     announce(connection, (said for one in new for said in _announcements(one)))
 
@@ -202,7 +207,7 @@ def _announcements(message: NewMessage) -> Iterator[Announcement]:
 
 CONTENT = ("id", "recipients", "subject", "sender", "tag", "stream", "document", "origin")
 COUNTS = ("fence", "attempts", "tries")
-AS_THEY_ARE = ("id", "server", "state", "created_at", "kind", "key", "words", "writer")
+AS_THEY_ARE = ("id", "server", "state", "created_at", "kind", "key", "words", "writer", "canary")
 MESSAGE = (*AS_THEY_ARE, "due_at", "since", "size", "daemon", *COUNTS)
 _as_they_are = attrgetter(*AS_THEY_ARE)
 

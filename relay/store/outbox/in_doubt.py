@@ -57,7 +57,7 @@ class Doubt:
     looks, absences: look-ups since its answer was lost, and how many of them found for certain
     that the provider does not have it. failing_since: when the first of the latest look-ups that
     told nothing was made. delivery: the plugin that made the last attempt; None where that was
-    never written down.
+    never written down. canary: that it is Relay's own and counts nowhere.
     """
 
     id: str
@@ -71,6 +71,7 @@ class Doubt:
     maybe_twice: bool
     delivery: str | None
     failing_since: float | None = None
+    canary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Seen(NamedTuple):
     fence: int
     maybe_twice: bool
     cleared_at: float | None
+    canary: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -210,8 +212,9 @@ def decide(connection: Connection, batch: Sequence[Decision]) -> list[bool]:
         connection,
         (NewEvent(one.doubt.id, one.at, *event) for one in decided for event in one.events),
     )
+    mail = (one for one in decided if not one.doubt.canary)
     ledger.record(
-        connection, ((one.doubt.server, one.at, ledger.BECAME[one.state]) for one in decided)
+        connection, ((one.doubt.server, one.at, ledger.BECAME[one.state]) for one in mail)
     )
     return counts
 
@@ -238,7 +241,8 @@ def settle(connection: Connection, one: Seen, provider_id: str, words: str, now:
     if not change(connection, [one.id], Change((one.state,), State.SENT, values, expected)):
         return False
     note(connection, [NewEvent(one.id, now, "found", words)])
-    ledger.record(connection, [(one.server, now, ledger.BECAME[State.SENT])])
+    if not one.canary:
+        ledger.record(connection, [(one.server, now, ledger.BECAME[State.SENT])])
     return True
 
 

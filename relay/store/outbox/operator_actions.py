@@ -16,7 +16,7 @@ from relay.store.engine.writer import one_by_one
 from relay.store.outbox import ledger, references
 from relay.store.outbox.history import NewEvent, note
 from relay.store.outbox.transitions import Change, change
-from relay.store.schema import BROKEN, attempts, events, messages
+from relay.store.schema import BROKEN, IS_MAIL, attempts, events, messages
 
 # Events after which nobody knows whether the provider has a message, and the one that tells.
 _LOST = ("interrupted", "restored")
@@ -162,7 +162,7 @@ def _latest(
 def _carry_out(connection: Connection, order: Order, action: _Action) -> list[Verdict]:
     ids = list(dict.fromkeys(order.ids))
     columns = [messages.c[name] for name in ("id", "server", "state", "kind", "cleared_at")]
-    query = select(*columns, is_dismissed())
+    query = select(*columns, is_dismissed()).where(IS_MAIL)
     rows = {row.id: row for row in connection.execute(query.where(messages.c.id.in_(ids)))}
     unsure = doubtful(connection, ids) if action.sends else set()
     told = references.told_of_loss(connection, ids) if action.sends else set()

@@ -19,7 +19,10 @@ from relay.store.schema import attempts, recipients
 
 
 class Claimed(NamedTuple):
-    """A message that is being sent, under the fence of this claim."""
+    """A message that is being sent, under the fence of this claim.
+
+    canary: that it is Relay's own and counts nowhere.
+    """
 
     id: str
     server: str
@@ -28,6 +31,7 @@ class Claimed(NamedTuple):
     attempts: int
     tries: int
     crashes: int = 0
+    canary: bool = False
 
 
 class Fate(NamedTuple):
@@ -74,7 +78,9 @@ def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) ->
             if one.fates:
                 _record_fates(connection, one.claimed.id, one.ended_at, one.fates)
         happened = [
-            (one.claimed.server, one.ended_at, ledger.ATTEMPTED[one.state]) for one in current
+            (one.claimed.server, one.ended_at, ledger.ATTEMPTED[one.state])
+            for one in current
+            if not one.claimed.canary
         ]
         ledger.record(connection, happened)
         refused = [one for one in current if one.give_token_back]

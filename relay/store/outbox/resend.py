@@ -27,7 +27,16 @@ from relay.store.outbox.in_doubt import Seen, seen
 from relay.store.outbox.operator_actions import SOMEBODY
 from relay.store.outbox.transitions import Change, change
 from relay.store.queries import listing
-from relay.store.schema import IS_MESSAGE, IS_TAKEN, IS_UNSENT, attempts, contents, events, messages
+from relay.store.schema import (
+    IS_MAIL,
+    IS_MESSAGE,
+    IS_TAKEN,
+    IS_UNSENT,
+    attempts,
+    contents,
+    events,
+    messages,
+)
 from relay.store.suppressions import Word
 
 # How many messages one order takes: others' mail waits behind it.
@@ -121,7 +130,7 @@ def _is_held() -> ColumnElement[bool]:
         attempts.c.message == messages.c.id, attempts.c.number == messages.c.tries
     )
     held = last.correlate(messages).scalar_subquery() == State.SUPPRESSED
-    return and_(IS_UNSENT, messages.c.state == State.HELD, held)
+    return and_(IS_UNSENT, IS_MAIL, messages.c.state == State.HELD, held)
 
 
 def _is_to(address: str) -> ColumnElement[bool]:
@@ -209,7 +218,7 @@ def find_returned(
 ) -> Returned | None:
     """Read what came back; None where it is not there, or was cleared."""
     row = message_of(connection, event, servers)
-    if row is None or row.state not in TAKEN:
+    if row is None or row.canary or row.state not in TAKEN:
         return None
     stored = listing.documents(connection, [row.id])
     try:

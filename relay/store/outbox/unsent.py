@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, func, select
 from relay.core.states import OPEN, UNSEEN, State
 from relay.store.outbox.operator_actions import is_dismissed
 from relay.store.queries.listing import MessageRow, Page, paged, rows_of
-from relay.store.schema import IS_NEW, IS_RETRIED, IS_UNSENT, ledger, messages
+from relay.store.schema import IS_MAIL, IS_NEW, IS_RETRIED, IS_UNSENT, ledger, messages
 
 # What somebody may have to do something about, now or later; and what is over without being sent.
 OPEN_STATES = (*OPEN, *UNSEEN)
@@ -54,7 +54,7 @@ def counts(connection: Connection) -> dict[str, int]:
     It reads all that was not sent: for a command.
     """
     query = select(messages.c.state, func.count()).where(
-        IS_UNSENT, messages.c.state.in_(OPEN_STATES), ~is_dismissed()
+        IS_UNSENT, IS_MAIL, messages.c.state.in_(OPEN_STATES), ~is_dismissed()
     )
     return {row[0]: row[1] for row in connection.execute(query.group_by(messages.c.state))}
 
@@ -77,7 +77,7 @@ def waiting_servers(connection: Connection) -> set[str]:
 
 def _selected(query: Select[Any], selection: Selection) -> Select[Any]:
     states = OPEN_STATES if selection.state is None else (selection.state,)
-    query = query.where(IS_UNSENT, messages.c.state.in_(states))
+    query = query.where(IS_UNSENT, IS_MAIL, messages.c.state.in_(states))
     if selection.server is not None:
         query = query.where(messages.c.server == selection.server)
     if not selection.dismissed:

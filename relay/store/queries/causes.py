@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from relay.core.states import UNSEEN, State
 from relay.store.outbox.operator_actions import is_dismissed
-from relay.store.schema import BROKEN, IS_UNSENT, messages
+from relay.store.schema import BROKEN, IS_MAIL, IS_UNSENT, messages
 
 # What a person decides about; of what is in doubt, what no look-up has settled for so long.
 STATES = (State.HELD, State.IN_DOUBT, *UNSEEN)
@@ -91,7 +91,7 @@ def _rows(
 ) -> Iterator[tuple[str, Group, float]]:
     columns = ("id", "server", "words", "kind", "created_at")
     query = select(*(messages.c[name] for name in columns)).where(
-        IS_UNSENT, messages.c.state == state, ~is_dismissed()
+        IS_UNSENT, IS_MAIL, messages.c.state == state, ~is_dismissed()
     )
     if below is not None:
         query = query.where(messages.c.id < below)

@@ -14,6 +14,7 @@ from relay.store.documents import load
 from relay.store.schema import (
     IN_MAILBOX,
     IS_KEPT_BACK,
+    IS_MAIL,
     IS_UNSENT,
     attempts,
     contents,
@@ -117,7 +118,7 @@ def mailbox(
     listed = (
         select(messages.c.id, messages.c.server, contents.c.recipients, contents.c.subject)
         .join(contents, contents.c.id == messages.c.id)
-        .where(IN_MAILBOX, messages.c.cleared_at.is_(None))
+        .where(IN_MAILBOX, IS_MAIL, messages.c.cleared_at.is_(None))
         .order_by(messages.c.id.desc())
     )
     if not words:
@@ -196,7 +197,9 @@ def loaded(connection: Connection, ids: Sequence[str]) -> dict[str, Message | Ex
 
 def count_unsent(connection: Connection) -> dict[str, int]:
     """Count the messages that were not sent, by state: seldom, it reads them all."""
-    query = select(messages.c.state, func.count()).where(IS_UNSENT).group_by(messages.c.state)
+    query = (
+        select(messages.c.state, func.count()).where(IS_UNSENT, IS_MAIL).group_by(messages.c.state)
+    )
     return {row[0]: row[1] for row in connection.execute(query)}
 
 

@@ -19,6 +19,7 @@ from relay.store.engine.expressions import holds
 from relay.store.queries import listing
 from relay.store.queries.listing import StoredMessage
 from relay.store.schema import (
+    IS_MAIL,
     IS_MESSAGE,
     contents,
     message_metadata,
@@ -84,7 +85,8 @@ def find(connection: Connection, search: Search, offset: int, count: int) -> Sea
 
 def one(connection: Connection, server: str, id: str) -> StoredMessage | None:
     """Return a message of a server; None for another's, one cleared, and a screened submission."""
-    return listing.find(connection, id, IS_MESSAGE, _IS_WHOLE, messages.c.server == server)
+    mine = (IS_MESSAGE, IS_MAIL, _IS_WHOLE, messages.c.server == server)
+    return listing.find(connection, id, *mine)
 
 
 def first_id(seconds: float) -> str:
@@ -95,7 +97,7 @@ def first_id(seconds: float) -> str:
 
 def _matching(connection: Connection, search: Search) -> Any:
     """Make the query for the ids of all messages that match, newest first."""
-    scope: list[Any] = [IS_MESSAGE, _IS_WHOLE, messages.c.server == search.server]
+    scope: list[Any] = [IS_MESSAGE, IS_MAIL, _IS_WHOLE, messages.c.server == search.server]
     labels = list(search.labels)
     rare = next((label for label in labels if _is_rare(connection, search, label)), None)
     if rare is None:

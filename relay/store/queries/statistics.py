@@ -27,6 +27,7 @@ from relay.store.queries.search import first_id
 from relay.store.schema import (
     IS_ACCEPTED,
     IS_ASIDE,
+    IS_MAIL,
     IS_NEW,
     IS_RETRIED,
     IS_UNDECIDED,
@@ -78,7 +79,8 @@ def unreported(
 
 def _ended(states: Collection[str]) -> Select[Any]:
     query = select(messages.c.id, messages.c.server, messages.c.state, messages.c.words)
-    return query.where(IS_UNSENT, messages.c.state.in_(states)).order_by(messages.c.id)
+    wanted = (IS_UNSENT, IS_MAIL, messages.c.state.in_(states))
+    return query.where(*wanted).order_by(messages.c.id)
 
 
 def _troubles(connection: Connection, query: Select[Any]) -> list[Trouble]:
@@ -96,15 +98,15 @@ def oldest_waiting(
     """
     one = _each(servers)
     mine = messages.c.server == one.c.value
-    new = select(messages.c.since).where(IS_NEW, mine, messages.c.due_at <= now)
+    new = select(messages.c.since).where(IS_NEW, IS_MAIL, mine, messages.c.due_at <= now)
     first = new.order_by(messages.c.due_at).limit(1)
-    tried = select(func.min(messages.c.since)).where(IS_RETRIED, mine)
+    tried = select(func.min(messages.c.since)).where(IS_RETRIED, IS_MAIL, mine)
     query = select(one.c.value, first.scalar_subquery(), tried.scalar_subquery())
     found: dict[str, float] = {}
     for server, *sinces in connection.execute(query):
         if times := [since for since in sinces if since is not None]:
             found[server] = min(times)
-    doubtful = select(messages.c.server, func.min(messages.c.since)).where(IS_UNDECIDED)
+    doubtful = select(messages.c.server, func.min(messages.c.since)).where(IS_UNDECIDED, IS_MAIL)
     for server, since in connection.execute(doubtful.group_by(messages.c.server)):
         if server in servers:
             found[server] = min(since, found.get(server, since))
@@ -120,7 +122,8 @@ def last_accepted(connection: Connection, servers: Collection[str]) -> dict[str,
     """Return when each of these servers took its last message, where it ever did."""
     found = {}
     for server in servers:
-        query = select(messages.c.created_at).where(IS_ACCEPTED, messages.c.server == server)
+        accepted_there = (IS_ACCEPTED, IS_MAIL, messages.c.server == server)
+        query = select(messages.c.created_at).where(*accepted_there)
         at = connection.execute(query.order_by(messages.c.id.desc()).limit(1)).scalar()
         if at is not None:
             found[server] = at
@@ -187,7 +190,7 @@ def waiting(connection: Connection, servers: Collection[str]) -> dict[str, dict[
     for state in (State.SCHEDULED, State.IN_DOUBT, State.HELD):
         _count(connection, _aside(state), found)
     is_sending = messages.c.state == State.SENDING
-    sending = select(messages.c.server, messages.c.state).where(IS_UNDECIDED, is_sending)
+    sending = select(messages.c.server, messages.c.state).where(IS_UNDECIDED, IS_MAIL, is_sending)
     _count(connection, sending.limit(MOST_COUNTED).subquery(), found)
     for server, count in _queued(connection, servers).items():
         # By their indexes alone, which do not know the scheduled ones.
@@ -201,7 +204,7 @@ def _queued(connection: Connection, servers: Collection[str]) -> Counter[str]:
     """Count what is queued or scheduled, by server."""
     found: Counter[str] = Counter()
     for condition in (IS_NEW, IS_RETRIED):
-        waiting = select(messages.c.server).where(condition).limit(MOST_COUNTED)
+        waiting = select(messages.c.server).where(condition, IS_MAIL).limit(MOST_COUNTED)
         some = waiting.subquery()
         counts = select(some.c.server, func.count()).group_by(some.c.server)
         all_of = {row[0]: row[1] for row in connection.execute(counts)}
@@ -229,7 +232,7 @@ def undecided(connection: Connection) -> dict[str, dict[str, int]]:
 def _aside(state: State) -> Subquery:
     """Make the query for the newest messages of a state that few are in, by its index alone."""
     columns = (messages.c.id, messages.c.state, messages.c.server)
-    query = select(*columns).where(IS_ASIDE, messages.c.state == state)
+    query = select(*columns).where(IS_ASIDE, IS_MAIL, messages.c.state == state)
     return query.order_by(messages.c.id.desc()).limit(MOST_COUNTED).subquery()
 
 
@@ -287,6 +290,8 @@ def happened(connection: Connection, kinds: Collection[str], after: int, upto: i
 def _tallied(connection: Connection, query: Select[Any]) -> list[Tally]:
     """Count what a query of states or kinds gives, by server."""
     [what] = query.selected_columns
-    counted = query.add_columns(messages.c.server, func.count(), func.min(messages.c.since))
+    counted = query.where(IS_MAIL).add_columns(
+        messages.c.server, func.count(), func.min(messages.c.since)
+    )
     rows = connection.execute(counted.group_by(messages.c.server, what))
     return [Tally(row[1], row[0], row[2], row[3]) for row in rows]

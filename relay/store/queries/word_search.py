@@ -27,6 +27,7 @@ from relay.store.schema import (
     ASIDE,
     IS_ACCEPTED,
     IS_ASIDE,
+    IS_MAIL,
     IS_UNDECIDED,
     IS_UNSENT,
     messages,
@@ -218,9 +219,9 @@ def _newest(connection: Connection, source: Conditions, matching: Matching, limi
     return _Ids(ids, last or "")
 
 
-def _bounds(wanted: Wanted, below: str | None) -> list[ColumnElement[bool]]:
+def _bounds(wanted: Wanted, below: str | None) -> Conditions:
     after, upto = _span(wanted, below)
-    bounds: list[ColumnElement[bool]] = [messages.c.id >= after] if after else []
+    bounds: Conditions = [IS_MAIL, messages.c.id >= after] if after else [IS_MAIL]
     return [*bounds, messages.c.id < upto] if upto else bounds
 
 

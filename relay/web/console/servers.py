@@ -13,9 +13,11 @@ from relay.core.server import Server
 from relay.core.submission import Submission
 from relay.hooks.chain import Chain
 from relay.intake.dry_run import DryRun
+from relay.notifications.canaries.arrival import said
 from relay.operators import overview
 from relay.operators.findings import of_server
 from relay.operators.roles import Role
+from relay.store import canaries
 from relay.web.console import charts
 from relay.web.console.handler import ConsoleHandler
 from relay.web.console.overview import days_of, hour_of
@@ -64,10 +66,12 @@ class ServerHandler(OneServerHandler):
         server = chain.server
         standing = await self.site.store.read(overview.read, {server.name: server}, now)
         [line] = standing.servers
+        canary = (await self.site.store.read(canaries.read)).get(server.name)
         self.render(
             "server.html",
             server=server,
             line=line,
+            canary=said(canary) if canary else "",
             hooks={hook: names for hook, names in chain.describe().items() if names},
             findings=list(of_server(server.name, self.configuration.chains)),
             values=list(settings_of(server)) if self.may(Role.OPERATOR) else [],

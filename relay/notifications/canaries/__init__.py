@@ -1,0 +1,1 @@
+"""Canaries: forms of Relay's own, posted to see that mail arrives."""
