@@ -3,7 +3,7 @@
 import difflib
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -107,6 +107,13 @@ def shown(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
     return str(value) if isinstance(value, int | float) else value
+
+
+def is_empty(value: Any) -> bool:
+    """Return whether a value of JSON says nothing: a blank text, null, an empty list or object."""
+    if isinstance(value, str):
+        return is_blank(value)
+    return value is None or (isinstance(value, Sized) and not value)
 
 
 def is_blank(text: str) -> bool:

@@ -1,6 +1,6 @@
 """The fields that all forms share, a form that was read by them, and the message they make."""
 
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -50,6 +50,10 @@ CONTROL_FIELDS = PROOF_FIELDS | frozenset(
     | {alias for alias, name in ALIASES.items() if name == "template_id"}
 )
 
+# Without a template, one of these must say something.
+_SUBJECTS = frozenset({"template_id", "subject"})
+_BODIES = frozenset({"template_id", "message", "TextBody", "HtmlBody"})
+
 
 class Form(Mapping[str, Any]):
     """A form's validated fields. `submitted` is what came in, under the names it came under.
@@ -89,6 +93,11 @@ class Form(Mapping[str, Any]):
     def get(self, name: str, default: Any = None) -> Any:
         self.used.add(name)
         return self._values.get(name, default)
+
+    def read(self, names: Collection[str]) -> Mapping[str, Any]:
+        """Return all values, of which these are read."""
+        self.used.update(names)
+        return self._values
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -130,6 +139,9 @@ class EmailForm(Schema):
         super().__init__(**options)
         self.template = template
         self.aliases = {**ALIASES, **(aliases or {})}
+        self._hidden = {
+            name: field for name, field in self.fields.items() if isinstance(field, HiddenLine)
+        }
 
     token_session = marshmallow_fields.Raw(load_default=None)
     to_address = MailAddresses(required=True)
@@ -149,63 +161,78 @@ class EmailForm(Schema):
     attachments = Attachments(load_default=())
     senddatetime = SendTime(load_default=None)
 
-    @pre_load
-    def _one_name_each(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def given_in(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Resolve aliases and drop what is blank: browsers send every field they show."""
-        given = {
-            name: value if name in self.fields else freeze(text.each(text.lines, value))
-            for name, value in _given(data, self.aliases).items()
-        }
+        given: dict[str, Any] = {}
+        for name, value in data.items():
+            # Most texts begin with a letter: to ask about each would be a call for each.
+            if not (type(value) is str and value[:1].isalnum()) and text.is_empty(value):
+                continue
+            canonical = self.aliases.get(name, name)
+            if given.setdefault(canonical, value) != value:
+                raise ValidationError("given twice with different values", canonical)
+        for name in given.keys() - self.fields.keys():
+            given[name] = _storable(given[name])
         if self.template is not None:
             given.setdefault("template_id", self.template)
         return given
 
-    @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def _says_something(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
-        """Without a template there must be a subject and a body, unless the plugin says no."""
+    def lacks(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Return the errors of a form that says nothing, by the names of what it lacks.
+
+        Without a template there must be a subject and a body, unless the plugin says no.
+        """
         # What was given and cleaned away, such as HTML that is only a script, says nothing.
-        submitted = _given(original, self.aliases)
-        given = {name for name in submitted if data.get(name) != ""}
+        said = {name for name in given if values.get(name) != ""}
         if self.template is not None:
-            given.add("template_id")
+            said.add("template_id")
         missing = {}
-        if self.subject_required and not given & {"template_id", "subject"}:
+        if self.subject_required and said.isdisjoint(_SUBJECTS):
             missing["subject"] = ["Missing data for required field."]
-        bodies = {"template_id", "message", "TextBody", "HtmlBody"}
-        if self.message_required and not given & bodies:
+        if self.message_required and said.isdisjoint(_BODIES):
             missing["message"] = ["Missing data for required field."]
         # A schema that requires the field itself has said so.
-        missing = {name: words for name, words in missing.items() if not self.fields[name].required}
+        for name in [*missing]:
+            if self.fields[name].required:
+                del missing[name]
+        return missing
+
+    def form_of(
+        self, values: dict[str, Any], submitted: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> Form:
+        """Return the form of valid values; given: what `given_in` found in what was submitted."""
+        form = Form(values, submitted, self.aliases)
+        for name, field in self._hidden.items():
+            if field.cuts(given.get(name)):
+                form.warnings += (f"{name} was cut to {field.max} characters",)
+        return form
+
+    # What `Loader` does for most schemas, for those that load by themselves.
+
+    @pre_load
+    def _one_name_each(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self.given_in(data)
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _says_something(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
+        missing = self.lacks(data, self.given_in(original))
         if missing:
             raise ValidationError(missing)
 
     @post_load(pass_original=True)
     def _form(self, data: dict[str, Any], original: Mapping[str, Any], **kwargs: Any) -> Form:
-        form = Form(data, original, self.aliases)
-        given = _given(original, self.aliases)
-        form.warnings = tuple(
-            f"{name} was cut to {field.max} characters"
-            for name, field in self.fields.items()
-            if isinstance(field, HiddenLine) and field.cuts(given.get(name))
-        )
-        return form
+        return self.form_of(data, original, self.given_in(original))
 
 
-def _given(data: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for name, value in data.items():
-        if _is_blank(value):
-            continue
-        canonical = aliases.get(name, name)
-        if given.setdefault(canonical, value) != value:
-            raise ValidationError("given twice with different values", canonical)
-    return given
+def _storable(value: Any) -> Any:
+    return text.lines(value) if type(value) is str else freeze(text.each(text.lines, value))
 
 
-def _is_blank(value: Any) -> bool:
-    if isinstance(value, str):
-        return text.is_blank(value)
-    return value is None or (isinstance(value, Sized) and not value)
+# What becomes of them is the same in all messages.
+_MAPPED = (
+    *("to_address", "cc", "bcc", "reply_to", "from_address", "subject", "tag", "headers"),
+    *("attachments", "senddatetime"),
+)
 
 
 def base_message(form: Mapping[str, Any], server: Server) -> Message:
@@ -220,20 +247,21 @@ def base_message(form: Mapping[str, Any], server: Server) -> Message:
 def plain_message(form: Mapping[str, Any], server: Server) -> Message:
     """Map the shared fields as if no template had been named."""
     plain, markup = _parts(form)
+    given = form.read(_MAPPED) if isinstance(form, Form) else form
     return Message(
         sender=_sender(form, server),
-        to=form["to_address"],
-        cc=form["cc"],
-        bcc=form["bcc"],
-        reply_to=form["reply_to"] or server.reply_to or (form["from_address"],),
-        subject=form["subject"],
+        to=given["to_address"],
+        cc=given["cc"],
+        bcc=given["bcc"],
+        reply_to=given["reply_to"] or server.reply_to or (given["from_address"],),
+        subject=given["subject"],
         text=plain,
         html=markup,
-        tag=form["tag"],
-        headers=form["headers"],
-        attachments=form.get("attachments") or (),
-        send_at=form["senddatetime"],
-        writer=form["from_address"],
+        tag=given["tag"],
+        headers=given["headers"],
+        attachments=given.get("attachments") or (),
+        send_at=given["senddatetime"],
+        writer=given["from_address"],
     )
 
 
@@ -279,17 +307,20 @@ def _cleaned(form: Mapping[str, Any], name: str, value: Any) -> Any:
     loaded = form.get(aliases.get(name, name))
     if isinstance(value, str) and isinstance(loaded, str):
         return loaded
-    return freeze(text.each(text.lines, value))
+    return _storable(value)
 
 
 def _sender(form: Mapping[str, Any], server: Server) -> Address:
     writer: Address = form["from_address"]
     if server.sender is None:  # refused when settings are read: servers with forms have one
         raise ValueError(f"server {server.name} has no sender")
-    is_listed = listed(writer, server.senders)
+    name = form["sender"]
+    is_listed = bool(server.senders) and listed(writer, server.senders)
+    if not name and not is_listed:
+        return server.sender
     named = writer if is_listed and _chooses_name(form) else server.sender
     email = writer.email if is_listed else server.sender.email
-    return Address(email, form["sender"] or named.name)
+    return Address(email, name or named.name)
 
 
 def _chooses_name(form: Mapping[str, Any]) -> bool:

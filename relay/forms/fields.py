@@ -24,17 +24,17 @@ _DIGITS = re.compile(r"(?=0*[1-9])[0-9]{1,18}", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,76}", re.ASCII)
 
 # Domains that are read only where settings name them, in what is loaded just now.
-_DOMAINS: ContextVar[frozenset[str]] = ContextVar("domains", default=addresses.NO_DOMAINS)
+DOMAINS: ContextVar[frozenset[str]] = ContextVar("domains", default=addresses.NO_DOMAINS)
 
 
 @contextmanager
 def naming(domains: frozenset[str]) -> Iterator[None]:
     """Take addresses of special-use domains in what is loaded meanwhile, where these name them."""
-    token = _DOMAINS.set(domains)
+    token = DOMAINS.set(domains)
     try:
         yield
     finally:
-        _DOMAINS.reset(token)
+        DOMAINS.reset(token)
 
 
 def _written(value: Any) -> str:
@@ -50,14 +50,20 @@ class Text(fields.String):
     """Text of any number of lines; a number or a boolean of JSON counts as what is shown of it."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        given = super()._deserialize(text.shown(value), attr, data, **kwargs)
+        if type(value) is not str:
+            value = super()._deserialize(text.shown(value), attr, data, **kwargs)
         try:
-            words = self._cleaned(given)
+            words = self._cleaned(value)
         except ValueError as error:
             raise ValidationError(str(error)) from None
-        if self.required and text.is_blank(self._read(words)):
+        # A letter in front is read, in HTML too.
+        if self.required and not words[:1].isalnum() and text.is_blank(self._read(words)):
             raise self.make_error("required")
         return words
+
+    def _validate(self, value: Any) -> None:
+        if self.validators:
+            super()._validate(value)
 
     def _cleaned(self, given: str) -> str:
         """Return what is kept of a text; raise ValueError for one that cannot be taken."""
@@ -82,8 +88,9 @@ class Line(Text):
         return text.line(given)
 
     def _validate(self, value: Any) -> None:
-        super()._validate(value)
-        if text.length(value) > self.max:
+        if self.validators:
+            super()._validate(value)
+        if 2 * len(value) > self.max and text.length(value) > self.max:
             raise ValidationError(f"Longer than maximum length {self.max}.")
 
 
@@ -123,7 +130,7 @@ class MailAddress(Line):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         line = super()._deserialize(value, attr, data, **kwargs)
         try:
-            return addresses.parse(line, _DOMAINS.get())
+            return addresses.parse(line, DOMAINS.get())
         except ValueError as error:
             raise ValidationError(str(error)) from None
 
@@ -141,7 +148,7 @@ class MailAddresses(Line):
         line = super()._deserialize(value, attr, data, **kwargs)
         super()._validate(line)
         try:
-            parsed = addresses.parse_list(line, _DOMAINS.get())
+            parsed = addresses.parse_list(line, DOMAINS.get())
         except ValueError as error:
             raise ValidationError(str(error)) from None
         if not parsed:

@@ -19,6 +19,7 @@ from relay.core.submission import (
     Unsure,
     Verified,
 )
+from relay.forms.loading import Loader
 from relay.hooks import specs
 
 # The host's own observers: told the server's name, a hook's name or a state, and what it is about.
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 class Chain:
     """A server and its plugins in call order; each deciding hook is a method.
 
+    `schema` is what its forms are read by, by the `loader`.
     `deliver_plugins` are those that deliver: the first does, the others stand in for it;
     `authenticators` those that say who calls, `screens` those that look for robots, `verifiers`
     those that judge what whoever posts must prove. `account` is the provider's, if it has templates
@@ -49,6 +51,7 @@ class Chain:
         self._manager = manager
         self._hook = manager.hook
         self.schema: Schema | None = manager.hook.schema(server=server)
+        self.loader = Loader(self.schema) if isinstance(self.schema, Schema) else None
         self.account: Account | None = manager.hook.account(server=server)
         self.deliver_plugins = tuple(self._deciding("deliver"))
         # Whom every submission is shown to, for what its message's history says of it.

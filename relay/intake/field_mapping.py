@@ -1,14 +1,14 @@
 """Where the fields of a form went: into which parts of its message, or to nobody."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, islice
 from typing import Any
 
 from relay.core.addresses import Address
 from relay.core.message import Message
 from relay.core.origin import CONTROL, EMPTY, LEFT_OUT, READ, UNUSED
-from relay.core.text import is_blank, shown
+from relay.core.text import is_empty, shown
 from relay.forms.email_form import ALIASES, CONTROL_FIELDS, Form
 
 # A stranger's form may have as many fields as it likes, and each of any length.
@@ -36,8 +36,9 @@ def mapping(
     Where it stands in none, what became of it instead, as `relay.core.origin` calls that. Every
     form passes here: a message costs some microseconds.
     """
-    # Whoever reads the form from here on is no reader of its own.
     used, aliases = _used(form), _aliases(form)
+    # Whoever reads the form from here on is no reader of its own.
+    values = form.read(()) if isinstance(form, Form) else form
     same = _same(message)
     parts: _Parts | None = None
     found = {}
@@ -46,12 +47,12 @@ def mapping(
         canonical = aliases.get(name, name)
         if canonical in CONTROL_FIELDS:
             became = CONTROL
-        elif _is_empty(given):
+        elif not (type(given) is str and given[:1].isalnum()) and is_empty(given):
             became = EMPTY
         elif canonical not in used and name not in used:
             became = UNUSED
         else:
-            value = form.get(canonical)
+            value = values.get(canonical)
             if value is None:
                 became = LEFT_OUT
             elif value == "":
@@ -72,7 +73,7 @@ def _same(message: Message) -> dict[int, str]:
         id(message.bcc): "bcc",
         id(message.cc): "cc",
         id(message.to): "to",
-        **{id(one): "reply_to" for one in message.reply_to},
+        **dict.fromkeys(map(id, message.reply_to), "reply_to"),
         id(message.html): "body",
         id(message.text): "body",
         id(message.subject): "subject",
@@ -143,7 +144,7 @@ def _joins(one: str, next: str) -> bool:
 
 
 def _used(form: Mapping[str, Any]) -> set[str]:
-    return set(form.used) if isinstance(form, Form) else set(form)
+    return form.used if isinstance(form, Form) else set(form)
 
 
 def _aliases(form: Mapping[str, Any]) -> Mapping[str, str]:
@@ -168,9 +169,3 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(member)
     elif value is not None:
         yield str(shown(value))
-
-
-def _is_empty(value: Any) -> bool:
-    if isinstance(value, str):
-        return not value[:1].isalnum() and is_blank(value)
-    return value is None or (isinstance(value, Sized) and not value)
