@@ -165,7 +165,6 @@ def _server(
         site=site,
         most=most,
         max_header_size=16 * 1024,
-        idle_connection_timeout=10,
     )
     try:
         sockets = bind_sockets(port, host)

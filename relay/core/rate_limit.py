@@ -28,8 +28,9 @@ class RunningRequests:
         self._none.set()
 
     def begin(self) -> None:
+        if not self._count:
+            self._none.clear()
         self._count += 1
-        self._none.clear()
 
     def end(self) -> None:
         self._count -= 1

@@ -25,6 +25,4 @@ def make_app(site: Site) -> Application:
         ROUTES,
         site=site,
         default_handler_class=UnknownPathHandler,
-        # Refusals and failures have lines of their own; a proxy in front logs requests.
-        log_function=lambda handler: None,
     )

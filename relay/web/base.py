@@ -225,11 +225,11 @@ class BaseHandler(RequestHandler):
 
     async def aside(self, function: Callable[[bytes], T], body: bytes) -> T:
         """Call a function that reads a body: where there is much to read, in a turn or a thread."""
+        if len(body) <= READ_AT_ONCE_BYTES and most_values(body) <= READ_AT_ONCE_VALUES:
+            return function(body)
         if len(body) > self.on_loop_bytes:
             async with self.site.large_body:
                 return await asyncio.to_thread(function, body)
-        if len(body) <= READ_AT_ONCE_BYTES and most_values(body) <= READ_AT_ONCE_VALUES:
-            return function(body)
         async with self.site.turns.turn():
             return function(body)
 

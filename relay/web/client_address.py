@@ -21,6 +21,8 @@ def caller(request: HTTPServerRequest, trusted: Sequence[Network]) -> Caller:
     """
     remote = request.remote_ip or ""
     lines = request.headers.get_list("X-Forwarded-For")
+    if not lines:
+        return _direct(remote)
     forwarded = [part.strip() for part in ",".join(lines).split(",") if part.strip()]
     if not forwarded:
         return _direct(remote)

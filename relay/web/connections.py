@@ -6,12 +6,11 @@ never sees that response, or sends its next call into the closing connection and
 
 import asyncio
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
-from tornado.http1connection import HTTP1Connection
+from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
@@ -19,9 +18,10 @@ from tornado.httputil import (
     RequestStartLine,
     ResponseStartLine,
 )
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 
 from relay.core.capacity import Turns
+from relay.web.deadlines import Deadlines
 
 # Who sends more than this waits for its turn, with each piece of it.
 AT_ONCE_BYTES = 16 * 1024
@@ -29,6 +29,9 @@ AT_ONCE_BYTES = 16 * 1024
 # As long, at least, counts the call after a refused one: who is refused again and again, at a limit
 # for example, leaves the loop to the others.
 REFUSED_SECONDS = 0.001
+
+# How long a connection may be open and say nothing, and how long the head of a request may take.
+HEAD_SECONDS = 10
 
 # What the requests of a connection share says so where the last one was refused.
 REFUSED = "was_refused"
@@ -46,20 +49,28 @@ DISCARDED_SECONDS = 30
 class PatientApplication(Application):
     """A web application whose handlers may respond before the body has come.
 
-    Each of them is a `stream_request_body` and bounds what it keeps of a body.
+    Each of them is a `stream_request_body` and bounds what it keeps of a body. heads, bodies: what
+    is waited for.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._awaited = _AwaitedBodies()
+        self.heads: Deadlines[HTTP1ServerConnection] = Deadlines(lambda one: one.stream.close())
+        self.bodies: Deadlines[_Request] = Deadlines(lambda one: one.begin(0))
+        self.turns: Turns = self.settings["site"].turns
 
     def start_request(  # type: ignore[override]
-        self, server_conn: object, request_conn: HTTP1Connection
+        self, server_conn: HTTP1ServerConnection, request_conn: HTTP1Connection
     ) -> HTTPMessageDelegate:
         # Tornado would answer a larger one itself, without a word and in the middle of ours.
         request_conn.set_max_body_size(sys.maxsize)
-        make = partial(super().start_request, server_conn)
-        return _Request(request_conn, make, self._awaited, self.settings["site"].turns)
+        self.heads.add(server_conn, HEAD_SECONDS)
+        return _Request(
+            self, server_conn, request_conn, partial(super().start_request, server_conn)
+        )
+
+    def log_request(self, handler: RequestHandler) -> None:
+        """Write no line: refusals and failures have their own, and addresses may be searches."""
 
 
 class PatientConnection(HTTPConnection):
@@ -175,20 +186,20 @@ class PatientConnection(HTTPConnection):
 class _Request(HTTPMessageDelegate):
     """What comes of a request: for its handler as a whole where a small body soon has come.
 
-    Else piece by piece, until the handler has responded. make: begins to handle it.
+    Else piece by piece, until the handler has responded. make: makes the handler.
     """
 
     def __init__(
         self,
-        connection: HTTP1Connection,
+        application: PatientApplication,
+        server_conn: HTTP1ServerConnection,
+        request_conn: HTTP1Connection,
         make: Callable[[HTTPConnection], HTTPMessageDelegate],
-        awaited: "_AwaitedBodies",
-        turns: Turns,
     ) -> None:
-        self._tornado = connection
+        self._application = application
+        self._server_conn = server_conn
+        self._tornado = request_conn
         self._make = make
-        self._awaited = awaited
-        self._turns = turns
         self._come = b""
         self._is_large = False
         self._connection: PatientConnection | None = None
@@ -196,17 +207,18 @@ class _Request(HTTPMessageDelegate):
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
+        self._application.heads.discard(self._server_conn)
         self._start_line, self._headers = start_line, headers
         was_refused = vars(self._tornado.context).pop(REFUSED, False)
         size = declared_size(headers, AT_ONCE_BYTES + 1)
         self._is_large = size > AT_ONCE_BYTES or "Transfer-Encoding" in headers
         if self._is_large or was_refused:
             return self._begin_in_turn(REFUSED_SECONDS if was_refused else 0)
-        self._awaited.add(self)
+        self._application.bodies.add(self, AWAITED_SECONDS)
         return None
 
     async def _begin_in_turn(self, least: float) -> None:
-        async with self._turns.turn(least):
+        async with self._application.turns.turn(least):
             ready = self.begin(AWAITED_SECONDS)
             if ready is not None:
                 await ready
@@ -234,7 +246,7 @@ class _Request(HTTPMessageDelegate):
         return None
 
     async def _take_in_turn(self, chunk: bytes) -> None:
-        async with self._turns.turn():
+        async with self._application.turns.turn():
             self._take(chunk)
 
     def _take(self, chunk: bytes) -> None:
@@ -246,7 +258,7 @@ class _Request(HTTPMessageDelegate):
 
     def finish(self) -> None:
         if self._connection is None:
-            self._awaited.discard(self)
+            self._application.bodies.discard(self)
             self._begin(self._tornado)
         else:
             self._connection.end()
@@ -256,40 +268,10 @@ class _Request(HTTPMessageDelegate):
         self._handler.finish()
 
     def on_connection_close(self) -> None:
-        self._awaited.discard(self)
+        self._application.bodies.discard(self)
         if self._connection is not None:
             self._connection.forget()
             self._handler.on_connection_close()
-
-
-class _AwaitedBodies:
-    """The small bodies that have not come yet: one timer looks after all of them."""
-
-    def __init__(self) -> None:
-        self._until: dict[_Request, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, request: _Request) -> None:
-        """Let a request begin without its body, unless that comes in time."""
-        self._until[request] = time.monotonic() + AWAITED_SECONDS
-        if self._timer is None:
-            self._look_in(AWAITED_SECONDS)
-
-    def discard(self, request: _Request) -> None:
-        """Take note that a body came, or that none will."""
-        self._until.pop(request, None)
-
-    def _look_in(self, seconds: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        for request, until in list(self._until.items()):
-            if (seconds := until - time.monotonic()) > 0:
-                self._look_in(seconds)
-                return
-            self.discard(request)
-            request.begin(0)
 
 
 def note_refusal(connection: HTTPConnection | None) -> None:

@@ -161,7 +161,9 @@ class FormHandler(RelayHandler):
         return self.submission(self.server_name, Body({}), session=self.session)
 
     async def post(self, *args: str) -> None:
-        body = await self._read()
+        body = await self.body()
+        if self._size > self._texts_bytes:
+            self._check_texts(body)
         self.return_url = self._return_url(body)
         if self._refusal is not None:
             raise self._refusal
@@ -202,14 +204,11 @@ class FormHandler(RelayHandler):
         """Respond with the page that a form without JavaScript comes back to."""
         self.redirect(return_page.with_result(url, result, **more), status=303)
 
-    async def _read(self) -> Body:
-        """Parse the body: its texts must be small, whatever its files are."""
-        body = await self.body()
-        if self._size > self._texts_bytes:
-            texts = {name: value for name, value in body.fields.items() if name != FIELD}
-            if bodies.text_bytes(texts) > self._texts_bytes:
-                raise BodyTooLarge
-        return body
+    def _check_texts(self, body: Body) -> None:
+        """Raise BodyTooLarge for texts that are not small, whatever the files are."""
+        texts = {name: value for name, value in body.fields.items() if name != FIELD}
+        if bodies.text_bytes(texts) > self._texts_bytes:
+            raise BodyTooLarge
 
     async def _accept(self, body: Body) -> Accepted:
         waiters = self.site.dispatcher.waiters

@@ -16,6 +16,7 @@ from tornado.iostream import IOStream
 
 from relay.site import Site
 from relay.web.client_address import is_within
+from relay.web.connections import PatientApplication
 
 # What the daemon opens besides: the database, calls to providers, files, the log.
 OWN_DESCRIPTORS = 200
@@ -40,9 +41,12 @@ class StrangersServer(HTTPServer):
     """
 
     def initialize(  # type: ignore[override]
-        self, *arguments: Any, site: Site, most: int, **options: Any
+        self, application: PatientApplication, *, site: Site, most: int, **options: Any
     ) -> None:
-        super().initialize(*arguments, **options)
+        super().initialize(application, **options)
+        # The application waits for it, with one timer for all connections.
+        self.conn_params.header_timeout = None
+        self._application = application
         self._site = site
         self._most = most
         self._peers: Counter[str] = Counter()
@@ -61,6 +65,7 @@ class StrangersServer(HTTPServer):
 
     def on_close(self, server_conn: Any) -> None:
         super().on_close(server_conn)
+        self._application.heads.discard(server_conn)
         peer = _network(server_conn.context.remote_ip)
         self._peers[peer] -= 1
         if not self._peers[peer]:

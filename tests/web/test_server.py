@@ -16,7 +16,9 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application
 
 from relay.site import Site
+from relay.web import connections
 from relay.web import server as serving
+from relay.web.connections import PatientApplication
 from relay.web.server import StrangersServer, allow_descriptors
 from tests.conftest import FORM, SETTINGS
 from tests.support.keys import APPLICATION_KEY
@@ -106,6 +108,39 @@ async def test_no_setting_allows_more_than_the_process_can_have(
             client.writer.close()
         await asyncio.gather(*(client.reader.read() for client in clients[:50]))
         await asyncio.sleep(0)
+
+
+@pytest.mark.gen_test
+async def test_who_sends_no_whole_head_in_time_is_closed(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    clients = await opened(port, 4)
+    silent, slow, idle, sending = clients
+    await slow.send(GOOD[:20])
+    assert await is_served(idle)
+    await sending.send(GOOD[:-1])
+    for client in (silent, slow, idle):
+        assert await client.ended()
+    assert (await sending.call(GOOD[-1:])).status == 200  # a body may take longer
+    for client in clients:
+        client.writer.close()
+
+
+@pytest.mark.gen_test
+async def test_nothing_is_kept_of_a_connection_that_ended(
+    port: int, app: PatientApplication
+) -> None:
+    clients = await opened(port, 4)
+    for client, sent in zip(clients, (b"", GOOD[:20], GOOD[:-1], GOOD), strict=True):
+        await client.send(sent)
+    await clients[3].answer()
+    assert (len(app.heads), len(app.bodies)) == (3, 1)
+    for client in clients:
+        client.writer.close()
+    async with connected(port) as last:  # served once it was seen that the others are gone
+        assert await is_served(last)
+        assert (len(app.heads), len(app.bodies)) == (1, 0)
 
 
 @pytest.mark.gen_test

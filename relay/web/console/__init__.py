@@ -71,5 +71,4 @@ def make_console(site: Site) -> Application:
         listener="console",
         template_path=str(FOLDER / "templates"),
         default_handler_class=UnknownScreenHandler,
-        log_function=lambda handler: None,
     )

@@ -43,6 +43,4 @@ def make_pages(site: Site) -> Application:
         listener="pages",
         template_path=str(FOLDER / "templates"),
         default_handler_class=UnknownPageHandler,
-        # Tornado's own line prints the whole address, and with it what was searched for.
-        log_function=lambda handler: None,
     )
