@@ -357,7 +357,7 @@ class RelayHandler(BaseHandler):
         return self.site.own_origins | ({seen} if seen else set())
 
     def decorate(self) -> None:
-        self.set_header("X-Request-Id", self.request_id)
+        self._headers["X-Request-Id"] = self.request_id
         if self.page is not None:
             for name, value in cors.response_headers(self.page).items():
                 self.set_header(name, value)
@@ -393,7 +393,7 @@ class RelayHandler(BaseHandler):
 
     def write_json(self, text: bytes) -> None:
         """Write a body that is JSON already."""
-        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self._headers["Content-Type"] = "application/json; charset=UTF-8"
         self.write(text)
 
     def submission(

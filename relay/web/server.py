@@ -55,6 +55,9 @@ class StrangersServer(HTTPServer):
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         super().add_sockets(_ListeningSocket(one, self._lines) for one in sockets)
 
+    def _handle_connection(self, connection: socket.socket, address: Any) -> None:
+        self.handle_stream(_Stream(connection), address)
+
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         if self._is_full(address[0]):
             stream.close()
@@ -82,11 +85,19 @@ class StrangersServer(HTTPServer):
         return not is_within(address, (*settings.trusted_proxies, *LOOPBACK))
 
 
+class _Stream(IOStream):
+    """A connection that holds nothing back, as the socket that listens says for all of them."""
+
+    def set_nodelay(self, value: bool) -> None:
+        """Change nothing: Tornado asks for it with each response, and back again."""
+
+
 class _ListeningSocket(socket.socket):
     """Accepts nothing for a while when no descriptor is left, instead of trying without a pause."""
 
     def __init__(self, listening: socket.socket, lines: "_Lines") -> None:
         super().__init__(fileno=listening.detach())
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._lines = lines
 
     def accept(self) -> tuple[socket.socket, Any]:

@@ -22,7 +22,7 @@ from relay.web.connections import PatientApplication
 from relay.web.server import StrangersServer, allow_descriptors
 from tests.conftest import FORM, SETTINGS
 from tests.support.keys import APPLICATION_KEY
-from tests.web.test_connections import GOOD, JSON, Client, connected, head, request
+from tests.web.test_connections import GOOD, JSON, Client, connected, head, port_of, request
 
 TOML = (
     SETTINGS
@@ -57,14 +57,19 @@ def allow(site: Site) -> Callable[..., None]:
 
 
 @pytest.fixture
-def port(app: Application, site: Site, io_loop: IOLoop) -> Iterator[int]:
-    """Where a server listens that counts its connections."""
+def server(app: Application, site: Site, io_loop: IOLoop) -> Iterator[StrangersServer]:
+    """A server that counts its connections."""
     server = StrangersServer(app, site=site, most=50)
-    listening, port = bind_unused_port()
-    server.add_socket(listening)
-    yield port
+    server.add_socket(bind_unused_port()[0])
+    yield server
     server.stop()
     io_loop.run_sync(server.close_all_connections)
+
+
+@pytest.fixture
+def port(server: StrangersServer) -> int:
+    """Where it listens."""
+    return port_of(server)
 
 
 async def opened(port: int, count: int) -> list[Client]:
@@ -141,6 +146,16 @@ async def test_nothing_is_kept_of_a_connection_that_ended(
     async with connected(port) as last:  # served once it was seen that the others are gone
         assert await is_served(last)
         assert (len(app.heads), len(app.bodies)) == (1, 0)
+
+
+@pytest.mark.gen_test
+async def test_a_connection_holds_nothing_back(port: int, server: StrangersServer) -> None:
+    async with connected(port) as client:
+        for _ in range(2):
+            assert await is_served(client)
+            [connection] = server._connections
+            option = connection.stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert option == 1
 
 
 @pytest.mark.gen_test
