@@ -32,6 +32,8 @@ _ROUTE = re.compile("[%!]")
 _PUBLIC = "example.com"
 _NUMBERED = re.compile(r"[@.][0-9]+\Z")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~ \u00a0-\U0010ffff]+")
+# What is the same whoever reads it.
+_WORDS = re.compile(r"[A-Za-z0-9 .'-]*+")
 # RFC 5322's phrase: words, and words in quotes among them. What stands in brackets is a word, too.
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"')
 _PHRASE = re.compile(rf'(?:{_QUOTED.pattern}|[^"<>@,;:\\\[\]]++)*+')
@@ -91,7 +93,7 @@ def parse_list(text: str, domains: frozenset[str] = NO_DOMAINS) -> tuple[Address
     parts = split(text)
     if len(parts) > MAX_ADDRESSES:
         raise ValueError(f"names more than {MAX_ADDRESSES} addresses")
-    return tuple(parse(part, domains) for part in parts)
+    return tuple([parse(part, domains) for part in parts])
 
 
 def split(text: str) -> list[str]:
@@ -119,10 +121,12 @@ def _split(text: str) -> Iterable[str]:
 
 def _name(text: str) -> str:
     """Read a display name; encoded words in it are decoded, once, wherever they stand."""
+    if _WORDS.fullmatch(text):
+        return text
     if not _PHRASE.fullmatch(text):
         raise ValueError("a display name with special characters stands in quotes")
     unquoted = _QUOTED.split(text)
-    return line("".join(_CODED.sub(_decoded, part) for part in unquoted))
+    return line("".join([_CODED.sub(_decoded, part) for part in unquoted]))
 
 
 def _decoded(found: re.Match[str]) -> str:

@@ -36,7 +36,8 @@ def _path(name: str) -> list[str]:
     if not bracket or not first or not rest.endswith("]"):
         return [name]
     parts = [first, *rest[:-1].split("][")]
-    if any("[" in part or "]" in part for part in parts):
+    bare = "".join(parts)
+    if "[" in bare or "]" in bare:
         return [name]
     if len(parts) > MAX_DEPTH:
         raise ValueError(first, f"has brackets deeper than {MAX_DEPTH}")
@@ -65,10 +66,8 @@ def _next(group: Iterable[str]) -> str:
     return str(max(numbers, default=-1) + 1)
 
 
-def _lists(value: Any) -> Any:
-    if not isinstance(value, _Group):
-        return value
-    members = [_lists(member) for member in value.values()]
-    if list(value) == [str(index) for index in range(len(value))]:
+def _lists(group: _Group) -> Any:
+    members = [_lists(one) if isinstance(one, _Group) else one for one in group.values()]
+    if list(group) == [str(index) for index in range(len(group))]:
         return members
-    return dict(zip(value, members, strict=True))
+    return dict(zip(group, members, strict=True))

@@ -172,7 +172,9 @@ class EmailForm(Schema):
             if given.setdefault(canonical, value) != value:
                 raise ValidationError("given twice with different values", canonical)
         for name in given.keys() - self.fields.keys():
-            given[name] = _storable(given[name])
+            value = given[name]
+            is_text = type(value) is str
+            given[name] = text.lines(value) if is_text else freeze(text.each(text.lines, value))
         if self.template is not None:
             given.setdefault("template_id", self.template)
         return given
@@ -224,14 +226,10 @@ class EmailForm(Schema):
         return self.form_of(data, original, self.given_in(original))
 
 
-def _storable(value: Any) -> Any:
-    return text.lines(value) if type(value) is str else freeze(text.each(text.lines, value))
-
-
-# What becomes of them is the same in all messages.
+# What every message is made of.
 _MAPPED = (
-    *("to_address", "cc", "bcc", "reply_to", "from_address", "subject", "tag", "headers"),
-    *("attachments", "senddatetime"),
+    *("to_address", "cc", "bcc", "reply_to", "from_address", "sender", "subject", "tag", "headers"),
+    *("HtmlBody", "TextBody", "useHtml", "attachments", "senddatetime"),
 )
 
 
@@ -246,10 +244,10 @@ def base_message(form: Mapping[str, Any], server: Server) -> Message:
 
 def plain_message(form: Mapping[str, Any], server: Server) -> Message:
     """Map the shared fields as if no template had been named."""
-    plain, markup = _parts(form)
     given = form.read(_MAPPED) if isinstance(form, Form) else form
+    plain, markup = _parts(form, given)
     return Message(
-        sender=_sender(form, server),
+        sender=_sender(given, server, chooses_name=_chooses_name(form)),
         to=given["to_address"],
         cc=given["cc"],
         bcc=given["bcc"],
@@ -307,18 +305,18 @@ def _cleaned(form: Mapping[str, Any], name: str, value: Any) -> Any:
     loaded = form.get(aliases.get(name, name))
     if isinstance(value, str) and isinstance(loaded, str):
         return loaded
-    return _storable(value)
+    return freeze(text.each(text.lines, value))
 
 
-def _sender(form: Mapping[str, Any], server: Server) -> Address:
-    writer: Address = form["from_address"]
+def _sender(given: Mapping[str, Any], server: Server, *, chooses_name: bool) -> Address:
+    writer: Address = given["from_address"]
     if server.sender is None:  # refused when settings are read: servers with forms have one
         raise ValueError(f"server {server.name} has no sender")
-    name = form["sender"]
+    name = given["sender"]
     is_listed = bool(server.senders) and listed(writer, server.senders)
     if not name and not is_listed:
         return server.sender
-    named = writer if is_listed and _chooses_name(form) else server.sender
+    named = writer if is_listed and chooses_name else server.sender
     email = writer.email if is_listed else server.sender.email
     return Address(email, name or named.name)
 
@@ -327,14 +325,17 @@ def _chooses_name(form: Mapping[str, Any]) -> bool:
     return form.chooses_name if isinstance(form, Form) else True
 
 
-def _parts(form: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Choose the text and the HTML part; `message` fills the one that was not given outright."""
-    markup = form["HtmlBody"]
-    plain = form["TextBody"] or form["message"]
-    if form["useHtml"] and not markup and plain:
+def _parts(form: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Choose the text and the HTML part; `message` fills the one that was not given outright.
+
+    given: the form's values, where its `message` is read only if need be.
+    """
+    markup = given["HtmlBody"]
+    plain = given["TextBody"] or form["message"]
+    if given["useHtml"] and not markup and plain:
         markup = text.as_html(form["message"] or plain)
     if markup and not plain:
         plain = as_text(markup)
-    if form["useHtml"] is False and plain:
+    if given["useHtml"] is False and plain:
         markup = None
     return plain, markup

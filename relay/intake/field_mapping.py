@@ -1,7 +1,7 @@
 """Where the fields of a form went: into which parts of its message, or to nobody."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import accumulate, islice
 from typing import Any
 
@@ -23,9 +23,9 @@ _END = "\0"
 
 def unused(form: Mapping[str, Any], submitted: Iterable[str]) -> list[str]:
     """Name the submitted fields that nobody read, in what made a message of the form."""
-    used, aliases = _used(form), _aliases(form)
+    _, used, aliases = _read(form)
     unread = {name for name in submitted if aliases.get(name, name) not in used}
-    return sorted(unread - used - CONTROL_FIELDS)
+    return sorted(unread.difference(used, CONTROL_FIELDS))
 
 
 def mapping(
@@ -36,9 +36,7 @@ def mapping(
     Where it stands in none, what became of it instead, as `relay.core.origin` calls that. Every
     form passes here: a message costs some microseconds.
     """
-    used, aliases = _used(form), _aliases(form)
-    # Whoever reads the form from here on is no reader of its own.
-    values = form.read(()) if isinstance(form, Form) else form
+    values, used, aliases = _read(form)
     same = _same(message)
     parts: _Parts | None = None
     found = {}
@@ -55,7 +53,7 @@ def mapping(
             value = values.get(canonical)
             if value is None:
                 became = LEFT_OUT
-            elif value == "":
+            elif isinstance(value, str) and not value:
                 became = READ
             elif id(value) in same:
                 became = same[id(value)]
@@ -143,12 +141,11 @@ def _joins(one: str, next: str) -> bool:
     return one.isalnum() and next.isalnum() and one.isascii() and next.isascii()
 
 
-def _used(form: Mapping[str, Any]) -> set[str]:
-    return form.used if isinstance(form, Form) else set(form)
-
-
-def _aliases(form: Mapping[str, Any]) -> Mapping[str, str]:
-    return form.aliases if isinstance(form, Form) else ALIASES
+def _read(form: Mapping[str, Any]) -> tuple[Mapping[str, Any], Collection[str], Mapping[str, str]]:
+    """Return a form's values, what was read of them, and its fields' other names."""
+    if isinstance(form, Form):
+        return form.read(()), form.used, form.aliases
+    return form, form.keys(), ALIASES
 
 
 def _all(addresses: tuple[Address, ...]) -> str:

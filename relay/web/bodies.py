@@ -82,7 +82,7 @@ def _parameter(content_type: str, wanted: str) -> str:
 
 def _charset(content_type: str, default: Charset) -> Charset:
     """Return the charset that a body or a part declares, else the one that holds around it."""
-    label = _parameter(content_type, "charset")
+    label = _parameter(content_type, "charset") if ";" in content_type else ""
     return declared(label) if label else default
 
 
@@ -141,14 +141,14 @@ def _bare(name: str) -> str:
 
 def _name(name: bytes, charset: Charset) -> str:
     try:
-        return charset.decode(name)
+        return name.decode(charset.codec)
     except ValueError:
         raise MalformedBody(f"a field's name: {charset.fault}") from None
 
 
 def _value(name: str, value: bytes, charset: Charset) -> str:
     try:
-        return text.storable(charset.decode(value))
+        return text.storable(value.decode(charset.codec))
     except ValueError:
         _check_name(name)
         raise MalformedBody(f"{text.one_line(name)}: {charset.fault}") from None
@@ -170,7 +170,7 @@ def json_value(body: bytes, most: int, charset: Charset = UNDECLARED) -> Any:
     """
     json_structure.check(body, most)
     try:
-        content = charset.decode(body).removeprefix("\ufeff")
+        content = body.decode(charset.codec).removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise MalformedBody(charset.fault) from None
     try:
@@ -225,7 +225,8 @@ def _object_fields(value: Mapping[str, Any]) -> dict[str, Any]:
     wrapped = value.get("email")
     if not isinstance(wrapped, dict):
         return _merged(value.items())
-    bare = {name: member for name, member in value.items() if name != "email"}
+    bare = dict(value)
+    del bare["email"]
     return _merged(bare.items(), wrapped.items())
 
 

@@ -11,10 +11,6 @@ class Charset(NamedTuple):
     codec: str
     fault: str
 
-    def decode(self, content: bytes) -> str:
-        """Return the text; raise UnicodeDecodeError, which is a ValueError."""
-        return content.decode(self.codec)
-
 
 UNDECLARED = Charset("utf-8", "not UTF-8, and no charset is declared")
 
