@@ -73,7 +73,8 @@ class Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._waiting: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._coming: list[_Unit] = []  # in this turn of the loop
+        self._waiting: queue.SimpleQueue[list[_Unit] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._begun_at: float | None = None
         self._outage = OutageLog("writing")
@@ -94,15 +95,28 @@ class Writer:
     def stop(self) -> None:
         """Finish what waits, then end the thread."""
         if self._thread is not None:
+            self._hand_over()
             self._waiting.put(None)
             self._thread.join()
             self._thread = None
 
     def submit(self, operation: Operation, argument: Any) -> asyncio.Future[Any]:
-        """Put one argument of an operation into the next group; await its result."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.put(_Unit(operation, argument, future))
+        """Put one argument of an operation into the next group; await its result.
+
+        What one turn of the loop brings is handed over together, at its end: a thread that got the
+        first of it at once would commit that alone.
+        """
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        if not self._coming:
+            loop.call_soon(self._hand_over)
+        self._coming.append(_Unit(operation, argument, future))
         return future
+
+    def _hand_over(self) -> None:
+        if self._coming:
+            self._waiting.put(self._coming)
+            self._coming = []
 
     def _run(self) -> None:
         while group := self._next_group():
@@ -118,14 +132,14 @@ class Writer:
                     loop.call_soon_threadsafe(self.when_broken)
 
     def _next_group(self) -> list[_Unit]:
-        """Wait for a unit and take all others that wait; an empty group ends the thread."""
+        """Wait for units and take all others that wait; an empty group ends the thread."""
         group: list[_Unit] = []
-        unit = self._waiting.get()
-        while unit is not None:
-            group.append(unit)
-            if len(group) == MAX_GROUP or self._waiting.empty():
+        units = self._waiting.get()
+        while units is not None:
+            group += units
+            if len(group) >= MAX_GROUP or self._waiting.empty():
                 return group
-            unit = self._waiting.get_nowait()
+            units = self._waiting.get_nowait()
         if group:
             self._waiting.put(None)  # the end comes after this last group
         return group

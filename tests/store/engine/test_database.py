@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,6 +67,41 @@ async def test_what_waits_together_is_committed_together(store: Store) -> None:
     await held
     # However the first ones fell, nearly all of the two hundred shared one transaction.
     assert len(batches) <= 3
+
+
+@pytest.mark.gen_test
+async def test_what_comes_in_one_turn_of_the_loop_is_committed_together(store: Store) -> None:
+    batches: list[int] = []
+
+    def note(connection: Connection, batch: Sequence[int]) -> Sequence[None]:
+        batches.append(len(batch))
+        return [None] * len(batch)
+
+    for _ in range(3):
+        await asyncio.gather(*(store.write(note, number) for number in range(50)))
+    assert batches == [50, 50, 50]
+
+
+def test_what_came_in_the_last_turn_of_a_loop_that_broke_off_is_stored(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'relay.db'}", tmp_path)
+    store.open()
+    stored: list[int] = []
+
+    def note(connection: Connection, batch: Sequence[int]) -> Sequence[None]:
+        stored.extend(batch)
+        return [None] * len(batch)
+
+    async def submit() -> None:
+        asyncio.get_running_loop().call_soon(sys.exit)  # before it is handed over
+        store._writer.submit(note, 1)
+
+    loop = asyncio.new_event_loop()
+    with pytest.raises(SystemExit):
+        loop.run_until_complete(submit())
+    loop.close()
+    assert stored == []
+    store.close()
+    assert stored == [1]
 
 
 @pytest.mark.gen_test
