@@ -14,8 +14,9 @@ from relay.cli.main import relay
 from relay.config import settings as relay_settings
 from relay.site import Site, open_site
 from relay.store import alerts as stored
-from relay.store import installation
+from relay.store import canaries, installation
 from relay.store.alerts import Alert, AlertKey, Change
+from relay.store.canaries import Canary, NewCanary
 from relay.store.schema import messages
 from tests.support.daemon import Daemon
 from tests.support.mail_server import mail_server_rig
@@ -151,6 +152,13 @@ def test_without_a_daemon_it_says_so_and_what_the_database_holds(
     assert "and because no daemon runs on these settings." in shown
 
 
+def test_it_says_in_a_line_how_canaries_do(offline: Daemon, site: Site) -> None:
+    missing = Canary("desk", "", 1_790_000_000.0, False, None, None, 1_790_000_000.0, "it failed")
+    site.store.write_now(canaries.begin, [NewCanary(missing, None)])
+    ran = run(offline, "status")
+    assert "canary     desk: missing since 2026-09-21 14:13:20Z: it failed\n" in ran.stdout
+
+
 def test_settings_that_nobody_can_read_are_one_line_where_no_daemon_runs(offline: Daemon) -> None:
     offline.settings.write_text("data = [")
     ran = run(offline, "status")
@@ -205,3 +213,12 @@ def test_a_few_strangers_are_nothing_wrong(
     at = 1_790_000_000.0
     site.store.write_now(stored.change, [Change([Alert(AlertKey("keys", "desk"), at, at, count)])])
     assert ("wrong      alert keys  desk" in run(offline, "status").stdout) is is_wrong
+
+
+def test_a_canary_is_shown_by_its_id_alone(offline: Daemon, site: Site) -> None:
+    id = put(site.store, 1, "failed", server="desk", canary=True)
+    shown = run(offline, "queue", "show", id).stdout
+    assert f"{id}  failed  server desk" in shown
+    assert "subject An idea" in shown
+    for arguments in (["queue"], ["queue", "--state", "failed"], ["find", "idea"]):
+        assert id not in run(offline, *arguments).stdout

@@ -18,8 +18,8 @@ from relay.operators.explanation import Circumstances, explain
 from relay.operators.timeline import Told
 from relay.store import installation
 from relay.store.outbox import references
-from relay.store.queries import listing, word_search
-from relay.store.queries.word_search import Wanted
+from relay.store.queries import listing
+from relay.store.words import texts
 
 
 @click.command()
@@ -31,11 +31,11 @@ def show(path: Path, id: str) -> None:
         named = as_reference(id)
         id = (named and store.read_now(references.find, named)) or id
         told = store.read_now(timeline.gather, id)
-        summary = store.read_now(word_search.find, Wanted(id=id), None, 1)
+        about = store.read_now(texts.find, id)
         pauses = store.read_now(installation.paused_servers)
         waits = told is not None and told.found.row.state in (*WAITING, State.IN_DOUBT)
         daemon = asked(read.data) if waits else Daemon({})
-    if told is None:
+    if told is None or about is None:
         raise click.ClickException(f"no message {id}")
     found, row = told.found, told.found.row
     say(f"{row.id}  {row.state}  server {row.server}  key {row.key or '-'}")
@@ -44,7 +44,6 @@ def show(path: Path, id: str) -> None:
         say(f"  {line}")
     if told.reference:
         say(f"reference {told.reference}")
-    [about] = summary.rows
     say(f"writer {about.writer or '-'}")
     say(f"subject {about.subject or '-'}")
     for at, line in _history(told):

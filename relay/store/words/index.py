@@ -20,7 +20,7 @@ from relay.store import values
 from relay.store.engine.expressions import lock
 from relay.store.engine.writer import one_by_one
 from relay.store.queries.search import first_id
-from relay.store.schema import messages
+from relay.store.schema import IS_MAIL, messages
 from relay.store.words import texts
 from relay.store.words.texts import FoundMessage, Said
 
@@ -215,7 +215,7 @@ def _add(connection: Connection, ids: Sequence[str]) -> None:
     new = [id for id in ids if id not in known]
     found: dict[str, FoundMessage] = {}
     for start in range(0, len(new), CHUNK):
-        some = texts.query().where(messages.c.id.in_(new[start : start + CHUNK]))
+        some = texts.query().where(IS_MAIL, messages.c.id.in_(new[start : start + CHUNK]))
         found |= {one.id: one for one in texts.rows(connection, some)}
     added = [found[id] for id in new if id in found]
     if not added:

@@ -11,7 +11,7 @@ from relay.core.states import State
 from relay.core.words import words
 from relay.store import documents
 from relay.store.engine.expressions import member
-from relay.store.schema import BROKEN, IS_MAIL, contents, messages, receipts, reply_addresses
+from relay.store.schema import BROKEN, contents, messages, receipts, reply_addresses
 
 
 class FoundMessage(NamedTuple):
@@ -53,7 +53,7 @@ def said(one: FoundMessage) -> Said:
 
 
 def query() -> Select[Any]:
-    """Make the query for what is looked at: all mail.
+    """Make the query for what is looked at.
 
     Of older messages, and of what was kept back, the writer stands in the document alone.
     """
@@ -73,8 +73,12 @@ def query() -> Select[Any]:
         select(*columns, written.label("written"), route.limit(1).scalar_subquery().label("route"))
         .join(contents, contents.c.id == messages.c.id)
         .outerjoin(receipts, receipts.c.message == messages.c.id)
-        .where(IS_MAIL)
     )
+
+
+def find(connection: Connection, id: str) -> FoundMessage | None:
+    """Return a message as it is listed, whether lists have it or not; None where there is none."""
+    return next(rows(connection, query().where(messages.c.id == id)), None)
 
 
 def rows(connection: Connection, query: Select[Any]) -> Generator[FoundMessage, None, None]:

@@ -29,7 +29,7 @@ from relay.store.queries.word_search import Term, Wanted
 from relay.store.words import index
 from tests.conftest import FORM, Post
 from tests.notifications.alerts.conftest import script
-from tests.notifications.canaries.conftest import DAY, DUE, TO, Watched
+from tests.notifications.canaries.conftest import DAY, DUE, HOUR, TO, Watched
 from tests.support.stored import by, rows
 from tests.support.webhook_receiver import SECRET as WHSEC
 
@@ -65,7 +65,7 @@ SERVERS = ["scripted", "boxed"]
 # What the store says, by where it is shown.
 READ: Mapping[str, Callable[[Connection, Site, float], Any]] = {
     "days": lambda store, site, now: statistics.days(store, ""),
-    "last hour": lambda store, site, now: statistics.last_hour(store, now),
+    "last hour": lambda store, site, now: statistics.last_hour(store, now + HOUR / 2),
     "waiting": lambda store, site, now: statistics.waiting(store, SERVERS),
     "undecided": lambda store, site, now: statistics.undecided(store),
     "oldest": lambda store, site, now: statistics.oldest_waiting(store, SERVERS, now + DAY),
@@ -101,7 +101,7 @@ def _digest(store: Connection, site: Site, now: float) -> Any:
 
 
 def _overview(store: Connection, site: Site, now: float) -> Any:
-    standing = overview.read(store, site.configuration.servers, now)
+    standing = overview.read(store, site.configuration.servers, now + HOUR / 2)
     return standing.servers, standing.hour, standing.to_do
 
 
@@ -168,7 +168,7 @@ def read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurements, "SPARED", 0)
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=30)
 async def test_they_are_in_no_list_and_no_count(
     watched: Watched, site: Site, post: Post, now: float
 ) -> None:
@@ -183,7 +183,7 @@ async def test_they_are_in_no_list_and_no_count(
     assert [one.words for one in verdicts] == ["there is no such message"] * 3
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=30)
 async def test_every_place_would_show_them(
     watched: Watched, site: Site, post: Post, now: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, update
 from relay.core import clock
 from relay.operators.roles import Role
 from relay.site import Site
-from relay.store import acts
+from relay.store import acts, canaries
 from relay.store.acts import Wanted
+from relay.store.canaries import Canary, NewCanary
 from relay.store.engine.disk_space import Space
 from relay.store.schema import contents
 from relay.store.suppressions import Word
@@ -132,6 +133,16 @@ async def test_a_page_of_a_server_says_all_but_its_secrets(signed_in: SignIn) ->
         assert said in page.text
     assert "relay@example.gov" in page.text
     assert "relay@example.gov" not in (await viewer.get("/servers/contactform")).text
+
+
+@pytest.mark.gen_test
+async def test_a_page_of_a_server_says_how_its_canaries_do(site: Site, signed_in: SignIn) -> None:
+    arrived = Canary("contactform", "", 1_790_000_000.0, False, 1_790_000_004.0, 4.0)
+    site.store.write_now(canaries.begin, [NewCanary(arrived, None)])
+    viewer = await signed_in(Role.VIEWER)
+    page = await viewer.get("/servers/contactform")
+    assert "<dd>arrived 2026-09-21 14:13:24Z, took 4s</dd>" in page.text
+    assert "Canary" not in (await viewer.get("/servers/default")).text
 
 
 @pytest.mark.gen_test
