@@ -53,6 +53,7 @@ CONTROL_FIELDS = PROOF_FIELDS | frozenset(
 # Without a template, one of these must say something.
 _SUBJECTS = frozenset({"template_id", "subject"})
 _BODIES = frozenset({"template_id", "message", "TextBody", "HtmlBody"})
+_SAYING = _SUBJECTS | _BODIES
 
 
 class Form(Mapping[str, Any]):
@@ -185,7 +186,7 @@ class EmailForm(Schema):
         Without a template there must be a subject and a body, unless the plugin says no.
         """
         # What was given and cleaned away, such as HTML that is only a script, says nothing.
-        said = {name for name in given if values.get(name) != ""}
+        said = {name for name in given.keys() & _SAYING if values.get(name) != ""}
         if self.template is not None:
             said.add("template_id")
         missing = {}
