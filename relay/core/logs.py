@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -110,4 +111,10 @@ def raised_by(error: BaseException) -> str:
 
 def fingerprint(secret: Secret, address: Address) -> str:
     """Return what tells two addresses apart without showing them: 8 hex digits of a keyed hash."""
-    return keyed_digest(secret, address.email.lower()).hex()[:8]
+    return _fingerprint(secret.reveal(), address.email.lower())
+
+
+# Most mail goes to the same few offices, and to hash gives the interpreter's lock away.
+@lru_cache(maxsize=1024)
+def _fingerprint(secret: str, email: str) -> str:
+    return keyed_digest(Secret(secret), email).hex()[:8]

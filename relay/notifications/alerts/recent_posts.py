@@ -32,9 +32,11 @@ class RecentPosts:
         self._posts.append(_Post(now, reason))
         while self._posts[0].at < now - SECONDS:
             self._posts.popleft()
+        if not reason:
+            return 0
         alike = [post for post in self._posts if post.reason == reason]
         number = len(self._posts)
-        if not reason or number < LEAST or len(alike) < SHARE * number:
+        if number < LEAST or len(alike) < SHARE * number:
             return 0
         untold = [post for post in alike if not post.told]
         for post in untold:
