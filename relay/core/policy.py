@@ -24,9 +24,9 @@ def check_policy(message: Message, server: Server, *, session: bool = False) -> 
     a session token brought it in, which anybody can have.
     """
     most = MAX_SESSION_RECIPIENTS if session else MAX_RECIPIENTS
-    if not message.to or len(message.recipients) > most:
+    if not message.to:
         raise _recipients("to_address", most)
-    check_addresses(message, server)
+    check_addresses(message, server, most)
     if message.send_at is not None and not server.scheduling:
         words = ["messages cannot be scheduled here"]
         raise InvalidSubmission({"senddatetime": words}, reason="scheduling")
@@ -35,13 +35,14 @@ def check_policy(message: Message, server: Server, *, session: bool = False) -> 
             raise InvalidSubmission({"headers": [f"{name} may not be set"]}, reason="header")
 
 
-def check_addresses(message: Message, server: Server) -> None:
+def check_addresses(message: Message, server: Server, most: int = MAX_RECIPIENTS) -> None:
     """Refuse recipients and a sender that are not the server's; raise InvalidSubmission.
 
-    This holds for every message, however it came; `reason` is `recipient` or `sender`.
+    This holds for every message, however it came; `reason` is `recipient` or `sender`. most: how
+    many recipients there may be.
     """
-    if not 0 < len(message.recipients) <= MAX_RECIPIENTS:
-        raise _recipients("to_address", MAX_RECIPIENTS)
+    if not 0 < len(message.recipients) <= most:
+        raise _recipients("to_address", most)
     refused = stranger(message, server)
     if refused is not None:
         words = ["not a recipient that this server sends to"]

@@ -1,7 +1,7 @@
 """Lanes: which plugin and account a server's mail goes through now, as their breakers allow."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ import structlog
 
 from relay.core.errors import DeliveryDeferred, DeliveryFailed, DeliveryInDoubt
 from relay.core.message import Confirmation
+from relay.core.secret import digest
 from relay.delivery.breaker import Breaker
 from relay.delivery.outcomes import DeliverResult
 from relay.hooks.chain import Chain
@@ -39,7 +40,7 @@ class _Way(NamedTuple):
 
     group: str
     plugin: str
-    outlet: Hashable
+    outlet: str
     max_batch: int
     lease: float
 
@@ -51,7 +52,7 @@ class _Table(NamedTuple):
     paused: Collection[str]
     ways: Mapping[str, Sequence[_Way]]
     first_only: Collection[str]
-    outlets: Collection[Hashable]
+    outlets: Collection[str]
 
 
 @dataclass(eq=False, repr=False)
@@ -69,10 +70,10 @@ class Lanes:
 
     def __post_init__(self) -> None:
         self._table = _Table({}, frozenset(), {}, frozenset(), frozenset())
-        self._breakers: dict[Hashable, Breaker] = {}
+        self._breakers: dict[str, Breaker] = {}
         # Of outlets whose breaker is open: since when, and the last words.
-        self._faults: dict[Hashable, tuple[float, str]] = {}
-        self._running: Counter[Hashable] = Counter()
+        self._faults: dict[str, tuple[float, str]] = {}
+        self._running: Counter[str] = Counter()
         self._follow()
 
     @property
@@ -215,10 +216,15 @@ def _ways(group: Chain, groups: Mapping[str, Chain]) -> Iterator[_Way]:
         yield _Way(next(alike), plugin, outlet, group.batch_of(plugin), lease)
 
 
-def _outlet(group: Chain, plugin: str) -> Hashable:
-    """Name the account that a plugin delivers through; without one, its group."""
-    has_account = plugin in group.describe()["account"]
-    return plugin, (group.account if has_account else None) or group.server.name
+def _outlet(group: Chain, plugin: str) -> str:
+    """Name the account that a plugin delivers through; without one, its group.
+
+    It is a text, because every message is counted under it: an account is hashed in Python.
+    """
+    account = group.account if plugin in group.describe()["account"] else None
+    if account is None:
+        return f"{plugin} {group.server.name}"
+    return f"{plugin} {account.url} {digest(account.token.reveal().encode()).hex()}"
 
 
 def _retries(server: str, chains: Mapping[str, Chain]) -> bool:

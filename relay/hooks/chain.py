@@ -37,7 +37,7 @@ log = structlog.get_logger()
 class Chain:
     """A server and its plugins in call order; each deciding hook is a method.
 
-    `schema` is what its forms are read by, by the `loader`.
+    `schema` is what its forms are read by, by the `loader`; `has_forms` tells whether it takes any.
     `deliver_plugins` are those that deliver: the first does, the others stand in for it;
     `authenticators` those that say who calls, `screens` those that look for robots, `verifiers`
     those that judge what whoever posts must prove. `account` is the provider's, if it has templates
@@ -51,6 +51,7 @@ class Chain:
         self._manager = manager
         self._hook = manager.hook
         self.schema: Schema | None = manager.hook.schema(server=server)
+        self.has_forms = self.schema is not None
         self.loader = Loader(self.schema) if isinstance(self.schema, Schema) else None
         self.account: Account | None = manager.hook.account(server=server)
         self.deliver_plugins = tuple(self._deciding("deliver"))
@@ -61,11 +62,6 @@ class Chain:
         self._first = {hook: self._asking(hook) for hook in OF_EVERY_FORM}
         self.listeners = listeners
         self._observers: dict[str, Sequence[pluggy.HookImpl]] = {}
-
-    @property
-    def has_forms(self) -> bool:
-        """Whether submissions may be posted to this server."""
-        return self.schema is not None
 
     def authenticate(self, submission: Submission) -> Identity | None:
         identity: Identity | None = self._first["authenticate"](
@@ -193,7 +189,7 @@ class Chain:
 
         def ask(**known: Any) -> Any:
             for function, names in functions:
-                answer = function(*[known[name] for name in names])
+                answer = function(*map(known.__getitem__, names))
                 if answer is not None:
                     return answer
             return None
@@ -224,7 +220,7 @@ class Chain:
         known = {**arguments, "server": self.server}
         for implementation in observers:
             try:
-                implementation.function(*(known[name] for name in implementation.argnames))
+                implementation.function(*map(known.__getitem__, implementation.argnames))
             except Exception as error:  # noqa: BLE001 - an observer decides nothing
                 log.error(
                     "observer.failed",

@@ -24,7 +24,7 @@ class Lane(NamedTuple):
 
     group: str
     plugin: str
-    outlet: Hashable
+    outlet: str
     max_batch: int
     calls: int
     lease: float
@@ -89,7 +89,7 @@ class Plan:
         self._count = 0
         self._order = order
         self._filling: dict[Hashable, Call] = {}
-        self._of_outlet: Counter[Hashable] = Counter()
+        self._of_outlet: Counter[str] = Counter()
         self._of_server = Counter(order.running)
 
     @property
