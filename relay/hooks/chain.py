@@ -61,7 +61,10 @@ class Chain:
         self.verifiers = tuple(self._deciding("verify"))
         self._first = {hook: self._asking(hook) for hook in OF_EVERY_FORM}
         self.listeners = listeners
-        self._observers: dict[str, Sequence[pluggy.HookImpl]] = {}
+        # By hook, in call order.
+        self._implementations = {
+            hook: getattr(manager.hook, hook).get_hookimpls()[::-1] for hook in hook_names()
+        }
 
     def authenticate(self, submission: Submission) -> Identity | None:
         identity: Identity | None = self._first["authenticate"](
@@ -209,16 +212,13 @@ class Chain:
     def observe(self, hook: str, **arguments: Any) -> None:
         """Call every observer; one that raises is logged and the others still run."""
         self.note(hook, **arguments)
-        self.tell(hook, **arguments)
+        if self._implementations[hook]:
+            self.tell(hook, **arguments)
 
     def tell(self, hook: str, **arguments: Any) -> None:
         """Call every plugin that has a hook, and nobody else; one that raises is logged."""
-        observers = self._observers.get(hook)
-        if observers is None:
-            found = reversed(getattr(self._hook, hook).get_hookimpls())
-            observers = self._observers[hook] = tuple(found)
         known = {**arguments, "server": self.server}
-        for implementation in observers:
+        for implementation in self._implementations[hook]:
             try:
                 implementation.function(*map(known.__getitem__, implementation.argnames))
             except Exception as error:  # noqa: BLE001 - an observer decides nothing
@@ -232,11 +232,8 @@ class Chain:
     def describe(self) -> dict[str, list[str]]:
         """Return, for each hook, the names of the plugins that have it, in call order."""
         return {
-            hook: [
-                implementation.plugin_name
-                for implementation in reversed(getattr(self._hook, hook).get_hookimpls())
-            ]
-            for hook in hook_names()
+            hook: [implementation.plugin_name for implementation in implementations]
+            for hook, implementations in self._implementations.items()
         }
 
 

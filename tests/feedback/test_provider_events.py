@@ -546,6 +546,7 @@ async def test_a_bounce_is_told_to_the_observers_once(
             seen.append(event)
 
     chain._manager.register(Watcher(), "watcher")
+    chain._implementations["bounced"] = chain._hook.bounced.get_hookimpls()
     await post("/rest/email/member", FORM)
     labels = {site.outbox.metadata_key: outbox.last()["id"]}
     for _ in range(3):

@@ -264,7 +264,7 @@ async def test_a_token_that_is_gone_at_the_commit_takes_the_request_with_it(
     entries = [
         idempotency.IdempotencyEntry(b"d" * 32, b"f" * 32, 200.0, 100.0, [message]),
         idempotency.IdempotencyEntry(
-            b"e" * 32, b"f" * 32, 200.0, 100.0, [replace(message, token=None)]
+            b"e" * 32, b"f" * 32, 200.0, 100.0, [message._replace(token=None)]
         ),
     ]
     results = await asyncio.gather(

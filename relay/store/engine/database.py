@@ -124,14 +124,13 @@ class Store:
         """The seconds for which the writer has been busy with its present transaction."""
         return self._writer.stalled
 
-    async def write(
+    def write(
         self,
         operation: Callable[[Connection, Sequence[Argument]], Sequence[T | Exception]],
         argument: Argument,
-    ) -> T:
+    ) -> asyncio.Future[T]:
         """Run an operation on one argument, in one commit with whatever else waits."""
-        result: T = await self._writer.submit(operation, argument)
-        return result
+        return self._writer.submit(operation, argument)
 
     def write_now(
         self,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import structlog
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from relay.core.errors import ConfigurationError
@@ -103,10 +103,11 @@ def _engine(path: Path, begin: str, pragmas: tuple[str, ...]) -> Engine:
         for pragma in (f"busy_timeout={LOCKED_MILLISECONDS}", "foreign_keys=ON", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+    def start(connection: Any) -> None:
+        connection.cursor().execute(begin)
 
+    # No event: each statement would look for those that may be before and after it.
+    engine.dialect.do_begin = start  # type: ignore[assignment]
     return engine
 
 

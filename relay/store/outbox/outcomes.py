@@ -66,6 +66,10 @@ class AttemptOutcome(NamedTuple):
     fates: tuple[Fate, ...] = ()
 
 
+# A message that an attempt leaves in one of these states has an event of that, too.
+NOTED = (State.HELD, State.QUARANTINED)
+
+
 def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) -> list[list[bool]]:
     """Record the outcomes of calls; one whose claim is no longer its message's changes nothing."""
     flat = [settlement for settlements in batch for settlement in settlements]
@@ -73,7 +77,7 @@ def settle(connection: Connection, batch: Sequence[Sequence[AttemptOutcome]]) ->
     current = [one for one, counts in zip(flat, counted, strict=True) if counts]
     if current:
         insert_rows(connection, attempts, ATTEMPT, [_attempt(one) for one in current])
-        note(connection, (_event(one) for one in current if _is_remarkable(one)))
+        note(connection, [_event(one) for one in current if one.maybe_twice or one.state in NOTED])
         for one in current:
             if one.fates:
                 _record_fates(connection, one.claimed.id, one.ended_at, one.fates)
@@ -128,11 +132,6 @@ def _attempt(settlement: AttemptOutcome) -> tuple[Any, ...]:
         settlement.outcome,
         settlement.words[:500],
     )
-
-
-def _is_remarkable(settlement: AttemptOutcome) -> bool:
-    """Return whether an attempt left more behind than its own outcome."""
-    return bool(settlement.maybe_twice) or settlement.state in (State.HELD, State.QUARANTINED)
 
 
 def _event(settlement: AttemptOutcome) -> NewEvent:

@@ -10,14 +10,15 @@ PostgreSQL it is a table of tsvectors. Both hold the same words, which are made 
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, Text, bindparam, select, text
 
 from relay.core import clock
 from relay.core.words import words
 from relay.store import values
-from relay.store.engine.expressions import lock
+from relay.store.engine.expressions import items, lock
 from relay.store.engine.writer import one_by_one
 from relay.store.queries.search import first_id
 from relay.store.schema import IS_MAIL, messages
@@ -25,7 +26,12 @@ from relay.store.words import texts
 from relay.store.words.texts import FoundMessage, Said
 
 # Letters of the places in which a word stands, as PostgreSQL calls them.
-WEIGHTS = dict(zip(Said._fields, "ABCD", strict=True))
+LETTERS = "ABCD"
+WEIGHTS = dict(zip(Said._fields, LETTERS, strict=True))
+
+# What is read of some messages.
+_IDS = items(bindparam("ids", type_=Text)).table_valued("value")
+_SOME = texts.query().where(IS_MAIL, messages.c.id.in_(select(_IDS.c.value)))
 
 # How many messages one commit adds: others' wait behind it.
 CHUNK = 200
@@ -201,6 +207,7 @@ def number(id: str) -> int:
     return int(id[:8] + id[9:13] + id[15:18], 16) << 3 | int(id[20], 16) >> 1
 
 
+@lru_cache
 def label(kind: str, value: str) -> str:
     """Return the word that stands for a server or a tag as a whole."""
     return f"{kind}={'='.join(words(value))}"[:200]
@@ -215,15 +222,15 @@ def _add(connection: Connection, ids: Sequence[str]) -> None:
     new = [id for id in ids if id not in known]
     found: dict[str, FoundMessage] = {}
     for start in range(0, len(new), CHUNK):
-        some = texts.query().where(IS_MAIL, messages.c.id.in_(new[start : start + CHUNK]))
-        found |= {one.id: one for one in texts.rows(connection, some)}
+        some = {"ids": json.dumps(new[start : start + CHUNK])}
+        found |= {one.id: one for one in texts.rows(connection, _SOME, some)}
     added = [found[id] for id in new if id in found]
     if not added:
         return
     if is_server:
-        rows = [{"id": one.id, "said": vector(one)} for one in added]
-        adding = "INSERT INTO words (message, said) VALUES (:id, CAST(:said AS tsvector))"
-        connection.execute(text(f"{adding} ON CONFLICT DO NOTHING"), rows)
+        rows = [(one.id, vector(one)) for one in added]
+        adding = "INSERT INTO words (message, said) VALUES (%s, CAST(%s AS tsvector))"
+        connection.exec_driver_sql(f"{adding} ON CONFLICT DO NOTHING", rows)
         return
     taken, numbers = set(known.values()), []
     for one in added:
@@ -233,13 +240,11 @@ def _add(connection: Connection, ids: Sequence[str]) -> None:
         taken.add(place)
         numbers.append(place)
     numbered = [
-        {"number": place, "id": one.id}
-        | {name: " ".join(said) for name, said in columns(one).items()}
+        (place, one.id, *map(" ".join, columns(one)))
         for place, one in zip(numbers, added, strict=True)
     ]
     adding = "INSERT INTO words (rowid, message, subject, recipients, senders, labels)"
-    values_of = "VALUES (:number, :id, :subject, :recipients, :senders, :labels)"
-    connection.execute(text(f"{adding} {values_of}"), numbered)
+    connection.exec_driver_sql(f"{adding} VALUES (?, ?, ?, ?, ?, ?)", numbered)
 
 
 def _known(connection: Connection, first: str, last: str) -> dict[str, int]:
@@ -252,17 +257,17 @@ def _known(connection: Connection, first: str, last: str) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(query, bound)}
 
 
-def columns(one: FoundMessage) -> dict[str, Iterable[str]]:
-    """Return the words of a message by their places, each once."""
-    said = texts.said(one)._asdict()
-    said["labels"] += [label("server", one.server), label("tag", one.tag)]
-    return {name: dict.fromkeys(found) for name, found in said.items()}
+def columns(one: FoundMessage) -> list[Iterable[str]]:
+    """Return the words of a message, each once in each of their places."""
+    *others, labels = texts.said(one)
+    labels += [label("server", one.server), label("tag", one.tag)]
+    return list(map(dict.fromkeys, (*others, labels)))
 
 
 def vector(one: FoundMessage) -> str:
     """Write the words of a message as PostgreSQL has them: `'bridge':1A 'doe':2B,3C`."""
     places: dict[str, list[str]] = {}
-    for number_of, (name, found) in enumerate(columns(one).items(), 1):
+    for number_of, (weight, found) in enumerate(zip(LETTERS, columns(one), strict=True), 1):
         for word in found:
-            places.setdefault(word, []).append(f"{number_of}{WEIGHTS[name]}")
+            places.setdefault(word, []).append(f"{number_of}{weight}")
     return " ".join(f"'{word}':{','.join(stands)}" for word, stands in places.items())
