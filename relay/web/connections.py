@@ -5,7 +5,6 @@ never sees that response, or sends its next call into the closing connection and
 """
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, cast
@@ -15,6 +14,7 @@ from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
     HTTPMessageDelegate,
+    HTTPServerRequest,
     RequestStartLine,
     ResponseStartLine,
 )
@@ -62,12 +62,17 @@ class PatientApplication(Application):
     def start_request(  # type: ignore[override]
         self, server_conn: HTTP1ServerConnection, request_conn: HTTP1Connection
     ) -> HTTPMessageDelegate:
-        # Tornado would answer a larger one itself, without a word and in the middle of ours.
-        request_conn.set_max_body_size(sys.maxsize)
         self.heads.add(server_conn, HEAD_SECONDS)
         return _Request(
             self, server_conn, request_conn, partial(super().start_request, server_conn)
         )
+
+    def find_handler(  # type: ignore[override]
+        self, request: HTTPServerRequest, **kwargs: Any
+    ) -> HTTPMessageDelegate:
+        """Find it by the path alone: no route is of one host."""
+        found = self.wildcard_router.find_handler(request, **kwargs)
+        return found or super().find_handler(request, **kwargs)
 
     def log_request(self, handler: RequestHandler) -> None:
         """Write no line: refusals and failures have their own, and addresses may be searches."""

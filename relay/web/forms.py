@@ -241,19 +241,15 @@ class FormHandler(RelayHandler):
             return State.SCHEDULED
         if accepted.message is None:
             return State.SENT if dispatcher.is_healthy(name) else State.QUEUED
-        wait = self._still_waits if dispatcher.can_deliver(name) else 0
-        outcome = await dispatcher.waiters.wait(accepted.id, wait)
+        # What it took to verify the form counts, too.
+        taken = time.perf_counter() - self._began
+        wait = self.configuration.settings.wait - taken if dispatcher.can_deliver(name) else 0
+        outcome = await dispatcher.waiters.wait(accepted.id, max(wait, 0))
         if outcome.result == State.FAILED:
             if accepted.request is not None:
                 await self.site.idempotency.drop(accepted.request)
             raise MessageRefused(without_addresses(outcome.words))
         return outcome.result
-
-    @property
-    def _still_waits(self) -> float:
-        """How much longer the caller waits: what it took to verify the form counts, too."""
-        taken = time.perf_counter() - self._began
-        return max(self.configuration.settings.wait - taken, 0)
 
     def _return_url(self, body: Body) -> str | None:
         """Find the page that a form without JavaScript comes back to, by its name."""

@@ -4,6 +4,7 @@ import errno
 import ipaddress
 import resource
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -43,7 +44,8 @@ class StrangersServer(HTTPServer):
     def initialize(  # type: ignore[override]
         self, application: PatientApplication, *, site: Site, most: int, **options: Any
     ) -> None:
-        super().initialize(application, **options)
+        # Tornado would answer a larger body itself, without a word and in the middle of ours.
+        super().initialize(application, max_body_size=sys.maxsize, **options)
         # The application waits for it, with one timer for all connections.
         self.conn_params.header_timeout = None
         self._application = application
