@@ -15,6 +15,7 @@ let coming = null; // the token that was asked for
 let unanswered = false; // an earlier post whose answer was lost may have arrived
 
 let proof = null; // what the relay asks this page to compute, for one token
+const widget = form.querySelector("altcha-widget"); // ALTCHA's own does it, where the form has it
 
 class Refusal extends Error {
   constructor(reply, words) {
@@ -98,6 +99,19 @@ async function solve(path) {
   }
 }
 
+// A challenge is for a token: the widget is to ask for its own with that.
+async function challenged(address, options) {
+  await haveToken();
+  const url = new URL(address, form.action);
+  url.searchParams.set("token_session", token);
+  return fetch(url, options);
+}
+
+async function solveAgain() {
+  proof = null;
+  return (await widget?.verify?.())?.payload;
+}
+
 function bytes(digits) {
   return Uint8Array.from(digits.match(/../g), (two) => parseInt(two, 16));
 }
@@ -106,8 +120,8 @@ function hex(buffer) {
   return Array.from(new Uint8Array(buffer), (one) => one.toString(16).padStart(2, "0")).join("");
 }
 
-async function submit() {
-  const solution = await haveProof();
+async function submit(solved) {
+  const solution = solved ?? (await haveProof());
   const data = new FormData(form);
   const files = [...data.values()].some((value) => value instanceof File && value.size);
   for (const [name, value] of [...data]) if (value instanceof File && !value.size) data.delete(name);
@@ -131,16 +145,15 @@ async function send() {
   try {
     return await submit();
   } catch (error) {
-    if (error.message === "verification failed" && proof) {
-      proof = null; // it grew too old while the page stood open
-      return await submit();
+    if (error.message === "verification failed" && (proof || widget)) {
+      return await submit(await solveAgain()); // it grew too old while the page stood open
     }
     // After a lost answer the token may be spent because the message arrived: see explain().
     if (error.message !== "invalid token" || unanswered) throw error;
     token = ""; // it expired while the page stood open
     await haveToken();
     await new Promise((resolve) => setTimeout(resolve, WRITING_MS));
-    return await submit();
+    return await submit(await solveAgain());
   }
 }
 
@@ -208,5 +221,8 @@ form.addEventListener("submit", async (event) => {
   }
 });
 
+const own = () => widget.configure({ fetch: challenged });
+widget?.addEventListener("load", own);
+if (widget?.configure) own(); // it was there before this script
 document.getElementById("no-script")?.remove();
 button.disabled = false;

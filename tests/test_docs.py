@@ -390,6 +390,10 @@ CLAIMS = {
     ("api/webhooks", "sh", "curl -u"): "test_the_line_that_tries_a_webhook_is_noted",
     ("contribute/benchmarks", "sh", ".venv/bin/python -m"): "test_every_module_that_is_run_exists",
     ("contribute/develop", "sh", "make test"): "test_make_knows_every_target_that_a_page_names",
+    ("forms/captcha", "sh", "npm install altcha"): "test_altchas_own_widget",
+    ("forms/captcha", "js", "import"): "test_altchas_own_widget",
+    ("forms/captcha", "html", "<link"): "test_altchas_own_widget",
+    ("forms/captcha", "html", "<altcha-widget"): "test_altchas_own_widget",
     ("forms/captcha", "toml", "[servers.contactform]"): "test_a_pages_settings_are_in_order",
     ("forms/captcha", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
     ("forms/files", "toml", "[servers.permits]"): "test_a_pages_settings_are_in_order",
@@ -458,6 +462,7 @@ def test_every_claim_is_of_a_block_and_of_a_test() -> None:
         (ROOT / "tests" / name).read_text(encoding="utf-8")
         for name in (
             "test_docs.py",
+            "browser/test_altcha.py",
             "test_chat.py",
             "test_library_card.py",
             "test_signatures.py",

@@ -1,6 +1,7 @@
 """The example page computes a proof of work in a real browser, under a strict policy."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -11,7 +12,9 @@ from playwright.sync_api import Page, Request, Route, expect
 from tests.browser.test_contact_page import fill, mails, reasons, send, write
 from tests.support.contact_page import SETTINGS, copy_page, static_server
 from tests.support.daemon import Daemon
+from tests.support.docs import block
 from tests.support.keys import ENVIRONMENT
+from tests.support.node import installed
 
 ALTCHA = """
 altcha_key = { env = "ALTCHA_KEY" }
@@ -46,6 +49,63 @@ def url(tmp_path: Path, origin: str, daemon: Daemon) -> str:
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     file.write_text(html.replace("<head>", f"<head>{meta}"), encoding="utf-8")
     return f"{origin}/contact-form.html"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of ALTCHA's own widget."""
+    line = block("forms/captcha", "sh", "npm install altcha").splitlines()[0]
+    return installed(tmp_path_factory.mktemp("altcha"), line.split()[-1])
+
+
+@pytest.fixture
+def with_widget(tmp_path: Path, origin: str, daemon: Daemon, package: Path) -> str:
+    """The page, as its developer changes it for ALTCHA's own widget by what the docs show."""
+    www, name = tmp_path / "www", "forms/captcha"
+    for line in block(name, "sh", "npm install altcha").splitlines()[1:]:
+        for file in line.split()[1:-1]:
+            shutil.copy(package.parent / file, www)
+    (www / "altcha-widget.js").write_text(block(name, "js", "import"), encoding="utf-8")
+    widget = block(name, "html", "<altcha-widget").replace("https://relay.example.gov", daemon.url)
+    policy = POLICY.format(relay=daemon.url)
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    file = www / "contact-form.html"
+    html = file.read_text(encoding="utf-8")
+    html = html.replace("<head>", f"<head>{meta}").replace("<button", f"{widget}<button")
+    head = block(name, "html", "<link")
+    file.write_text(html.replace("</head>", f"{head}</head>"), encoding="utf-8")
+    return f"{origin}/contact-form.html"
+
+
+def test_altchas_own_widget(page: Page, daemon: Daemon, with_widget: str) -> None:
+    said: list[str] = []
+    page.on("console", lambda one: said.append(one.text))
+    page.goto(with_widget)
+    for _ in range(2):
+        write(page)
+        expect(page.locator("altcha-widget input[type=checkbox]")).to_be_checked()
+        send(page)
+        expect(page.locator("#notice")).to_have_text("Thank you. Your message was sent.")
+        expect(page.get_by_label("Your message")).to_have_value("")
+    assert len(mails(daemon)) == 2
+    assert reasons(daemon) == []
+    assert not [words for words in said if "Content Security Policy" in words]
+
+
+def test_altchas_own_widget_solves_another_one_where_the_first_grew_too_old(
+    page: Page, daemon: Daemon, with_widget: str
+) -> None:
+    def other(route: Route) -> None:
+        url = route.request.url
+        route.continue_(url=url.replace("token_session=", "token_session=1"))
+        page.unroute("**/rest/challenge/**")
+
+    page.route("**/rest/challenge/**", other)  # it is refused, as an old one is
+    fill(page, with_widget)
+    expect(page.locator("altcha-widget input[type=checkbox]")).to_be_checked()
+    send(page)
+    expect(page.locator("#notice")).to_have_text("Thank you. Your message was sent.")
+    assert reasons(daemon) == ["not_verified"]
 
 
 def test_writers_compute_a_proof_for_each_message(page: Page, daemon: Daemon, url: str) -> None:
