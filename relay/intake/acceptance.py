@@ -163,7 +163,8 @@ class Acceptance:
             token = await self.tokens.check(claim.token, submission.received_at)
             use = TokenUse(token.digest, content)
             submission = replace(submission, token_age=token.age)
-        submission = await self.builder.numbered(chain, submission)
+        if chain.server.receipt is not None or submission.reference:
+            submission = await self.builder.numbered(chain, submission)
         reference = submission.reference
         decoy = chain.screen(submission)
         passed = chain.screens if decoy is None else ()
@@ -204,7 +205,9 @@ class Acceptance:
         unsure = f"unsure: {verdict.reason}" if isinstance(verdict, Unsure) else ""
         if unsure and chain.server.when_unsure == "hold":
             return Decoy(unsure)
-        proof = self._use_of(verdict, chain.server)
+        proof = None
+        if isinstance(verdict, Verified) and verdict.proof:
+            proof = self._use_of(verdict, chain.server)
         made = await self.builder.make(
             chain, submission, form, identity, came_from, token=use, proof=proof
         )
@@ -212,10 +215,8 @@ class Acceptance:
             replace(made, warnings=(*made.warnings, f"not verified: {unsure}")) if unsure else made
         )
 
-    def _use_of(self, verdict: Verified | Unsure, server: Server) -> ProofUse | None:
+    def _use_of(self, verdict: Verified, server: Server) -> ProofUse:
         """Return what is stored of a proof that is good for one message of a server."""
-        if isinstance(verdict, Unsure) or not verdict.proof:
-            return None
         digest = keyed_digest(self.outbox.secret, f"proof {server.name} {verdict.proof}")
         return ProofUse(digest, verdict.expires_at)
 

@@ -182,15 +182,14 @@ class Outbox:
             if is_due and len(row.document) <= KEPT_CHARACTERS:
                 self.delivery.keep(message, row.server)
 
-    async def _write(
+    def _write(
         self, rows: Sequence[NewMessage], request: Request | None, answer: str | None
-    ) -> None:
+    ) -> Awaitable[None]:
         if request is not None:
-            await self.store.write(idempotency.add, request.entry(rows, answer))
-        elif len(rows) == 1:
-            await self.store.write(enqueue.add, rows[0])
-        else:
-            await self.store.write(enqueue.add_together, rows)
+            return self.store.write(idempotency.add, request.entry(rows, answer))
+        if len(rows) == 1:
+            return self.store.write(enqueue.add, rows[0])
+        return self.store.write(enqueue.add_together, rows)
 
     def _accepted(self, message: Message, row: NewMessage, chain: Chain, *, is_own: bool) -> None:
         if not is_own:

@@ -34,7 +34,9 @@ def dump(message: Message) -> str:
             value = [[address.email, address.name] for address in value]
         elif name == "attachments":
             value = [[one.name, one.content_type, one.content, one.content_id] for one in value]
-        document[name] = thaw(value) if name in _NESTED else value
+        elif name == "metadata":
+            value = dict(value)
+        document[name] = thaw(value) if name == "model" else value
     return _encode(document)
 
 
