@@ -3,14 +3,21 @@
 SQLAlchemy knows a statement that it has written before, but goes over all values of all rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, CursorResult, Dialect, Table, bindparam, insert
+from sqlalchemy import Connection, CursorResult, Table, bindparam, insert
+from sqlalchemy.dialects.postgresql import psycopg
+from sqlalchemy.dialects.sqlite import pysqlite
 
 Row = tuple[Any, ...]
+# The engines as statements are written for them, with values by their places.
+DIALECTS: Mapping[str, Any] = {
+    "sqlite": pysqlite.dialect(paramstyle="qmark"),
+    "postgresql": psycopg.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
+}
 
 
 class Written(NamedTuple):
@@ -25,14 +32,12 @@ class Written(NamedTuple):
         return connection.exec_driver_sql(self.text, ordered if len(ordered) > 1 else ordered[0])
 
 
-def written(dialect: Dialect, statement: Any, names: Sequence[str]) -> Written:
-    """Write a statement; names: of the parameters, in the order in which rows have their values.
+def written(engine: str, statement: Any, names: Sequence[str]) -> Written:
+    """Write a statement for an engine.
 
-    There are two or more of them.
+    names: of the parameters, two or more, in the order in which rows have their values.
     """
-    by_position: Any = type(dialect)
-    style = "qmark" if dialect.name == "sqlite" else "format"
-    compiled = statement.compile(dialect=by_position(paramstyle=style))
+    compiled = statement.compile(dialect=DIALECTS[engine])
     return Written(str(compiled), itemgetter(*map(names.index, compiled.positiontup)))
 
 
@@ -41,10 +46,10 @@ def insert_rows(
 ) -> None:
     """Insert rows, if there are any; names: of their columns, all that have no server's default."""
     if rows:
-        _inserting(connection.dialect, table, names).run(connection, *rows)
+        _inserting(connection.dialect.name, table, names).run(connection, *rows)
 
 
 @cache
-def _inserting(dialect: Dialect, table: Table, names: tuple[str, ...]) -> Written:
+def _inserting(engine: str, table: Table, names: tuple[str, ...]) -> Written:
     values: dict[str, Any] = {name: bindparam(name) for name in names}
-    return written(dialect, insert(table).values(values), names)
+    return written(engine, insert(table).values(values), names)

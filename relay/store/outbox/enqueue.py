@@ -110,7 +110,7 @@ def new_message(
         writer="" if reply_route else " ".join([one.email.lower() for one in message.reply_to]),
         tag=message.tag or "",
         stream=message.stream or "",
-        metadata={name: message.metadata[name] for name in labels},
+        metadata={name: message.metadata[name] for name in labels} if labels else {},
         document=documents.dump(message),
         warnings=tuple(warnings),
         token=token,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table, delete
+from sqlalchemy import Connection, Table, delete
 
 from relay.core.states import State
 from relay.core.times import utc
@@ -81,7 +81,7 @@ def _add(
     connection: Connection, table: Table, counted: Mapping[tuple[str, Any], defaultdict[str, int]]
 ) -> None:
     """Add to rows, each a server's and a time's, with one statement."""
-    adding, names = _adding(connection.dialect, table)
+    adding, names = _adding(connection.dialect.name, table)
     daemon = own_number(connection)
     rows = [
         (server, when, daemon, *[counts[name] for name in names])
@@ -93,17 +93,17 @@ def _add(
 
 
 @cache
-def _adding(dialect: Dialect, table: Table) -> tuple[Written, list[str]]:
+def _adding(engine: str, table: Table) -> tuple[Written, list[str]]:
     """Write the statement: its rows have the server, the time, the daemon, then what is counted.
 
     Beside it, the names of that.
     """
     keys = [column.name for column in table.primary_key]
     names = [column.name for column in table.columns if column.name not in keys]
-    statement = upsert(dialect.name, table)
+    statement = upsert(engine, table)
     more = {name: table.c[name] + statement.excluded[name] for name in names}
     adding = statement.on_conflict_do_update(index_elements=keys, set_=more)
-    return written(dialect, adding, [*keys, *names]), names
+    return written(engine, adding, [*keys, *names]), names
 
 
 @one_by_one

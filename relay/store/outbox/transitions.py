@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Text, bindparam, select, text, update
+from sqlalchemy import Connection, Text, bindparam, select, text, update
 
 from relay.core import states
 from relay.core.states import State
@@ -91,13 +91,13 @@ def _bound(
     of: the message, or several as a JSON list.
     """
     sources, to, values, expected, _ = change
-    statement = _statement(connection.dialect, sources, tuple(expected), tuple(values), many)
+    statement = _statement(connection.dialect.name, sources, tuple(expected), tuple(values), many)
     return statement, (of, str(to), *values.values(), *expected.values())
 
 
 @cache
 def _statement(
-    dialect: Dialect,
+    engine: str,
     sources: tuple[State, ...],
     expected: tuple[str, ...],
     values: tuple[str, ...],
@@ -117,4 +117,4 @@ def _statement(
     new, old = [f"new_{name}" for name in values], [f"old_{name}" for name in expected]
     changed = guarded.values({name: bindparam(f"new_{name}") for name in ("state", *values)})
     whole = changed.returning(messages.c.id) if many else changed
-    return written(dialect, whole, ["of", "new_state", *new, *old])
+    return written(engine, whole, ["of", "new_state", *new, *old])
