@@ -37,6 +37,8 @@ from relay.store.queries.listing import StoredMessage
 LOOK_SECONDS = 5.0
 # A canary that is not there after this, or when the next one is due, is missing.
 PATIENCE_SECONDS = 1800.0
+# By so much daemons' clocks may differ.
+CLOCK_SECONDS = 60.0
 # From one look-up of a canary at its provider to the next; and look-ups at a time.
 LOOK_UP_SECONDS = 60.0
 THREADS = 2
@@ -102,7 +104,7 @@ class Canaries:
     async def _tend(self, chain: Chain, last: Canary | None, now: float) -> None:
         """See how a server's last canary does, and make the next one if it is due.
 
-        While one waits to be sent there is no other: when mail goes again, it goes first.
+        While one waits to be sent there is no other: there would be a heap of them.
         """
         server, waits = chain.server, False
         if last is not None and last.is_awaited:
@@ -111,7 +113,7 @@ class Canaries:
             if found is not None and stands.is_taken:
                 stands = await self._taken(chain, found, now)
             last, waits = await self._judged(last, stands, server, now), stands.waits
-        if last is None or (not waits and now >= last.made_at + server.canary_seconds):
+        if last is None or (not waits and _is_over(last, server, now)):
             await self._make(chain, last, now)
 
     async def _taken(self, chain: Chain, found: StoredMessage, now: float) -> Standing:
@@ -169,7 +171,7 @@ class Canaries:
             judged = last._replace(
                 is_awaited=not stands.is_over,
                 missing_since=since,
-                reason=publishable(stands.words) or last.reason,
+                reason=_reason(last.message, stands.words) or last.reason,
             )
         if judged != last and await self.store.write(stored.note, Seen(judged, last)):
             _log(judged, last)
@@ -201,6 +203,16 @@ class Canaries:
             )
             if await self.store.write(stored.begin, NewCanary(unmade, last)):
                 log.error("canary.unmade", server=server.name, reason=words)
+
+
+def _is_over(last: Canary, server: Server, now: float) -> bool:
+    """Return whether the next canary is due; also where the clock was set back meanwhile."""
+    return not -CLOCK_SECONDS <= now - last.made_at < server.canary_seconds
+
+
+def _reason(id: str, words: str) -> str:
+    """Say why a canary is missing, and which; "" where that is not known."""
+    return f"{publishable(words)}; its id is {id}" if words else ""
 
 
 def _log(now: Canary, before: Canary) -> None:

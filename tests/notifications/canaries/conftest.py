@@ -127,6 +127,13 @@ class Watched(NamedTuple):
         return known[0] if known else None
 
     @property
+    def why(self) -> str:
+        """Why the last one is missing, which is named behind it."""
+        reason, _, id = self.last.reason.partition("; its id is ")
+        assert id in [row["id"] for row in self.all]
+        return reason
+
+    @property
     def is_missing(self) -> bool:
         return self.last is not None and self.last.missing_since is not None
 

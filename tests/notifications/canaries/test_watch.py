@@ -105,7 +105,7 @@ async def test_one_that_is_missing_is_told_urgently_once_and_when_one_arrives_ag
     assert not watched.is_missing
     await watched.look(now + DUE)
     await site.alerts.look(now + DUE)
-    assert watched.last.reason == "the provider took it, and has told nothing since"
+    assert watched.why == "the provider took it, and has told nothing since"
     missing = [("registry: mail does not arrive", ("ops@example.gov", "pager@example.gov"))]
     assert told() == missing
     await site.alerts.look(now + 11 * MINUTE)
@@ -158,7 +158,7 @@ async def test_why_it_is_missing_is_told(
     await watched.look(now)
     await watched.look(now + DUE)
     await site.alerts.look(now + DUE)
-    assert watched.last.reason == reason
+    assert watched.why == reason
 
 
 @pytest.mark.parametrize("flies", ["scripted"], indirect=True)
@@ -225,6 +225,16 @@ async def test_what_no_daemon_could_hear_of_is_not_missing_at_once(settings: Set
         watched = Watched(again, Outbox(again))
         await watched.look(now + MINUTE)
         assert not watched.is_missing
+
+
+@pytest.mark.parametrize("flies", ["boxed"], indirect=True)
+@pytest.mark.gen_test
+async def test_a_clock_that_was_set_back_keeps_none_away(watched: Watched, now: float) -> None:
+    await watched.look(now + HOUR)
+    await watched.look(now + HOUR - 30)  # another daemon's clock
+    assert len(watched.all) == 1
+    await watched.look(now)
+    assert len(watched.all) == 2
 
 
 @pytest.mark.postgresql
