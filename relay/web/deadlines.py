@@ -37,10 +37,12 @@ class Deadlines(Generic[T]):
 
     def _look(self) -> None:
         self._timer = None
-        while self._until:
-            one, until = next(iter(self._until.items()))
-            if (seconds := until - time.monotonic()) > 0:
-                self._look_in(seconds)
-                return
-            self.discard(one)
-            self._late(one)
+        if not self._until:
+            return
+        one, until = next(iter(self._until.items()))
+        if (seconds := until - time.monotonic()) > 0:
+            self._look_in(seconds)
+            return
+        self._look_in(0)  # for the next one, whatever comes of this one
+        self.discard(one)
+        self._late(one)
