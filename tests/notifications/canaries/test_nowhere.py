@@ -183,6 +183,7 @@ async def test_they_are_in_no_list_and_no_count(
     assert [one.words for one in verdicts] == ["there is no such message"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test(timeout=30)
 async def test_every_place_would_show_them(
     watched: Watched, site: Site, post: Post, now: float, monkeypatch: pytest.MonkeyPatch
