@@ -57,6 +57,13 @@ class items(FunctionElement[str]):
     inherit_cache = True
 
 
+class is_listed(FunctionElement[bool]):
+    """Whether a text is in a JSON list: found by an index, also in a table without statistics."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
 class whole(FunctionElement[int]):
     """A number that is not negative, without what stands after its point."""
 
@@ -94,6 +101,11 @@ _compiled(
     items,
     sqlite="json_each({0})",
     postgresql="json_array_elements_text(CAST({0} AS json))",
+)
+_compiled(
+    is_listed,
+    sqlite="{0} IN (SELECT value FROM json_each({1}))",
+    postgresql="{0} = ANY(ARRAY(SELECT json_array_elements_text(CAST({1} AS json))))",
 )
 # A cast rounds in PostgreSQL, and not every SQLite has floor().
 _compiled(whole, sqlite="CAST({0} AS INTEGER)", postgresql="CAST(floor({0}) AS INTEGER)")

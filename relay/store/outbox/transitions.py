@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Text, bindparam, select, text, update
+from sqlalchemy import Connection, Text, bindparam, text, update
 
 from relay.core import states
 from relay.core.states import State
-from relay.store.engine.expressions import items
+from relay.store.engine.expressions import is_listed
 from relay.store.engine.statements import Row, Written, written
 from relay.store.outbox.announcements import Announcement, announce
 from relay.store.schema import messages
@@ -107,8 +107,7 @@ def _statement(
 
     It is bound to the message or messages, the new values, the old.
     """
-    ids = items(bindparam("of", type_=Text)).table_valued("value")
-    named = messages.c.id.in_(select(ids.c.value))
+    named = is_listed(messages.c.id, bindparam("of", type_=Text))
     guarded = update(messages).where(
         named if many else messages.c.id == bindparam("of"),
         text(f"messages.state IN {states.in_sql(sources)}"),

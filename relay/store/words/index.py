@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Text, bindparam, select, text
 from relay.core import clock
 from relay.core.words import words
 from relay.store import values
-from relay.store.engine.expressions import items, lock
+from relay.store.engine.expressions import is_listed, lock
 from relay.store.engine.writer import one_by_one
 from relay.store.queries.search import first_id
 from relay.store.schema import IS_MAIL, messages
@@ -30,8 +30,7 @@ LETTERS = "ABCD"
 WEIGHTS = dict(zip(Said._fields, LETTERS, strict=True))
 
 # What is read of some messages.
-_IDS = items(bindparam("ids", type_=Text)).table_valued("value")
-_SOME = texts.query().where(IS_MAIL, messages.c.id.in_(select(_IDS.c.value)))
+_SOME = texts.query().where(IS_MAIL, is_listed(messages.c.id, bindparam("ids", type_=Text)))
 
 # How many messages one commit adds: others' wait behind it.
 CHUNK = 200
