@@ -5,6 +5,7 @@ never sees that response, or sends its next call into the closing connection and
 """
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, cast
@@ -35,6 +36,9 @@ HEAD_SECONDS = 10
 
 # What the requests of a connection share says so where the last one was refused.
 REFUSED = "was_refused"
+
+# Of a number of bytes.
+MOST_DIGITS = 19
 
 # So much of a body a response waits for, and so long; then the connection can be used again.
 AWAITED_BYTES = 2**20
@@ -292,4 +296,7 @@ def declared_size(headers: Mapping[str, str], unreadable: int = 0) -> int:
     if "Content-Length" not in headers:
         return 0
     length = headers["Content-Length"]
-    return int(length) if length.isascii() and length.isdecimal() else unreadable
+    if not (length.isascii() and length.isdecimal()):
+        return unreadable
+    # Python reads no number of thousands of digits; any of nineteen is far too large.
+    return int(length) if len(length) < MOST_DIGITS else sys.maxsize

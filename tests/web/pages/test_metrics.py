@@ -24,6 +24,8 @@ from relay.core.secret import Secret
 from relay.core.states import State
 from relay.operators import measurements
 from relay.site import Site
+from relay.store import canaries
+from relay.store.canaries import Canary, NewCanary
 from relay.store.engine.disk_space import Space
 from relay.store.engine.migrate import newest_schema
 from relay.store.suppressions import Word
@@ -236,6 +238,8 @@ async def test_every_metric_is_seen_changing(
         await site.dispatcher.deliver_waiting(clock.now() + 3600)
     word = Word("registry", "a@example.com", "manual", clock.now())
     await site.suppressions.note([word])
+    canary = Canary("contactform", "", clock.now(), is_awaited=False, arrived_at=clock.now())
+    await site.store.write(canaries.begin, NewCanary(canary, None))
     whole = os.statvfs(tmp_path)
     site.space = site.measurements.space = Space(
         tmp_path, look=lambda folder: os.statvfs_result([*whole[:4], 0, *whole[5:10]])
@@ -427,7 +431,7 @@ async def test_a_store_that_takes_long_to_read_is_read_less_often(
     def slow(*arguments: Any) -> measurements.Reading:
         reads.append(arguments)
         time.sleep(0.1)
-        return measurements.Reading({}, {}, {}, "")
+        return measurements.Reading({}, {}, {}, "", {})
 
     monkeypatch.setattr(measurements, "read", slow)
     monkeypatch.setattr(measurements, "READ_SECONDS", 0)
