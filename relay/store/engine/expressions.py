@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType
 
 
 def upsert(engine: Connection | str, table: Table) -> Any:
@@ -60,7 +61,8 @@ class items(FunctionElement[str]):
 class is_listed(FunctionElement[bool]):
     """Whether a text is in a JSON list: found by an index, also in a table without statistics."""
 
-    type = Boolean()
+    # What is a Boolean is compared with 1 in SQLite, and then no index is used.
+    type: Any = NullType()
     inherit_cache = True
 
 

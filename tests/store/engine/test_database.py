@@ -15,14 +15,25 @@ from sqlalchemy import Connection, event, text
 
 from relay.core.errors import ConfigurationError, Unavailable
 from relay.core.ids import message_id
+from relay.core.states import WAITING, State
 from relay.store import tokens
 from relay.store.engine.database import Store
-from relay.store.outbox import claims, enqueue, operator_actions, outcomes, recovery, unsent
+from relay.store.outbox import (
+    claims,
+    enqueue,
+    operator_actions,
+    outcomes,
+    recovery,
+    transitions,
+    unsent,
+)
 from relay.store.outbox.batching import ClaimOrder, Lane
 from relay.store.outbox.enqueue import NewMessage
+from relay.store.outbox.transitions import Change
 from relay.store.queries import listing
 from relay.store.schema import metadata
 from relay.store.tokens import TokenUse
+from relay.store.words import index as words_index
 
 LANE = Lane("a", "mailbox", "a", 1, 1, 60.0)
 
@@ -255,6 +266,7 @@ ORDER = ClaimOrder(1.0, 5, {"a": [LANE]})
 FIRST_ONLY = ORDER._replace(first_only={"a"})
 EVERY = unsent.Selection(dismissed=True)
 PULL_BACK = claims.PullBack("a", 1.0, 10.0)
+LEASE_BEGINS = Change(WAITING, State.SENDING, {"fence": 2, "due_at": 9.0}, {"fence": 1})
 PLANS: dict[str, tuple[list[str], Callable[[Connection], Any]]] = {
     "claim": (
         ["messages_suspect", "messages_new", "messages_retried"],
@@ -269,6 +281,14 @@ PLANS: dict[str, tuple[list[str], Callable[[Connection], Any]]] = {
     "pull back": (
         ["messages_new", "messages_retried"],
         lambda c: claims.pull_back(c, [PULL_BACK]),
+    ),
+    "change of several": (
+        ["sqlite_autoindex_messages_1"],
+        lambda c: transitions.change(c, ["a", "b"], LEASE_BEGINS),
+    ),
+    "words of several": (
+        ["sqlite_autoindex_messages_1"],
+        lambda c: c.execute(words_index._SOME, {"ids": '["a", "b"]'}),
     ),
     "unsent": (["messages_unsent"], lambda c: unsent.page(c, EVERY, "z", 5)),
     "screened": (["messages_kept_back"], lambda c: listing.screened(c, "z", 5)),
