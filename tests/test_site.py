@@ -46,6 +46,7 @@ def test_a_site_neither_listens_nor_delivers_by_itself(
     assert outbox.rows() == []
 
 
+@pytest.mark.slow
 def test_ten_sites_are_open_at_once(load: Callable[[str], Settings], tmp_path: Path) -> None:
     with ExitStack() as stack:
         toml = '[relay]\ndata = "varN"\n' + SETTINGS

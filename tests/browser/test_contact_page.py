@@ -162,6 +162,7 @@ def test_a_token_that_became_invalid_is_replaced_once(
     page: Page, daemon: Daemon, origin: str
 ) -> None:
     fill(page, f"{origin}/contact-form.html")
+    page.wait_for_function("() => token")  # or the right one would come later
     page.evaluate("() => { token = 1234567890123456; }")
     send(page)
 

@@ -173,6 +173,7 @@ def test_try_and_others_name_a_server_or_message_that_is_not_there(offline: Daem
     assert "no daemon runs" in offline.command("reload").stderr
 
 
+@pytest.mark.slow
 def test_a_new_key_is_long_enough_for_the_settings(offline: Daemon, tmp_path: Path) -> None:
     made = {offline.command("keys", "new", "website").stdout.strip() for _ in range(2)}
     assert len(made) == 2

@@ -64,6 +64,7 @@ def test_no_state_is_spelled_out_but_where_they_are_named(path: Path) -> None:
     assert [found for found in spelled_out(path) if (name, found[0]) not in OTHERS] == []
 
 
+@pytest.mark.slow
 def test_every_exception_is_still_there() -> None:
     found = {
         (path.relative_to(ROOT / "relay").as_posix(), word)

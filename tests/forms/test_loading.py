@@ -292,6 +292,7 @@ def assert_same(name: str, data: Any) -> None:
     assert outcome(Loader(schema).load, data) == outcome(schema.load, data)
 
 
+@pytest.mark.slow
 @examples(3000)
 @given(st.data())
 def test_a_loader_says_what_the_schema_says(data: st.DataObject) -> None:

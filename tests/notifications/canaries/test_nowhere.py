@@ -168,6 +168,7 @@ def read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurements, "SPARED", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test(timeout=30)
 async def test_they_are_in_no_list_and_no_count(
     watched: Watched, site: Site, post: Post, now: float

@@ -160,6 +160,7 @@ def test_daemons_of_the_time_of_the_dump_are_gone(
     store.close()
 
 
+@pytest.mark.slow
 def test_files_are_put_back_otherwise(offline: Daemon) -> None:
     ran = offline.command("restore", "--check")
     assert (ran.returncode, "a file is put back by `restore PATH`" in ran.stderr) == (2, True)
