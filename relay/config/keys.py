@@ -80,7 +80,7 @@ def find_key(keys: Iterable[Key], token: bytes) -> Key | None:
     """
     given = digest(token)
     for key in keys:
-        if True in [hmac.compare_digest(given, known) for known in key.digests]:
+        if any(hmac.compare_digest(given, known) for known in key.digests):
             if ended := key.ended(clock.now()):
                 raise AuthenticationFailed(reason=f"key_{ended}", key=key.id)
             return key

@@ -77,7 +77,7 @@ def can_send_as(sender: Address, server: Server) -> bool:
 
 def without_recipient_names(message: Message) -> Message:
     """Return a message whose recipients are bare addresses."""
-    if not "".join([one.name for one in message.recipients]):
+    if not any(one.name for one in message.recipients):
         return message
     to, cc, bcc = (
         tuple(Address(one.email) for one in addresses)

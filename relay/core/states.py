@@ -51,6 +51,8 @@ UNDECIDED = (State.SENDING, State.IN_DOUBT)
 DOUBTFUL = (State.IN_DOUBT, State.HELD)
 # What the provider took, or may be taking.
 TAKEN = (State.SENT, *UNDECIDED)
+# It may be sent yet, by itself.
+PENDING = (*WAITING, *UNDECIDED)
 # Not over yet.
 OPEN = (*WAITING, State.HELD, *UNDECIDED)
 # What stays until a person has seen it.

@@ -170,16 +170,8 @@ class InDoubtResolver:
     async def _answer(
         self, doubt: Doubt, group: Chain, plugin: str
     ) -> tuple[Message | None, LookUpResult]:
-        """Ask the plugin in a thread; whatever goes wrong is an outage of the search."""
         found = await self.store.read(listing.documents, [doubt.id])
-        document, deadline = found.get(doubt.id, ""), group.server.deadline
-        try:
-            return await in_thread(self._pool, deadline, ask, group, plugin, doubt.id, document)
-        except DeliveryError as error:
-            return None, error
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, or its time-out
-            log.error("look_up.broken", id=doubt.id, plugin=plugin, **trace(error))
-            return None, DeliveryInDoubt(f"it raised {type(error).__name__}")
+        return await looked_up(self._pool, group, plugin, doubt.id, found.get(doubt.id, ""))
 
     def _tell(self, decision: Decision) -> None:
         """Log what became of a message, and delivery that it waits."""
@@ -224,8 +216,20 @@ def _observe(chain: Chain, decision: Decision, message: Message | None) -> None:
         chain.note("resent" if resent else decision.state, id=decision.doubt.id, words=words)
 
 
-def ask(chain: Chain, plugin: str, id: str, document: str) -> tuple[Message | None, LookUpResult]:
-    """Ask a plugin about a message, in a thread."""
+async def looked_up(
+    pool: ThreadPoolExecutor, group: Chain, plugin: str, id: str, document: str
+) -> tuple[Message | None, LookUpResult]:
+    """Ask a plugin about a message, in a thread; whatever goes wrong is an outage of the search."""
+    try:
+        return await in_thread(pool, group.server.deadline, _ask, group, plugin, id, document)
+    except DeliveryError as error:
+        return None, error
+    except Exception as error:  # noqa: BLE001 - whatever a plugin raises, or its time-out
+        log.error("look_up.broken", id=id, plugin=plugin, **trace(error))
+        return None, DeliveryInDoubt(f"it raised {type(error).__name__}")
+
+
+def _ask(chain: Chain, plugin: str, id: str, document: str) -> tuple[Message | None, LookUpResult]:
     if not chain.can_find(plugin):
         return None, None
     try:

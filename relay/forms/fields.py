@@ -24,17 +24,17 @@ _DIGITS = re.compile(r"(?=0*[1-9])[0-9]{1,18}", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,76}", re.ASCII)
 
 # Domains that are read only where settings name them, in what is loaded just now.
-DOMAINS: ContextVar[frozenset[str]] = ContextVar("domains", default=addresses.NO_DOMAINS)
+_DOMAINS: ContextVar[frozenset[str]] = ContextVar("domains", default=addresses.NO_DOMAINS)
 
 
 @contextmanager
 def naming(domains: frozenset[str]) -> Iterator[None]:
     """Take addresses of special-use domains in what is loaded meanwhile, where these name them."""
-    token = DOMAINS.set(domains)
+    token = _DOMAINS.set(domains)
     try:
         yield
     finally:
-        DOMAINS.reset(token)
+        _DOMAINS.reset(token)
 
 
 def _written(value: Any) -> str:
@@ -130,7 +130,7 @@ class MailAddress(Line):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         line = super()._deserialize(value, attr, data, **kwargs)
         try:
-            return addresses.parse(line, DOMAINS.get())
+            return addresses.parse(line, _DOMAINS.get())
         except ValueError as error:
             raise ValidationError(str(error)) from None
 
@@ -148,7 +148,7 @@ class MailAddresses(Line):
         line = super()._deserialize(value, attr, data, **kwargs)
         super()._validate(line)
         try:
-            parsed = addresses.parse_list(line, DOMAINS.get())
+            parsed = addresses.parse_list(line, _DOMAINS.get())
         except ValueError as error:
             raise ValidationError(str(error)) from None
         if not parsed:

@@ -163,8 +163,7 @@ class Acceptance:
             token = await self.tokens.check(claim.token, submission.received_at)
             use = TokenUse(token.digest, content)
             submission = replace(submission, token_age=token.age)
-        if chain.server.receipt is not None or submission.reference:
-            submission = await self.builder.numbered(chain, submission)
+        submission = await self.builder.numbered(chain, submission)
         reference = submission.reference
         decoy = chain.screen(submission)
         passed = chain.screens if decoy is None else ()

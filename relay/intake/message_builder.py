@@ -22,7 +22,7 @@ from relay.core.secret import Secret
 from relay.core.submission import Identity, Submission
 from relay.forms import attachments
 from relay.forms.email_form import EmailForm, Form
-from relay.forms.fields import DOMAINS
+from relay.forms.fields import naming
 from relay.hooks.chain import Chain
 from relay.intake.field_mapping import MAX_FIELDS, MAX_NAME, mapping
 from relay.intake.outbox import Outgoing
@@ -185,14 +185,12 @@ def validate(chain: Chain, submitted: Mapping[str, object]) -> Mapping[str, obje
     """Load fields by the chain's schema; raise InvalidSubmission."""
     if chain.loader is None:
         raise UnknownServer
-    token = DOMAINS.set(chain.server.named_domains)
     try:
-        form: Mapping[str, object] = chain.loader.load(submitted)
+        with naming(chain.server.named_domains):
+            form: Mapping[str, object] = chain.loader.load(submitted)
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise InvalidSubmission({name: _words(value) for name, value in messages.items()}) from None
-    finally:
-        DOMAINS.reset(token)
     return form
 
 

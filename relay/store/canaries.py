@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, update
 
-from relay.core.states import WAITING, State
+from relay.core.states import PENDING, State
 from relay.store.engine.expressions import upsert
 from relay.store.engine.writer import one_by_one
 from relay.store.outbox import enqueue
@@ -32,7 +32,7 @@ from relay.store.schema import (
 # For how long one is kept, for whoever looks why it did not arrive.
 KEPT_SECONDS = 86400.0
 # What may be sent yet is not over, however old it is.
-_OVER = messages.c.state.not_in((*WAITING, State.SENDING, State.IN_DOUBT))
+_OVER = messages.c.state.not_in(PENDING)
 
 
 class Canary(NamedTuple):

@@ -2,13 +2,10 @@
 
 from typing import NamedTuple
 
-from relay.core.states import State
+from relay.core.states import PENDING, State
 from relay.core.times import age, shown
 from relay.store.canaries import Canary
 from relay.store.queries.listing import StoredMessage
-
-# What may be sent yet.
-WAITS = (State.QUEUED, State.SCHEDULED, State.SENDING, State.IN_DOUBT)
 
 
 class Standing(NamedTuple):
@@ -37,7 +34,7 @@ def standing(found: StoredMessage | None) -> Standing:
         return Standing(is_over=True, words=_words("it came back", told["bounced"].words))
     if row.state == State.SENT:
         return Standing(is_taken=True)
-    waits = row.state in WAITS
+    waits = row.state in PENDING
     state = "it waits to be sent" if waits else f"it is {row.state}"
     return Standing(is_over=not waits, waits=waits, words=_words(state, row.words))
 

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import structlog
 
 from relay.core import clock
-from relay.core.errors import DeliveryError, DeliveryInDoubt, Unavailable
+from relay.core.errors import Unavailable
 from relay.core.ids import message_id
 from relay.core.logs import trace
 from relay.core.message import Absent, Confirmation
 from relay.core.server import Server
-from relay.delivery.in_doubt import ask
-from relay.delivery.in_doubt_policy import LookUpResult, Untraceable
-from relay.delivery.worker_threads import in_thread
+from relay.delivery.in_doubt import looked_up
+from relay.delivery.in_doubt_policy import Untraceable
 from relay.hooks.chain import Chain
 from relay.intake.message_builder import MessageBuilder
 from relay.intake.outbox import Guard, Outbox
@@ -133,24 +132,13 @@ class Canaries:
         if now - self._looked_up.get(found.row.server, 0.0) < LOOK_UP_SECONDS:
             return pending
         self._looked_up[found.row.server] = now
-        answer = await self._look_up(group, plugin, found)
+        id, document = found.row.id, found.content.document
+        _, answer = await looked_up(self._pool, group, plugin, id, document)
         if answer is None or isinstance(answer, Confirmation | Untraceable):
             return is_there
         if isinstance(answer, Absent):
             return pending._replace(words="the provider took it, and does not have it")
         return pending._replace(words=f"the provider took it, and cannot be asked: {answer}")
-
-    async def _look_up(self, group: Chain, plugin: str, found: StoredMessage) -> LookUpResult:
-        """Ask the provider in a thread; whatever goes wrong is an outage of the search."""
-        id, document, deadline = found.row.id, found.content.document, group.server.deadline
-        try:
-            _, answer = await in_thread(self._pool, deadline, ask, group, plugin, id, document)
-        except DeliveryError as error:
-            return error
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, or its time-out
-            log.error("look_up.broken", id=id, plugin=plugin, **trace(error))
-            return DeliveryInDoubt(f"it raised {type(error).__name__}")
-        return answer
 
     async def _judged(self, last: Canary, stands: Standing, server: Server, now: float) -> Canary:
         """Note what is known of a canary by now; return it as it is then."""
